@@ -1,0 +1,22 @@
+/* Policies: string expressions over `auth` and `data`, compiled with the caller's identity filled in to a predicate, so that no
+ * policy is ever evaluated for each client and write.
+ *
+ *   expr  := or;  or := and ("||" and)*;  and := not ("&&" not)*;  not := "!" not | cmp;  cmp := term (("=="|"!="|"<"|"<="|">"|">=") term)?
+ *   term  := "true" | "false" | "null" | number | 'string' | "string" | auth.name(.name)* | data.field | "(" expr ")"
+ *
+ * A field or claim alone is true when it is the boolean true. `x == null` asks for absence; any other comparison with an absent claim
+ * or a null field is unknown and so allows nothing, also under "!". Comparing two auth terms or literals is decided when compiled.
+ * Refused with bad_policy: unknown fields, types that do not compare, exists(...) and functions (not in this version).
+ */
+#ifndef MR_POLICY_H
+#define MR_POLICY_H
+
+#include "predicate.h"
+
+/* auth: a map { userId, ... claims } or NULL (nobody). Empty source: false. */
+const struct mr_pred *mr_policy_compile(struct mr_arena *a, const struct mr_entity *e, struct mr_str source, const struct mr_node *auth,
+	struct mr_error *err);
+/* Checks a source without an identity; for `millrace check` and when an app is loaded. */
+bool mr_policy_check(const struct mr_entity *e, struct mr_str source, struct mr_error *err);
+
+#endif

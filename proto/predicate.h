@@ -1,0 +1,68 @@
+/* Predicates over one row: one language, read by SQL (storage), C (here) and TypeScript (client/). Three-valued as in SQL.
+ *
+ * `where` of a client: a map, all members must hold:  { field: value }  equal (null: is null)
+ *   { field: { $gt, $gte, $lt, $lte: value, $not: value, $in: [values] } }   $not: is distinct from (null-safe, never unknown)
+ *   { $or: [where, ...] }, { $and: [where, ...] }.   A null inside $gt.. is refused; $in may hold null (is null).
+ * Policies compile to the same tree (policy.h).
+ */
+#ifndef MR_PREDICATE_H
+#define MR_PREDICATE_H
+
+#include "value.h"
+
+enum mr_pred_op {
+	MR_P_TRUE,
+	MR_P_FALSE,
+	MR_P_AND,  /* kids; no kids: true */
+	MR_P_OR,   /* kids; no kids: false */
+	MR_P_NOT,  /* one kid */
+	MR_P_EQ,   /* field = value, unknown on null */
+	MR_P_NE,   /* field <> value, unknown on null */
+	MR_P_LT,
+	MR_P_LE,
+	MR_P_GT,
+	MR_P_GE,
+	MR_P_IN,       /* field = any(values); no null among them */
+	MR_P_NULL,     /* field is null */
+	MR_P_DISTINCT, /* field is distinct from value */
+	/* two fields of comparable types, unknown when either is null */
+	MR_P_EQ_FIELD,
+	MR_P_NE_FIELD,
+	MR_P_LT_FIELD,
+	MR_P_LE_FIELD,
+};
+
+struct mr_pred {
+	enum mr_pred_op op;
+	int field, other; /* positions in entity->fields */
+	const struct mr_value *values; /* n of them: one for comparisons, any number for IN (sorted, distinct) */
+	size_t n;
+	const struct mr_pred *const *kids; /* n of them, for AND, OR, NOT */
+};
+
+/* Trees live in the arena given. Errors: unknown_field, bad_filter, bad_value. `visible`: refuse server_only fields. */
+const struct mr_pred *mr_pred_from_where(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *where, bool visible,
+	struct mr_error *err);
+const struct mr_pred *mr_pred_and(struct mr_arena *a, const struct mr_pred *x, const struct mr_pred *y);
+/* Normal form: AND/OR flattened, constants folded, kids sorted and distinct, IN of one is EQ. Equal meaning written alike gives the
+ * same tree; it never changes the meaning. */
+const struct mr_pred *mr_pred_normal(struct mr_arena *a, const struct mr_pred *p);
+/* Text form (JSON) of a tree, and back; equal normal trees give equal text. Carried to workers and used in instance keys. */
+void mr_pred_print(struct mr_buf *b, const struct mr_entity *e, const struct mr_pred *p);
+const struct mr_pred *mr_pred_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *text, struct mr_error *err);
+/* 1 true, 0 false, -1 unknown (counts as no match). Allocates nothing. */
+int mr_pred_eval(const struct mr_pred *p, const struct mr_row *row);
+/* The equalities that every match has (top-level EQ of an AND), as positions in `fields` with their values; the matcher's hash groups. */
+size_t mr_pred_equalities(const struct mr_pred *p, const struct mr_value **values, int *fields, size_t max);
+
+/* Order: fields and directions, the id last. */
+struct mr_order {
+	int field;
+	bool desc;
+};
+/* From [[field, "asc" | "desc"], ...] or null; appends id (in the direction of the last entry) when it is absent. At most 8 entries. */
+bool mr_order_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *order, bool visible, const struct mr_order **o,
+	size_t *n, struct mr_error *err);
+int mr_order_cmp(const struct mr_order *o, size_t n, const struct mr_row *a, const struct mr_row *b); /* nulls last asc, first desc, as Postgres */
+
+#endif

@@ -1,0 +1,54 @@
+/* The ring: shared memory through which workers hand the changes of a transaction to the fanout before it commits.
+ *
+ *   +--------------+---------+------+---------+------+--
+ *   | segment head | lane 0  | data | lane 1  | data | ...        one memfd, made by the fanout
+ *   +--------------+---------+------+---------+------+--
+ *
+ * Each worker has one lane and is its only writer; the fanout is the only reader. A record is the payload of one attempt of one
+ * transaction, published as pending before COMMIT is sent and flipped to committed or aborted after. The writer never waits: it may lap
+ * the reader, who notices, counts it and reads the log instead. The ring makes it fast; it is never needed to make it right.
+ *
+ * Who writes what, in which order, and what a death leaves behind:
+ *   head.*           the fanout, before any worker maps it; constant after.
+ *   lane.intent      writer: position up to which bytes may be changing. Stored (release) before bytes are written, so that a reader who
+ *                    copied bytes and then finds intent - start > size knows that they were overwritten.
+ *   lane.tail        writer: position after the last published record. Stored (release) after its bytes.
+ *   lane.epoch       fanout: grows when the lane is given to another worker; the reader then starts at the new writer's tail.
+ *   record.state     writer: pending, then once committed or aborted (release). A writer that dies in between leaves pending: the log says.
+ *   lane.call, lane.reason   writer: the call whose code runs now (0: none), and why the process ended itself; read after its death.
+ * Bytes are copied as relaxed 8-byte atomics on both sides, so overtaking is defined behaviour and the thread sanitizer sees it all.
+ */
+#ifndef MR_RING_H
+#define MR_RING_H
+
+#include "ground/mem.h"
+
+#define MR_RING_MAGIC 0x31676e69724d6c69ULL
+#define MR_RING_VERSION 1
+#define MR_TOKEN_BYTES 16 /* attempt token: 8 bytes origin, 8 bytes running number */
+
+enum mr_slot { MR_SLOT_PENDING = 1, MR_SLOT_COMMITTED = 2, MR_SLOT_ABORTED = 3 };
+enum mr_reason { MR_REASON_NONE, MR_REASON_TIME, MR_REASON_MEMORY };
+
+/* Reader's side: makes a segment of `lanes` lanes with `size` data bytes each (a power of two, at least 4096). -1 and errno on failure. */
+struct mr_ring;
+struct mr_ring *mr_ring_create(int lanes, size_t size, int *fd);
+/* Writer's side: maps the segment and takes one lane. NULL when magic, version or sizes do not fit (says so in *why, a constant). */
+struct mr_ring *mr_ring_attach(int fd, int lane, const char **why);
+void mr_ring_delete(struct mr_ring **ring); /* unmaps; the fd is the caller's */
+
+/* Writer. Publishes a payload as pending; returns its position, or 0 when it is larger than half the lane (then the log alone carries it). */
+uint64_t mr_ring_publish(struct mr_ring *ring, const uint8_t token[MR_TOKEN_BYTES], struct mr_str payload);
+void mr_ring_flip(struct mr_ring *ring, uint64_t position, enum mr_slot state); /* nothing when position is 0 or was lapped */
+void mr_ring_running(struct mr_ring *ring, uint64_t call); /* 0: no code runs */
+void mr_ring_reason(struct mr_ring *ring, enum mr_reason reason); /* async-signal-safe */
+
+/* Reader. Begins a new life of a lane. */
+void mr_ring_reset_lane(struct mr_ring *ring, int lane);
+/* Next record of the lane, copied to out (token and payload). 1: one record; 0: none; -1: lapped, the reader is now at the tail. */
+int mr_ring_read(struct mr_ring *ring, int lane, uint8_t token[MR_TOKEN_BYTES], struct mr_buf *payload, uint64_t *position);
+/* State of a record seen before; 0 when it was overwritten. */
+int mr_ring_state(const struct mr_ring *ring, int lane, uint64_t position);
+void mr_ring_last(const struct mr_ring *ring, int lane, uint64_t *call, enum mr_reason *reason);
+
+#endif

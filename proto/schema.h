@@ -1,0 +1,90 @@
+/* The app as the C side sees it: read from the manifest that the app's bundle prints (docs/manifest.md). Immutable once read.
+ */
+#ifndef MR_SCHEMA_H
+#define MR_SCHEMA_H
+
+#include "ground/node.h"
+
+/* The closed list of column types that predicates decide (CLOCK.md rule 22), and the opaque rest. */
+enum mr_type {
+	MR_T_BOOL,
+	MR_T_INT,      /* int8; a JavaScript number where it is exact (|v| < 2^53), else a bigint */
+	MR_T_BIGINT,   /* int8; always a bigint */
+	MR_T_FLOAT,    /* float8; NaN equals NaN and is the largest; -0 equals 0 */
+	MR_T_NUMERIC,  /* numeric; travels as a string */
+	MR_T_STRING,   /* text collate "C" */
+	MR_T_UUID,     /* uuid; lower-case text */
+	MR_T_DATETIME, /* timestamptz; travels as 2026-11-21T03:40:18.123Z (6 digits where microseconds are not whole ms) */
+	MR_T_BYTES,    /* bytea */
+	MR_T_JSON,     /* jsonb: opaque; not in predicates */
+	MR_TYPES
+};
+const char *mr_type_name(enum mr_type t); /* "bool", "int", ... as in the manifest */
+const char *mr_type_sql(enum mr_type t);  /* "boolean", "bigint", "text", ... without collation */
+
+struct mr_field {
+	struct mr_str name; /* NUL-terminated, as all names here */
+	enum mr_type type;
+	bool optional;     /* null allowed */
+	bool unique;
+	bool server_only;  /* never leaves the server; not usable in clients' filters */
+	bool readonly;     /* not to be changed by entity writes */
+	bool owner;        /* entity inserts stamp auth.userId */
+	bool default_now;  /* datetime: now() */
+	const struct mr_node *def; /* default value or NULL */
+	struct mr_str references;  /* entity, or empty */
+	struct mr_str on_delete;   /* "restrict" (default), "cascade", "set null" */
+};
+
+struct mr_index {
+	struct mr_str name;
+	const int *fields; /* positions in entity->fields */
+	size_t n;
+	bool unique;
+};
+
+enum mr_act { MR_ACT_READ, MR_ACT_INSERT, MR_ACT_UPDATE, MR_ACT_DELETE, MR_ACTS };
+
+struct mr_entity {
+	struct mr_str name;   /* "Message" */
+	struct mr_str schema; /* "public" */
+	struct mr_str table;  /* "Message" */
+	const struct mr_field *fields; /* fields[0] is always id, a uuid, the primary key */
+	size_t n;
+	const struct mr_index *indexes;
+	size_t n_indexes;
+	/* One expression for each act, the conjunction of the policies given; empty: nobody may. */
+	struct mr_str policy[MR_ACTS];
+	uint64_t shape; /* fixed hash of name, field names and types: part of instance keys */
+	int number;     /* position in app->entities */
+};
+
+enum mr_fn_kind { MR_FN_QUERY, MR_FN_MUTATION, MR_FN_ACTION };
+struct mr_fn {
+	struct mr_str name; /* "messages.send" */
+	enum mr_fn_kind kind;
+	bool needs_user;    /* auth: "user" (default); false for "public" */
+	bool internal;
+	struct mr_str isolation; /* "serializable" (default for mutations), "repeatable read", "read committed" */
+};
+
+struct mr_app {
+	struct mr_arena arena;
+	struct mr_str version; /* hash of the bundle */
+	struct mr_entity *entities;
+	size_t n_entities;
+	struct mr_fn *fns;
+	size_t n_fns;
+	struct mr_map *by_name; /* private */
+	int refs;
+};
+
+/* Reads a manifest (JSON). NULL and *err (bad_value with the place) when it is wrong. The source text is copied. */
+struct mr_app *mr_app_read(struct mr_str json, struct mr_error *err);
+struct mr_app *mr_app_hold(struct mr_app *app);
+void mr_app_drop(struct mr_app **app);
+const struct mr_entity *mr_app_entity(const struct mr_app *app, struct mr_str name);
+const struct mr_fn *mr_app_fn(const struct mr_app *app, struct mr_str name);
+int mr_entity_field(const struct mr_entity *e, struct mr_str name); /* position, or -1 */
+
+#endif

@@ -1,0 +1,61 @@
+/* One asynchronous connection to Postgres, always in pipeline mode, on the event loop. The only door to libpq.
+ *
+ * Every connection is checked when it opens: a primary (not in recovery), a session of its own (a transaction pooler is refused with a
+ * sentence), server 14 or newer; then the settings on which images depend are pinned (DateStyle ISO, TimeZone UTC, extra_float_digits 1,
+ * bytea_output hex, IntervalStyle iso_8601, client_encoding UTF8, search_path "$user", public; standard_conforming_strings on).
+ */
+#ifndef MR_PG_H
+#define MR_PG_H
+
+#include "ground/error.h"
+#include "ground/loop.h"
+#include "ground/mem.h"
+
+struct mr_pg;
+enum mr_pg_state { MR_PG_CONNECTING, MR_PG_READY, MR_PG_DEAD };
+
+/* Told when the connection becomes ready, and when it died (err says why); after DEAD all outstanding results have been answered with an
+ * error result and the owner deletes it. Never called from inside mr_pg_open. */
+typedef void mr_pg_state_cb(struct mr_pg *pg, enum mr_pg_state state, const struct mr_error *err, void *arg);
+struct mr_pg *mr_pg_open(struct mr_loop *loop, const char *conninfo, const char *name, mr_pg_state_cb *cb, void *arg);
+void mr_pg_delete(struct mr_pg **pg); /* outstanding results are not called */
+enum mr_pg_state mr_pg_state(const struct mr_pg *pg);
+int mr_pg_backend_pid(const struct mr_pg *pg);
+int mr_pg_outstanding(const struct mr_pg *pg); /* statements sent and not answered */
+void mr_pg_cancel(struct mr_pg *pg);           /* asks the server to cancel what runs (PQcancel in a short-lived thread-free way) */
+
+/* A result, valid during the callback only. */
+struct mr_pg_result;
+bool mr_pg_ok(const struct mr_pg_result *r);
+const char *mr_pg_sqlstate(const struct mr_pg_result *r); /* "" when ok; "PIPEL" skipped after an earlier error; "08000" connection lost */
+/* The error in our terms. SQLSTATE details stay in the log (CLOCK.md rule 27). */
+void mr_pg_error(const struct mr_pg_result *r, struct mr_error *err);
+int mr_pg_rows(const struct mr_pg_result *r);
+int mr_pg_columns(const struct mr_pg_result *r);
+unsigned mr_pg_column_oid(const struct mr_pg_result *r, int col);
+const char *mr_pg_column_name(const struct mr_pg_result *r, int col);
+struct mr_str mr_pg_value(const struct mr_pg_result *r, int row, int col); /* p NULL: null */
+int64_t mr_pg_int(const struct mr_pg_result *r, int row, int col);
+int64_t mr_pg_affected(const struct mr_pg_result *r);
+
+typedef void mr_pg_result_cb(const struct mr_pg_result *r, void *arg);
+/* Queues one statement with text parameters (p NULL: null). Prepared on first use of the same text on this connection and then only bound,
+ * unless MR_PG_ONCE. cb may be NULL. Parameters and SQL are copied. The statement is sent at the next mr_pg_sync or mr_pg_flush. */
+enum { MR_PG_ONCE = 1 };
+void mr_pg_query(struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg);
+/* Ends a pipeline: an error skips what follows up to here. */
+void mr_pg_sync(struct mr_pg *pg);
+/* Asks for the results so far without ending the pipeline (the transaction goes on, an error skips up to the next sync). */
+void mr_pg_flush(struct mr_pg *pg);
+
+/* A pool: up to `max` connections opened as needed, each lent to one user at a time, reopened with jittered backoff when they die. */
+struct mr_pool;
+struct mr_pool *mr_pool_new(struct mr_loop *loop, const char *conninfo, const char *name, int max);
+void mr_pool_delete(struct mr_pool **pool);
+/* Calls cb with a READY connection, at once or later, in order of asking; with NULL and err after wait_us without one. */
+typedef void mr_lease_cb(struct mr_pg *pg, const struct mr_error *err, void *arg);
+void mr_pool_lease(struct mr_pool *pool, int64_t wait_us, mr_lease_cb *cb, void *arg);
+/* Gives it back; it must be idle (outside of a transaction, nothing outstanding) or dead, else it is closed. */
+void mr_pool_return(struct mr_pool *pool, struct mr_pg *pg);
+
+#endif

@@ -1,0 +1,94 @@
+/* One transaction of a worker, from begin to one of its three ends: done, refused, unknown. Statements are pipelined; every write returns
+ * old and new row in the same round trip and is captured once (docs/changes.md, CLOCK.md rules 1 - 6, 9, 10).
+ */
+#ifndef MR_TXN_H
+#define MR_TXN_H
+
+#include "pg.h"
+#include "proto/predicate.h"
+#include "proto/ring.h"
+
+struct mr_txn;
+enum mr_txn_kind {
+	MR_TXN_READ,            /* repeatable read, read only */
+	MR_TXN_SERIALIZABLE,
+	MR_TXN_REPEATABLE_READ,
+	MR_TXN_READ_COMMITTED,
+};
+/* Begins on a leased connection (BEGIN travels with the first statement). snapshot: NULL, or an exported name to import (MR_TXN_READ).
+ * The app must outlive the transaction. */
+struct mr_txn *mr_txn_begin(struct mr_pg *pg, const struct mr_app *app, enum mr_txn_kind kind, const char *snapshot);
+
+/* Results arrive as JSON text in wire form (docs/protocol.md), valid during the callback; err is set instead on failure, after which only
+ * mr_txn_rollback is allowed. err.code conflict: the whole function may be run again (40001, 40P01). */
+typedef void mr_txn_cb(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg);
+
+/* Plan of a read: rows of `entity` for which `where` holds. */
+struct mr_plan {
+	const struct mr_entity *entity;
+	const struct mr_pred *where;
+	const struct mr_order *order; /* NULL: by id */
+	size_t n_order;
+	int64_t limit; /* -1: none */
+	bool for_update;
+};
+void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg); /* array of rows, all fields */
+/* For live queries: { "snapshot": text, "rows": [image, ...] }: rows as row_to_json prints them, to be read by mr_row_from_image. */
+void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg);
+/* Writes. `value` is a map in wire form, checked against the entity (unknown_field, bad_value). Results: insert gives the new row,
+ * the others the new row (delete: the old one), or null when there is no row of that id. patch sets the fields given; replace sets all
+ * others to their defaults or null. Policies: `allow_old` / `allow_new` (NULL: not asked) are judged on the row images in C; when one
+ * does not hold the error is forbidden (for an old row that the caller may not even read: null result as if there were none). */
+struct mr_write {
+	const struct mr_entity *entity;
+	struct mr_str id; /* uuid text; not for insert (there `value.id` may be given) */
+	const struct mr_node *value;
+	const struct mr_pred *allow_old, *allow_new;
+};
+void mr_txn_insert(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
+void mr_txn_patch(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
+void mr_txn_replace(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
+void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
+/* ctx.db.sql: one statement with $1.. parameters (nodes). Checked by libpg_query before it is sent: SELECT, INSERT, UPDATE, DELETE (and WITH of
+ * them) only, in a read transaction SELECT without FOR UPDATE only; no set_config, no mention of millrace.* settings or the schema millrace,
+ * no transaction control. Gives an array of row maps (column -> value by its type: int8 a number where exact, numeric a string, ...).
+ * `reads` of the statement are appended to the transaction's read set. */
+void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *params, mr_txn_cb *cb, void *arg);
+
+/* What was read so far: JSON array of [entity, predicate text | null], null meaning the whole table; tables that are no entity as
+ * ["", "schema.table"]. For the reactive index. */
+void mr_txn_reads(const struct mr_txn *txn, struct mr_buf *json);
+/* The snapshot of a MR_TXN_READ transaction ("" before its first statement was answered). */
+const char *mr_txn_snapshot(const struct mr_txn *txn);
+
+/* Who runs it, for the exactly-once record. */
+struct mr_record {
+	struct mr_str session; /* empty: not recorded (no duplicates can be told), a log row is written all the same */
+	int32_t day;
+	struct mr_str call;    /* "<day>.<number>" or an idempotency key */
+	struct mr_str fn;
+	uint8_t args_hash[32];
+	struct mr_str user;    /* userId or empty */
+};
+enum mr_end {
+	MR_DONE,      /* committed now */
+	MR_DUPLICATE, /* the record was there: `result` is the recorded result of the first run */
+	MR_REFUSED,   /* nothing happened; err says why (conflict: run again) */
+	MR_UNKNOWN,   /* COMMIT was sent and not answered: run the call again with the same record, it settles itself */
+};
+struct mr_outcome {
+	enum mr_end end;
+	uint64_t xid;         /* DONE and DUPLICATE */
+	struct mr_str result; /* DUPLICATE */
+	struct mr_error err;  /* REFUSED, UNKNOWN */
+};
+typedef void mr_txn_end_cb(const struct mr_outcome *outcome, void *arg);
+/* Writes the log row and commits, in one pipeline. If `ring` is given, the payload (docs/changes.md) is published there before and flipped
+ * after. `token` names this attempt. result: JSON text. The transaction is gone when cb is called. */
+void mr_txn_commit(struct mr_txn **txn, const struct mr_record *record, const uint8_t token[MR_TOKEN_BYTES], struct mr_str result,
+	struct mr_ring *ring, mr_txn_end_cb *cb, void *arg);
+/* Ends a read transaction, or gives up: ROLLBACK. cb (may be NULL) is called when the connection is free to be returned. */
+void mr_txn_rollback(struct mr_txn **txn, void (*cb)(void *arg), void *arg);
+struct mr_pg *mr_txn_pg(struct mr_txn *txn);
+
+#endif
