@@ -9,8 +9,9 @@
  *   log     { n, fn, level, text, session? }
  * fanout -> worker
  *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
- *   call    { n, kind: "query"|"mutation"|"write", fn, args, auth: {userId,...}|null, session?, call?, day?, seed, now }
- *             kind write: fn is "insert"|"update"|"delete", args { entity, id?, value? }, under the entity's policies
+ *   call    { n, kind: "query"|"mutation"|"entity", fn, args, auth: {userId,...}|null, session?, call?, day?, seed, now }
+ *             kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?, where?, order?, limit? },
+ *             under the entity's policies; answers rows as clients see them (insert: { id })
  *   run     { n, fn, args, auth|null, shared: bool, snapshot? }      a query function for a live query; answered by reply with reads, snapshot
  *   read    { n, entity, where: text, order: [[f,d]..], limit: -1|k, snapshot? }    first load or refill; answered by rows
  *   cancel  { n }

@@ -7,9 +7,9 @@
 #ifndef MR_PG_H
 #define MR_PG_H
 
-#include "ground/error.h"
-#include "ground/loop.h"
-#include "ground/mem.h"
+#include "proto/ground/error.h"
+#include "proto/ground/loop.h"
+#include "proto/ground/mem.h"
 
 struct mr_pg;
 enum mr_pg_state { MR_PG_CONNECTING, MR_PG_READY, MR_PG_DEAD };

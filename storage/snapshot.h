@@ -3,8 +3,8 @@
 #ifndef MR_SNAPSHOT_H
 #define MR_SNAPSHOT_H
 
-#include "ground/error.h"
-#include "ground/mem.h"
+#include "proto/ground/error.h"
+#include "proto/ground/mem.h"
 
 struct mr_snapshot {
 	uint64_t xmin, xmax;

@@ -5,7 +5,7 @@
 #ifndef MR_TICKER_H
 #define MR_TICKER_H
 
-#include "ground/loop.h"
+#include "proto/ground/loop.h"
 #include "proto/ring.h"
 #include "snapshot.h"
 

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "tables.h" /* generated: enum mr_code (MR_OK = 0, MR_BAD_MESSAGE, ...), mr_code_name, ... */
+#include "proto/tables.h" /* generated: enum mr_code (MR_OK = 0, MR_BAD_MESSAGE, ...), mr_code_name, ... */
 
 struct mr_error {
 	enum mr_code code;

@@ -1,0 +1,27 @@
+/* Calls: handed to the worker with the least outstanding, resent when theirs dies (they run once: the record in the log sees to it), and
+ * ended once. Also reads and runs for live queries.
+ */
+#ifndef MR_CALLS_H
+#define MR_CALLS_H
+
+#include "fanout.h"
+
+enum mr_call_kind { MR_CALL_QUERY, MR_CALL_MUTATION, MR_CALL_ENTITY };
+struct mr_call_request {
+	enum mr_call_kind kind;
+	struct mr_str fn;      /* function name, or "list" "get" "insert" "update" "delete" */
+	struct mr_str args;    /* JSON text of a map, wire form */
+	const struct mr_node *auth; /* identity map or NULL */
+	struct mr_str session; /* for exactly-once; empty: none */
+	struct mr_str call;
+	int32_t day;
+};
+struct mr_call;
+/* value: JSON text, valid during the callback; or err. xid 0: nothing was written. */
+typedef void mr_call_done(void *arg, struct mr_str value, uint64_t xid, const struct mr_error *err);
+/* Copies the request. done is called later, never at once, and exactly once unless abandoned. Returns NULL and *err when refused at once:
+ * unknown_function, unauthenticated, no_workers (none will come), too_many_calls, bad_call_id, call_expired. */
+struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err);
+void mr_call_abandon(struct mr_call *call); /* the asker is gone: the call goes on, done is not called */
+
+#endif

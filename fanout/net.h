@@ -1,0 +1,82 @@
+/* The network side of the fanout: listener, HTTP requests, response streams, WebSocket connections. h2o stays behind this header, and the
+ * WebSocket frames are our own: h2o serves the upgrade and then gives us its socket. One thread; callbacks come from its loop.
+ */
+#ifndef MR_NET_H
+#define MR_NET_H
+
+#include "proto/ground/loop.h"
+#include "proto/ground/node.h"
+
+struct mr_net;
+struct mr_ws;
+struct mr_req;
+struct mr_stream;
+
+struct mr_net_config {
+	const char *listen;
+	int port; /* 0: a free one */
+	size_t max_frame;       /* largest WebSocket message or HTTP body */
+	int max_connections;
+	int64_t ping_interval_ms; /* silence after which we ping; twice that closes */
+	/* A WebSocket opened at /api/sync. Returns the user pointer for the other callbacks. */
+	void *(*ws_open)(struct mr_ws *ws, enum mr_encoding encoding, void *arg);
+	void (*ws_message)(void *user, struct mr_str payload); /* a whole message, of the kind that fits the encoding */
+	void (*ws_drained)(void *user);                        /* all that was given to mr_ws_send has gone to the kernel */
+	void (*ws_closed)(void *user, const char *reason);     /* last callback; ws is gone after it */
+	/* Any other request, once its body is there. Must be answered, now or later, by mr_req_reply, mr_req_file or mr_req_stream. */
+	void (*request)(struct mr_req *req, void *arg);
+	void *arg;
+};
+/* Makes h2o's loop the thread's loop, with `loop` nested in it. NULL and *err when it cannot listen (the sentence names the port). */
+struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *config, struct mr_error *err);
+int mr_net_port(const struct mr_net *net);
+void mr_net_run(struct mr_net *net); /* until mr_net_stop */
+void mr_net_stop(struct mr_net *net);
+void mr_net_delete(struct mr_net **net); /* closes all that is open (1001) */
+/* Adopts a descriptor that is readable often (the bell): cb is called from h2o's own loop, without the detour over the nested one. */
+void mr_net_on_readable(struct mr_net *net, int fd, void (*cb)(void *arg), void *arg);
+
+/* A frame: bytes with WebSocket framing in front, counted, shared by all sockets that send it. */
+struct mr_frame {
+	int refs;
+	size_t n; /* bytes on the wire */
+	char bytes[];
+};
+struct mr_frame *mr_frame_new(enum mr_encoding encoding, struct mr_str payload); /* text for JSON, binary for MessagePack; refs 1 */
+struct mr_frame *mr_frame_hold(struct mr_frame *f);
+void mr_frame_drop(struct mr_frame **f);
+
+/* Queues the frame (holds it); everything queued in one turn of the loop goes out in one write at its end. */
+void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame);
+size_t mr_ws_pending(const struct mr_ws *ws); /* bytes queued or being written */
+/* Sends a close frame with code and reason, closes when it is out (or after 2 s). ws_closed follows. */
+void mr_ws_close(struct mr_ws *ws, int code, const char *reason);
+
+/* Requests: method "GET", path decoded without the query, query parameter decoded (p NULL: absent), header by lower-case name. */
+struct mr_str mr_req_method(const struct mr_req *req);
+struct mr_str mr_req_path(const struct mr_req *req);
+struct mr_str mr_req_param(struct mr_req *req, const char *name);
+struct mr_str mr_req_header(const struct mr_req *req, const char *name);
+struct mr_str mr_req_body(const struct mr_req *req);
+struct mr_arena *mr_req_arena(struct mr_req *req); /* freed with the request */
+/* Told when the client went away before an answer; the req is gone after it. */
+void mr_req_on_gone(struct mr_req *req, void (*cb)(void *arg), void *arg);
+void mr_req_add_header(struct mr_req *req, const char *name, const char *value); /* before replying; copied */
+void mr_req_reply(struct mr_req *req, int status, const char *content_type, struct mr_str body);
+/* {"error":{code,message,data}} with the code's status. */
+void mr_req_error(struct mr_req *req, const struct mr_error *err);
+/* Serves a file below root, with type by suffix, ETag, If-None-Match, gzip when large and text; 404 otherwise. Never leaves root. */
+void mr_req_file(struct mr_req *req, const char *root, struct mr_str path);
+
+/* A response that goes on (server-sent events). closed is the last callback. */
+struct mr_stream_handler {
+	void (*drained)(void *arg);
+	void (*closed)(void *arg);
+	void *arg;
+};
+struct mr_stream *mr_req_stream(struct mr_req *req, const char *content_type, const struct mr_stream_handler *handler);
+void mr_stream_send(struct mr_stream *s, struct mr_str bytes); /* copied, queued */
+size_t mr_stream_pending(const struct mr_stream *s);
+void mr_stream_close(struct mr_stream *s);
+
+#endif
