@@ -1,0 +1,141 @@
+// Values <-> the JSON encoding: {"$int"}, {"$bytes"}, {"$float"} for what JSON lacks (docs/protocol.md).
+// Needs nothing but the language, as it also runs in the workers' engine.
+
+import { defineKey, isPlainObject, type Value } from "./values.js";
+
+export class ValueError extends Error {
+	override readonly name = "ValueError";
+}
+
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const REVERSE = new Map<string, number>([...ALPHABET].map((c, i) => [c, i]));
+const MAX_DEPTH = 512;
+
+export function bytesToBase64(bytes: Uint8Array): string {
+	let out = "";
+	for (let i = 0; i < bytes.length; i += 3) {
+		const a = bytes[i] ?? 0;
+		const b = bytes[i + 1] ?? 0;
+		const c = bytes[i + 2] ?? 0;
+		const left = bytes.length - i;
+		out += ALPHABET[a >> 2] ?? "";
+		out += ALPHABET[((a & 3) << 4) | (b >> 4)] ?? "";
+		out += left > 1 ? ALPHABET[((b & 15) << 2) | (c >> 6)] : "=";
+		out += left > 2 ? ALPHABET[c & 63] : "=";
+	}
+	return out;
+}
+
+export function base64ToBytes(text: string): Uint8Array {
+	const clean = text.replace(/=+$/, "");
+	if (clean.length % 4 === 1) throw new ValueError("not base64");
+	const out = new Uint8Array(Math.floor((clean.length * 3) / 4));
+	let bits = 0;
+	let held = 0;
+	let at = 0;
+	for (const c of clean) {
+		const v = REVERSE.get(c);
+		if (v === undefined) throw new ValueError("not base64");
+		held = ((held << 6) | v) & 0xffffff;
+		bits += 6;
+		if (bits >= 8) {
+			bits -= 8;
+			out[at++] = (held >> bits) & 255;
+		}
+	}
+	return out;
+}
+
+function floatWord(n: number): string | undefined {
+	if (Number.isNaN(n)) return "NaN";
+	if (n === Infinity) return "Infinity";
+	if (n === -Infinity) return "-Infinity";
+	if (Object.is(n, -0)) return "-0";
+	return undefined;
+}
+
+/** A copy of a value that JSON.stringify prints in wire form. Dates become text. Throws a ValueError that names the path. */
+export function toJson(value: unknown, path = "value", depth = 0): unknown {
+	switch (typeof value) {
+		case "string":
+		case "boolean":
+			return value;
+		case "number": {
+			const word = floatWord(value);
+			return word === undefined ? value : { $float: word };
+		}
+		case "bigint":
+			return { $int: value.toString() };
+		case "undefined":
+			return null;
+		case "object":
+			return value === null ? null : objectToJson(value, path, depth);
+		default:
+			throw new ValueError(`${path}: a ${typeof value} cannot be sent`);
+	}
+}
+
+function objectToJson(value: object, path: string, depth: number): unknown {
+	if (depth >= MAX_DEPTH) throw new ValueError(`${path}: nests too deep`);
+	if (Array.isArray(value)) return value.map((item, i) => toJson(item, `${path}[${i}]`, depth + 1));
+	if (value instanceof Uint8Array) return { $bytes: bytesToBase64(value) };
+	if (value instanceof Date) return dateText(value, path);
+	if (!isPlainObject(value)) throw new ValueError(`${path}: a ${value.constructor?.name ?? "strange object"} cannot be sent, only plain objects`);
+	const out: Record<string, unknown> = {};
+	for (const [key, item] of Object.entries(value)) {
+		if (item === undefined) continue;
+		if (key.startsWith("$")) throw new ValueError(`${path}: the key ${JSON.stringify(key)} is refused: "$" belongs to the protocol`);
+		defineKey(out, key, toJson(item, `${path}.${key}`, depth + 1));
+	}
+	return out;
+}
+
+export function dateText(value: Date, path: string): string {
+	if (Number.isNaN(value.getTime())) throw new ValueError(`${path}: an invalid Date cannot be sent`);
+	return value.toISOString();
+}
+
+/** The value of parsed JSON in wire form; parts without tags are used as they are. */
+export function fromJson(json: unknown): Value {
+	if (Array.isArray(json)) {
+		for (let i = 0; i < json.length; i++) json[i] = fromJson(json[i]);
+		return json as Value[];
+	}
+	if (typeof json !== "object" || json === null) return json as Value;
+	const map = json as Record<string, unknown>;
+	for (const key of Object.keys(map)) {
+		if (key.startsWith("$")) return fromTag(map, key);
+		const item = map[key];
+		if (typeof item === "object" && item !== null) defineKey(map, key, fromJson(item));
+	}
+	return map as { [key: string]: Value };
+}
+
+function fromTag(map: Record<string, unknown>, key: string): Value {
+	const word = map[key];
+	if (Object.keys(map).length === 1 && typeof word === "string") {
+		if (key === "$int" && /^-?\d{1,40}$/.test(word)) return BigInt(word);
+		if (key === "$bytes") return base64ToBytes(word);
+		if (key === "$float" && ["NaN", "Infinity", "-Infinity", "-0"].includes(word)) return Number(word);
+	}
+	throw new ValueError(`${JSON.stringify(key)} is not a value of the protocol`);
+}
+
+/** Parses text in wire form. */
+export function parseWire(text: string): Value {
+	const json: unknown = JSON.parse(text);
+	return text.includes('"$') || text.includes("\\u0024") ? fromJson(json) : (json as Value);
+}
+
+export function printWire(value: unknown, path?: string): string {
+	return JSON.stringify(toJson(value, path));
+}
+
+/** A where in wire form: its operators keep their `$`. */
+export function whereToJson(where: unknown, path = "where"): unknown {
+	if (Array.isArray(where)) return where.map((part, i) => whereToJson(part, `${path}[${i}]`));
+	if (!isPlainObject(where)) return toJson(where, path);
+	const out: Record<string, unknown> = {};
+	for (const [key, item] of Object.entries(where)) if (item !== undefined) defineKey(out, key, whereToJson(item, `${path}.${key}`));
+	return out;
+}

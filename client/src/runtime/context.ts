@@ -1,0 +1,111 @@
+// What a handler sees as `ctx`: one object for each run, over the operations of its call.
+
+import { printWire, ValueError } from "../json.js";
+import type { Value } from "../values.js";
+import type { Env, OperationKind } from "./host.js";
+import { QueryBuilder } from "./query.js";
+import { seededRandom } from "./random.js";
+
+/** Thrown by ctx.error; becomes `app_error`. */
+export class AppError extends Error {
+	override readonly name = "AppError";
+	readonly code: string;
+	readonly data: { readonly [key: string]: Value } | undefined;
+	constructor(code: string, message: string, data?: { readonly [key: string]: Value }) {
+		super(message);
+		this.code = code;
+		this.data = data;
+	}
+}
+
+/** A shared run has no identity: one that reaches for it ends here, and is run again for each identity by itself. */
+export class IdentityTouched extends Error {
+	override readonly name = "IdentityTouched";
+	constructor() {
+		super("this run is shared and has no identity; it is run again with one");
+	}
+}
+
+export interface CallDoor {
+	readonly env: Env;
+	operate(kind: OperationKind, json: string): Promise<Value>;
+	identity(): void;
+}
+
+function text(value: unknown, what: string): string {
+	if (typeof value !== "string") throw new Error(`${what} must be text, got ${value === null ? "null" : typeof value}`);
+	return value;
+}
+
+function fields(value: unknown, what: string): string {
+	if (typeof value !== "object" || value === null || Array.isArray(value)) throw new ValueError(`${what}: expected an object of fields`);
+	return printWire(value, what);
+}
+
+function makeReader(call: CallDoor) {
+	const sql = (first: unknown, ...values: unknown[]): Promise<Value> => {
+		const template = Array.isArray(first) ? (first as readonly string[]) : undefined;
+		const statement = template ? template.reduce((out, part, i) => `${out}$${i}${part}`) : text(first, "ctx.db.sql: the statement");
+		return call.operate("sql", `{"text":${printWire(statement)},"params":${printWire(values, "sql parameter")}}`);
+	};
+	return {
+		get: (entity: unknown, id: unknown) =>
+			call.operate("get", printWire({ entity: text(entity, "ctx.db.get: the entity"), id: text(id, "ctx.db.get: the id") })),
+		query: (entity: unknown) => QueryBuilder.start((kind, json) => call.operate(kind, json), entity),
+		sql,
+	};
+}
+
+function makeWriter(call: CallDoor) {
+	const change = (kind: "patch" | "replace") => async (entity: unknown, id: unknown, value: unknown) => {
+		const head = `"entity":${printWire(text(entity, `ctx.db.${kind}: the entity`))},"id":${printWire(text(id, `ctx.db.${kind}: the id`))}`;
+		await call.operate(kind, `{${head},"value":${fields(value, String(entity))}}`);
+	};
+	const patch = change("patch");
+	return {
+		...makeReader(call),
+		insert: (entity: unknown, value: unknown) =>
+			call.operate("insert", `{"entity":${printWire(text(entity, "ctx.db.insert: the entity"))},"value":${fields(value, String(entity))}}`),
+		patch,
+		update: patch,
+		replace: change("replace"),
+		delete: async (entity: unknown, id: unknown) => {
+			await call.operate("delete", printWire({ entity: text(entity, "ctx.db.delete: the entity"), id: text(id, "ctx.db.delete: the id") }));
+		},
+	};
+}
+
+function makeAuth(call: CallDoor) {
+	const look = () => {
+		call.identity();
+		return call.env.shared ? refuseShared() : call.env.auth;
+	};
+	return {
+		get userId(): string | null {
+			return look()?.userId ?? null;
+		},
+		async getUserIdentity() {
+			const who = look();
+			return who ? { ...who, subject: who.userId } : null;
+		},
+	};
+}
+
+function refuseShared(): never {
+	throw new IdentityTouched();
+}
+
+export function makeContext(kind: string, call: CallDoor): object {
+	const random = seededRandom(call.env.seed);
+	const base = {
+		auth: makeAuth(call),
+		now: () => call.env.now,
+		random: () => random(),
+		error: (code: unknown, message: unknown, data?: { readonly [key: string]: Value }): never => {
+			throw new AppError(text(code, "ctx.error: the code"), text(message, "ctx.error: the message"), data);
+		},
+	};
+	if (kind === "query") return { ...base, db: makeReader(call) };
+	if (kind === "mutation") return { ...base, db: makeWriter(call) };
+	return base;
+}

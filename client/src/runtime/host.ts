@@ -1,0 +1,53 @@
+// The door to the process that hosts the engine (docs/manifest.md). All arguments are strings and numbers.
+
+import { parseWire } from "../json.js";
+import { MillraceError } from "../error.js";
+import type { ErrorCode } from "../tables.js";
+import type { Value } from "../values.js";
+
+export interface Host {
+	op(n: number, kind: OperationKind, json: string): number;
+	done(n: number, ok: boolean, json: string): void;
+	log(n: number, level: string, text: string): void;
+	identity(n: number): void;
+}
+export type OperationKind = "get" | "query" | "insert" | "patch" | "replace" | "delete" | "sql";
+
+export interface Env {
+	readonly kind: string;
+	readonly auth: { readonly userId: string; readonly [claim: string]: Value } | null;
+	readonly shared: boolean;
+	readonly now: number;
+	readonly seed: string | number;
+}
+
+export interface Entry {
+	manifest(): string;
+	call(n: number, fn: string, args: string, env: string): void;
+	settle(op: number, ok: boolean, json: string): void;
+}
+
+export function host(): Host {
+	const found = (globalThis as { __host?: Host }).__host;
+	if (!found) throw new Error("millrace/runtime runs inside a Millrace worker only");
+	return found;
+}
+
+type Waiting = { readonly resolve: (value: Value) => void; readonly reject: (error: MillraceError) => void };
+const waiting = new Map<number, Waiting>();
+
+/** Asks the host; the promise ends in `settle`. */
+export function operate(n: number, kind: OperationKind, json: string): Promise<Value> {
+	return new Promise((resolve, reject) => {
+		waiting.set(host().op(n, kind, json), { resolve, reject });
+	});
+}
+
+export function settle(op: number, ok: boolean, json: string): void {
+	const one = waiting.get(op);
+	if (!one) return; // its call is over
+	waiting.delete(op);
+	if (ok) return one.resolve(json === "" ? null : parseWire(json));
+	const info = parseWire(json) as { code: ErrorCode; message: string; data?: Value };
+	one.reject(new MillraceError(info.code, info.message, info.data));
+}

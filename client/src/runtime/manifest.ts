@@ -1,0 +1,51 @@
+// What the app declared, as docs/manifest.md prints it, and its functions by wire name. Wrong declarations end here, with a sentence.
+
+import { RegisteredFunction } from "../server/functions.js";
+import { Field, registry } from "../server/schema.js";
+
+export type Modules = { readonly [path: string]: { readonly [name: string]: unknown } };
+
+/** `messages` + `send` -> messages.send; the default export has its module's name; `admin/users` -> admin.users. */
+export function collectFunctions(modules: Modules): Map<string, RegisteredFunction> {
+	const found = new Map<string, RegisteredFunction>();
+	for (const [path, module] of Object.entries(modules)) {
+		const base = path.replace(/\//g, ".");
+		for (const [name, value] of Object.entries(module)) {
+			if (!(value instanceof RegisteredFunction)) continue;
+			const full = name === "default" ? base : `${base}.${name}`;
+			if (found.has(full)) throw new Error(`two functions are named ${full}`);
+			found.set(full, value);
+		}
+	}
+	return found;
+}
+
+function entityManifest(name: string): object {
+	const entity = registry.entities.get(name);
+	if (!entity) throw new Error(`no entity named ${name}`);
+	const fields = Object.entries(entity.fields).map(([key, field]) => {
+		if (!(field instanceof Field)) throw new Error(`entity ${name}, field ${key} is no field`);
+		const { references } = field.facts;
+		if (references !== undefined && !registry.entities.has(references))
+			throw new Error(`entity ${name}, field ${key}: there is no entity named ${references}`);
+		return { name: key, ...field.facts };
+	});
+	const { schema, table } = entity.place;
+	return { name, schema, table, fields, indexes: entity.indexes };
+}
+
+export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>): string {
+	for (const one of registry.policies)
+		if (!registry.entities.has(one.entity)) throw new Error(`a policy names the entity ${JSON.stringify(one.entity)}, which is not declared`);
+	return JSON.stringify({
+		entities: [...registry.entities.keys()].map(entityManifest),
+		policies: registry.policies,
+		functions: [...functions].map(([name, fn]) => ({
+			name,
+			kind: fn.kind,
+			auth: fn.options.auth,
+			internal: fn.internal,
+			...(fn.kind === "mutation" ? { isolation: fn.options.isolation ?? "serializable" } : {}),
+		})),
+	});
+}

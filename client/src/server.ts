@@ -1,0 +1,44 @@
+// millrace/server: the language in which an app is declared.
+export { entity, field, policy, Entity, Field, DatetimeField } from "./server/schema.js";
+export type {
+	ClientRow,
+	EntitiesOf,
+	EntityName,
+	Fields,
+	FieldType,
+	IndexesOf,
+	InsertOf,
+	NamedPolicy,
+	OnDelete,
+	OrderOf,
+	PatchOf,
+	PolicyRules,
+	ServerRow,
+	WhereOf,
+} from "./server/schema.js";
+export { v, Validator } from "./server/validators.js";
+export type { Infer, ObjectOf, Shape } from "./server/validators.js";
+export { action, internalAction, internalMutation, internalQuery, mutation, query, typed, RegisteredFunction } from "./server/functions.js";
+export type {
+	Access,
+	ActionCtx,
+	ActionDeclarer,
+	Auth,
+	DbReader,
+	DbWriter,
+	Declarers,
+	Expression,
+	FilterBuilder,
+	FunctionKind,
+	Identity,
+	IndexRange,
+	Isolation,
+	MutationCtx,
+	MutationDeclarer,
+	Query,
+	QueryCtx,
+	QueryDeclarer,
+	Sql,
+	SqlParam,
+} from "./server/functions.js";
+export type { Row, Value, Where } from "./values.js";

@@ -1,0 +1,220 @@
+// How an app declares its functions, and what their handlers see.
+
+import type { EntityName, IndexesOf, InsertOf, OrderOf, PatchOf, ServerRow, WhereOf } from "./schema.js";
+import type { Infer, ObjectOf, Shape } from "./validators.js";
+import { Validator } from "./validators.js";
+import type { Row, Value } from "../values.js";
+
+export type FunctionKind = "query" | "mutation" | "action";
+export type Access = "user" | "public";
+export type Isolation = "serializable" | "repeatable read" | "read committed";
+
+// --- the context ---
+
+/** What the caller's token says. */
+export type Identity = { readonly userId: string; readonly subject: string; readonly [claim: string]: Value };
+
+export interface Auth<U extends Access = Access> {
+	readonly userId: "user" extends U ? (U extends "user" ? string : string | null) : string | null;
+	getUserIdentity(): Promise<(U extends "user" ? Identity : Identity | null)>;
+}
+
+export interface Clock {
+	/** Milliseconds since 1970, the same throughout one run. */
+	now(): number;
+	/** 0 <= x < 1, the same sequence when the function is run again. */
+	random(): number;
+}
+
+interface Refuse {
+	/** Ends the call with the app's own code: the caller sees error `app_error` with `data.code`. */
+	error(code: string, message: string, data?: { readonly [key: string]: Value }): never;
+}
+
+export interface QueryCtx<App = unknown, U extends Access = Access> extends Clock, Refuse {
+	readonly db: DbReader<App>;
+	readonly auth: Auth<U>;
+}
+export interface MutationCtx<App = unknown, U extends Access = Access> extends Clock, Refuse {
+	readonly db: DbWriter<App>;
+	readonly auth: Auth<U>;
+}
+export interface ActionCtx<U extends Access = Access> extends Clock, Refuse {
+	readonly auth: Auth<U>;
+}
+
+// --- the database ---
+
+/** `ctx.db.sql`: a tagged template whose values become parameters, or text with $1, $2, ... */
+export interface Sql {
+	<R extends object = { readonly [column: string]: Value }>(strings: TemplateStringsArray, ...values: readonly SqlParam[]): Promise<R[]>;
+	<R extends object = { readonly [column: string]: Value }>(text: string, ...values: readonly SqlParam[]): Promise<R[]>;
+}
+export type SqlParam = Value | Date;
+
+export interface DbReader<App = unknown> {
+	/** The row, or null. */
+	get<E extends EntityName<App>>(entity: E, id: string): Promise<ServerRow<App, E> | null>;
+	/** Rows of an entity; awaiting the query itself gives all of them. */
+	query<E extends EntityName<App>>(entity: E): Query<ServerRow<App, E>, IndexesOf<App, E>>;
+	readonly sql: Sql;
+}
+
+export interface DbWriter<App = unknown> extends DbReader<App> {
+	/** Gives the id: the one in `value`, or a new one. */
+	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<string>;
+	/** Changes the fields given. */
+	patch<E extends EntityName<App>>(entity: E, id: string, changes: PatchOf<App, E>): Promise<void>;
+	/** The same as patch. */
+	update<E extends EntityName<App>>(entity: E, id: string, changes: PatchOf<App, E>): Promise<void>;
+	/** Sets all fields; those not given get null or their default. */
+	replace<E extends EntityName<App>>(entity: E, id: string, value: InsertOf<App, E>): Promise<void>;
+	delete<E extends EntityName<App>>(entity: E, id: string): Promise<void>;
+}
+
+type Comparable = string | number | bigint | boolean | Uint8Array | null;
+
+/** One query that is being built; each method gives a new one. */
+export interface Query<R = Row, I = { readonly [name: string]: readonly string[] }> extends PromiseLike<R[]>, AsyncIterable<R> {
+	/** Starts with a range of an index, and orders by its fields. */
+	withIndex<N extends keyof I & string>(name: N, range?: (q: IndexRange<R>) => IndexRange<R>): Query<R, I>;
+	filter(filter: WhereOf<R> | ((q: FilterBuilder<R>) => Expression)): Query<R, I>;
+	where(where: WhereOf<R>): Query<R, I>;
+	order(order: "asc" | "desc" | OrderOf<R>): Query<R, I>;
+	orderBy(order: OrderOf<R>): Query<R, I>;
+	limit(n: number): Query<R, I>;
+	take(n: number): Promise<R[]>;
+	first(): Promise<R | null>;
+	/** The only row, or null; an error when there are more. */
+	unique(): Promise<R | null>;
+	collect(): Promise<R[]>;
+}
+
+export interface IndexRange<R> {
+	eq<K extends keyof R & string>(field: K, value: R[K]): IndexRange<R>;
+	gt<K extends keyof R & string>(field: K, value: NonNullable<R[K]>): IndexRange<R>;
+	gte<K extends keyof R & string>(field: K, value: NonNullable<R[K]>): IndexRange<R>;
+	lt<K extends keyof R & string>(field: K, value: NonNullable<R[K]>): IndexRange<R>;
+	lte<K extends keyof R & string>(field: K, value: NonNullable<R[K]>): IndexRange<R>;
+}
+
+declare const expression: unique symbol;
+/** A part of a filter. */
+export interface Expression {
+	readonly [expression]?: true;
+}
+type Operand = Expression | Comparable;
+
+export interface FilterBuilder<R> {
+	field(name: keyof R & string): Expression;
+	eq(a: Operand, b: Operand): Expression;
+	neq(a: Operand, b: Operand): Expression;
+	lt(a: Operand, b: Operand): Expression;
+	lte(a: Operand, b: Operand): Expression;
+	gt(a: Operand, b: Operand): Expression;
+	gte(a: Operand, b: Operand): Expression;
+	and(...parts: readonly (Expression | boolean)[]): Expression;
+	or(...parts: readonly (Expression | boolean)[]): Expression;
+	not(part: Expression | boolean): Expression;
+	in(a: Expression, values: readonly Comparable[]): Expression;
+}
+
+// --- declaring ---
+
+/** A declared function. The type parameters are what callers see. */
+export class RegisteredFunction<Kind extends FunctionKind = FunctionKind, Args = unknown, Result = unknown, Internal extends boolean = boolean> {
+	declare readonly _types?: { args: Args; result: Result };
+	readonly kind: Kind;
+	readonly internal: Internal;
+	/** @internal */
+	readonly options: FunctionOptions;
+	/** @internal */
+	constructor(kind: Kind, internal: Internal, options: FunctionOptions) {
+		this.kind = kind;
+		this.internal = internal;
+		this.options = options;
+	}
+}
+
+/** @internal */
+export interface FunctionOptions {
+	readonly args: Shape | undefined;
+	readonly returns: Validator<unknown, boolean> | undefined;
+	readonly auth: Access;
+	readonly isolation: Isolation | undefined;
+	readonly handler: (ctx: never, args: never) => unknown;
+}
+
+type NoArgs = Record<never, never>;
+
+/** What `args` may be: a map of validators, or `v.object(...)` is not needed. */
+interface Definition<S extends Shape, U extends Access, Ctx, R> {
+	readonly args?: S;
+	readonly returns?: Validator<R, boolean>;
+	/** "user" (default): callers must be signed in. */
+	readonly auth?: U;
+	readonly handler: (ctx: Ctx, args: ObjectOf<S>) => R | Promise<R>;
+}
+
+export interface QueryDeclarer<App, Internal extends boolean> {
+	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
+		definition: Definition<S, U, QueryCtx<App, U>, R>,
+	): RegisteredFunction<"query", ObjectOf<S>, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: QueryCtx<App, "user">, args: A) => R): RegisteredFunction<"query", A, Awaited<R>, Internal>;
+}
+export interface MutationDeclarer<App, Internal extends boolean> {
+	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
+		definition: Definition<S, U, MutationCtx<App, U>, R> & { readonly isolation?: Isolation },
+	): RegisteredFunction<"mutation", ObjectOf<S>, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, "user">, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
+}
+export interface ActionDeclarer<Internal extends boolean> {
+	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
+		definition: Definition<S, U, ActionCtx<U>, R>,
+	): RegisteredFunction<"action", ObjectOf<S>, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: ActionCtx<"user">, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
+}
+
+type Given = Partial<FunctionOptions> | ((ctx: never, args: never) => unknown);
+
+function declare_<Kind extends FunctionKind, Internal extends boolean>(kind: Kind, internal: Internal, given: Given): RegisteredFunction<Kind, never, never, Internal> {
+	const options: Partial<FunctionOptions> = typeof given === "function" ? { handler: given } : given;
+	if (typeof options !== "object" || options === null || typeof options.handler !== "function")
+		throw new Error(`${kind}(): give it a function, or { args, handler }`);
+	for (const [name, validator] of Object.entries(options.args ?? {}))
+		if (!(validator instanceof Validator)) throw new Error(`${kind}(): args.${name} is not a validator: use v.string(), v.id("Entity"), ...`);
+	if (options.auth !== undefined && options.auth !== "user" && options.auth !== "public") throw new Error(`${kind}(): auth is "user" or "public"`);
+	return new RegisteredFunction<Kind, never, never, Internal>(kind, internal, {
+		args: options.args,
+		returns: options.returns,
+		auth: options.auth ?? "user",
+		isolation: options.isolation,
+		handler: options.handler,
+	});
+}
+
+/** The functions that declare functions, with `ctx.db` typed by the app's entities. */
+export interface Declarers<App> {
+	readonly query: QueryDeclarer<App, false>;
+	readonly mutation: MutationDeclarer<App, false>;
+	readonly action: ActionDeclarer<false>;
+	readonly internalQuery: QueryDeclarer<App, true>;
+	readonly internalMutation: MutationDeclarer<App, true>;
+	readonly internalAction: ActionDeclarer<true>;
+}
+
+export function typed<App>(): Declarers<App> {
+	const of = (kind: FunctionKind, internal: boolean) => (given: Given) => declare_(kind, internal, given);
+	return {
+		query: of("query", false),
+		mutation: of("mutation", false),
+		action: of("action", false),
+		internalQuery: of("query", true),
+		internalMutation: of("mutation", true),
+		internalAction: of("action", true),
+	} as unknown as Declarers<App>;
+}
+
+export const { query, mutation, action, internalQuery, internalMutation, internalAction } = typed<unknown>();
+
+export type { Infer };

@@ -1,0 +1,295 @@
+// How an app declares its entities and policies. Declaring registers: the manifest holds whatever the app's modules declared.
+
+import { toJson } from "../json.js";
+import type { Row, Value } from "../values.js";
+
+export type FieldType = "bool" | "int" | "bigint" | "float" | "numeric" | "string" | "uuid" | "datetime" | "bytes" | "json";
+export type OnDelete = "restrict" | "cascade" | "set null";
+
+/** A field as the manifest prints it. */
+export interface FieldManifest {
+	name: string;
+	type: FieldType;
+	optional?: true;
+	unique?: true;
+	default?: unknown;
+	defaultNow?: true;
+	serverOnly?: true;
+	readonly?: true;
+	owner?: true;
+	references?: string;
+	onDelete?: OnDelete;
+}
+
+type Facts = Omit<FieldManifest, "name">;
+
+/**
+ * A field of an entity. Type parameters: what is read, what may be written, whether null is allowed, whether an insert may leave it
+ * out, whether clients never see it. Each method gives a new field.
+ */
+export class Field<Out extends Value, In = Out, Null extends boolean = false, Auto extends boolean = false, Hidden extends boolean = false> {
+	declare readonly _types?: { out: Out; in: In; null: Null; auto: Auto; hidden: Hidden };
+	/** @internal */
+	readonly facts: Facts;
+	/** @internal */
+	constructor(facts: Facts) {
+		this.facts = facts;
+	}
+	private with<N extends boolean, A extends boolean, H extends boolean>(more: Partial<Facts>): Field<Out, In, N, A, H> {
+		return new Field({ ...this.facts, ...more });
+	}
+	/** May be null; an insert may leave it out. */
+	optional(): Field<Out, In, true, Auto, Hidden> {
+		return this.with({ optional: true });
+	}
+	unique(): Field<Out, In, Null, Auto, Hidden> {
+		return this.with({ unique: true });
+	}
+	/** The value of rows that were inserted without one. */
+	default(value: In): Field<Out, In, Null, true, Hidden> {
+		return this.with({ default: toJson(value, "default") });
+	}
+	/** Never leaves the server, and cannot be used in clients' filters. */
+	serverOnly(): Field<Out, In, Null, Auto, true> {
+		return this.with({ serverOnly: true });
+	}
+	/** Cannot be changed by entity writes of clients. */
+	readonly(): Field<Out, In, Null, Auto, Hidden> {
+		return this.with({ readonly: true });
+	}
+	/** Entity inserts of clients stamp it with the caller's userId. */
+	owner(): Field<Out, In, Null, Auto, Hidden> {
+		return this.with({ owner: true });
+	}
+}
+
+export class DatetimeField extends Field<string, string | number | Date> {
+	/** The time of the insert. */
+	defaultNow(): Field<string, string | number | Date, false, true, false> {
+		return new Field({ ...this.facts, defaultNow: true });
+	}
+}
+
+export const field = {
+	string: (): Field<string> => new Field({ type: "string" }),
+	/** A 64-bit integer as a number (a bigint where a number is not exact). */
+	int: (): Field<number, number | bigint> => new Field({ type: "int" }),
+	/** A 64-bit integer, always as a bigint. */
+	bigint: (): Field<bigint, bigint | number> => new Field({ type: "bigint" }),
+	float: (): Field<number> => new Field({ type: "float" }),
+	number: (): Field<number> => new Field({ type: "float" }),
+	bool: (): Field<boolean> => new Field({ type: "bool" }),
+	boolean: (): Field<boolean> => new Field({ type: "bool" }),
+	/** A decimal of any size, as text. */
+	numeric: (): Field<string, string | number | bigint> => new Field({ type: "numeric" }),
+	/** A point in time, as ISO 8601 text in UTC. */
+	datetime: (): DatetimeField => new DatetimeField({ type: "datetime" }),
+	/** Any JSON. It cannot be used in filters. */
+	json: <T extends Value = Value>(): Field<T> => new Field({ type: "json" }),
+	bytes: (): Field<Uint8Array> => new Field({ type: "bytes" }),
+	/** The id of a row of another entity: a foreign key. */
+	id: (entity: string, options?: { onDelete?: OnDelete }): Field<string> =>
+		new Field({ type: "uuid", references: entity, ...(options?.onDelete ? { onDelete: options.onDelete } : {}) }),
+};
+
+type FieldLike = { readonly _types?: { out: Value; in: unknown; null: boolean; auto: boolean; hidden: boolean } };
+export type Fields = { readonly [name: string]: FieldLike };
+
+export interface IndexManifest {
+	name: string;
+	fields: readonly string[];
+	unique: boolean;
+}
+type Indexes = { readonly [name: string]: readonly string[] };
+
+interface EntityOptions<Name extends string> {
+	readonly indexes?: readonly { readonly name: string; readonly fields: readonly (Name | "id")[]; readonly unique?: boolean }[];
+}
+
+export class Entity<Name extends string, F extends Fields, I extends Indexes = Record<never, never>> {
+	declare readonly _types?: { indexes: I };
+	readonly name: Name;
+	readonly fields: F;
+	/** @internal */
+	readonly indexes: IndexManifest[] = [];
+	/** @internal */
+	place: { schema: string; table: string };
+
+	/** @internal */
+	constructor(name: Name, fields: F) {
+		this.name = name;
+		this.fields = fields;
+		this.place = { schema: "public", table: name };
+	}
+
+	index<N extends string, const L extends readonly [(keyof F & string) | "id", ...((keyof F & string) | "id")[]]>(
+		name: N,
+		fields: L,
+		options?: { readonly unique?: boolean },
+	): Entity<Name, F, I & Readonly<Record<N, L>>> {
+		if (this.indexes.some((index) => index.name === name)) throw new Error(`entity ${this.name} has two indexes named ${name}`);
+		for (const f of fields)
+			if (f !== "id" && !Object.hasOwn(this.fields, f)) throw new Error(`index ${name} of entity ${this.name} names the unknown field ${f}`);
+		this.indexes.push({ name, fields: [...fields], unique: options?.unique ?? false });
+		return this as unknown as Entity<Name, F, I & Readonly<Record<N, L>>>;
+	}
+
+	/** Uses a table that exists already, as it stands. */
+	adopt(place: { readonly schema?: string; readonly table?: string }): this {
+		this.place = { schema: place.schema ?? "public", table: place.table ?? this.name };
+		return this;
+	}
+}
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
+
+export function entity<Name extends string, F extends Fields>(name: Name, fields: F, options?: EntityOptions<keyof F & string>): Entity<Name, F> {
+	if (!NAME.test(name)) throw new Error(`entity name ${JSON.stringify(name)}: letters, digits and _ only, at most 63`);
+	if (registry.entities.has(name)) throw new Error(`entity ${name} is declared twice`);
+	for (const [key, value] of Object.entries(fields)) {
+		if (!NAME.test(key)) throw new Error(`field name ${JSON.stringify(key)} of entity ${name}: letters, digits and _ only, at most 63`);
+		if (key === "id") throw new Error(`entity ${name}: the field id is there by itself`);
+		if (!(value instanceof Field)) throw new Error(`entity ${name}, field ${key}: use field.string(), field.int(), ...`);
+	}
+	const made = new Entity<Name, F>(name, fields);
+	for (const index of options?.indexes ?? []) {
+		const [first, ...rest] = index.fields;
+		if (first === undefined) throw new Error(`index ${index.name} of entity ${name} has no fields`);
+		made.index(index.name, [first, ...rest], { unique: index.unique ?? false });
+	}
+	registry.entities.set(name, made);
+	return made;
+}
+
+export interface PolicyManifest {
+	entity: string;
+	read?: string;
+	insert?: string;
+	update?: string;
+	delete?: string;
+}
+export interface PolicyRules {
+	readonly read?: string | boolean;
+	readonly insert?: string | boolean;
+	readonly update?: string | boolean;
+	readonly delete?: string | boolean;
+}
+export interface NamedPolicy {
+	readonly name?: string;
+	readonly entity: string;
+	readonly allowRead?: string | boolean;
+	readonly allowInsert?: string | boolean;
+	readonly allowUpdate?: string | boolean;
+	readonly allowDelete?: string | boolean;
+}
+
+/** Who may read and write an entity from a client. No policy: nobody. Several for one entity must all allow. */
+export function policy(entity: string | { readonly name: string }, rules: PolicyRules): void;
+export function policy(named: NamedPolicy): void;
+export function policy(first: string | { readonly name?: string } | NamedPolicy, rules?: PolicyRules): void {
+	if (rules) return addPolicy(typeof first === "string" ? first : (first.name ?? ""), rules);
+	const named = first as NamedPolicy;
+	const given: Record<keyof PolicyRules, string | boolean | undefined> = {
+		read: named.allowRead,
+		insert: named.allowInsert,
+		update: named.allowUpdate,
+		delete: named.allowDelete,
+	};
+	addPolicy(named.entity, given as PolicyRules);
+}
+
+function addPolicy(entityName: string, rules: { readonly [act: string]: string | boolean | undefined } | PolicyRules): void {
+	const out: PolicyManifest = { entity: entityName };
+	for (const act of ["read", "insert", "update", "delete"] as const) {
+		const rule = (rules as PolicyRules)[act];
+		if (rule !== undefined) out[act] = String(rule);
+	}
+	registry.policies.push(out);
+}
+
+/** What the app's modules have declared so far. */
+export const registry: { readonly entities: Map<string, EntityLike>; readonly policies: PolicyManifest[] } = {
+	entities: new Map(),
+	policies: [],
+};
+interface EntityLike {
+	readonly name: string;
+	readonly fields: Fields;
+	readonly indexes: readonly IndexManifest[];
+	readonly place: { schema: string; table: string };
+}
+
+// --- types that follow from declarations; App is the type of the module app.ts (`typeof import("./app")`) ---
+
+type Flat<T> = { [K in keyof T]: T[K] };
+/** A literal type as the type of its kind, so that arguments of functions compare well. */
+type TypesOf<F> = F extends { readonly _types?: infer T } ? NonNullable<T> : never;
+type OutOf<F> = TypesOf<F> extends { out: infer O; null: infer N } ? (N extends true ? O | null : O) : never;
+type InOf<F> = TypesOf<F> extends { in: infer O; null: infer N } ? (N extends true ? O | null : O) : never;
+type IsHidden<F> = TypesOf<F> extends { hidden: true } ? true : false;
+type MayOmit<F> = TypesOf<F> extends { null: true } ? true : TypesOf<F> extends { auto: true } ? true : false;
+
+/** The entities that a module exports, by name. */
+export type EntitiesOf<App> = {
+	[K in keyof App as App[K] extends Entity<infer N, infer _F, infer _I> ? N : never]: App[K];
+};
+export type EntityName<App> = keyof EntitiesOf<App> extends never ? string : keyof EntitiesOf<App> & string;
+
+type FieldsOf<App, E> = E extends keyof EntitiesOf<App>
+	? EntitiesOf<App>[E] extends Entity<infer _N, infer F, infer _I>
+		? F
+		: never
+	: never;
+
+/** A row as functions see it. */
+export type ServerRow<App, E> = E extends keyof EntitiesOf<App>
+	? Flat<{ readonly id: string } & { readonly [K in keyof FieldsOf<App, E>]: OutOf<FieldsOf<App, E>[K]> }>
+	: Row;
+
+/** A row as clients see it: without fields that are for the server only. */
+export type ClientRow<App, E> = E extends keyof EntitiesOf<App>
+	? Flat<
+			{ readonly id: string } & {
+				readonly [K in keyof FieldsOf<App, E> as IsHidden<FieldsOf<App, E>[K]> extends true ? never : K]: OutOf<FieldsOf<App, E>[K]>;
+			}
+		>
+	: Row;
+
+type LooseWrite = { readonly [field: string]: Value | Date | undefined };
+
+export type InsertOf<App, E> = E extends keyof EntitiesOf<App>
+	? Flat<
+			{ readonly id?: string } & {
+				readonly [K in keyof FieldsOf<App, E> as MayOmit<FieldsOf<App, E>[K]> extends true ? never : K]: InOf<FieldsOf<App, E>[K]>;
+			} & {
+				readonly [K in keyof FieldsOf<App, E> as MayOmit<FieldsOf<App, E>[K]> extends true ? K : never]?: InOf<FieldsOf<App, E>[K]> | undefined;
+			}
+		>
+	: LooseWrite;
+
+export type PatchOf<App, E> = E extends keyof EntitiesOf<App>
+	? { readonly [K in keyof FieldsOf<App, E>]?: InOf<FieldsOf<App, E>[K]> | undefined }
+	: LooseWrite;
+
+export type IndexesOf<App, E> = E extends keyof EntitiesOf<App>
+	? EntitiesOf<App>[E] extends Entity<infer _N, infer _F, infer I>
+		? I
+		: never
+	: Indexes;
+
+/** A filter on rows of type R. */
+export type WhereOf<R> = {
+	readonly [K in keyof R]?: R[K] | {
+		readonly $gt?: NonNullable<R[K]>;
+		readonly $gte?: NonNullable<R[K]>;
+		readonly $lt?: NonNullable<R[K]>;
+		readonly $lte?: NonNullable<R[K]>;
+		readonly $not?: R[K] | null;
+		readonly $in?: readonly (R[K] | null)[];
+	} | undefined;
+} & { readonly $or?: readonly WhereOf<R>[]; readonly $and?: readonly WhereOf<R>[] };
+
+/** An order on rows of type R: `{ createdAt: "desc" }` or `[["channel", "asc"], ["createdAt", "desc"]]`. */
+export type OrderOf<R> =
+	| { readonly [K in keyof R & string]?: "asc" | "desc" }
+	| readonly (readonly [keyof R & string, "asc" | "desc"])[];
