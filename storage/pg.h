@@ -22,7 +22,10 @@ void mr_pg_delete(struct mr_pg **pg); /* outstanding results are not called */
 enum mr_pg_state mr_pg_state(const struct mr_pg *pg);
 int mr_pg_backend_pid(const struct mr_pg *pg);
 int mr_pg_outstanding(const struct mr_pg *pg); /* statements sent and not answered */
-void mr_pg_cancel(struct mr_pg *pg);           /* asks the server to cancel what runs (PQcancel in a short-lived thread-free way) */
+bool mr_pg_idle(const struct mr_pg *pg);       /* ready, nothing outstanding, outside of a transaction */
+/* Asks the server to cancel what runs now, over a short-lived connection of its own (PQcancel would block the loop). Nothing happens when
+ * the statement has been answered by then. */
+void mr_pg_cancel(struct mr_pg *pg);
 
 /* A result, valid during the callback only. */
 struct mr_pg_result;
@@ -51,6 +54,8 @@ void mr_pg_flush(struct mr_pg *pg);
 /* A pool: up to `max` connections opened as needed, each lent to one user at a time, reopened with jittered backoff when they die. */
 struct mr_pool;
 struct mr_pool *mr_pool_new(struct mr_loop *loop, const char *conninfo, const char *name, int max);
+/* Who waits is told shutting_down; lent connections are closed without a word and must not be touched any more. Not from inside a callback.
+ */
 void mr_pool_delete(struct mr_pool **pool);
 /* Calls cb with a READY connection, at once or later, in order of asking; with NULL and err after wait_us without one. */
 typedef void mr_lease_cb(struct mr_pg *pg, const struct mr_error *err, void *arg);
