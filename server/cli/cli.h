@@ -1,0 +1,31 @@
+/* The executable `millrace`: what its commands share. */
+#ifndef MR_CLI_CLI_H
+#define MR_CLI_CLI_H
+
+#include "proto/ground/mem.h"
+#include "proto/settings.h"
+
+/* Exit statuses; told in `millrace help`. */
+enum { MR_EXIT_OK = 0, MR_EXIT_FAILED = 1, MR_EXIT_USAGE = 2, MR_EXIT_PENDING = 3 };
+
+struct mr_cli {
+	const char *command;
+	struct mr_settings settings;
+	int argc; /* what is left after the settings; argv[0] is the command */
+	char **argv;
+	int all_argc; /* as given, settings included */
+	char **all_argv;
+};
+
+typedef int mr_command(struct mr_cli *cli);
+mr_command mr_cmd_dev, mr_cmd_serve, mr_cmd_build, mr_cmd_migrate, mr_cmd_token, mr_cmd_settings, mr_cmd_psql;
+
+/* Prints `millrace: sentence` on standard error; returns the status given. */
+int mr_cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A word that the command does not know is left: says so and returns false. */
+bool mr_cli_no_more(const struct mr_cli *cli);
+
+/* Help texts. NULL: no such command. */
+const char *mr_help_text(const char *command);
+
+#endif

@@ -1,0 +1,77 @@
+#include <string.h>
+
+#include "cli.h"
+
+static const char general[] = "Millrace: a realtime backend on PostgreSQL.\n"
+			      "\n"
+			      "  millrace dev         run the app here; code reloads on save, migrations are applied\n"
+			      "  millrace serve       run the app for others; migrations are applied by hand\n"
+			      "  millrace build       bundle the app, without running it\n"
+			      "  millrace migrate     show the SQL that the database still needs; --apply runs it\n"
+			      "  millrace token       make a signed token for a user\n"
+			      "  millrace psql        open psql on the database of the app\n"
+			      "  millrace settings    show every setting, its value and where it comes from\n"
+			      "  millrace version     show the version\n"
+			      "  millrace help WORD   more about a command\n"
+			      "\n"
+			      "Settings are given as --name value, as MILLRACE_NAME in the environment, or in millrace.conf\n"
+			      "in the app's folder; `millrace settings` lists them. The ones needed most:\n"
+			      "  --app-dir DIR        the app: app.ts, functions/, web/ (default: this folder)\n"
+			      "  --data-dir DIR       private Postgres, secret, builds (default: .millrace)\n"
+			      "  --port N             HTTP and WebSocket (default: 8080)\n"
+			      "  --database-url URL   a Postgres of your own, instead of the private one\n"
+			      "\n"
+			      "Exit status: 0 done, 1 failed, 2 wrong usage, 3 migrations are waiting.\n";
+
+static const struct {
+	const char *command, *text;
+} texts[] = {
+	{"dev", "millrace dev [--settings...]\n"
+		"\n"
+		"Starts Postgres (unless database_url is set), the workers and the fanout, serves the app and\n"
+		"prints its address. Watches the sources: a change of functions or app.ts takes over at once\n"
+		"while running calls finish on the old code; an error is shown here and in the browser, and the\n"
+		"old code keeps serving. Additive migrations are applied; guests may sign in.\n"
+		"Ctrl-C stops everything; a second Ctrl-C does not wait.\n"},
+	{"serve", "millrace serve [--settings...]\n"
+		  "\n"
+		  "The same for production: builds once, watches nothing, and refuses to start (status 3) while\n"
+		  "migrations are waiting; it prints them. Run `millrace migrate --apply` after review.\n"},
+	{"build", "millrace build [--settings...]\n"
+		  "\n"
+		  "Checks and bundles app.ts, functions/ and web/ into data_dir/app/VERSION and writes the types\n"
+		  "in _generated/. Prints the folder of the build. Needs neither Postgres nor Node.\n"},
+	{"migrate", "millrace migrate [--apply] [--settings...]\n"
+		    "\n"
+		    "Prints the SQL that takes the database from what it is to what the app declares; status 3 when\n"
+		    "there is any. With --apply it is run, in one transaction. What would destroy or rewrite data is\n"
+		    "refused with a sentence; do that by hand.\n"},
+	{"token", "millrace token --user ID [--claim NAME=VALUE]... [--expires 30d] [--settings...]\n"
+		  "\n"
+		  "Prints a token that says: the bearer is user ID. Signed with auth_secret or data_dir/secret.\n"
+		  "  --claim NAME=VALUE   adds a claim; VALUE is JSON (true, 7, [\"a\"]), else text\n"
+		  "  --expires TIME       90s, 15m, 12h or 30d (default 30d)\n"
+		  "\n"
+		  "  curl -gN -H \"Authorization: Bearer $(millrace token --user ann)\" 'http://localhost:8080/api/...'\n"},
+	{"psql", "millrace psql [ARGUMENTS OF PSQL...]\n"
+		 "\n"
+		 "Opens psql on the app's database: the private one while `millrace dev` or `serve` runs, or\n"
+		 "database_url. Settings come first, then --, then psql's own arguments.\n"
+		 "  millrace psql -- -c 'select * from \"Message\"'\n"},
+	{"settings", "millrace settings [--settings...]\n"
+		     "\n"
+		     "Prints each setting as `name = value`, a comment that says where the value comes from, and what\n"
+		     "it is for. The output is a valid millrace.conf. Secrets are not shown.\n"},
+	{"version", "millrace version\n\nPrints the version.\n"},
+	{"help", "millrace help [COMMAND]\n\nPrints help.\n"},
+};
+
+const char *mr_help_text(const char *command)
+{
+	if (!command)
+		return general;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (strcmp(texts[i].command, command) == 0)
+			return texts[i].text;
+	return NULL;
+}
