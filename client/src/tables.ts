@@ -1,4 +1,4 @@
-// Printed by proto/print_tables.py from proto/tables/*.toml. Do not edit.
+// Printed by proto/print_tables.py from the tables in proto/tables. Do not edit.
 
 import type { Row, Value, Where } from "./values.js";
 

@@ -1,0 +1,329 @@
+#include "hash.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "log.h"
+
+/* SipHash by Aumasson and Bernstein: c rounds for each word, d at the end. */
+
+static inline uint64_t rotl(uint64_t x, int b)
+{
+	return x << b | x >> (64 - b);
+}
+
+static inline void sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[2] += v[3];
+	v[1] = rotl(v[1], 13) ^ v[0];
+	v[3] = rotl(v[3], 16) ^ v[2];
+	v[0] = rotl(v[0], 32);
+	v[2] += v[1];
+	v[0] += v[3];
+	v[1] = rotl(v[1], 17) ^ v[2];
+	v[3] = rotl(v[3], 21) ^ v[0];
+	v[2] = rotl(v[2], 32);
+}
+
+/* Little-endian on every machine, so that stored hashes mean the same everywhere. */
+static inline uint64_t word(const uint8_t *p)
+{
+	uint64_t w;
+	memcpy(&w, p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	w = __builtin_bswap64(w);
+#endif
+	return w;
+}
+
+static inline uint64_t siphash(const uint8_t *p, size_t n, const uint64_t key[2], int c, int d)
+{
+	uint64_t v[4] = {key[0] ^ 0x736f6d6570736575ULL, key[1] ^ 0x646f72616e646f6dULL, key[0] ^ 0x6c7967656e657261ULL,
+		key[1] ^ 0x7465646279746573ULL};
+	uint64_t last = (uint64_t)n << 56;
+	for (; n >= 8; p += 8, n -= 8) {
+		uint64_t m = word(p);
+		v[3] ^= m;
+		for (int i = 0; i < c; i++)
+			sip_round(v);
+		v[0] ^= m;
+	}
+	for (size_t i = 0; i < n; i++)
+		last |= (uint64_t)p[i] << (8 * i);
+	v[3] ^= last;
+	for (int i = 0; i < c; i++)
+		sip_round(v);
+	v[0] ^= last;
+	v[2] ^= 0xff;
+	for (int i = 0; i < d; i++)
+		sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static uint64_t process_key[2];
+
+__attribute__((constructor)) static void make_process_key(void)
+{
+	mr_random(process_key, sizeof(process_key));
+}
+
+uint64_t mr_hash(const void *p, size_t n)
+{
+	return siphash(p, n, process_key, 1, 3);
+}
+
+uint64_t mr_hash_fixed(const void *p, size_t n, uint64_t seed)
+{
+	const uint64_t key[2] = {0x6d696c6c72616365ULL ^ seed, 0x66697865642d3031ULL};
+	return siphash(p, n, key, 2, 4);
+}
+
+void mr_sha256(const void *p, size_t n, uint8_t out[32])
+{
+	SHA256(p ? p : "", n, out);
+}
+
+void mr_hmac_sha256(struct mr_str key, struct mr_str data, uint8_t out[32])
+{
+	unsigned len = 32;
+	MR_ASSERT(key.n <= INT32_MAX);
+	const uint8_t *made =
+		HMAC(EVP_sha256(), key.p ? key.p : "", (int)key.n, (const uint8_t *)(data.p ? data.p : ""), data.n, out, &len);
+	MR_ASSERT(made && len == 32);
+}
+
+bool mr_equal_ct(const void *a, const void *b, size_t n)
+{
+	const volatile uint8_t *x = a, *y = b;
+	uint8_t differ = 0;
+	for (size_t i = 0; i < n; i++)
+		differ |= x[i] ^ y[i];
+	return differ == 0;
+}
+
+void mr_random(void *p, size_t n)
+{
+	for (uint8_t *at = p; n;) {
+		ssize_t got = getrandom(at, n, 0);
+		if (got < 0)
+			mr_die("the kernel gives no random bytes");
+		at += got;
+		n -= (size_t)got;
+	}
+}
+
+/* Base64 and hex */
+
+static const char url_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char std_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static void base64(struct mr_buf *b, struct mr_str s, const char *letters, bool pad)
+{
+	const uint8_t *p = (const uint8_t *)s.p;
+	char *out = mr_buf_room(b, (s.n + 2) / 3 * 4), *start = out;
+	for (size_t i = 0; i < s.n; i += 3) {
+		size_t left = s.n - i;
+		uint32_t w = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0);
+		*out++ = letters[w >> 18];
+		*out++ = letters[w >> 12 & 63];
+		if (left > 1)
+			*out++ = letters[w >> 6 & 63];
+		else if (pad)
+			*out++ = '=';
+		if (left > 2)
+			*out++ = letters[w & 63];
+		else if (pad)
+			*out++ = '=';
+	}
+	*out = 0;
+	b->n += (size_t)(out - start);
+}
+
+static int letter_value(char c, bool url)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == (url ? '-' : '+'))
+		return 62;
+	return c == (url ? '_' : '/') ? 63 : -1;
+}
+
+/* One text for each sequence of bytes: bits that stand for nothing must be zero. */
+static bool base64_read(struct mr_buf *b, struct mr_str s, bool url)
+{
+	size_t n = s.n, was = b->n;
+	for (int i = 0; i < 2 && n && s.n % 4 == 0 && s.p[n - 1] == '='; i++)
+		n--;
+	if (n % 4 == 1 || (!url && s.n % 4 != 0))
+		return false;
+	uint8_t *out = (uint8_t *)mr_buf_room(b, n / 4 * 3 + 3);
+	uint32_t w = 0;
+	for (size_t i = 0; i < n; i++) {
+		int v = letter_value(s.p[i], url);
+		if (v < 0)
+			return false;
+		w = w << 6 | (uint32_t)v;
+		if (i % 4 == 0)
+			continue;
+		int spare = 6 - 2 * (int)(i % 4);
+		*out++ = (uint8_t)(w >> spare);
+		w &= (1u << spare) - 1;
+		b->n++;
+	}
+	if (w) {
+		b->n = was;
+		b->p[was] = 0;
+		return false;
+	}
+	b->p[b->n] = 0;
+	return true;
+}
+
+void mr_base64url(struct mr_buf *b, struct mr_str s)
+{
+	base64(b, s, url_letters, false);
+}
+
+bool mr_base64url_read(struct mr_buf *b, struct mr_str s)
+{
+	size_t was = b->n;
+	bool ok = base64_read(b, s, true);
+	if (!ok && b->p) {
+		b->n = was;
+		b->p[was] = 0;
+	}
+	return ok;
+}
+
+void mr_base64(struct mr_buf *b, struct mr_str s)
+{
+	base64(b, s, std_letters, true);
+}
+
+bool mr_base64_read(struct mr_buf *b, struct mr_str s)
+{
+	size_t was = b->n;
+	bool ok = base64_read(b, s, false);
+	if (!ok && b->p) {
+		b->n = was;
+		b->p[was] = 0;
+	}
+	return ok;
+}
+
+void mr_hex(struct mr_buf *b, struct mr_str s)
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < s.n; i++) {
+		uint8_t c = (uint8_t)s.p[i];
+		mr_buf_char(b, digits[c >> 4]);
+		mr_buf_char(b, digits[c & 15]);
+	}
+}
+
+/* The map: linear probing, at most 3/4 full. A deleted member leaves a grave (nothing moves, so that a walk may delete what it stands
+ * on), unless its run ends there. */
+
+struct mr_map_slot {
+	struct mr_str key;
+	void *value; /* NULL: empty or a grave */
+	uint64_t hash;
+	bool grave;
+};
+
+void mr_map_fini(struct mr_map *m)
+{
+	free(m->slots);
+	*m = (struct mr_map){0};
+}
+
+/* The slot that holds key, or the one where it would go: the first grave of its run, else the empty slot behind. */
+static struct mr_map_slot *map_find(const struct mr_map *m, struct mr_str key, uint64_t hash)
+{
+	struct mr_map_slot *grave = NULL;
+	for (size_t i = hash & (m->cap - 1);; i = (i + 1) & (m->cap - 1)) {
+		struct mr_map_slot *s = &m->slots[i];
+		if (s->value && s->hash == hash && mr_str_eq(s->key, key))
+			return s;
+		if (s->grave && !grave)
+			grave = s;
+		if (!s->value && !s->grave)
+			return grave ? grave : s;
+	}
+}
+
+/* Makes room for one more, without graves. */
+static void map_rebuild(struct mr_map *m)
+{
+	struct mr_map fresh = {.cap = m->cap ? m->cap : 8, .n = m->n};
+	while ((m->n + 1) * 2 > fresh.cap)
+		fresh.cap *= 2;
+	fresh.slots = mr_alloc(fresh.cap * sizeof(*fresh.slots));
+	for (size_t i = 0; i < m->cap; i++)
+		if (m->slots[i].value)
+			*map_find(&fresh, m->slots[i].key, m->slots[i].hash) = m->slots[i];
+	free(m->slots);
+	*m = fresh;
+}
+
+void *mr_map_get(const struct mr_map *m, struct mr_str key)
+{
+	return m->n ? map_find(m, key, mr_hash(key.p, key.n))->value : NULL;
+}
+
+void *mr_map_put(struct mr_map *m, struct mr_str key, void *value)
+{
+	MR_ASSERT(value);
+	if ((m->n + m->graves + 1) * 4 > m->cap * 3)
+		map_rebuild(m);
+	uint64_t hash = mr_hash(key.p, key.n);
+	struct mr_map_slot *s = map_find(m, key, hash);
+	void *former = s->value;
+	m->n += !former;
+	m->graves -= s->grave;
+	*s = (struct mr_map_slot){.key = key, .value = value, .hash = hash};
+	return former;
+}
+
+void *mr_map_del(struct mr_map *m, struct mr_str key)
+{
+	if (!m->n)
+		return NULL;
+	struct mr_map_slot *s = map_find(m, key, mr_hash(key.p, key.n));
+	void *former = s->value;
+	if (!former)
+		return NULL;
+	size_t mask = m->cap - 1, i = (size_t)(s - m->slots);
+	*s = (struct mr_map_slot){.grave = true};
+	m->n--;
+	m->graves++;
+	const struct mr_map_slot *behind = &m->slots[(i + 1) & mask];
+	/* The run ends here: graves at its end are not needed. */
+	for (; !behind->value && !behind->grave && m->slots[i].grave; i = (i - 1) & mask) {
+		m->slots[i].grave = false;
+		m->graves--;
+		behind = &m->slots[i];
+	}
+	return former;
+}
+
+bool mr_map_next(const struct mr_map *m, size_t *i, struct mr_str *key, void **value)
+{
+	while (*i < m->cap) {
+		const struct mr_map_slot *s = &m->slots[(*i)++];
+		if (!s->value)
+			continue;
+		*key = s->key;
+		*value = s->value;
+		return true;
+	}
+	return false;
+}
