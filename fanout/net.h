@@ -30,6 +30,7 @@ struct mr_net_config {
 /* Makes h2o's loop the thread's loop, with `loop` nested in it. NULL and *err when it cannot listen (the sentence names the port). */
 struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *config, struct mr_error *err);
 int mr_net_port(const struct mr_net *net);
+uint64_t mr_net_bytes_sent(const struct mr_net *net); /* frames and bodies given to sockets so far */
 void mr_net_run(struct mr_net *net); /* until mr_net_stop */
 void mr_net_stop(struct mr_net *net);
 void mr_net_delete(struct mr_net **net); /* closes all that is open (1001) */
