@@ -1,7 +1,7 @@
 // Values <-> the JSON encoding: {"$int"}, {"$bytes"}, {"$float"} for what JSON lacks (docs/protocol.md).
 // Needs nothing but the language, as it also runs in the workers' engine.
 
-import { defineKey, isPlainObject, type Value } from "./values.js";
+import { defineKey, isPlainObject, type Value, type Where } from "./values.js";
 
 export class ValueError extends Error {
 	override readonly name = "ValueError";
@@ -138,4 +138,42 @@ export function whereToJson(where: unknown, path = "where"): unknown {
 	const out: Record<string, unknown> = {};
 	for (const [key, item] of Object.entries(where)) if (item !== undefined) defineKey(out, key, whereToJson(item, `${path}.${key}`));
 	return out;
+}
+
+/** A value as it will be sent, in a canonical form: keys sorted, dates as text, absent members gone. Refuses what cannot travel. */
+export function cleanValue(value: unknown, path: string, depth = 0): Value {
+	if (value === undefined || value === null) return null;
+	if (typeof value !== "object") return typeof value === "function" || typeof value === "symbol" ? (toJson(value, path) as Value) : (value as Value);
+	if (value instanceof Uint8Array) return value;
+	if (value instanceof Date) return dateText(value, path);
+	if (depth >= MAX_DEPTH) throw new ValueError(`${path}: nests too deep`);
+	if (Array.isArray(value)) return value.map((item, i) => cleanValue(item, `${path}[${i}]`, depth + 1));
+	if (!isPlainObject(value)) return toJson(value, path) as Value; // throws the sentence
+	const out: Record<string, Value> = {};
+	for (const key of Object.keys(value).sort()) {
+		const item = value[key];
+		if (item === undefined) continue;
+		if (key.startsWith("$")) throw new ValueError(`${path}: the key ${JSON.stringify(key)} is refused: "$" belongs to the protocol`);
+		defineKey(out, key, cleanValue(item, `${path}.${key}`, depth + 1));
+	}
+	return out;
+}
+
+/** The same for a where: operators keep their `$`. */
+export function cleanWhere(where: unknown, path = "where", depth = 0): Where {
+	if (!isPlainObject(where)) throw new ValueError(`${path}: expected an object of fields`);
+	if (depth >= MAX_DEPTH) throw new ValueError(`${path}: nests too deep`);
+	const out: Record<string, unknown> = {};
+	for (const key of Object.keys(where).sort()) {
+		const term = where[key];
+		if (term === undefined) continue;
+		const at = `${path}.${key}`;
+		if ((key === "$or" || key === "$and") && Array.isArray(term)) out[key] = term.map((part, i) => cleanWhere(part, `${at}[${i}]`, depth + 1));
+		else if (isPlainObject(term)) {
+			const comparison: Record<string, Value> = {};
+			for (const op of Object.keys(term).sort()) if (term[op] !== undefined) comparison[op] = cleanValue(term[op], at, depth + 1);
+			defineKey(out, key, comparison);
+		} else defineKey(out, key, cleanValue(term, at, depth + 1));
+	}
+	return out as Where;
 }

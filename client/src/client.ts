@@ -1,0 +1,535 @@
+// The client: one socket run by the link, one sync that knows what is said on it, and the surface that apps use.
+
+import { functionName, type FunctionRef, isFunctionRef } from "./api.js";
+import { isBrowser, showDevelopment } from "./development.js";
+import { MillraceError } from "./error.js";
+import { newId } from "./ids.js";
+import { cleanValue, cleanWhere } from "./json.js";
+import { type Operation, Transaction } from "./layers.js";
+import { initialLink, type LinkEvent, type LinkState, type LinkStatus, linkStatus, stepLink } from "./link.js";
+import type { Spec } from "./results.js";
+import type { ClientRow, EntitiesOf, EntityName, InsertOf, OrderOf, PatchOf, WhereOf } from "./server/schema.js";
+import { browserStores, type Stores } from "./stores.js";
+import { type Snapshot, specKey, Sync } from "./sync.js";
+import type { ClientMessage, ConsoleMessage, DevMessage, ServerMessage } from "./tables.js";
+import type { Order, Value } from "./values.js";
+import { decodeMessage, encodeMessage, type Encoding, subprotocol } from "./wire.js";
+
+/** The part of WebSocket that is used; `ws` fits as well. */
+export interface WebSocketLike {
+	binaryType: string;
+	readonly readyState: number;
+	send(data: string | Uint8Array<ArrayBuffer>): void;
+	close(code?: number, reason?: string): void;
+	onopen: ((event: never) => void) | null;
+	onmessage: ((event: never) => void) | null;
+	onclose: ((event: never) => void) | null;
+	onerror: ((event: never) => void) | null;
+}
+export type WebSocketMaker = new (url: string, protocols: string[]) => WebSocketLike;
+
+export interface ClientOptions {
+	/** Of the server: `http(s)://` or `ws(s)://` with host. Default: the page's own origin. */
+	readonly url?: string;
+	/** Who the caller is; null: nobody. Default: what setToken stored on this device. */
+	readonly token?: string | null;
+	/** Asked for a token before each connection, and when the last one was refused. */
+	readonly getToken?: () => string | null | Promise<string | null>;
+	readonly storage?: Stores;
+	readonly WebSocket?: WebSocketMaker;
+	readonly encoding?: Encoding;
+	/** Milliseconds for which a query stays live after its last watcher has gone. Default 1000. */
+	readonly linger?: number;
+	/** Errors that no call and no query can be told: a refused token, a mutation of an earlier page that failed. */
+	readonly onError?: (error: MillraceError) => void;
+}
+
+export interface SyncStatus {
+	readonly state: LinkStatus;
+	/** When that began (milliseconds since 1970). */
+	readonly since: number;
+	/** Mutations without an answer. */
+	readonly pending: number;
+	/** Who the server says the caller is; undefined: it has not said yet. */
+	readonly user: string | null | undefined;
+}
+
+/** Which rows: a filter, an order, how many at most. */
+export interface EntityQuery<R> {
+	readonly where?: WhereOf<R> | undefined;
+	readonly orderBy?: OrderOf<R> | undefined;
+	readonly limit?: number | undefined;
+}
+
+/** What an optimistic function may do: it says what the mutation is expected to change. */
+export interface OptimisticTx<App = unknown> {
+	/** Gives the id: that of `value`, or a new one. */
+	insert<E extends EntityName<App>>(entity: E, value: Partial<ClientInsert<App, E>>): string;
+	update<E extends EntityName<App>>(entity: E, id: string, changes: PatchOf<App, E>): void;
+	delete<E extends EntityName<App>>(entity: E, id: string): void;
+}
+type ClientInsert<App, E> = E extends keyof EntitiesOf<App> ? InsertOf<App, E> : { readonly id?: string; readonly [field: string]: Value | Date | undefined };
+
+export interface MutationOptions<App, Args> {
+	readonly optimistic?: ((tx: OptimisticTx<App>, args: Args) => unknown) | undefined;
+}
+
+/** The arguments of a call: may be left out when none is required. */
+export type ArgsOf<Args> = Record<never, never> extends Args ? [args?: Args] : [args: Args];
+
+export interface Client<App = unknown> {
+	/** Keeps a query live; the callback gets each new result. Gives the undo. */
+	onUpdate<E extends EntityName<App>>(
+		entity: E,
+		query: EntityQuery<ClientRow<App, E>>,
+		callback: (rows: readonly ClientRow<App, E>[]) => void,
+		onError?: (error: MillraceError) => void,
+	): () => void;
+	onUpdate<Args, Result>(
+		fn: FunctionRef<"query", Args, Result>,
+		args: Args,
+		callback: (value: Result) => void,
+		onError?: (error: MillraceError) => void,
+	): () => void;
+	/** Asks once. */
+	query<E extends EntityName<App>>(entity: E, query?: EntityQuery<ClientRow<App, E>>): Promise<readonly ClientRow<App, E>[]>;
+	query<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: ArgsOf<Args>): Promise<Result>;
+	/** Runs a mutation exactly once, also over reconnects and a reload. Rejects with a MillraceError. */
+	mutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>, args: Args, options?: MutationOptions<App, Args>): Promise<Result>;
+	/** Signs in (kept on this device), or out with null. */
+	setToken(token: string | null): void;
+	readonly status: SyncStatus;
+	onStatus(callback: (status: SyncStatus) => void): () => void;
+	/** Lines and build errors that a server in development sends. */
+	onDevelopment(callback: (message: ConsoleMessage | DevMessage) => void): () => void;
+	/** For bindings: the state of a query, watched or not, and watching it. */
+	peek(spec: Spec): Snapshot;
+	watch(spec: Spec, watcher: () => void): () => void;
+	/** Connects; the first query or call does it too. */
+	connect(): void;
+	close(): void;
+}
+
+/** `{ createdAt: "desc" }` or pairs -> pairs. */
+function cleanOrder(order: unknown): Order | undefined {
+	if (order === undefined || order === null) return undefined;
+	const pairs: unknown[] = Array.isArray(order) ? order : Object.entries(order as object).filter(([, direction]) => direction !== undefined);
+	return pairs.map((pair) => {
+		const [field, direction] = pair as [unknown, unknown];
+		if (typeof field !== "string" || (direction !== "asc" && direction !== "desc"))
+			throw new Error('orderBy: expected { field: "asc" | "desc" } or [["field", "asc" | "desc"]]');
+		return [field, direction] as const;
+	});
+}
+
+export function entitySpec(entity: string, query: { readonly where?: unknown; readonly orderBy?: unknown; readonly limit?: number | undefined } = {}): Spec {
+	const order = cleanOrder(query.orderBy);
+	return { entity, where: query.where === undefined ? {} : cleanWhere(query.where), order: order?.length ? order : undefined, limit: query.limit };
+}
+export function functionSpec(fn: FunctionRef, args: unknown): Spec {
+	return { fn: functionName(fn), args: cleanValue(args ?? {}, "args") };
+}
+
+function socketUrl(given: string | undefined): string {
+	const page = (globalThis as { location?: { href: string } }).location?.href;
+	const base = given ?? page;
+	if (base === undefined) throw new Error("createClient: give the url of the server");
+	const url = new URL(base, page);
+	url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
+	url.pathname = "/api/sync";
+	url.search = "";
+	url.hash = "";
+	return url.href;
+}
+
+type Listeners<T> = Set<(value: T) => void>;
+
+function listen<T>(listeners: Listeners<T>, callback: (value: T) => void): () => void {
+	const one = (value: T): void => callback(value);
+	listeners.add(one);
+	return () => void listeners.delete(one);
+}
+
+/** Runs the link: owns socket and timer, does what the effects say. */
+class Runner {
+	private state: LinkState = initialLink(Date.now());
+	private socket: WebSocketLike | undefined;
+	private timer: ReturnType<typeof setTimeout> | undefined;
+	private readonly hooks: {
+		readonly url: string;
+		readonly encoding: Encoding;
+		readonly WebSocket: WebSocketMaker;
+		readonly greet: () => void;
+		readonly message: (message: ServerMessage) => void;
+		readonly lost: () => void;
+		readonly status: (status: LinkStatus, since: number) => void;
+		readonly confused: (error: MillraceError) => void;
+	};
+	private shown: LinkStatus = "connecting";
+	/** Counts sockets: tells whether one that something waited for is still the one. */
+	socketNumber = 0;
+
+	constructor(hooks: Runner["hooks"]) {
+		this.hooks = hooks;
+	}
+	on(event: LinkEvent): void {
+		const now = Date.now();
+		const before = this.state;
+		const { state, effects } = stepLink(before, event, now, Math.random());
+		this.state = state;
+		const wasLive = before.phase === "greeted" || before.phase === "ready";
+		const isLive = state.phase === "greeted" || state.phase === "ready";
+		if (wasLive && !isLive) this.hooks.lost();
+		for (const effect of effects) {
+			if (effect === "open") this.open();
+			else if (effect === "drop") this.drop();
+			else if (effect === "greet") this.hooks.greet();
+			else this.send({ t: "ping" });
+		}
+		if (state.due !== before.due || event.type === "timer") this.arm();
+		const status = linkStatus(this.state);
+		if (status !== this.shown) {
+			this.shown = status;
+			this.hooks.status(status, now);
+		}
+	}
+	private arm(): void {
+		clearTimeout(this.timer);
+		this.timer = undefined;
+		if (this.state.due === Infinity) return;
+		this.timer = setTimeout(() => this.on({ type: "timer" }), Math.max(0, this.state.due - Date.now()));
+	}
+	private open(): void {
+		let socket: WebSocketLike;
+		this.socketNumber++;
+		try {
+			socket = new this.hooks.WebSocket(this.hooks.url, [subprotocol(this.hooks.encoding)]);
+		} catch {
+			queueMicrotask(() => this.on({ type: "lost" }));
+			return;
+		}
+		socket.binaryType = "arraybuffer";
+		this.socket = socket;
+		const current = () => this.socket === socket;
+		socket.onopen = () => {
+			if (current()) this.on({ type: "opened" });
+		};
+		socket.onmessage = (event: { readonly data: unknown }) => {
+			if (current()) this.heard(event.data);
+		};
+		socket.onclose = () => {
+			if (!current()) return;
+			this.socket = undefined;
+			this.on({ type: "lost" });
+		};
+		socket.onerror = () => undefined; // onclose follows
+	}
+	private drop(): void {
+		const socket = this.socket;
+		this.socket = undefined;
+		socket?.close(1000);
+	}
+	/** The server asks to go, or cannot be understood: a new socket may do better. */
+	abandon(): void {
+		this.drop();
+		this.on({ type: "lost" });
+	}
+	private heard(data: unknown): void {
+		let message: ServerMessage;
+		try {
+			message = decodeMessage(typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer));
+		} catch (e) {
+			this.hooks.confused(new MillraceError("bad_message", e instanceof Error ? e.message : String(e)));
+			return this.abandon();
+		}
+		if (message.t === "welcome") this.on({ type: "welcomed", pingInterval: message.ping_interval });
+		else this.on({ type: "heard" });
+		this.hooks.message(message);
+	}
+	send(message: ClientMessage): void {
+		if (this.socket?.readyState === 1) this.socket.send(encodeMessage(this.hooks.encoding, message));
+	}
+	/** The page is going, or told not to go on. */
+	stop(): void {
+		this.on({ type: "close" });
+		clearTimeout(this.timer);
+	}
+}
+
+const TOKEN_ERRORS: ReadonlySet<string> = new Set(["bad_token", "token_expired"]);
+
+class MillraceClient {
+	private readonly options: ClientOptions;
+	private readonly stores: Stores;
+	private readonly scope: string;
+	private readonly sync: Sync;
+	private readonly runner: Runner;
+	private readonly statusListeners: Listeners<SyncStatus> = new Set();
+	private readonly devListeners: Listeners<ConsoleMessage | DevMessage> = new Set();
+	private readonly undo: (() => void)[] = [];
+	private token: string | null;
+	/** setToken was called: it stands until it is refused. */
+	private tokenSet = false;
+	/** The token that the last setToken replaced, until the server has answered. */
+	private replaced: { readonly token: string | null } | undefined;
+	private started = false;
+	private closed = false;
+	status: SyncStatus;
+
+	constructor(options: ClientOptions) {
+		this.options = options;
+		const url = socketUrl(options.url);
+		this.scope = `millrace:${new URL(url).host}`;
+		this.stores = options.storage ?? browserStores();
+		this.token = options.token !== undefined ? options.token : this.stores.device.getItem(`${this.scope}:token`);
+		const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketMaker }).WebSocket;
+		if (!WebSocket) throw new Error("createClient: there is no WebSocket here; pass one, for instance { WebSocket } from the package ws");
+		this.status = { state: "connecting", since: Date.now(), pending: 0, user: undefined };
+		this.sync = new Sync({
+			send: (message) => this.runner.send(message),
+			store: this.stores.tab,
+			scope: this.scope,
+			linger: options.linger ?? 1000,
+			now: () => Date.now(),
+			onError: (error) => this.failed(error),
+			onChange: () => this.noteStatus(),
+		});
+		this.runner = new Runner({
+			url,
+			encoding: options.encoding ?? "msgpack",
+			WebSocket,
+			greet: () => void this.greet(),
+			message: (message) => this.receive(message),
+			lost: () => this.sync.lost(),
+			status: (state, since) => this.noteStatus(state, since),
+			confused: (error) => this.failed(error),
+		});
+		this.noteStatus();
+		if (isBrowser()) this.undo.push(showDevelopment(this));
+		if (this.sync.pending > 0) queueMicrotask(() => this.connect()); // what a reload interrupted
+	}
+
+	// --- the connection ---
+
+	connect(): void {
+		if (this.started || this.closed) return;
+		this.started = true;
+		this.listenToPage();
+		void this.claimSession().then(() => this.runner.on({ type: "start" }));
+	}
+
+	/** Two tabs must not share a session, and a duplicated tab starts with a copy of the other's store. Only the holder of the lock keeps it. */
+	private async claimSession(): Promise<void> {
+		const locks = (globalThis as { navigator?: { locks?: LockManager } }).navigator?.locks;
+		if (!locks || this.options.storage) return;
+		const claim = (signal: AbortSignal) =>
+			new Promise<boolean>((resolve) => {
+				const held = new Promise<void>((release) => this.undo.push(release));
+				locks
+					.request(`${this.scope}:${this.sync.sessionId}`, { signal }, () => {
+						resolve(true);
+						return held;
+					})
+					.catch(() => resolve(false));
+			});
+		const patience = new AbortController();
+		const timer = setTimeout(() => patience.abort(), 500); // a page that reloads may still be letting go of it
+		const mine = await claim(patience.signal);
+		clearTimeout(timer);
+		if (mine) return;
+		this.sync.renewSession();
+		await claim(new AbortController().signal);
+	}
+
+	private listenToPage(): void {
+		const page = globalThis as unknown as {
+			addEventListener?: (type: string, listener: () => void) => void;
+			removeEventListener?: (type: string, listener: () => void) => void;
+			navigator?: { onLine?: boolean };
+			document?: { visibilityState: string };
+		};
+		if (typeof page.addEventListener !== "function") return;
+		const on = (type: string, listener: () => void): void => {
+			page.addEventListener?.(type, listener);
+			this.undo.push(() => page.removeEventListener?.(type, listener));
+		};
+		on("online", () => this.runner.on({ type: "network", up: true }));
+		on("offline", () => this.runner.on({ type: "network", up: false }));
+		on("pageshow", () => this.runner.on({ type: "wake" }));
+		const { document } = page;
+		if (document) {
+			const target = document as unknown as EventTarget;
+			const visible = (): void => {
+				if (document.visibilityState === "visible") this.runner.on({ type: "wake" });
+			};
+			target.addEventListener("visibilitychange", visible);
+			this.undo.push(() => target.removeEventListener("visibilitychange", visible));
+		}
+		if (page.navigator?.onLine === false) this.runner.on({ type: "network", up: false });
+	}
+
+	private async greet(): Promise<void> {
+		const { getToken } = this.options;
+		if (getToken && !this.tokenSet) {
+			const socket = this.runner.socketNumber;
+			let token: string | null = null;
+			let problem: unknown;
+			try {
+				token = await getToken();
+			} catch (e) {
+				problem = e ?? "no reason given";
+			}
+			if (socket !== this.runner.socketNumber) return; // it took too long; the next socket has asked again
+			if (problem !== undefined) {
+				this.failed(new MillraceError("unauthenticated", `getToken failed: ${problem instanceof Error ? problem.message : String(problem)}`));
+				return this.runner.abandon();
+			}
+			if (!this.tokenSet) this.token = token;
+		}
+		for (const message of this.sync.greeting(this.token)) this.runner.send(message);
+	}
+
+	private receive(message: ServerMessage): void {
+		if (message.t === "console" || message.t === "dev") tell(this.devListeners, message);
+		if (message.t === "welcome") this.replaced = undefined;
+		this.sync.receive(message);
+		if (message.t === "error" && message.re === undefined) this.connectionRefused(message.error.code, message.fatal ?? false);
+	}
+	private connectionRefused(code: string, fatal: boolean): void {
+		if (TOKEN_ERRORS.has(code)) {
+			this.tokenSet = false;
+			if (this.replaced && !fatal) {
+				this.keepToken(this.replaced.token); // the server kept the old identity, and so do we
+				this.replaced = undefined;
+				return;
+			}
+			if (!this.options.getToken) this.keepToken(null); // else it is asked for a new one, after the usual wait
+			return this.runner.abandon();
+		}
+		if (fatal) this.runner.abandon();
+	}
+	private failed(error: MillraceError): void {
+		if (this.options.onError) this.options.onError(error);
+		else console.warn(`millrace: ${error.code}: ${error.message}`);
+	}
+
+	private keepToken(token: string | null): void {
+		this.token = token;
+		if (token === null) this.stores.device.removeItem(`${this.scope}:token`);
+		else this.stores.device.setItem(`${this.scope}:token`, token);
+	}
+	setToken(token: string | null): void {
+		this.replaced ??= { token: this.token };
+		this.keepToken(token);
+		this.tokenSet = true;
+		this.sync.authenticate(token);
+	}
+
+	private noteStatus(state = this.status.state, since = this.status.since): void {
+		const { pending, user } = this.sync;
+		const now = this.status;
+		if (now.state === state && now.since === since && now.pending === pending && now.user === user) return;
+		this.status = { state, since, pending, user };
+		tell(this.statusListeners, this.status);
+	}
+	onStatus(callback: (status: SyncStatus) => void): () => void {
+		return listen(this.statusListeners, callback);
+	}
+	onDevelopment(callback: (message: ConsoleMessage | DevMessage) => void): () => void {
+		return listen(this.devListeners, callback);
+	}
+	close(): void {
+		if (this.closed) return;
+		this.closed = true;
+		this.runner.stop();
+		this.sync.close();
+		for (const undo of this.undo.splice(0)) undo();
+	}
+
+	// --- queries and calls ---
+
+	peek(spec: Spec): Snapshot {
+		return this.sync.peek(spec);
+	}
+	watch(spec: Spec, watcher: () => void): () => void {
+		this.connect();
+		return this.sync.watch(spec, watcher);
+	}
+	private follow(spec: Spec, callback: (data: Value) => void, onError?: (error: MillraceError) => void): () => void {
+		const key = specKey(spec);
+		let data: Value | undefined;
+		let error: MillraceError | undefined;
+		let over = false;
+		const look = (): void => {
+			if (over) return;
+			const now = this.sync.peek(spec, key);
+			if (now.error !== error) {
+				error = now.error;
+				if (error) onError?.(error);
+			}
+			if (now.data !== undefined && now.data !== data && !over) callback((data = now.data));
+		};
+		const undo = this.watch(spec, look);
+		queueMicrotask(look); // what is known already, after the caller has its undo
+		return () => {
+			over = true;
+			undo();
+		};
+	}
+	onUpdate(what: unknown, query: unknown, callback: (data: never) => void, onError?: (error: MillraceError) => void): () => void {
+		return this.follow(specOf(what, query), callback as (data: Value) => void, onError);
+	}
+
+	query(what: unknown, query?: unknown): Promise<Value> {
+		this.connect();
+		if (isFunctionRef(what)) return this.sync.call(functionName(what), cleanValue(query ?? {}, "args"), [], false);
+		const spec = specOf(what, query);
+		return new Promise((resolve, reject) => {
+			let end: () => void = () => undefined;
+			const look = (): void => {
+				const now = this.sync.peek(spec);
+				if (!now.error && !now.synced) return;
+				end();
+				if (now.error) reject(now.error);
+				else resolve(now.data ?? null);
+			};
+			end = this.watch(spec, look);
+			look();
+		});
+	}
+
+	mutation(fn: FunctionRef, given: unknown, options?: { readonly optimistic?: ((tx: never, args: never) => unknown) | undefined }): Promise<Value> {
+		this.connect();
+		const args = cleanValue(given ?? {}, "args");
+		let operations: readonly Operation[] = [];
+		if (options?.optimistic) {
+			const tx = new Transaction(newId, cleanValue);
+			(options.optimistic as (tx: Transaction, args: unknown) => unknown)(tx, given ?? {});
+			operations = tx.operations;
+		}
+		return this.sync.call(functionName(fn), args, operations, true);
+	}
+}
+
+function specOf(what: unknown, query: unknown): Spec {
+	if (isFunctionRef(what)) return functionSpec(what, query);
+	if (typeof what !== "string") throw new Error("expected the name of an entity or a function reference (api.<module>.<name>)");
+	return entitySpec(what, (query ?? {}) as { readonly where?: unknown; readonly orderBy?: unknown; readonly limit?: number });
+}
+
+function tell<T>(listeners: Listeners<T>, value: T): void {
+	for (const listener of [...listeners]) {
+		try {
+			listener(value);
+		} catch (e) {
+			setTimeout(() => {
+				throw e;
+			});
+		}
+	}
+}
+
+/** Makes a client. It connects with its first query or call, or when told to. */
+export function createClient<App = unknown>(options: ClientOptions = {}): Client<App> {
+	return new MillraceClient(options) as unknown as Client<App>;
+}

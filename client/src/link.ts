@@ -1,0 +1,162 @@
+// The link: when to open the socket, when to give it up, when to try again. A pure function of state, event and time; the runner in
+// client.ts owns socket and timer and does what the effects say.
+//
+//            start                 opened            welcomed
+//   idle ------------> opening -------------> greeted ----------> ready
+//                        ^  |lost, timer        |lost, timer        | lost, silent
+//                        |  v                   v                   v
+//                        waiting (timer; wake or network: at once) <-+          close: closed, from anywhere
+//
+// Invariants, each with its test (test/link.test.ts):
+//  L1  At most one socket: `open` is an effect only on the way into `opening`, and every way out of opening, greeted and ready but by
+//      `lost` or into the next of them has a `drop`.
+//  L2  Unless idle or closed, a timer runs or a socket is open that a timer watches: the link never hangs.
+//  L3  The n-th wait in a row is at most min(16 s, 100 ms * 2^n) and at least half of it; it starts anew after 5 s of being ready.
+//  L4  `wake` and a network that came back try at once; when ready they ask for a sign of life within 5 s.
+//  L5  Silence of ping_interval asks; silence of twice that drops.
+//  L6  The status is `connected` exactly in `ready`.
+//  L7  Nothing leaves `closed`.
+
+export type LinkStatus = "connecting" | "connected" | "reconnecting" | "offline";
+
+export type Phase = "idle" | "waiting" | "opening" | "greeted" | "ready" | "closed";
+
+export interface LinkState {
+	readonly phase: Phase;
+	/** Tries in a row that did not last. */
+	readonly attempt: number;
+	/** When the phase began. */
+	readonly since: number;
+	/** When the timer is due; Infinity: none. */
+	readonly due: number;
+	/** Ready: when the server was heard last, and when it is dropped unless heard. */
+	readonly heard: number;
+	readonly deadline: number;
+	readonly pingInterval: number;
+	readonly everReady: boolean;
+	readonly network: boolean;
+}
+
+export type LinkEvent =
+	| { readonly type: "start" }
+	| { readonly type: "opened" }
+	| { readonly type: "welcomed"; readonly pingInterval: number }
+	| { readonly type: "heard" }
+	| { readonly type: "lost" }
+	| { readonly type: "timer" }
+	| { readonly type: "wake" }
+	| { readonly type: "network"; readonly up: boolean }
+	| { readonly type: "close" };
+
+export type LinkEffect = "open" | "greet" | "ping" | "drop";
+
+export interface Step {
+	readonly state: LinkState;
+	readonly effects: readonly LinkEffect[];
+}
+
+export const FIRST_WAIT = 100;
+export const LONGEST_WAIT = 16_000;
+export const CONNECT_LIMIT = 10_000;
+export const STABLE_AFTER = 5_000;
+export const SIGN_LIMIT = 5_000;
+
+export function initialLink(now: number): LinkState {
+	return {
+		phase: "idle",
+		attempt: 0,
+		since: now,
+		due: Infinity,
+		heard: now,
+		deadline: Infinity,
+		pingInterval: 25_000,
+		everReady: false,
+		network: true,
+	};
+}
+
+export function linkStatus(state: LinkState): LinkStatus {
+	if (state.phase === "ready") return "connected";
+	if (!state.network || state.phase === "closed") return "offline";
+	return state.everReady ? "reconnecting" : "connecting";
+}
+
+/** Half of it fixed, half by chance, so that clients that lost one server do not come back at one moment. */
+export function waitFor(attempt: number, chance: number): number {
+	const most = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(attempt, 20));
+	return most / 2 + (most / 2) * chance;
+}
+
+function open(state: LinkState, now: number): Step {
+	return { state: { ...state, phase: "opening", since: now, due: now + CONNECT_LIMIT }, effects: ["open"] };
+}
+
+function retry(state: LinkState, now: number, chance: number, effects: readonly LinkEffect[]): Step {
+	const stable = state.phase === "ready" && now - state.since >= STABLE_AFTER;
+	const attempt = stable ? 0 : state.attempt;
+	const wait = waitFor(attempt, chance);
+	return { state: { ...state, phase: "waiting", since: now, attempt: attempt + 1, due: now + wait, deadline: Infinity }, effects };
+}
+
+const stay = (state: LinkState): Step => ({ state, effects: [] });
+
+function onTimer(state: LinkState, now: number, chance: number): Step {
+	if (now < state.due) return stay(state);
+	switch (state.phase) {
+		case "waiting":
+			return open(state, now);
+		case "opening":
+		case "greeted":
+			return retry(state, now, chance, ["drop"]);
+		case "ready":
+			if (now >= state.deadline) return retry(state, now, chance, ["drop"]);
+			return { state: { ...state, due: Math.min(state.deadline, now + state.pingInterval) }, effects: ["ping"] };
+		default:
+			return stay(state);
+	}
+}
+
+function askForSign(state: LinkState, now: number): Step {
+	const deadline = Math.min(state.deadline, now + SIGN_LIMIT);
+	return { state: { ...state, deadline, due: Math.min(state.due, deadline) }, effects: ["ping"] };
+}
+
+function onWake(state: LinkState, now: number): Step {
+	if (state.phase === "waiting") return open(state, now);
+	return state.phase === "ready" ? askForSign(state, now) : stay(state);
+}
+
+function ready(state: LinkState, now: number, pingInterval: number): Step {
+	const since = state.phase === "ready" ? state.since : now;
+	const beat = { pingInterval, heard: now, deadline: now + 2 * pingInterval, due: now + pingInterval };
+	return { state: { ...state, ...beat, phase: "ready", since, everReady: true }, effects: [] };
+}
+
+export function stepLink(state: LinkState, event: LinkEvent, now: number, chance: number): Step {
+	if (state.phase === "closed") return stay(state);
+	const live = state.phase === "opening" || state.phase === "greeted" || state.phase === "ready";
+	switch (event.type) {
+		case "start":
+			return state.phase === "idle" ? open(state, now) : stay(state);
+		case "opened":
+			return state.phase === "opening" ? { state: { ...state, phase: "greeted" }, effects: ["greet"] } : stay(state);
+		case "welcomed":
+			return state.phase === "greeted" || state.phase === "ready" ? ready(state, now, event.pingInterval) : stay(state);
+		case "heard":
+			return state.phase === "ready" ? ready(state, now, state.pingInterval) : stay(state);
+		case "lost":
+			return live ? retry(state, now, chance, []) : stay(state);
+		case "timer":
+			return onTimer(state, now, chance);
+		case "wake":
+			return onWake(state, now);
+		case "network": {
+			const next = { ...state, network: event.up };
+			return event.up ? onWake(next, now) : next.phase === "ready" ? askForSign(next, now) : stay(next);
+		}
+		case "close":
+			return { state: { ...state, phase: "closed", since: now, due: Infinity }, effects: live ? ["drop"] : [] };
+		default:
+			return event satisfies never;
+	}
+}
