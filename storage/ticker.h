@@ -17,8 +17,10 @@ struct mr_log_row {
 	uint8_t token[MR_TOKEN_BYTES];
 	struct mr_str session, call; /* empty for outside writers */
 	struct mr_str result;        /* JSON text, empty when withheld with the changes */
-	struct mr_str changes;       /* JSON text (docs/changes.md); p NULL: withheld, since the caller has it by its token */
-	struct mr_str fingerprint;   /* reserved */
+	/* JSON text (docs/changes.md); p NULL: withheld, since the caller has it by its token, or since there is too much of it: then it is
+	 * to be asked for by mr_ticker_payloads. */
+	struct mr_str changes;
+	struct mr_str fingerprint; /* reserved */
 };
 
 struct mr_ticker;
@@ -35,8 +37,8 @@ struct mr_tick {
 
 struct mr_ticker_config {
 	const char *conninfo;
-	/* Tokens whose payload the fanout holds: called when a tick is about to be sent; appends tokens (MR_TOKEN_BYTES each) to b, at most some
-	 * hundreds. */
+	/* Tokens whose payload the fanout holds: called when a tick is about to be sent; appends tokens (MR_TOKEN_BYTES each) to b, at most
+	 * some hundreds. */
 	void (*have)(struct mr_buf *b, void *arg);
 	/* A tick is there. The transaction stays open until mr_tick_done(tick). No other tick is delivered before that... */
 	void (*on_tick)(struct mr_tick *tick, void *arg);
@@ -45,14 +47,18 @@ struct mr_ticker_config {
 	void *arg;
 };
 struct mr_ticker *mr_ticker_new(struct mr_loop *loop, const struct mr_ticker_config *config);
+/* Not from inside one of its callbacks. Tails and payloads still asked for are answered with ok false; held snapshots end, but each
+ * mr_held is still to be dropped. */
 void mr_ticker_delete(struct mr_ticker **ticker);
-/* Ask for a tick. Returns false when one is in flight (ask again when it is delivered). outside: read the catalog fingerprints too. */
+/* Ask for a tick. Returns false when one is in flight (ask again when it is delivered). outside: read the catalog fingerprints too.
+ * It is sent at once if it can be, else as soon as a connection is free, and ends in on_tick or on_failure. */
 bool mr_ticker_run(struct mr_ticker *ticker, bool outside);
 bool mr_ticker_busy(const struct mr_ticker *ticker);
 /* Declared tables, for the fingerprints: JSON map entity -> [schema, table]. */
 void mr_ticker_tables(struct mr_ticker *ticker, struct mr_str json);
 
-/* Matching is over. With `held` the snapshot stays exportable until mr_held_drop; else the transaction ends now. The tick is gone after this. */
+/* Matching is over. With `held` the snapshot stays exportable until mr_held_drop; else the transaction ends now. The tick is gone after
+ * this. */
 struct mr_held; /* an open snapshot; other ticks go on meanwhile on other connections */
 void mr_tick_done(struct mr_tick *tick, struct mr_held **held);
 /* Gives the exported snapshot's name (valid until the drop) or NULL when the connection died. Called later, never at once. Asked once. */
@@ -61,8 +67,8 @@ void mr_held_drop(struct mr_held **held);
 int mr_ticker_held(const struct mr_ticker *ticker); /* snapshots held open; at most MR_HELD_MAX, further ticks wait */
 enum { MR_HELD_MAX = 8 };
 
-/* All log rows that are visible now and were not at `from`. ok false: the log does not reach back to it, or another database: read all anew.
- * `position` is the snapshot of the reading. Rows above max_bytes in sum also give ok false. */
+/* All log rows that are visible now and were not at `from`. ok false: the log does not reach back to it, or another database: read all
+ * anew. `position` is the snapshot of the reading, NULL when nothing could be read. Rows above max_bytes in sum also give ok false. */
 struct mr_tail {
 	bool ok;
 	const struct mr_position *position;
@@ -71,7 +77,8 @@ struct mr_tail {
 };
 typedef void mr_tail_cb(const struct mr_tail *tail, void *arg);
 void mr_ticker_tail(struct mr_ticker *ticker, const struct mr_position *from, size_t max_bytes, mr_tail_cb *cb, void *arg);
-/* Reads withheld or missing payloads by seq (log rows never change). Rows come back in the order of seq. */
+/* Reads withheld or missing payloads by seq (distinct; log rows never change). Rows come back in the order of seq; those after the first
+ * 64 MiB without their changes, to be asked for again. ok false: some are not there, or Postgres could not be asked. No position. */
 void mr_ticker_payloads(struct mr_ticker *ticker, const int64_t *seqs, size_t n, mr_tail_cb *cb, void *arg);
 
 #endif

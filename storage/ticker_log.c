@@ -1,0 +1,311 @@
+/* The statements on the change log. All are prepared once; sequential and bitmap scans are off and plans generic, since a planner that
+ * cannot see the parameters would take `xid >= $1` for a third of the log. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/ground/hash.h"
+#include "proto/ground/log.h"
+#include "ticker_private.h"
+
+static const char setup_sql[] =
+	"select has_function_privilege('pg_catalog.pg_control_system()', 'execute'), set_config('enable_seqscan', 'off', false),"
+	" set_config('enable_bitmapscan', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),"
+	" set_config('jit', 'off', false), set_config('max_parallel_workers_per_gather', '0', false),"
+	" set_config('idle_in_transaction_session_timeout', '60000', false), set_config('lock_timeout', '2000', false),"
+	" set_config('statement_timeout', $1, false)";
+
+static const char begin_sql[] = "begin isolation level repeatable read read only";
+/* Retention raises the floor and truncates in one transaction: it comes wholly before our snapshot, or after our transaction. */
+static const char lock_sql[] = "lock table millrace.change_log in access share mode";
+
+#define HEAD_COLUMNS    "pg_current_snapshot(), pg_walfile_name(pg_current_wal_lsn()), f.xid, f.seq"
+#define HEAD_TABLES     " from (select) one left join millrace.log_floor f on true"
+#define CAREFUL_COLUMNS ", m.seq, m.tag, (select tag from millrace.change_log where seq = $1::bigint limit 1)"
+#define CAREFUL_TABLES  " left join (select seq, tag from millrace.change_log order by seq desc limit 1) m on true"
+
+static const char head_sql[] = "select " HEAD_COLUMNS HEAD_TABLES " limit 1";
+static const char careful_sql[] = "select " HEAD_COLUMNS CAREFUL_COLUMNS
+				  ", (select system_identifier from pg_control_system())" HEAD_TABLES CAREFUL_TABLES " limit 1";
+/* Where pg_control_system is not for everybody: the names of database and log tell systems apart well enough beside the tag. */
+static const char careful_plain_sql[] =
+	"select " HEAD_COLUMNS CAREFUL_COLUMNS ", (select hashtextextended(d.oid || ' ' || 'millrace.change_log'::regclass::oid, 0)"
+	" from pg_database d where d.datname = current_database())" HEAD_TABLES CAREFUL_TABLES " limit 1";
+
+enum { HEAD_SNAPSHOT, HEAD_WAL_FILE, HEAD_FLOOR_XID, HEAD_FLOOR_SEQ, HEAD_LAST_SEQ, HEAD_LAST_TAG, HEAD_MARK, HEAD_SYSTEM };
+
+/* What a row shows: its payload as long as those before it are within the budget, so that at least one always comes. */
+#define ROW_COLUMNS "seq, xid, tag, token, session, call, result, changes"
+#define SHOWN_ROWS                                                                                                                         \
+	"select seq, xid, tag, token, session, call, case when not held and before < $1::bigint then result end,"                          \
+	" case when not held and before < $1::bigint then coalesce(changes, '[]') end, not held and before >= $1::bigint"                  \
+	" from (select *, coalesce(sum(case when held then 0 else octet_length(changes::text) + coalesce(octet_length(result::text), 0) "  \
+	"end)"                                                                                                                             \
+	" over (order by seq rows between unbounded preceding and 1 preceding), 0) as before from l) l order by seq"
+
+/* The three ways to a row that the position has not seen: its xid is new, or was running and is finished by now, or (after a crash of
+ * Postgres, when xids are handed out again) its seq is new. They exclude each other. */
+static const char rows_sql[] =
+	"with l as (select *, coalesce(token in (select unnest($5::bytea[])), false) as held from ("
+	"select " ROW_COLUMNS " from millrace.change_log where xid >= $2::xid8"
+	" union all select " ROW_COLUMNS " from millrace.change_log where xid = any(array(select x from unnest($3::xid8[]) x"
+	" where pg_visible_in_snapshot(x, (select pg_current_snapshot())))) and xid < $2::xid8"
+	" union all select " ROW_COLUMNS " from millrace.change_log where seq > $4::bigint and xid < $2::xid8 and xid <> all($3::xid8[])"
+	") l limit $6::bigint) " SHOWN_ROWS;
+static const char payloads_sql[] =
+	"with l as (select " ROW_COLUMNS ", false as held from millrace.change_log where seq = any($2::bigint[])) " SHOWN_ROWS;
+
+enum { ROW_SEQ, ROW_XID, ROW_TAG, ROW_TOKEN, ROW_SESSION, ROW_CALL, ROW_RESULT, ROW_CHANGES, ROW_ABOVE };
+
+/* Read at the tick's snapshot, like the rows: a table that was truncated or altered shows it in the very tick that holds the change. */
+static const char fingerprints_sql[] =
+	"select coalesce(json_object_agg(e.key, coalesce((select c.oid || ' ' || c.relfilenode || ' ' || md5(concat_ws('|',"
+	"(select string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull), ',' order by "
+	"a.attnum)"
+	" from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),"
+	"(select string_agg(concat_ws(' ', t.tgname, t.tgenabled, t.tgfoid), ',' order by t.tgname)"
+	" from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal),"
+	"(with recursive kid(oid) as (select inhrelid from pg_inherits where inhparent = c.oid"
+	" union all select i.inhrelid from kid join pg_inherits i on i.inhparent = kid.oid)"
+	" select string_agg(k.oid || ' ' || k.relfilenode, ',' order by k.oid) from kid join pg_class k using (oid))))"
+	" from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+	" where n.nspname = e.value->>0 and c.relname = e.value->>1), 'gone')), '{}')"
+	" from json_each($1::json) e";
+
+void mr_log_head_fini(struct mr_log_head *h)
+{
+	mr_snapshot_fini(&h->snapshot);
+	*h = (struct mr_log_head){0};
+}
+
+void mr_log_rows_fini(struct mr_log_rows *rows)
+{
+	mr_arena_fini(&rows->arena);
+	free(rows->rows);
+	*rows = (struct mr_log_rows){0};
+}
+
+void mr_log_rows_reset(struct mr_log_rows *rows)
+{
+	mr_arena_reset(&rows->arena);
+	rows->n = 0;
+	rows->withheld = false;
+}
+
+/* ---- asking ---- */
+
+static struct mr_str decimal(char *to, size_t size, int64_t value)
+{
+	return (struct mr_str){to, (size_t)snprintf(to, size, "%" PRId64, value)};
+}
+
+void mr_log_setup(struct mr_pg *pg, int timeout_ms, mr_pg_result_cb *cb, void *arg)
+{
+	char number[24];
+	struct mr_str param = decimal(number, sizeof(number), timeout_ms);
+	mr_pg_query(pg, MR_PG_ONCE, setup_sql, 1, &param, cb, arg);
+	mr_pg_sync(pg);
+}
+
+bool mr_log_setup_done(const struct mr_pg_result *r)
+{
+	return mr_str_is(mr_pg_value(r, 0, 0), "t");
+}
+
+void mr_log_begin(struct mr_pg *pg, mr_pg_result_cb *cb, void *arg)
+{
+	mr_pg_query(pg, 0, begin_sql, 0, NULL, cb, arg);
+	mr_pg_query(pg, 0, lock_sql, 0, NULL, cb, arg);
+}
+
+void mr_log_ask_head(struct mr_pg *pg, bool careful, bool control, const struct mr_position *from, mr_pg_result_cb *cb, void *arg)
+{
+	if (!careful) {
+		mr_pg_query(pg, 0, head_sql, 0, NULL, cb, arg);
+		return;
+	}
+	char seq[24];
+	struct mr_str param = decimal(seq, sizeof(seq), from ? from->seq : 0);
+	mr_pg_query(pg, 0, control ? careful_sql : careful_plain_sql, 1, &param, cb, arg);
+}
+
+static void print_tokens(struct mr_buf *b, struct mr_str tokens)
+{
+	mr_buf_char(b, '{');
+	for (size_t at = 0; at + MR_TOKEN_BYTES <= tokens.n; at += MR_TOKEN_BYTES) {
+		mr_buf_z(b, at ? ",\"\\\\x" : "\"\\\\x");
+		mr_hex(b, (struct mr_str){tokens.p + at, MR_TOKEN_BYTES});
+		mr_buf_char(b, '"');
+	}
+	mr_buf_char(b, '}');
+}
+
+void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, int64_t max_rows, int64_t max_bytes,
+	mr_pg_result_cb *cb, void *arg)
+{
+	char bytes[24], xmax[24], seq[24], rows[24];
+	struct mr_buf xip = {0}, held = {0};
+	mr_buf_char(&xip, '{');
+	for (size_t i = 0; i < from->snapshot.n; i++)
+		mr_buf_printf(&xip, i ? ",%" PRIu64 : "%" PRIu64, from->snapshot.xip[i]);
+	mr_buf_char(&xip, '}');
+	print_tokens(&held, tokens);
+	struct mr_str params[] = {
+		decimal(bytes, sizeof(bytes), max_bytes),
+		{xmax, (size_t)snprintf(xmax, sizeof(xmax), "%" PRIu64, from->snapshot.xmax)},
+		mr_buf_view(&xip),
+		decimal(seq, sizeof(seq), from->seq),
+		mr_buf_view(&held),
+		decimal(rows, sizeof(rows), max_rows + 1),
+	};
+	mr_pg_query(pg, 0, rows_sql, (int)MR_COUNT(params), params, cb, arg);
+	mr_buf_fini(&xip);
+	mr_buf_fini(&held);
+}
+
+void mr_log_ask_payloads(struct mr_pg *pg, const int64_t *seqs, size_t n, int64_t max_bytes, mr_pg_result_cb *cb, void *arg)
+{
+	char bytes[24];
+	struct mr_buf list = {0};
+	mr_buf_char(&list, '{');
+	for (size_t i = 0; i < n; i++)
+		mr_buf_printf(&list, i ? ",%" PRId64 : "%" PRId64, seqs[i]);
+	mr_buf_char(&list, '}');
+	struct mr_str params[] = {decimal(bytes, sizeof(bytes), max_bytes), mr_buf_view(&list)};
+	mr_pg_query(pg, 0, payloads_sql, (int)MR_COUNT(params), params, cb, arg);
+	mr_buf_fini(&list);
+}
+
+void mr_log_ask_fingerprints(struct mr_pg *pg, struct mr_str tables, mr_pg_result_cb *cb, void *arg)
+{
+	mr_pg_query(pg, 0, fingerprints_sql, 1, &tables, cb, arg);
+}
+
+/* ---- reading ---- */
+
+static uint64_t unsigned_value(const struct mr_pg_result *r, int row, int col)
+{
+	struct mr_str text = mr_pg_value(r, row, col);
+	return text.p ? strtoull(text.p, NULL, 10) : 0;
+}
+
+/* The first eight digits of a WAL file's name. */
+static bool read_timeline(struct mr_str name, uint32_t *timeline)
+{
+	char digits[9] = {0};
+	if (name.n != 24)
+		return false;
+	memcpy(digits, name.p, 8);
+	*timeline = (uint32_t)strtoul(digits, NULL, 16);
+	return *timeline != 0;
+}
+
+bool mr_log_read_head(const struct mr_pg_result *r, struct mr_log_head *h, struct mr_error *err)
+{
+	mr_log_head_fini(h);
+	if (mr_pg_rows(r) != 1 || !mr_snapshot_read(mr_pg_value(r, 0, HEAD_SNAPSHOT), &h->snapshot) ||
+		!read_timeline(mr_pg_value(r, 0, HEAD_WAL_FILE), &h->timeline))
+		return mr_fail(err, MR_INTERNAL, "Postgres gave a snapshot or WAL file name that cannot be read");
+	h->floor_xid = unsigned_value(r, 0, HEAD_FLOOR_XID);
+	h->floor_seq = mr_pg_int(r, 0, HEAD_FLOOR_SEQ);
+	h->careful = mr_pg_columns(r) > HEAD_SYSTEM;
+	if (h->careful) {
+		h->last_seq = mr_pg_int(r, 0, HEAD_LAST_SEQ);
+		h->last_tag = (uint64_t)mr_pg_int(r, 0, HEAD_LAST_TAG);
+		h->has_mark = mr_pg_value(r, 0, HEAD_MARK).p;
+		h->mark = (uint64_t)mr_pg_int(r, 0, HEAD_MARK);
+		h->system = (uint64_t)mr_pg_int(r, 0, HEAD_SYSTEM);
+	}
+	return true;
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool read_token(struct mr_str hex, uint8_t token[MR_TOKEN_BYTES])
+{
+	if (hex.n != 2 + 2 * MR_TOKEN_BYTES || hex.p[0] != '\\' || hex.p[1] != 'x')
+		return false;
+	for (size_t i = 0; i < MR_TOKEN_BYTES; i++) {
+		int high = digit(hex.p[2 + 2 * i]), low = digit(hex.p[3 + 2 * i]);
+		if (high < 0 || low < 0)
+			return false;
+		token[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+static struct mr_str keep(struct mr_log_rows *rows, const struct mr_pg_result *r, int row, int col)
+{
+	struct mr_str text = mr_pg_value(r, row, col);
+	return text.p ? mr_arena_str(&rows->arena, text) : text;
+}
+
+static struct mr_log_row *add_row(struct mr_log_rows *rows)
+{
+	if (rows->n == rows->cap) {
+		rows->cap = rows->cap ? rows->cap * 2 : 64;
+		rows->rows = mr_realloc(rows->rows, rows->cap * sizeof(*rows->rows));
+	}
+	struct mr_log_row *row = &rows->rows[rows->n++];
+	*row = (struct mr_log_row){0};
+	return row;
+}
+
+void mr_log_read_rows(const struct mr_pg_result *r, struct mr_log_rows *rows)
+{
+	for (int i = 0, n = mr_pg_rows(r); i < n; i++) {
+		struct mr_log_row *row = add_row(rows);
+		row->seq = mr_pg_int(r, i, ROW_SEQ);
+		row->xid = unsigned_value(r, i, ROW_XID);
+		row->tag = (uint64_t)mr_pg_int(r, i, ROW_TAG);
+		row->has_token = read_token(mr_pg_value(r, i, ROW_TOKEN), row->token);
+		row->session = keep(rows, r, i, ROW_SESSION);
+		row->call = keep(rows, r, i, ROW_CALL);
+		row->result = keep(rows, r, i, ROW_RESULT);
+		row->changes = keep(rows, r, i, ROW_CHANGES);
+		rows->withheld |= mr_str_is(mr_pg_value(r, i, ROW_ABOVE), "t");
+	}
+}
+
+/* ---- judging ---- */
+
+static bool floor_passed(const struct mr_log_head *h, const struct mr_position *from)
+{
+	return h->floor_seq > from->seq || (h->floor_xid && h->floor_xid >= from->snapshot.xmin);
+}
+
+bool mr_log_continues(const struct mr_log_head *h, const struct mr_position *from)
+{
+	if (h->timeline != from->timeline || floor_passed(h, from))
+		return false;
+	if (!h->careful)
+		return true;
+	if (h->system != from->system)
+		return false;
+	if (from->seq == 0 || from->seq == h->floor_seq)
+		return true; /* no row yet, or retention has dropped it: nothing to compare with */
+	return h->has_mark && h->mark == from->tag;
+}
+
+void mr_log_advance(struct mr_position *p, const struct mr_log_head *h, const struct mr_log_rows *rows)
+{
+	mr_snapshot_copy(&p->snapshot, &h->snapshot);
+	if (rows->n && rows->rows[rows->n - 1].seq > p->seq) {
+		p->seq = rows->rows[rows->n - 1].seq;
+		p->tag = rows->rows[rows->n - 1].tag;
+	}
+}
+
+void mr_log_restart(struct mr_position *p, const struct mr_log_head *h)
+{
+	MR_ASSERT(h->careful);
+	mr_snapshot_copy(&p->snapshot, &h->snapshot);
+	p->system = h->system;
+	p->timeline = h->timeline;
+	bool has_row = h->last_seq > h->floor_seq;
+	p->seq = has_row ? h->last_seq : h->floor_seq;
+	p->tag = has_row ? h->last_tag : 0;
+}
