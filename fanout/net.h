@@ -14,8 +14,8 @@ struct mr_stream;
 
 struct mr_net_config {
 	const char *listen;
-	int port; /* 0: a free one */
-	size_t max_frame;       /* largest WebSocket message or HTTP body */
+	int port;         /* 0: a free one */
+	size_t max_frame; /* largest WebSocket message or HTTP body */
 	int max_connections;
 	int64_t ping_interval_ms; /* silence after which we ping; twice that closes */
 	/* A WebSocket opened at /api/sync. Returns the user pointer for the other callbacks. */
@@ -31,7 +31,7 @@ struct mr_net_config {
 struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *config, struct mr_error *err);
 int mr_net_port(const struct mr_net *net);
 uint64_t mr_net_bytes_sent(const struct mr_net *net); /* frames and bodies given to sockets so far */
-void mr_net_run(struct mr_net *net); /* until mr_net_stop */
+void mr_net_run(struct mr_net *net);                  /* until mr_net_stop */
 void mr_net_stop(struct mr_net *net);
 void mr_net_delete(struct mr_net **net); /* closes all that is open (1001) */
 /* Adopts a descriptor that is readable often (the bell): cb is called from h2o's own loop, without the detour over the nested one. */

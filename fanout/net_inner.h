@@ -44,6 +44,7 @@ struct mr_net {
 	struct mr_list requests; /* not yet answered */
 	struct mr_list streams, dirty_streams;
 	struct mr_timer *heartbeat;
+	struct mr_files *files;
 	struct mr_list lingering;
 	int lingerers;
 	const h2o_req_t *answering; /* the response that starts now is ours, not one of h2o's error pages */

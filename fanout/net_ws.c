@@ -478,7 +478,7 @@ static void upgrade(struct mr_req *req, enum mr_encoding encoding, const char *a
 
 void mr_net_ws_request(struct mr_req *req)
 {
-	enum mr_encoding encoding;
+	enum mr_encoding encoding = MR_MSGPACK;
 	char accept[29];
 	struct mr_error err = {0};
 
