@@ -25,10 +25,10 @@ enum mr_kind {
 
 struct mr_node {
 	enum mr_kind kind;
-	bool truth;          /* MR_BOOL */
-	struct mr_str text;  /* MR_NUMBER, MR_BIGINT, MR_STRING, MR_BYTES */
-	struct mr_str key;   /* this node's key when it is in a map */
-	struct mr_str raw;   /* decoded from JSON: its source text, which outlives the node no longer than the source */
+	bool truth;            /* MR_BOOL */
+	struct mr_str text;    /* MR_NUMBER, MR_BIGINT, MR_STRING, MR_BYTES */
+	struct mr_str key;     /* this node's key when it is in a map */
+	struct mr_str raw;     /* decoded from JSON: its source text, which outlives the node no longer than the source */
 	struct mr_node *items; /* MR_ARRAY, MR_MAP: n nodes */
 	size_t n;
 };
@@ -47,16 +47,19 @@ struct mr_str mr_node_str(const struct mr_node *n, const char *key);
 bool mr_node_int(const struct mr_node *n, int64_t *value);
 bool mr_node_double(const struct mr_node *n, double *value);
 bool mr_node_truth(const struct mr_node *n, const char *key); /* member is true */
+/* What `strict` refuses, asked of a tree that was read without it: no map in it has a key that begins with "$". */
+bool mr_node_strict(const struct mr_node *n);
 
 /* Writers: one encoding or the other, the same calls. Counts of maps and arrays must be known when they are opened. */
 enum mr_encoding { MR_JSON, MR_MSGPACK, MR_ENCODINGS };
+enum { MR_ENC_DEPTH = 640 }; /* above the largest max_depth and what messages put around a value */
 struct mr_enc {
 	struct mr_buf *out;
 	enum mr_encoding encoding;
-	uint64_t first; /* private: JSON separators, one bit a level */
-	uint64_t key;   /* private */
-	int depth;      /* private */
-	uint8_t close[64]; /* private */
+	bool after_key; /* private, as all below */
+	int depth;
+	uint8_t level[MR_ENC_DEPTH]; /* closing character, and whether something stands in it already */
+	uint32_t left[MR_ENC_DEPTH]; /* members still to come: a wrong count is a fault of the caller and ends the process */
 };
 void mr_enc_init(struct mr_enc *e, struct mr_buf *out, enum mr_encoding encoding);
 void mr_enc_map(struct mr_enc *e, size_t members); /* then members times: mr_enc_key, a value; then mr_enc_end */
@@ -65,9 +68,9 @@ void mr_enc_end(struct mr_enc *e);
 void mr_enc_key(struct mr_enc *e, struct mr_str key);
 void mr_enc_null(struct mr_enc *e);
 void mr_enc_bool(struct mr_enc *e, bool b);
-void mr_enc_int(struct mr_enc *e, int64_t i);             /* as a number */
-void mr_enc_number(struct mr_enc *e, struct mr_str text); /* number text, exact where the encoding can be */
-void mr_enc_double(struct mr_enc *e, double d);           /* shortest text that reads back the same */
+void mr_enc_int(struct mr_enc *e, int64_t i);               /* as a number */
+void mr_enc_number(struct mr_enc *e, struct mr_str text);   /* number text, exact where the encoding can be */
+void mr_enc_double(struct mr_enc *e, double d);             /* shortest text that reads back the same */
 void mr_enc_bigint(struct mr_enc *e, struct mr_str digits); /* MessagePack: ext type 1 with the digits */
 void mr_enc_str(struct mr_enc *e, struct mr_str s);
 void mr_enc_bytes(struct mr_enc *e, struct mr_str s);
@@ -80,5 +83,19 @@ void mr_json_quote(struct mr_buf *b, struct mr_str s);
 /* Tree to JSON text with sorted keys: equal values give equal text (-0 and 0 differ; 1.0 and 1 are both "1"). */
 void mr_json_canonical(struct mr_buf *b, const struct mr_node *n);
 bool mr_utf8_ok(struct mr_str s); /* valid UTF-8, no NUL, no surrogates */
+
+/* A decimal number's text taken apart, exactly: value = +-0.DIGITS * 10^point, without zeros at either end (none: zero). */
+struct mr_decimal {
+	bool negative;
+	const char *a, *b; /* digits lie in [a, b), perhaps with one point in between */
+	size_t n;          /* how many digits */
+	int64_t point;
+};
+/* Takes JSON's number syntax, more loosely: leading zeros and a missing integer or fraction pass. False: not a number. */
+bool mr_decimal_read(struct mr_str text, struct mr_decimal *d);
+void mr_decimal_digits(struct mr_buf *b, const struct mr_decimal *d); /* the digits alone */
+bool mr_decimal_int(const struct mr_decimal *d, int64_t *value);      /* false: a fraction, or out of range */
+bool mr_double_read(struct mr_str text, double *value);               /* number text; false: not one, or too large for a double */
+void mr_double_print(struct mr_buf *b, double d); /* shortest that reads back the same; "NaN", "Infinity", "-Infinity", "-0" */
 
 #endif
