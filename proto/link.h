@@ -1,5 +1,6 @@
 /* The control socket: fanout <-> workers, supervisor -> fanout. A unix stream in data_dir/run/fanout.sock; frames of a 4-byte little-endian
- * length (at most MR_LINK_MAX) and a JSON map, "t" its name. Values inside (args, results) are in wire form and are passed on as text.
+ * length (below MR_LINK_MAX; its upper four bits count the descriptors that come along) and a JSON map, "t" its name. Values inside
+ * (args, results) are in wire form and are passed on as text.
  *
  * worker -> fanout
  *   hello   { role: "worker", pid, app: version, protocol }
@@ -12,16 +13,12 @@
  *   call    { n, kind: "query"|"mutation"|"entity", fn, args, auth: {userId,...}|null, session?, call?, day?, seed, now }
  *             kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?, where?, order?, limit? },
  *             under the entity's policies; answers rows as clients see them (insert: { id })
- *   run     { n, fn, args, auth|null, shared: bool, snapshot? }      a query function for a live query; answered by reply with reads, snapshot
- *   read    { n, entity, where: text, order: [[f,d]..], limit: -1|k, snapshot? }    first load or refill; answered by rows
- *   cancel  { n }
- *   drain   {}                                      finish what runs, then exit 0
- * supervisor -> fanout
- *   hello   { role: "supervisor" }                   answered by welcome { port }
- *   app     { dir, version, workers }                manifest.json is in dir; takes over when `workers` workers of that version are ready.
- *                                                    Answered by app_serves { version } or app_refused { version, error }
- *   dev     { error: text | null, reload: bool }     to all clients
- *   stop    {}
+ *   run     { n, fn, args, auth|null, shared: bool, snapshot? }      a query function for a live query; answered by reply with reads,
+ * snapshot read    { n, entity, where: text, order: [[f,d]..], limit: -1|k, snapshot? }    first load or refill; answered by rows cancel  {
+ * n } drain   {}                                      finish what runs, then exit 0 supervisor -> fanout hello   { role: "supervisor" }
+ * answered by welcome { port } app     { dir, version, workers }                manifest.json is in dir; takes over when `workers` workers
+ * of that version are ready. Answered by app_serves { version } or app_refused { version, error } dev     { error: text | null, reload:
+ * bool }     to all clients stop    {}
  */
 #ifndef MR_LINK_H
 #define MR_LINK_H
@@ -29,11 +26,12 @@
 #include "ground/loop.h"
 #include "ground/mem.h"
 
-#define MR_LINK_MAX (256u << 20)
+#define MR_LINK_MAX      (256u << 20)
 #define MR_LINK_PROTOCOL 1
 
 struct mr_link;
-/* One frame has come; text is valid during the call; fds (n_fds) are the receiver's to close. text.p NULL: the peer is gone (delete the link). */
+/* One frame has come; text is valid during the call; fds (n_fds) are the receiver's to close. text.p NULL: the peer is gone (delete the
+ * link). */
 typedef void mr_link_cb(struct mr_link *link, struct mr_str text, const int *fds, int n_fds, void *arg);
 /* Takes the socket over. */
 struct mr_link *mr_link_new(struct mr_loop *loop, int fd, mr_link_cb *cb, void *arg);

@@ -1,0 +1,459 @@
+#include "schema.h"
+
+#include <stdlib.h>
+
+#include "ground/hash.h"
+#include "ground/log.h"
+
+enum { NAME_MAX_BYTES = 63, MANIFEST_DEPTH = 64, FIELDS_MAX = 1000 };
+enum { BY_ENTITY, BY_FN, BY_KINDS };
+
+static const struct {
+	const char *name, *sql;
+} types[MR_TYPES] = {
+	[MR_T_BOOL] = {"bool", "boolean"},
+	[MR_T_INT] = {"int", "bigint"},
+	[MR_T_BIGINT] = {"bigint", "bigint"},
+	[MR_T_FLOAT] = {"float", "double precision"},
+	[MR_T_NUMERIC] = {"numeric", "numeric"},
+	[MR_T_STRING] = {"string", "text"},
+	[MR_T_UUID] = {"uuid", "uuid"},
+	[MR_T_DATETIME] = {"datetime", "timestamp with time zone"},
+	[MR_T_BYTES] = {"bytes", "bytea"},
+	[MR_T_JSON] = {"json", "jsonb"},
+};
+
+const char *mr_type_name(enum mr_type t)
+{
+	return types[t].name;
+}
+
+const char *mr_type_sql(enum mr_type t)
+{
+	return types[t].sql;
+}
+
+/* Reading: `where` is the place in the manifest, for the sentence. */
+
+struct reader {
+	struct mr_app *app;
+	struct mr_error *err;
+};
+
+static bool refuse(struct reader *r, struct mr_str where, const char *why)
+{
+	mr_fail(r->err, MR_BAD_VALUE, "The manifest is wrong at %.*s: %s.", (int)MR_MIN(where.n, 200), where.p, why);
+	return false;
+}
+
+static struct mr_str place(struct reader *r, struct mr_str where, const char *what, struct mr_str name)
+{
+	return mr_arena_printf(&r->app->arena, "%.*s%s%s \"%.*s\"", (int)where.n, where.p ? where.p : "", where.n ? ", " : "", what,
+		(int)MR_MIN(name.n, 80), name.p ? name.p : "");
+}
+
+static bool is_name(struct mr_str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i], low = c | 0x20;
+		if (!(c == '_' || (low >= 'a' && low <= 'z') || (i && c >= '0' && c <= '9')))
+			return false;
+	}
+	return s.n > 0 && s.n <= NAME_MAX_BYTES;
+}
+
+/* "messages.send", also "admin/users.list": path of the module, dot, name. */
+static bool is_fn_name(struct mr_str s)
+{
+	bool dot = false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i], low = c | 0x20;
+		dot |= c == '.';
+		if (!(c == '_' || c == '.' || c == '/' || c == '-' || (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9')))
+			return false;
+	}
+	return dot && s.n <= 200;
+}
+
+/* A member that must be a string when it is there; *s keeps its default otherwise. */
+static bool text_member(struct reader *r, struct mr_str where, const struct mr_node *n, const char *key, struct mr_str *s)
+{
+	const struct mr_node *m = mr_node_get(n, key);
+	if (!m || m->kind == MR_NULL)
+		return true;
+	if (m->kind != MR_STRING)
+		return refuse(r, where, mr_arena_printf(&r->app->arena, "\"%s\" must be a string", key).p);
+	*s = mr_arena_str(&r->app->arena, m->text);
+	return true;
+}
+
+static bool bool_member(struct reader *r, struct mr_str where, const struct mr_node *n, const char *key, bool *b)
+{
+	const struct mr_node *m = mr_node_get(n, key);
+	if (!m || m->kind == MR_NULL)
+		return true;
+	if (m->kind != MR_BOOL)
+		return refuse(r, where, mr_arena_printf(&r->app->arena, "\"%s\" must be true or false", key).p);
+	*b = m->truth;
+	return true;
+}
+
+/* A list that may be absent. */
+static bool list_member(struct reader *r, struct mr_str where, const struct mr_node *n, const char *key, const struct mr_node **list)
+{
+	static const struct mr_node none = {.kind = MR_ARRAY};
+	const struct mr_node *m = mr_node_get(n, key);
+	*list = m && m->kind != MR_NULL ? m : &none;
+	return (*list)->kind == MR_ARRAY || refuse(r, where, mr_arena_printf(&r->app->arena, "\"%s\" must be a list", key).p);
+}
+
+/* Fields */
+
+static bool read_type(struct reader *r, struct mr_str where, struct mr_str name, enum mr_type *type)
+{
+	for (int t = 0; t < MR_TYPES; t++)
+		if (mr_str_is(name, types[t].name)) {
+			*type = (enum mr_type)t;
+			return true;
+		}
+	return refuse(r, where, "\"type\" must be one of bool int bigint float numeric string uuid datetime bytes json");
+}
+
+static bool check_field(struct reader *r, struct mr_str where, const struct mr_field *f)
+{
+	if (f->references.n && f->type != MR_T_UUID)
+		return refuse(r, where, "only a uuid refers to an entity");
+	if (f->on_delete.n && !mr_str_is(f->on_delete, "restrict") && !mr_str_is(f->on_delete, "cascade") &&
+		!mr_str_is(f->on_delete, "set null"))
+		return refuse(r, where, "\"onDelete\" must be \"restrict\", \"cascade\" or \"set null\"");
+	if (mr_str_is(f->on_delete, "set null") && !f->optional)
+		return refuse(r, where, "onDelete \"set null\" needs an optional field");
+	if (f->default_now && f->type != MR_T_DATETIME)
+		return refuse(r, where, "\"defaultNow\" is for datetimes");
+	if (f->owner && f->type != MR_T_STRING && f->type != MR_T_UUID)
+		return refuse(r, where, "\"owner\" is for strings and uuids");
+	return true;
+}
+
+static bool read_field(struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_field *f)
+{
+	struct mr_str type = {0};
+	if (n->kind != MR_MAP || !text_member(r, where, n, "name", &f->name))
+		return n->kind == MR_MAP ? false : refuse(r, where, "a field must be a map");
+	where = place(r, where, "field", f->name);
+	if (!is_name(f->name))
+		return refuse(r, where, "a name is a letter or _, then letters, digits and _, at most 63");
+	bool ok = text_member(r, where, n, "type", &type) && read_type(r, where, type, &f->type) &&
+		  text_member(r, where, n, "references", &f->references) && text_member(r, where, n, "onDelete", &f->on_delete) &&
+		  bool_member(r, where, n, "optional", &f->optional) && bool_member(r, where, n, "unique", &f->unique) &&
+		  bool_member(r, where, n, "serverOnly", &f->server_only) && bool_member(r, where, n, "readonly", &f->readonly) &&
+		  bool_member(r, where, n, "owner", &f->owner) && bool_member(r, where, n, "defaultNow", &f->default_now);
+	if (!ok)
+		return false;
+	if (f->references.n && !f->on_delete.n)
+		f->on_delete = MR_STR("restrict");
+	f->def = mr_node_get(n, "default");
+	return check_field(r, where, f);
+}
+
+static bool read_fields(struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_entity *e)
+{
+	const struct mr_node *list;
+	if (!list_member(r, where, n, "fields", &list))
+		return false;
+	if (list->n > FIELDS_MAX)
+		return refuse(r, where, "it has more than 1000 fields");
+	struct mr_field *fields = mr_arena_alloc(&r->app->arena, (list->n + 1) * sizeof(*fields));
+	fields[0] = (struct mr_field){.name = MR_STR("id"), .type = MR_T_UUID, .unique = true, .readonly = true};
+	e->fields = fields;
+	e->n = 1;
+	for (size_t i = 0; i < list->n; i++) {
+		struct mr_field *f = &fields[e->n];
+		if (!read_field(r, where, &list->items[i], f))
+			return false;
+		if (mr_entity_field(e, f->name) >= 0)
+			return refuse(
+				r, place(r, where, "field", f->name), mr_str_is(f->name, "id") ? "id is implied" : "the name occurs twice");
+		e->n++;
+	}
+	return true;
+}
+
+/* Indexes */
+
+static bool read_index(struct reader *r, struct mr_str where, const struct mr_node *n, const struct mr_entity *e, struct mr_index *index)
+{
+	const struct mr_node *list;
+	if (!text_member(r, where, n, "name", &index->name))
+		return false;
+	where = place(r, where, "index", index->name);
+	if (!is_name(index->name))
+		return refuse(r, where, "a name is a letter or _, then letters, digits and _, at most 63");
+	if (!bool_member(r, where, n, "unique", &index->unique) || !list_member(r, where, n, "fields", &list))
+		return false;
+	if (!list->n || list->n > 32)
+		return refuse(r, where, "an index has 1 to 32 fields");
+	int *fields = mr_arena_alloc(&r->app->arena, list->n * sizeof(*fields));
+	for (size_t i = 0; i < list->n; i++) {
+		fields[i] = list->items[i].kind == MR_STRING ? mr_entity_field(e, list->items[i].text) : -1;
+		if (fields[i] < 0)
+			return refuse(r, where, "it names a field that the entity does not have");
+	}
+	index->fields = fields;
+	index->n = list->n;
+	return true;
+}
+
+static bool read_indexes(struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_entity *e)
+{
+	const struct mr_node *list;
+	if (!list_member(r, where, n, "indexes", &list))
+		return false;
+	struct mr_index *indexes = mr_arena_alloc(&r->app->arena, list->n * sizeof(*indexes));
+	for (size_t i = 0; i < list->n; i++) {
+		if (!read_index(r, where, &list->items[i], e, &indexes[i]))
+			return false;
+		for (size_t j = 0; j < i; j++)
+			if (mr_str_eq(indexes[i].name, indexes[j].name))
+				return refuse(r, place(r, where, "index", indexes[i].name), "the name occurs twice");
+	}
+	e->indexes = indexes;
+	e->n_indexes = list->n;
+	return true;
+}
+
+/* Entities */
+
+/* What clients see of the entity; every piece is delimited, so that no two shapes run together. */
+static uint64_t shape_of(const struct mr_entity *e)
+{
+	struct mr_buf b = {0};
+	mr_json_quote(&b, e->name);
+	for (size_t i = 0; i < e->n; i++) {
+		mr_json_quote(&b, e->fields[i].name);
+		mr_buf_printf(&b, "%s%s", types[e->fields[i].type].name, e->fields[i].server_only ? " server" : "");
+	}
+	uint64_t h = mr_hash_fixed(b.p, b.n, 0);
+	mr_buf_fini(&b);
+	return h;
+}
+
+static bool read_entity(struct reader *r, const struct mr_node *n, struct mr_entity *e)
+{
+	struct mr_str where = {0};
+	if (!text_member(r, MR_STR("entities"), n, "name", &e->name))
+		return false;
+	where = place(r, where, "entity", e->name);
+	if (!is_name(e->name))
+		return refuse(r, where, "a name is a letter or _, then letters, digits and _, at most 63");
+	e->schema = MR_STR("public");
+	e->table = e->name;
+	if (!text_member(r, where, n, "schema", &e->schema) || !text_member(r, where, n, "table", &e->table))
+		return false;
+	if (!e->schema.n || e->schema.n > NAME_MAX_BYTES || !e->table.n || e->table.n > NAME_MAX_BYTES)
+		return refuse(r, where, "\"schema\" and \"table\" have 1 to 63 bytes");
+	if (!read_fields(r, where, n, e) || !read_indexes(r, where, n, e))
+		return false;
+	e->shape = shape_of(e);
+	return true;
+}
+
+static bool table_twice(const struct mr_app *app, const struct mr_entity *e)
+{
+	for (size_t i = 0; i < app->n_entities; i++)
+		if (mr_str_eq(app->entities[i].schema, e->schema) && mr_str_eq(app->entities[i].table, e->table))
+			return true;
+	return false;
+}
+
+static bool read_entities(struct reader *r, const struct mr_node *root)
+{
+	struct mr_app *app = r->app;
+	const struct mr_node *list;
+	if (!list_member(r, MR_STR("the top"), root, "entities", &list))
+		return false;
+	app->entities = mr_arena_alloc(&app->arena, list->n * sizeof(*app->entities));
+	for (size_t i = 0; i < list->n; i++) {
+		struct mr_entity *e = &app->entities[i];
+		e->number = (int)i;
+		if (!read_entity(r, &list->items[i], e))
+			return false;
+		struct mr_str where = place(r, (struct mr_str){0}, "entity", e->name);
+		if (mr_map_put(&app->by_name[BY_ENTITY], e->name, e))
+			return refuse(r, where, "the name occurs twice");
+		if (table_twice(app, e))
+			return refuse(r, where, "another entity has the same table");
+		app->n_entities++;
+	}
+	return true;
+}
+
+static bool check_references(struct reader *r)
+{
+	for (size_t i = 0; i < r->app->n_entities; i++) {
+		const struct mr_entity *e = &r->app->entities[i];
+		for (size_t f = 0; f < e->n; f++)
+			if (e->fields[f].references.n && !mr_app_entity(r->app, e->fields[f].references))
+				return refuse(r, place(r, place(r, (struct mr_str){0}, "entity", e->name), "field", e->fields[f].name),
+					"it refers to an entity that is not declared");
+	}
+	return true;
+}
+
+/* Policies */
+
+static const char *const act_names[MR_ACTS] = {"read", "insert", "update", "delete"};
+
+static bool add_policy(struct reader *r, struct mr_str where, const struct mr_node *n, const char *act, struct mr_str *policy)
+{
+	const struct mr_node *m = mr_node_get(n, act);
+	struct mr_str text;
+	if (!m || m->kind == MR_NULL)
+		return true;
+	if (m->kind == MR_STRING && m->text.n)
+		text = m->text;
+	else if (m->kind == MR_BOOL)
+		text = m->truth ? MR_STR("true") : MR_STR("false");
+	else
+		return refuse(r, where, mr_arena_printf(&r->app->arena, "\"%s\" must be an expression", act).p);
+	if (policy->n)
+		*policy = mr_arena_printf(&r->app->arena, "(%s) && (%.*s)", policy->p, (int)text.n, text.p);
+	else
+		*policy = mr_arena_str(&r->app->arena, text);
+	return true;
+}
+
+static bool read_policies(struct reader *r, const struct mr_node *root)
+{
+	const struct mr_node *list;
+	if (!list_member(r, MR_STR("the top"), root, "policies", &list))
+		return false;
+	for (size_t i = 0; i < list->n; i++) {
+		const struct mr_node *n = &list->items[i];
+		struct mr_str name = mr_node_str(n, "entity");
+		struct mr_str where = place(r, (struct mr_str){0}, "the policy of", name);
+		struct mr_entity *e = name.p ? mr_map_get(&r->app->by_name[BY_ENTITY], name) : NULL;
+		if (!e)
+			return refuse(r, where, "there is no such entity");
+		for (int act = 0; act < MR_ACTS; act++)
+			if (!add_policy(r, where, n, act_names[act], &e->policy[act]))
+				return false;
+	}
+	return true;
+}
+
+/* Functions */
+
+static bool read_isolation(struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_fn *fn)
+{
+	fn->isolation = fn->kind == MR_FN_MUTATION ? MR_STR("serializable") : MR_STR("repeatable read");
+	if (!text_member(r, where, n, "isolation", &fn->isolation))
+		return false;
+	return mr_str_is(fn->isolation, "serializable") || mr_str_is(fn->isolation, "repeatable read") ||
+	       mr_str_is(fn->isolation, "read committed") ||
+	       refuse(r, where, "\"isolation\" must be \"serializable\", \"repeatable read\" or \"read committed\"");
+}
+
+static bool read_fn(struct reader *r, const struct mr_node *n, struct mr_fn *fn)
+{
+	struct mr_str where = MR_STR("functions"), kind = {0}, auth = MR_STR("user");
+	if (!text_member(r, where, n, "name", &fn->name))
+		return false;
+	where = place(r, (struct mr_str){0}, "function", fn->name);
+	if (!is_fn_name(fn->name))
+		return refuse(r, where, "a function's name is <module>.<name>");
+	if (!text_member(r, where, n, "kind", &kind) || !text_member(r, where, n, "auth", &auth) ||
+		!bool_member(r, where, n, "internal", &fn->internal))
+		return false;
+	if (!mr_str_is(kind, "query") && !mr_str_is(kind, "mutation") && !mr_str_is(kind, "action"))
+		return refuse(r, where, "\"kind\" must be query, mutation or action");
+	if (!mr_str_is(auth, "user") && !mr_str_is(auth, "public"))
+		return refuse(r, where, "\"auth\" must be user or public");
+	fn->kind = kind.p[0] == 'q' ? MR_FN_QUERY : kind.p[0] == 'm' ? MR_FN_MUTATION : MR_FN_ACTION;
+	fn->needs_user = mr_str_is(auth, "user");
+	return read_isolation(r, where, n, fn);
+}
+
+static bool read_fns(struct reader *r, const struct mr_node *root)
+{
+	struct mr_app *app = r->app;
+	const struct mr_node *list;
+	if (!list_member(r, MR_STR("the top"), root, "functions", &list))
+		return false;
+	app->fns = mr_arena_alloc(&app->arena, list->n * sizeof(*app->fns));
+	for (size_t i = 0; i < list->n; i++) {
+		struct mr_fn *fn = &app->fns[i];
+		if (!read_fn(r, &list->items[i], fn))
+			return false;
+		if (mr_map_put(&app->by_name[BY_FN], fn->name, fn))
+			return refuse(r, place(r, (struct mr_str){0}, "function", fn->name), "the name occurs twice");
+		app->n_fns++;
+	}
+	return true;
+}
+
+/* Life */
+
+static bool read_app(struct reader *r, struct mr_str json)
+{
+	const struct mr_node *root = mr_json_read(&r->app->arena, mr_arena_str(&r->app->arena, json), MANIFEST_DEPTH, false, r->err);
+	if (!root) {
+		r->err->code = MR_BAD_VALUE;
+		return false;
+	}
+	if (root->kind != MR_MAP)
+		return refuse(r, MR_STR("the top"), "it must be a map");
+	r->app->version = MR_STR("");
+	return text_member(r, MR_STR("the top"), root, "version", &r->app->version) && read_entities(r, root) && check_references(r) &&
+	       read_policies(r, root) && read_fns(r, root);
+}
+
+struct mr_app *mr_app_read(struct mr_str json, struct mr_error *err)
+{
+	struct mr_app *app = mr_alloc(sizeof(*app));
+	app->refs = 1;
+	app->by_name = mr_alloc(BY_KINDS * sizeof(*app->by_name));
+	struct reader r = {app, err};
+	if (!read_app(&r, json))
+		mr_app_drop(&app);
+	return app;
+}
+
+struct mr_app *mr_app_hold(struct mr_app *app)
+{
+	MR_ASSERT(app->refs > 0);
+	app->refs++;
+	return app;
+}
+
+void mr_app_drop(struct mr_app **a)
+{
+	struct mr_app *app = *a;
+	*a = NULL;
+	if (!app || --app->refs > 0)
+		return;
+	MR_ASSERT(app->refs == 0);
+	for (int i = 0; i < BY_KINDS; i++)
+		mr_map_fini(&app->by_name[i]);
+	free(app->by_name);
+	mr_arena_fini(&app->arena);
+	free(app);
+}
+
+const struct mr_entity *mr_app_entity(const struct mr_app *app, struct mr_str name)
+{
+	return mr_map_get(&app->by_name[BY_ENTITY], name);
+}
+
+const struct mr_fn *mr_app_fn(const struct mr_app *app, struct mr_str name)
+{
+	return mr_map_get(&app->by_name[BY_FN], name);
+}
+
+int mr_entity_field(const struct mr_entity *e, struct mr_str name)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (mr_str_eq(e->fields[i].name, name))
+			return (int)i;
+	return -1;
+}
