@@ -35,7 +35,7 @@ step() {
 	shift
 	printf '\n== %s\n' "$what" >>"$LOG"
 	if [ -t 1 ]; then printf '%s ...' "$what"; else printf '%s ...\n' "$what"; fi
-	"$@" >>"$LOG" 2>&1 </dev/null &
+	LC_ALL=C "$@" >>"$LOG" 2>&1 </dev/null &
 	STEP_PID=$!
 	while kill -0 "$STEP_PID" 2>/dev/null; do
 		sleep 0.2
