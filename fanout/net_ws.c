@@ -39,11 +39,11 @@ struct mr_ws {
 	int64_t since;         /* heard of last; closing: began */
 	uint64_t acked;        /* bytes that the peer had acknowledged when it was pinged */
 	char *reason;          /* for ws_closed */
-	struct mr_frame *pong; /* only the latest ping is owed an answer */
 	/* Frames in order, the first n_flying of them being written. `slots` until there are more. */
 	struct mr_frame **frames;
 	struct mr_frame *slots[SLOTS];
 	unsigned n, cap, n_flying;
+	int pong_at; /* place of a pong that is not yet being written; -1: none */
 	size_t pending;
 	struct mr_ws_reader reader;
 };
@@ -80,6 +80,7 @@ static void shift(struct mr_ws *ws, unsigned k)
 		mr_frame_drop(&ws->frames[i]);
 	}
 	ws->n -= k;
+	ws->pong_at = MR_MAX(ws->pong_at - (int)k, -1);
 	if (ws->n) {
 		memmove(ws->frames, ws->frames + k, ws->n * sizeof(struct mr_frame *));
 	} else if (ws->frames != ws->slots) {
@@ -111,7 +112,6 @@ static void leave_open(struct mr_ws *ws, enum state state, struct mr_frame *fram
 	MR_ASSERT(ws->state == OPEN && state != OPEN);
 	ws->state = state;
 	ws->reason = mr_strdup(reason);
-	mr_frame_drop(&ws->pong);
 	if (frame)
 		push(ws, frame);
 	mr_list_del(&ws->link);
@@ -151,7 +151,6 @@ static void linger(struct mr_ws *ws)
 static void destroy(struct mr_ws *ws)
 {
 	shift(ws, ws->n); /* a write under way has no callback after the close */
-	mr_frame_drop(&ws->pong);
 	mr_ws_reader_fini(&ws->reader);
 	mr_list_del(&ws->link);
 	mr_list_del(&ws->dirty);
@@ -174,7 +173,7 @@ static void on_written(h2o_socket_t *sock, const char *err)
 	}
 	shift(ws, ws->n_flying);
 	ws->n_flying = 0;
-	if (ws->n || ws->pong) {
+	if (ws->n) {
 		mark(ws);
 	} else if (ws->state == CLOSING) {
 		linger(ws);
@@ -216,14 +215,7 @@ static void flush(struct mr_ws *ws)
 		destroy(ws);
 		return;
 	}
-	if (h2o_socket_is_writing(ws->sock))
-		return;
-	if (ws->pong) {
-		push(ws, ws->pong);
-		ws->pong = NULL;
-		mr_list_del(&ws->dirty);
-	}
-	if (ws->n)
+	if (ws->n && !h2o_socket_is_writing(ws->sock))
 		write_queue(ws);
 }
 
@@ -243,6 +235,22 @@ static void heard(struct mr_ws *ws)
 	ws->since = mr_mono_us();
 	mr_list_del(&ws->link);
 	mr_list_add_tail(&ws->net->awake, &ws->link);
+}
+
+/* Only the latest ping is owed an answer, so that a flood of them piles up nothing. */
+static void answer_ping(struct mr_ws *ws, struct mr_str payload)
+{
+	struct mr_frame *pong = mr_frame_control(MR_WS_OP_PONG, payload);
+
+	if (ws->pong_at >= (int)ws->n_flying) {
+		struct mr_frame **slot = &ws->frames[ws->pong_at];
+		ws->pending += pong->n - (*slot)->n;
+		mr_frame_drop(slot);
+		*slot = pong;
+	} else {
+		push(ws, pong);
+		ws->pong_at = (int)ws->n - 1;
+	}
 }
 
 static void on_peer_close(struct mr_ws *ws, const struct mr_ws_event *ev)
@@ -270,9 +278,7 @@ static void on_event(struct mr_ws *ws, const struct mr_ws_event *ev)
 		ws->net->config.ws_message(ws->user, ev->payload);
 		break;
 	case MR_WS_PING:
-		mr_frame_drop(&ws->pong);
-		ws->pong = mr_frame_control(MR_WS_OP_PONG, ev->payload);
-		mark(ws);
+		answer_ping(ws, ev->payload);
 		break;
 	case MR_WS_CLOSE:
 		on_peer_close(ws, ev);
@@ -468,6 +474,7 @@ static void upgrade(struct mr_req *req, enum mr_encoding encoding, const char *a
 	ws->encoding = encoding;
 	ws->frames = ws->slots;
 	ws->cap = SLOTS;
+	ws->pong_at = -1;
 	mr_ws_reader_init(&ws->reader, encoding, net->config.max_frame);
 	mr_req_add_header(req, "Upgrade", "websocket");
 	mr_req_add_header(req, "Sec-WebSocket-Accept", accept);

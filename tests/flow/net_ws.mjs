@@ -133,9 +133,13 @@ test("only the latest of many pings is owed an answer", async () => {
 	ws.write(Buffer.concat(Array.from({ length: 1000 }, (_, i) => frame(PING, String(i)))));
 	ws.send("end");
 	let pongs = 0, last;
-	for (let got; (got = await ws.next()).opcode !== TEXT || pongs === 0; ) if (got.opcode === PONG) pongs++, (last = got.text);
-	assert.ok(pongs < 100, `${pongs} pongs`);
-	await sleep(20);
+	for (let got; (got = await ws.next()).opcode !== TEXT; ) {
+		assert.equal(got.opcode, PONG);
+		pongs++;
+		last = got.text;
+	}
+	assert.ok(pongs >= 1 && pongs < 100, `${pongs} pongs`);
+	assert.equal(last, "999");
 	ws.destroy();
 });
 
@@ -211,7 +215,7 @@ test("who never answers our close frame is cut off after 2 s", async () => {
 	const from = Date.now(), before = (await stats()).closed;
 	assert.ok(before > 0);
 	const flood = setInterval(() => ws.socket.destroyed || ws.write(frame(TEXT, "x".repeat(1000))), 20);
-	await ws.until(() => ws.socket.destroyed || ws.error, 4000).catch(() => {});
+	for (let i = 0; i < 400 && !ws.socket.destroyed && !ws.error; i++) await sleep(10);
 	clearInterval(flood);
 	assert.ok(ws.socket.destroyed || ws.error, "still open");
 	assert.ok(Date.now() - from > 1500);
@@ -245,7 +249,7 @@ test("a reader that stops: bytes wait, nothing is lost, drained comes when it re
 	ws.bytes = Buffer.alloc(0);
 	for (let i = 0; i < 500 && bytes < 200 * 90000; i++) await sleep(10), (ws.bytes = Buffer.alloc(0));
 	await sleep(50);
-	assert.equal((await stats()).drained, before + 1);
+	assert.equal((await stats()).drained, before + 2); // this one's and the other's
 	ws.destroy();
 });
 
@@ -295,7 +299,7 @@ test("a slow but steady reader outlives the silence limit", async () => {
 	const quick = await startServer(binary, MAX, 200);
 	const ws = await WebSocketRaw.open(quick.port);
 	ws.socket.pause();
-	ws.send("burst 300 90000");
+	ws.send("burst 3000 90000");
 	for (let i = 0; i < 12; i++) {
 		await sleep(100);
 		ws.socket.resume();
