@@ -1,0 +1,321 @@
+/* Unique fields, indexes and references. What an existing table has already, under whatever name, is used as it is. */
+#include "install_private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "proto/ground/hash.h"
+
+/* The longest name that Postgres keeps. */
+enum { NAME_BYTES = 63 };
+
+/* "Table_what", cut to what Postgres keeps; a cut name ends with a hash of the whole. */
+static void key_name(struct mr_buf *b, const struct mr_entity *e, struct mr_str what, const char *suffix)
+{
+	mr_buf_printf(b, "%.*s_%.*s%s", (int)e->table.n, e->table.p, (int)what.n, what.p, suffix);
+	if (b->n <= NAME_BYTES)
+		return;
+	uint64_t hash = mr_hash_fixed(b->p, b->n, 0);
+	b->n = NAME_BYTES - 9;
+	while (((uint8_t)b->p[b->n] & 0xc0) == 0x80)
+		b->n--;
+	b->p[b->n] = 0;
+	mr_buf_printf(b, "_%08" PRIx32, (uint32_t)hash);
+}
+
+static void field_list(struct mr_buf *b, const struct mr_entity *e, const int *fields, size_t n, bool collate)
+{
+	for (size_t i = 0; i < n; i++) {
+		mr_buf_z(b, i ? ", " : "");
+		mr_sql_ident(b, e->fields[fields[i]].name);
+		if (collate && e->fields[fields[i]].type == MR_T_STRING)
+			mr_buf_z(b, " collate \"C\"");
+	}
+}
+
+static void create_index(struct mr_draft *d, const struct mr_entity *e, const struct mr_index *x, struct mr_str name)
+{
+	struct mr_buf *b = &d->constraints;
+	mr_buf_printf(b, "create %sindex ", x->unique ? "unique " : "");
+	mr_sql_ident(b, name);
+	mr_buf_z(b, " on ");
+	mr_sql_table(b, e);
+	mr_buf_z(b, " (");
+	field_list(b, e, x->fields, x->n, true);
+	mr_buf_z(b, ");\n");
+}
+
+/* ---- what is there ---- */
+
+/* Usable indexes: their name, uniqueness and columns as a JSON list of [name, collation is "C" or none]. */
+#define INDEXES                                                                                                                            \
+	"select c.relname, i.indisunique, (select json_agg(a.attname order by k.n)::text from unnest(i.indkey::int2[]) with ordinality "   \
+	"k(attnum, n) join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum), "                                           \
+	"(select bool_and(x in (0, 950)) from unnest(i.indcollation::oid[]) x) "                                                           \
+	"from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam "                                         \
+	"where i.indrelid = $1::oid and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null "                     \
+	"and i.indnatts = i.indnkeyatts and m.amname = 'btree' and (select bool_and(o = 0) from unnest(i.indoption::int2[]) o)"
+
+static void names_json(struct mr_buf *b, const struct mr_entity *e, const int *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		mr_buf_z(b, i ? ", " : "[");
+		mr_json_quote(b, e->fields[fields[i]].name);
+	}
+	mr_buf_char(b, ']');
+}
+
+/* A unique index serves whatever the collation is, since equality is by bytes under all that are allowed. */
+static bool has_index(const PGresult *have, const struct mr_entity *e, const struct mr_index *x)
+{
+	struct mr_buf names = {0};
+	names_json(&names, e, x->fields, x->n);
+	bool found = false;
+	for (int i = 0; i < PQntuples(have) && !found; i++) {
+		bool unique = PQgetvalue(have, i, 1)[0] == 't', plain = PQgetvalue(have, i, 3)[0] == 't';
+		found = !strcmp(PQgetvalue(have, i, 2), names.p) && (x->unique ? unique : plain);
+	}
+	mr_buf_fini(&names);
+	return found;
+}
+
+static bool name_taken(struct mr_draft *d, const struct mr_entity *e, struct mr_str name, bool *taken)
+{
+	const char *params[] = {e->schema.p, name.p, e->table.p};
+	PGresult *res = mr_draft_ask(d,
+		"select from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid "
+		"join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2 and t.relname = $3",
+		3, params);
+	*taken = res && PQntuples(res);
+	PQclear(res);
+	return res != NULL;
+}
+
+/* ---- would the rows stand it ---- */
+
+static bool column_exists(struct mr_draft *d, const struct mr_draft_table *t, struct mr_str column, bool *exists)
+{
+	const char *params[] = {t->oid, column.p};
+	PGresult *res =
+		mr_draft_ask(d, "select from pg_attribute where attrelid = $1::oid and attname = $2 and not attisdropped", 2, params);
+	*exists = res && PQntuples(res);
+	PQclear(res);
+	return res != NULL;
+}
+
+static bool all_exist(struct mr_draft *d, const struct mr_draft_table *t, const struct mr_index *x, bool *exist)
+{
+	*exist = true;
+	for (size_t i = 0; i < x->n && *exist; i++) {
+		if (!column_exists(d, t, t->entity->fields[x->fields[i]].name, exist))
+			return false;
+	}
+	return true;
+}
+
+static bool refuse_doubles(struct mr_draft *d, struct mr_draft_table *t, const struct mr_index *x)
+{
+	const struct mr_entity *e = t->entity;
+	bool doubles, exist;
+	if (!all_exist(d, t, x, &exist))
+		return false;
+	if (!exist)
+		return true;
+	struct mr_buf sql = {0};
+	mr_buf_z(&sql, "select exists (select from ");
+	mr_sql_table(&sql, e);
+	for (size_t i = 0; i < x->n; i++) {
+		mr_buf_z(&sql, i ? " and " : " where ");
+		mr_sql_ident(&sql, e->fields[x->fields[i]].name);
+		mr_buf_z(&sql, " is not null");
+	}
+	mr_buf_z(&sql, " group by ");
+	field_list(&sql, e, x->fields, x->n, false);
+	mr_buf_z(&sql, " having count(*) > 1)");
+	if (!mr_draft_asks(d, &sql, &doubles))
+		return false;
+	if (doubles)
+		mr_draft_refuse(d, e->name, e->fields[x->fields[0]].name, "cannot become unique: the table holds equal values in it");
+	return true;
+}
+
+/* ---- unique fields and indexes ---- */
+
+static bool draft_index(struct mr_draft *d, struct mr_draft_table *t, const PGresult *have, const struct mr_index *x, struct mr_str name)
+{
+	if (have && has_index(have, t->entity, x))
+		return true;
+	bool taken = false;
+	if (*t->oid) {
+		if ((x->unique && t->rows && !refuse_doubles(d, t, x)) || !name_taken(d, t->entity, name, &taken))
+			return false;
+	}
+	if (taken) {
+		mr_buf_z(&d->constraints, "drop index ");
+		mr_sql_ident(&d->constraints, t->entity->schema);
+		mr_buf_char(&d->constraints, '.');
+		mr_sql_ident(&d->constraints, name);
+		mr_buf_z(&d->constraints, ";\n");
+	}
+	create_index(d, t->entity, x, name);
+	return true;
+}
+
+static bool draft_indexes(struct mr_draft *d, struct mr_draft_table *t, const PGresult *have)
+{
+	const struct mr_entity *e = t->entity;
+	bool ok = true;
+	for (int i = 1; ok && i < (int)e->n; i++) {
+		if (!e->fields[i].unique)
+			continue;
+		const struct mr_index x = {.name = e->fields[i].name, .fields = &i, .n = 1, .unique = true};
+		struct mr_buf name = {0};
+		key_name(&name, e, x.name, "_key");
+		ok = draft_index(d, t, have, &x, mr_buf_view(&name));
+		mr_buf_fini(&name);
+	}
+	for (size_t i = 0; ok && i < e->n_indexes; i++) {
+		struct mr_buf name = {0};
+		key_name(&name, e, e->indexes[i].name, "");
+		ok = draft_index(d, t, have, &e->indexes[i], mr_buf_view(&name));
+		mr_buf_fini(&name);
+	}
+	return ok;
+}
+
+/* ---- references ---- */
+
+static const char *delete_action(const struct mr_field *f, char *letter)
+{
+	if (mr_str_is(f->on_delete, "cascade")) {
+		*letter = 'c';
+		return "cascade";
+	}
+	if (mr_str_is(f->on_delete, "set null")) {
+		*letter = 'n';
+		return "set null";
+	}
+	*letter = 'r';
+	return "restrict";
+}
+
+static bool refuse_orphans(struct mr_draft *d, struct mr_draft_table *t, const struct mr_field *f, const struct mr_entity *to)
+{
+	const char *params[] = {to->schema.p, to->table.p};
+	PGresult *res = mr_draft_ask(d,
+		"select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2", 2, params);
+	bool exists = res && PQntuples(res), orphans = false;
+	PQclear(res);
+	if (!res || (exists && !column_exists(d, t, f->name, &exists)))
+		return false;
+	if (!exists)
+		return true;
+	struct mr_buf sql = {0};
+	mr_buf_z(&sql, "select exists (select from ");
+	mr_sql_table(&sql, t->entity);
+	mr_buf_z(&sql, " a where a.");
+	mr_sql_ident(&sql, f->name);
+	mr_buf_z(&sql, " is not null and not exists (select from ");
+	mr_sql_table(&sql, to);
+	mr_buf_z(&sql, " b where b.");
+	mr_sql_ident(&sql, to->fields[0].name);
+	mr_buf_z(&sql, " = a.");
+	mr_sql_ident(&sql, f->name);
+	mr_buf_z(&sql, "))");
+	if (!mr_draft_asks(d, &sql, &orphans))
+		return false;
+	if (orphans)
+		mr_draft_refuse(
+			d, t->entity->name, f->name, "cannot refer to %s: the table holds values that no row there has", to->name.p);
+	return true;
+}
+
+static void add_reference(
+	struct mr_draft *d, const struct mr_entity *e, const struct mr_field *f, const struct mr_entity *to, const char *action)
+{
+	struct mr_buf *b = &d->constraints, name = {0};
+	key_name(&name, e, f->name, "_fkey");
+	mr_buf_z(b, "alter table ");
+	mr_sql_table(b, e);
+	mr_buf_z(b, " add constraint ");
+	mr_sql_ident(b, mr_buf_view(&name));
+	mr_buf_z(b, " foreign key (");
+	mr_sql_ident(b, f->name);
+	mr_buf_z(b, ") references ");
+	mr_sql_table(b, to);
+	mr_buf_z(b, " (");
+	mr_sql_ident(b, to->fields[0].name);
+	mr_buf_printf(b, ") on delete %s;\n", action);
+	mr_buf_fini(&name);
+}
+
+/* The reference that is there: 1 as declared, 0 none, 2 with another action (then dropped by the plan), -1 failure. "no action", Postgres's
+ * own default, counts as restrict. */
+static int find_reference(struct mr_draft *d, struct mr_draft_table *t, const struct mr_field *f, const struct mr_entity *to, char letter)
+{
+	const char *params[] = {t->oid, f->name.p, to->schema.p, to->table.p};
+	PGresult *res = mr_draft_ask(d,
+		"select k.conname, replace(k.confdeltype::text, 'a', 'r') from pg_constraint k join pg_class c on c.oid = k.confrelid "
+		"join pg_namespace n on n.oid = c.relnamespace "
+		"join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1] "
+		"where k.conrelid = $1::oid and k.contype = 'f' and cardinality(k.conkey) = 1 and a.attname = $2 and n.nspname = $3 "
+		"and c.relname = $4 order by k.confdeltype::text = 'c' desc",
+		4, params);
+	if (!res)
+		return -1;
+	int found = 0;
+	for (int i = 0; i < PQntuples(res) && found != 1; i++)
+		found = PQgetvalue(res, i, 1)[0] == letter ? 1 : 2;
+	if (found == 2) {
+		mr_buf_z(&d->constraints, "alter table ");
+		mr_sql_table(&d->constraints, t->entity);
+		mr_buf_z(&d->constraints, " drop constraint ");
+		mr_sql_ident(&d->constraints, mr_sync_str(res, 0, 0));
+		mr_buf_z(&d->constraints, ";\n");
+	}
+	PQclear(res);
+	return found;
+}
+
+static bool draft_reference(struct mr_draft *d, struct mr_draft_table *t, const struct mr_field *f)
+{
+	char letter;
+	const char *action = delete_action(f, &letter);
+	const struct mr_entity *to = mr_app_entity(d->app, f->references);
+	if (!to) {
+		mr_draft_refuse(
+			d, t->entity->name, f->name, "refers to %.*s, which is not declared", (int)f->references.n, f->references.p);
+		return true;
+	}
+	if (letter == 'n' && !f->optional) {
+		mr_draft_refuse(d, t->entity->name, f->name, "is required, so it cannot be set to null when the row it refers to goes");
+		return true;
+	}
+	int found = *t->oid ? find_reference(d, t, f, to, letter) : 0;
+	if (found < 0)
+		return false;
+	if (found == 1)
+		return true;
+	if (found == 0 && t->rows && !refuse_orphans(d, t, f, to))
+		return false;
+	add_reference(d, t->entity, f, to, action);
+	return true;
+}
+
+bool mr_draft_keys(struct mr_draft *d, struct mr_draft_table *t)
+{
+	PGresult *have = NULL;
+	if (*t->oid) {
+		const char *params[] = {t->oid};
+		have = mr_draft_ask(d, INDEXES, 1, params);
+		if (!have)
+			return false;
+	}
+	bool ok = draft_indexes(d, t, have);
+	PQclear(have);
+	for (size_t i = 1; ok && i < t->entity->n; i++) {
+		if (t->entity->fields[i].references.n)
+			ok = draft_reference(d, t, &t->entity->fields[i]);
+	}
+	return ok;
+}

@@ -1,0 +1,41 @@
+/* What the files of the installer share: a plan while it is drawn up. For install*.c only. */
+#ifndef MR_INSTALL_PRIVATE_H
+#define MR_INSTALL_PRIVATE_H
+
+#include "install.h"
+#include "sql.h"
+#include "sync.h"
+
+struct mr_draft {
+	PGconn *conn;
+	const struct mr_app *app;
+	struct mr_error *err;
+	struct mr_buf tables, constraints, triggers, marks;
+	/* Why the plan is refused: the first sentence, and the names of all. */
+	char sentence[400];
+	struct mr_buf refused;
+	int refusals;
+};
+
+/* The entity under work. oid is empty when the table does not exist yet. */
+struct mr_draft_table {
+	const struct mr_entity *entity;
+	char oid[16];
+	bool rows;    /* there are some */
+	bool changed; /* rows may look different after the plan, or were not captured before it */
+};
+
+/* Says that the plan cannot be made, and goes on to find all reasons. `what`: "Entity" or "Entity.field". */
+void mr_draft_refuse(struct mr_draft *d, struct mr_str entity, struct mr_str field, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* A statement with text parameters; NULL when it failed (d->err). */
+PGresult *mr_draft_ask(struct mr_draft *d, const char *sql, int n, const char *const *params);
+/* A question about a table's rows; sql is consumed. */
+bool mr_draft_asks(struct mr_draft *d, struct mr_buf *sql, bool *answer);
+
+/* Each appends to the draft; false when Postgres failed. */
+bool mr_draft_columns(struct mr_draft *d, struct mr_draft_table *t);  /* install_table.c: the table, its columns and primary key */
+bool mr_draft_keys(struct mr_draft *d, struct mr_draft_table *t);     /* install_keys.c: unique, indexes, references */
+bool mr_draft_triggers(struct mr_draft *d, struct mr_draft_table *t); /* install_triggers.c */
+
+#endif

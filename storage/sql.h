@@ -1,0 +1,18 @@
+/* SQL text: embedded files, quoting, names of types. Values of people go into statements as parameters; literals are for plans only,
+ * which are read by people before they are run.
+ */
+#ifndef MR_SQL_H
+#define MR_SQL_H
+
+#include "proto/value.h"
+
+/* storage/sql/millrace.sql, embedded by the build; its version row is MR_SCHEMA_VERSION. */
+extern const char mr_sql_millrace[];
+enum { MR_SCHEMA_VERSION = 1 };
+
+void mr_sql_ident(struct mr_buf *b, struct mr_str name);        /* "name" */
+void mr_sql_table(struct mr_buf *b, const struct mr_entity *e); /* "schema"."table" */
+void mr_sql_literal(struct mr_buf *b, struct mr_str text);      /* 'text', whatever standard_conforming_strings says */
+const char *mr_sql_cast(enum mr_type t);                        /* the type of parameters and literals */
+
+#endif
