@@ -1,0 +1,23 @@
+/* Private to api*.c: what the routes share. */
+#ifndef MR_API_INNER_H
+#define MR_API_INNER_H
+
+#include "api.h"
+
+/* Method of the request, HEAD counted as GET. */
+bool mr_api_is(const struct mr_req *req, const char *method);
+/* The identity of the bearer token; *auth NULL without a token. false: bad_token, token_expired. */
+bool mr_api_identity(struct mr_req *req, const struct mr_fanout *f, const struct mr_node **auth, struct mr_error *err);
+/* The body as a JSON map; an empty body is an empty map. *text: its text. NULL: bad_message. */
+const struct mr_node *mr_api_body(struct mr_req *req, const struct mr_fanout *f, struct mr_str *text, struct mr_error *err);
+void mr_api_reply(struct mr_req *req, int status, struct mr_str json);
+void mr_api_not_allowed(struct mr_req *req, const char *methods);
+
+/* Routes; rest: what follows the route's own path. */
+void mr_api_fn(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
+void mr_api_entities(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
+void mr_api_guest(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
+void mr_api_metrics(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
+void mr_api_static(struct mr_req *req, const struct mr_fanout *f);
+
+#endif
