@@ -20,13 +20,11 @@
 
 enum { MANIFEST_TIMEOUT_MS = 20000, MANIFEST_DEPTH = 64 };
 
-/* Puts an error's sentence where bundler messages go. */
+/* Puts an error's sentence after the bundler's messages, which are the whole story when there is no sentence. */
 static bool say(struct mr_buf *text, const struct mr_error *err)
 {
-	if (!text->n) {
-		mr_buf_z(text, err->message);
-		mr_buf_char(text, '\n');
-	}
+	if (err->message[0])
+		mr_buf_printf(text, "%s\n", err->message);
 	return false;
 }
 
@@ -143,7 +141,7 @@ static void digits(struct mr_str text, char out[MR_VERSION_DIGITS + 1])
 	mr_buf_fini(&hex);
 }
 
-static void name_build(struct mr_build *build, const char *dir, struct mr_str manifest)
+static void name_build(struct mr_app_build *build, const char *dir, struct mr_str manifest)
 {
 	char *web = mr_printf("%s/web", dir);
 	struct summing s = {.dir = web};
@@ -192,7 +190,7 @@ static bool has_react(const struct mr_builder *b)
 	return has;
 }
 
-static bool build_steps(const struct mr_builder *b, const char *dir, struct mr_build *build, struct mr_buf *text, struct mr_error *err)
+static bool build_steps(const struct mr_builder *b, const char *dir, struct mr_app_build *build, struct mr_buf *text, struct mr_error *err)
 {
 	struct mr_modules m = {0};
 	struct mr_buf manifest = {0};
@@ -217,17 +215,17 @@ static bool build_steps(const struct mr_builder *b, const char *dir, struct mr_b
 	return ok;
 }
 
-bool mr_build_app(const struct mr_builder *b, struct mr_build *build, struct mr_buf *text)
+bool mr_build_app(const struct mr_builder *b, struct mr_app_build *build, struct mr_buf *text)
 {
 	struct mr_error err = {0};
 	char *dir = mr_printf("%s/app/new-%d", b->data_dir, (int)getpid());
-	*build = (struct mr_build){0};
+	*build = (struct mr_app_build){0};
 	mr_dir_remove(dir);
 	bool ok = build_steps(b, dir, build, text, &err);
 	if (!ok) {
 		say(text, &err);
 		mr_dir_remove(dir);
-		mr_build_fini(build);
+		mr_app_build_fini(build);
 	}
 	free(dir);
 	return ok;
@@ -248,7 +246,7 @@ bool mr_build_web(const struct mr_builder *b, const char *dir, struct mr_buf *te
 	return ok;
 }
 
-void mr_build_fini(struct mr_build *build)
+void mr_app_build_fini(struct mr_app_build *build)
 {
 	free(build->dir);
 	build->dir = NULL;

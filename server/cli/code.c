@@ -122,7 +122,7 @@ static bool migrate(const struct mr_app_code *c, const char *dir, struct mr_buf 
 static bool work_build(struct mr_buf *out, void *arg)
 {
 	struct mr_app_code *c = arg;
-	struct mr_build build;
+	struct mr_app_build build;
 	struct mr_buf text = {0};
 	bool ok = mr_build_app(&c->builder, &build, &text);
 	if (ok) {
@@ -130,7 +130,7 @@ static bool work_build(struct mr_buf *out, void *arg)
 		mr_buf_str(out, mr_buf_view(&text));
 		ok = migrate(c, build.dir, out);
 		mr_build_prune(c->builder.data_dir, c->serving ? c->serving->build.dir : build.dir);
-		mr_build_fini(&build);
+		mr_app_build_fini(&build);
 	} else {
 		mr_buf_str(out, mr_buf_view(&text));
 	}
@@ -171,11 +171,11 @@ static void next(struct mr_app_code *c)
 }
 
 /* Reads `built VERSION WEB\n`; returns what follows it. */
-static struct mr_str read_built(const struct mr_app_code *c, struct mr_str out, struct mr_build *build)
+static struct mr_str read_built(const struct mr_app_code *c, struct mr_str out, struct mr_app_build *build)
 {
 	const size_t head = sizeof built_word - 1, n = MR_VERSION_DIGITS;
 	const size_t all = head + n + 1 + n + 1;
-	*build = (struct mr_build){0};
+	*build = (struct mr_app_build){0};
 	MR_ASSERT(out.n >= all && memcmp(out.p, built_word, head) == 0);
 	memcpy(build->version, out.p + head, n);
 	memcpy(build->web, out.p + head + n + 1, n);
@@ -183,10 +183,10 @@ static struct mr_str read_built(const struct mr_app_code *c, struct mr_str out, 
 	return (struct mr_str){out.p + all, out.n - all};
 }
 
-static void take_build(struct mr_app_code *c, struct mr_build *build)
+static void take_build(struct mr_app_code *c, struct mr_app_build *build)
 {
 	if (c->starting && strcmp(c->starting->build.version, build->version) == 0) {
-		mr_build_fini(build);
+		mr_app_build_fini(build);
 		return;
 	}
 	if (c->starting)
@@ -195,7 +195,7 @@ static void take_build(struct mr_app_code *c, struct mr_build *build)
 	if (c->serving && strcmp(c->serving->build.version, build->version) == 0) {
 		all_is_well(c, strcmp(c->serving->build.web, build->web) != 0);
 		memcpy(c->serving->build.web, build->web, sizeof build->web);
-		mr_build_fini(build);
+		mr_app_build_fini(build);
 		return;
 	}
 	c->starting = mr_crew_new(c->config.crews, build, c->config.workers);
@@ -211,7 +211,7 @@ static void build_done(bool ok, struct mr_str out, void *arg)
 	} else if (out.n >= n && memcmp(out.p, pending_word, n) == 0) {
 		fail(c, MR_EXIT_PENDING, (struct mr_str){out.p + n, out.n - n});
 	} else {
-		struct mr_build build;
+		struct mr_app_build build;
 		struct mr_str warnings = read_built(c, out, &build);
 		if (warnings.n)
 			fprintf(stderr, "%.*s", (int)warnings.n, warnings.p);

@@ -10,7 +10,7 @@
 #include "proto/ground/log.h"
 
 /* Finds the tools and builds the app; says what is wrong. */
-static bool build(const struct mr_cli *cli, struct mr_build *made)
+static bool build(const struct mr_cli *cli, struct mr_app_build *made)
 {
 	struct mr_place place;
 	struct mr_error err;
@@ -36,14 +36,14 @@ static bool build(const struct mr_cli *cli, struct mr_build *made)
 
 int mr_cmd_build(struct mr_cli *cli)
 {
-	struct mr_build made;
+	struct mr_app_build made;
 	if (!mr_cli_no_more(cli))
 		return MR_EXIT_USAGE;
 	if (!build(cli, &made))
 		return MR_EXIT_FAILED;
 	puts(made.dir);
 	mr_build_prune(cli->settings.data_dir, made.dir);
-	mr_build_fini(&made);
+	mr_app_build_fini(&made);
 	return MR_EXIT_OK;
 }
 
@@ -100,14 +100,14 @@ static int with_database(const struct mr_cli *cli, const char *dir, bool apply)
 
 int mr_cmd_migrate(struct mr_cli *cli)
 {
-	struct mr_build made;
+	struct mr_app_build made;
 	bool apply = cli->argc == 2 && strcmp(cli->argv[1], "--apply") == 0;
 	if (!apply && !mr_cli_no_more(cli))
 		return MR_EXIT_USAGE;
 	if (!build(cli, &made))
 		return MR_EXIT_FAILED;
 	int status = with_database(cli, made.dir, apply);
-	mr_build_fini(&made);
+	mr_app_build_fini(&made);
 	return status;
 }
 

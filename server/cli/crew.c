@@ -19,7 +19,7 @@ static void crew_delete(struct mr_crew *crew)
 		mr_child_delete(&crew->workers[i]);
 	free(crew->workers);
 	mr_timer_delete(&crew->patience);
-	mr_build_fini(&crew->build);
+	mr_app_build_fini(&crew->build);
 	mr_list_del(&crew->in_all);
 	free(crew);
 }
@@ -48,12 +48,12 @@ static void out_of_patience(void *arg)
 		mr_child_retire(crew->workers[i], SIGKILL);
 }
 
-struct mr_crew *mr_crew_new(struct mr_crews *cs, struct mr_build *build, int n)
+struct mr_crew *mr_crew_new(struct mr_crews *cs, struct mr_app_build *build, int n)
 {
 	struct mr_crew *crew = mr_alloc(sizeof *crew);
 	crew->crews = cs;
 	crew->build = *build;
-	*build = (struct mr_build){0};
+	*build = (struct mr_app_build){0};
 	crew->n = n;
 	crew->workers = mr_alloc((size_t)n * sizeof *crew->workers);
 	crew->patience = mr_timer_new(cs->children->loop, out_of_patience, crew);

@@ -12,7 +12,7 @@ enum mr_crew_state { MR_CREW_STARTING, MR_CREW_SERVING, MR_CREW_LEAVING };
 struct mr_crew {
 	struct mr_list in_all;
 	enum mr_crew_state state;
-	struct mr_build build;
+	struct mr_app_build build;
 	struct mr_child **workers;
 	int n;
 	struct mr_timer *patience; /* LEAVING: how long calls may still run */
@@ -31,7 +31,7 @@ struct mr_crews {
 
 void mr_crews_init(struct mr_crews *cs, struct mr_children *children, const char *worker, const char *socket, int64_t leave_us);
 /* Takes the build over and starts n workers. */
-struct mr_crew *mr_crew_new(struct mr_crews *cs, struct mr_build *build, int n);
+struct mr_crew *mr_crew_new(struct mr_crews *cs, struct mr_app_build *build, int n);
 /* Ends a crew: the workers finish their calls (the fanout has told them: drain), or are ended at once. It deletes itself when all are gone.
  */
 void mr_crew_leave(struct mr_crew *crew, bool at_once);

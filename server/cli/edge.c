@@ -15,14 +15,15 @@ struct mr_edge {
 	struct mr_timer *knock;
 	char *socket;
 	struct mr_edge_events events;
-	bool was_up;
+	bool up;     /* it has said welcome */
+	bool was_up; /* it did so once, in this life or an earlier one */
 };
 
 static void welcome(struct mr_edge *e, const struct mr_node *m)
 {
 	int64_t port = 0;
 	mr_node_int(mr_node_get(m, "port"), &port);
-	e->was_up = true;
+	e->up = e->was_up = true;
 	e->events.up((int)port, e->events.arg);
 }
 
@@ -53,6 +54,7 @@ static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, i
 	for (int i = 0; i < n_fds; i++)
 		close(fds[i]);
 	if (!text.p) {
+		e->up = false;
 		mr_link_delete(&e->link);
 		return;
 	}
@@ -91,6 +93,7 @@ static void on_end(struct mr_child *c, int status, bool again, void *arg)
 {
 	struct mr_edge *e = arg;
 	mr_timer_stop(e->knock);
+	e->up = false;
 	if (e->link)
 		mr_link_delete(&e->link);
 	unlink(e->socket);
@@ -134,7 +137,7 @@ void mr_edge_start(struct mr_edge *e)
 void mr_edge_app(struct mr_edge *e, const char *dir, const char *version, int workers)
 {
 	struct mr_buf b = {0};
-	if (!e->link)
+	if (!e->up)
 		return;
 	mr_buf_z(&b, "{\"t\":\"app\",\"dir\":");
 	mr_json_quote(&b, mr_str(dir));
@@ -148,7 +151,7 @@ void mr_edge_app(struct mr_edge *e, const char *dir, const char *version, int wo
 void mr_edge_dev(struct mr_edge *e, const char *error, bool reload)
 {
 	struct mr_buf b = {0};
-	if (!e->link)
+	if (!e->up)
 		return;
 	mr_buf_z(&b, "{\"t\":\"dev\",\"error\":");
 	if (error)

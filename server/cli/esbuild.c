@@ -45,6 +45,7 @@ bool mr_esbuild_args(struct mr_args *a, const struct mr_place *p, bool developme
 	mr_args_add(a, "--bundle");
 	mr_args_add(a, "--color=false");
 	mr_args_add(a, "--log-level=warning");
+	mr_args_add(a, "--log-override:ignored-bare-import=silent"); /* the SDK's own parts, which have no side effects */
 	mr_args_add(a, "--define:process.env.NODE_ENV=\"%s\"", development ? "development" : "production");
 	return add_sdk(a, p->sdk, err);
 }

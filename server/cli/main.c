@@ -68,7 +68,8 @@ static enum mr_level level(const char *name)
 static int run(const char *name, mr_command *command, int argc, char **argv)
 {
 	struct mr_error err;
-	struct mr_cli cli = {.command = name, .argc = argc, .all_argc = argc};
+	static struct mr_cli cli; /* the strings of its settings live for ever */
+	cli = (struct mr_cli){.command = name, .argc = argc, .all_argc = argc};
 	cli.argv = mr_alloc((size_t)(argc + 1) * sizeof *cli.argv);
 	cli.all_argv = mr_alloc((size_t)(argc + 1) * sizeof *cli.all_argv);
 	memcpy(cli.argv, argv, (size_t)argc * sizeof *argv);

@@ -75,7 +75,7 @@ static void print_source(const struct mr_cli *cli, const struct mr_setting *row,
 	const char *own = getenv(env);
 	if (on_command_line(cli, row->name))
 		printf("# from the command line\n");
-	else if (own)
+	else if (own && (*own || row->type == MR_ST_STRING))
 		printf("# from %s\n", env);
 	else if (strcmp(row->name, "database_url") == 0 && getenv("DATABASE_URL"))
 		printf("# from DATABASE_URL\n");

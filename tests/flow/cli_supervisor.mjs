@@ -106,7 +106,7 @@ test("a killed worker, a killed fanout and a killed Postgres come back", async (
 	process.kill(fanout.pid, "SIGKILL");
 	await until("a new fanout", () => below("millrace-fanout").some((p) => p.pid !== fanout.pid));
 	await until("answers", async () => (await word()) === "third");
-	const postmaster = Number(readFileSync(join(data, "pg/postmaster.pid"), "utf8").split("\n")[0]);
+	const postmaster = Number(readFileSync(join(data, "pg/data/postmaster.pid"), "utf8").split("\n")[0]);
 	process.kill(postmaster, "SIGKILL");
 	await until("Postgres again", () => /Postgres runs again/.test(server.err));
 	await until("answers", async () => (await call(server.url, "messages.list").catch(() => ({}))).status === 200);
