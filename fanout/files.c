@@ -325,9 +325,11 @@ static void answer_large(struct mr_req *req, int fd, const struct stat *st, cons
 {
 	h2o_req_t *h = req->h2o;
 
-	if (is_known(req, st, false, false) || mr_str_is(mr_req_method(req), "HEAD")) {
+	bool known = is_known(req, st, false, false);
+
+	if (known || mr_str_is(mr_req_method(req), "HEAD")) {
 		close(fd);
-		mr_req_reply(req, mr_req_header(req, "if-none-match").n ? 304 : 200, type->type, MR_STR(""));
+		mr_req_reply(req, known ? 304 : 200, type->type, (struct mr_str){NULL, (size_t)st->st_size}); /* the length only */
 		return;
 	}
 	struct large *l = h2o_mem_alloc_shared(&h->pool, sizeof(*l), close_large);

@@ -228,7 +228,7 @@ void mr_req_reply(struct mr_req *req, int status, const char *content_type, stru
 	if (!bare)
 		h->res.content_length = body.n;
 	if (bare || mr_str_is(mr_req_method(req), "HEAD"))
-		body.n = 0;
+		body = (struct mr_str){NULL, 0};
 	h2o_iovec_t bytes = {NULL, 0};
 	if (body.n)
 		bytes = h2o_strdup(&h->pool, body.p, body.n);

@@ -36,9 +36,9 @@ struct mr_ws {
 	void *user;
 	struct mr_list link; /* net->awake, pinged, closing */
 	struct mr_list dirty;
-	int64_t since;         /* heard of last; closing: began */
-	uint64_t acked;        /* bytes that the peer had acknowledged when it was pinged */
-	char *reason;          /* for ws_closed */
+	int64_t since;  /* heard of last; closing: began */
+	uint64_t acked; /* bytes that the peer had acknowledged when it was pinged */
+	char *reason;   /* for ws_closed */
 	/* Frames in order, the first n_flying of them being written. `slots` until there are more. */
 	struct mr_frame **frames;
 	struct mr_frame *slots[SLOTS];

@@ -210,7 +210,7 @@ static void request(struct mr_req *req, void *arg)
 		slow(req, s, param(req, "ms"));
 	else if (mr_str_is(path, "/stream"))
 		stream(req, s);
-	else if (s->root && path.n > 7 && memcmp(path.p, "/files/", 7) == 0)
+	else if (s->root && path.n >= 7 && memcmp(path.p, "/files/", 7) == 0)
 		mr_req_file(req, s->root, (struct mr_str){path.p + 6, path.n - 6});
 	else if (mr_str_is(path, "/error"))
 		mr_fail_data(&err, MR_BAD_ARGS, "{\"a\":1}", "a \"quoted\" word"), mr_req_error(req, &err);
