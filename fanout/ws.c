@@ -232,8 +232,10 @@ static struct mr_ws_event close_event(struct mr_ws_reader *r, struct mr_str payl
 {
 	struct mr_utf8 utf8 = {0};
 
-	if (payload.n == 0)
+	if (payload.n == 0) {
+		r->broken = true; /* nothing may follow a close frame; what does is not read */
 		return (struct mr_ws_event){.kind = MR_WS_CLOSE, .code = 1005};
+	}
 	if (payload.n == 1)
 		return bad(r, MR_WS_PROTOCOL, "close frame of one byte");
 	int code = (uint8_t)payload.p[0] << 8 | (uint8_t)payload.p[1];
@@ -242,7 +244,7 @@ static struct mr_ws_event close_event(struct mr_ws_reader *r, struct mr_str payl
 		return bad(r, MR_WS_PROTOCOL, "close code out of range");
 	if (!mr_utf8_feed(&utf8, reason.p, reason.n) || !mr_utf8_whole(&utf8))
 		return bad(r, MR_WS_UTF8, "close reason is not UTF-8");
-	r->broken = true; /* nothing may follow a close frame; what does is not read */
+	r->broken = true;
 	return (struct mr_ws_event){.kind = MR_WS_CLOSE, .code = code, .payload = reason};
 }
 

@@ -1,13 +1,13 @@
-// The HTTP API on calls that tell what they were asked.  node api.mjs <api_server>
+// The HTTP API on calls that tell what they were asked.  node api.mjs [api_server]
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import crypto from "node:crypto";
 import { spawn } from "node:child_process";
-import { sleep, Raw, fetchRaw, request, test, run } from "./net_client.mjs";
+import { sleep, Raw, fetchRaw, request, test, run } from "../lib/net_client.mjs";
 
-const binary = process.argv[2];
+const binary = process.argv[2] ?? `${process.env.MILLRACE_BUILD}/fanout/api_server`;
 const home = fs.mkdtempSync(path.join(os.tmpdir(), "millrace-api-"));
 fs.writeFileSync(path.join(home, "manifest.json"), JSON.stringify({
 	version: "1",

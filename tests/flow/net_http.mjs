@@ -1,4 +1,4 @@
-// HTTP, streams and files of fanout/net.h against a raw client.  node net_http.mjs <net_server>
+// HTTP, streams and files of fanout/net.h against a raw client.  node net_http.mjs [net_server]
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import os from "node:os";
@@ -6,9 +6,9 @@ import path from "node:path";
 import zlib from "node:zlib";
 import http from "node:http";
 import { spawnSync } from "node:child_process";
-import { startServer, sleep, Raw, getJson, fetchRaw, request, test, run } from "./net_client.mjs";
+import { startServer, sleep, Raw, getJson, fetchRaw, request, test, run } from "../lib/net_client.mjs";
 
-const binary = process.argv[2];
+const binary = process.argv[2] ?? `${process.env.MILLRACE_BUILD}/fanout/net_server`;
 const MAX = 100_000;
 const home = fs.mkdtempSync(path.join(os.tmpdir(), "millrace-net-"));
 const root = path.join(home, "web");

@@ -1,8 +1,8 @@
-// WebSockets of fanout/net.h against a raw client.  node net_ws.mjs <net_server>
+// WebSockets of fanout/net.h against a raw client.  node net_ws.mjs [net_server]
 import assert from "node:assert/strict";
-import { startServer, sleep, Raw, WebSocketRaw, getJson, fetchRaw, frame, request, UPGRADE, test, run, CONT, TEXT, BINARY, CLOSE, PING, PONG } from "./net_client.mjs";
+import { startServer, sleep, Raw, WebSocketRaw, getJson, fetchRaw, frame, request, UPGRADE, test, run, CONT, TEXT, BINARY, CLOSE, PING, PONG } from "../lib/net_client.mjs";
 
-const binary = process.argv[2];
+const binary = process.argv[2] ?? `${process.env.MILLRACE_BUILD}/fanout/net_server`;
 const MAX = 100_000;
 const server = await startServer(binary, MAX);
 const open = (headers, more) => WebSocketRaw.open(server.port, headers, more);

@@ -189,7 +189,7 @@ export class WebSocketRaw extends Raw {
 	}
 }
 
-// --- a small runner: node net_x.mjs <server binary>, prints TAP ---
+// --- a small runner: prints TAP ---
 const tests = [];
 export const test = (name, body) => tests.push([name, body]);
 export async function run() {
