@@ -10,22 +10,25 @@
  *
  * Who writes what, in which order, and what a death leaves behind:
  *   head.*           the fanout, before any worker maps it; constant after.
- *   lane.intent      writer: position up to which bytes may be changing. Stored (release) before bytes are written, so that a reader who
- *                    copied bytes and then finds intent - start > size knows that they were overwritten.
+ *   lane.intent      writer: position up to which bytes may be changing. Stored before bytes are written, so that a reader who copied
+ *                    bytes and then finds intent - start > size knows that they were overwritten.
  *   lane.tail        writer: position after the last published record. Stored (release) after its bytes.
- *   lane.epoch       fanout: grows when the lane is given to another worker; the reader then starts at the new writer's tail.
+ *   lane.epoch       fanout: grows when the lane is given to another worker; the reader then starts behind whatever the former one had
+ *                    begun (intent), and so does the new one. A writer that finds another epoch than it attached to publishes no more.
  *   record.state     writer: pending, then once committed or aborted (release). A writer that dies in between leaves pending: the log says.
  *   lane.call, lane.reason   writer: the call whose code runs now (0: none), and why the process ended itself; read after its death.
- * Bytes are copied as relaxed 8-byte atomics on both sides, so overtaking is defined behaviour and the thread sanitizer sees it all.
+ * Bytes are copied as 8-byte atomics, each stored with release and loaded with acquire (plain moves on x86): whoever meets a byte of a
+ * newer record also meets the intent that announced it. So overtaking is defined behaviour and the thread sanitizer sees it all. The reader
+ * trusts no length: what a broken writer leaves can be wrong, but is never read or copied beyond the lane.
  */
 #ifndef MR_RING_H
 #define MR_RING_H
 
 #include "ground/mem.h"
 
-#define MR_RING_MAGIC 0x31676e69724d6c69ULL
+#define MR_RING_MAGIC   0x31676e69724d6c69ULL
 #define MR_RING_VERSION 1
-#define MR_TOKEN_BYTES 16 /* attempt token: 8 bytes origin, 8 bytes running number */
+#define MR_TOKEN_BYTES  16 /* attempt token: 8 bytes origin, 8 bytes running number */
 
 enum mr_slot { MR_SLOT_PENDING = 1, MR_SLOT_COMMITTED = 2, MR_SLOT_ABORTED = 3 };
 enum mr_reason { MR_REASON_NONE, MR_REASON_TIME, MR_REASON_MEMORY };
@@ -37,11 +40,12 @@ struct mr_ring *mr_ring_create(int lanes, size_t size, int *fd);
 struct mr_ring *mr_ring_attach(int fd, int lane, const char **why);
 void mr_ring_delete(struct mr_ring **ring); /* unmaps; the fd is the caller's */
 
-/* Writer. Publishes a payload as pending; returns its position, or 0 when it is larger than half the lane (then the log alone carries it). */
+/* Writer. Publishes a payload as pending; returns its position, or 0 when it is larger than half the lane (then the log alone carries it).
+ */
 uint64_t mr_ring_publish(struct mr_ring *ring, const uint8_t token[MR_TOKEN_BYTES], struct mr_str payload);
 void mr_ring_flip(struct mr_ring *ring, uint64_t position, enum mr_slot state); /* nothing when position is 0 or was lapped */
-void mr_ring_running(struct mr_ring *ring, uint64_t call); /* 0: no code runs */
-void mr_ring_reason(struct mr_ring *ring, enum mr_reason reason); /* async-signal-safe */
+void mr_ring_running(struct mr_ring *ring, uint64_t call);                      /* 0: no code runs */
+void mr_ring_reason(struct mr_ring *ring, enum mr_reason reason);               /* async-signal-safe */
 
 /* Reader. Begins a new life of a lane. */
 void mr_ring_reset_lane(struct mr_ring *ring, int lane);

@@ -11,11 +11,12 @@ struct mr_value {
 	bool null;
 	union {
 		bool truth;
-		int64_t i;     /* int, bigint; datetime: microseconds since 2000-01-01 UTC, INT64_MIN/MAX are -/+infinity */
-		double d;      /* float */
+		int64_t i; /* int, bigint; datetime: microseconds since 2000-01-01 UTC, INT64_MIN/MAX are -/+infinity */
+		double d;  /* float */
 		uint8_t uuid[16];
 	};
-	struct mr_str text; /* string, bytes (raw), numeric (canonical: no trailing zeros, no exponent; "NaN", "Infinity", "-Infinity"), json (text) */
+	struct mr_str text; /* string, bytes (raw), numeric (canonical: no trailing zeros, no exponent; "NaN", "Infinity", "-Infinity"),
+			       json (text) */
 };
 
 /* A client's or an app's value (a wire node) for a field of that type. Refusals: bad_value with what was expected; null is taken.
@@ -32,8 +33,14 @@ int mr_value_cmp(const struct mr_value *a, const struct mr_value *b);
 bool mr_value_eq(const struct mr_value *a, const struct mr_value *b); /* null equals null */
 /* Bytes such that equal values give equal bytes (1.0 = 1.00, -0 = 0): the key of hash probes and of canonical predicates. */
 void mr_value_key(struct mr_buf *b, const struct mr_value *v);
-void mr_value_encode(struct mr_enc *e, const struct mr_value *v);   /* wire form */
-void mr_value_pgtext(struct mr_buf *b, const struct mr_value *v);   /* libpq text parameter; not for null */
+void mr_value_encode(struct mr_enc *e, const struct mr_value *v); /* wire form */
+void mr_value_pgtext(struct mr_buf *b, const struct mr_value *v); /* libpq text parameter; not for null */
+
+/* Datetimes: microseconds since 2000-01-01 UTC. Reads ISO 8601 and Postgres's ISO style, always with an offset or Z, and the infinities;
+ * false otherwise, also for years before 1, fractions finer than a microsecond, and what Postgres's range does not hold. */
+bool mr_datetime_read(struct mr_str text, int64_t *us);
+bool mr_datetime_from_unix_ms(int64_t ms, int64_t *us);
+void mr_datetime_print(struct mr_buf *b, int64_t us); /* the wire form */
 
 /* A row: one value for each field of the entity, in an arena. */
 struct mr_row {

@@ -88,6 +88,34 @@ bool mr_decimal_int(const struct mr_decimal *d, int64_t *value)
 	return true;
 }
 
+/* Magnitudes; digits are normal, so the place of the first one decides before the digits do. */
+static int cmp_magnitude(const struct mr_decimal *a, const struct mr_decimal *b)
+{
+	if (!a->n || !b->n)
+		return (a->n > 0) - (b->n > 0);
+	if (a->point != b->point)
+		return a->point < b->point ? -1 : 1;
+	const char *p = a->a, *q = b->a;
+	for (;;) {
+		p += p < a->b && *p == '.';
+		q += q < b->b && *q == '.';
+		if (p == a->b || q == b->b)
+			return (p < a->b) - (q < b->b);
+		if (*p != *q)
+			return *p < *q ? -1 : 1;
+		p++;
+		q++;
+	}
+}
+
+int mr_decimal_cmp(const struct mr_decimal *a, const struct mr_decimal *b)
+{
+	bool a_below = a->negative && a->n, b_below = b->negative && b->n;
+	if (a_below != b_below)
+		return a_below ? -1 : 1;
+	return a_below ? cmp_magnitude(b, a) : cmp_magnitude(a, b);
+}
+
 bool mr_double_read(struct mr_str text, double *value)
 {
 	static const struct {
