@@ -1,8 +1,10 @@
 #include "guard.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,7 +85,7 @@ void mr_guard_start(const struct mr_guard_limits *limits, mr_guard_cb *last_word
 	const struct itimerspec spec = {.it_interval = look, .it_value = look};
 	if (sigaction(SIGRTMIN + 5, &act, NULL) || timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &guard.timer) ||
 		timer_settime(guard.timer, 0, &spec, NULL))
-		mr_die("cannot make the timer that ends runaway functions: %m");
+		mr_die("cannot make the timer that ends runaway functions: %s", strerror(errno));
 	guard.on = true;
 }
 

@@ -1,0 +1,382 @@
+/* Entity acts under policies, for the HTTP API and optimistic clients: list, get, insert, update, delete. Policies are compiled with the
+ * caller's identity; rows that the read policy hides do not exist for him. */
+#include "proto/policy.h"
+#include "worker.h"
+
+struct act {
+	struct mr_job *job;
+	const struct mr_pred *read, *policy; /* the read policy; the act's own */
+	const struct mr_node *value;         /* of a write: a map */
+	struct mr_str id;
+};
+
+typedef bool begin_fn(struct act *act, struct mr_error *err);
+
+static void fail(struct act *act, const struct mr_error *err)
+{
+	struct mr_error why = *err;
+	if (why.code == MR_FORBIDDEN && !act->job->auth)
+		mr_fail(&why, MR_UNAUTHENTICATED, "The policy of %s does not allow this without signing in.", act->job->entity->name.p);
+	mr_job_failed(act->job, &why);
+}
+
+static void fail_not_found(struct act *act)
+{
+	struct mr_error err;
+	mr_fail(&err, MR_NOT_FOUND, "There is no %s with this id (or it may not be seen).", act->job->entity->name.p);
+	mr_job_failed(act->job, &err);
+}
+
+/* The job ended meanwhile (its time was over). */
+static bool is_stale(const struct act *act)
+{
+	return act->job->answered || act->job->step != MR_JOB_RUNNING;
+}
+
+/* ---- rows as clients see them ---- */
+
+static void print_row(const struct mr_entity *e, const struct mr_node *row, struct mr_buf *out)
+{
+	mr_buf_char(out, '{');
+	bool first = true;
+	for (size_t i = 0; i < row->n; i++) {
+		int f = mr_entity_field(e, row->items[i].key);
+		if (f < 0 || e->fields[f].server_only)
+			continue;
+		if (!first)
+			mr_buf_char(out, ',');
+		first = false;
+		mr_json_quote(out, row->items[i].key);
+		mr_buf_char(out, ':');
+		mr_buf_str(out, row->items[i].raw);
+	}
+	mr_buf_char(out, '}');
+}
+
+static void print_id(const struct mr_node *row, struct mr_buf *out)
+{
+	mr_buf_z(out, "{\"id\":");
+	mr_json_quote(out, mr_node_str(row, "id"));
+	mr_buf_char(out, '}');
+}
+
+static bool may_read(struct act *act, const struct mr_node *row)
+{
+	const struct mr_entity *e = act->job->entity;
+	struct mr_arena *a = &act->job->attempt;
+	struct mr_row r = {.entity = e, .v = mr_arena_alloc(a, e->n * sizeof *r.v)};
+	struct mr_error err;
+	struct mr_node null = {.kind = MR_NULL};
+	for (size_t i = 0; i < e->n; i++) {
+		const struct mr_node *v = mr_node_get(row, e->fields[i].name.p);
+		if (!mr_value_from_node(a, e->fields[i].type, v ? v : &null, &r.v[i], &err))
+			return false;
+	}
+	return mr_pred_eval(act->read, &r) == 1;
+}
+
+static const struct mr_node *read_answer(struct act *act, struct mr_str json)
+{
+	struct mr_error err;
+	struct mr_arena *a = &act->job->attempt;
+	const struct mr_node *n = mr_json_read(a, mr_arena_str(a, json), 1024, false, &err);
+	MR_ASSERT(n); /* storage prints JSON */
+	return n;
+}
+
+/* ---- list, get ---- */
+
+static void on_list(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct act *act = arg;
+	struct mr_job *job = act->job;
+	if (is_stale(act))
+		return;
+	if (err) {
+		fail(act, err);
+		return;
+	}
+	const struct mr_node *rows = read_answer(act, json);
+	if ((int64_t)rows->n > job->w->settings.instance_max_rows) {
+		struct mr_error many;
+		mr_fail_data(&many, MR_TOO_MANY_ROWS, "{\"setting\":\"instance_max_rows\"}",
+			"More than %lld rows of %s match (instance_max_rows); add a filter or a limit.",
+			(long long)job->w->settings.instance_max_rows, job->entity->name.p);
+		fail(act, &many);
+		return;
+	}
+	struct mr_buf out = {0};
+	mr_buf_char(&out, '[');
+	for (size_t i = 0; i < rows->n; i++) {
+		if (i)
+			mr_buf_char(&out, ',');
+		print_row(job->entity, &rows->items[i], &out);
+	}
+	mr_buf_char(&out, ']');
+	mr_answer(job, mr_buf_view(&out), MR_STR(""));
+	mr_buf_fini(&out);
+	mr_job_over(job);
+}
+
+static bool begin_list(struct act *act, struct mr_error *err)
+{
+	struct mr_job *job = act->job;
+	struct mr_plan plan = {.entity = job->entity};
+	const struct mr_pred *where = mr_where_read(&job->attempt, job->entity, mr_node_get(job->args, "where"), true, err);
+	if (!where || !mr_plan_read(&job->attempt, job->args, true, &plan, err))
+		return false;
+	int64_t most = job->w->settings.instance_max_rows + 1;
+	if (plan.limit < 0 || plan.limit > most)
+		plan.limit = most;
+	plan.where = mr_pred_normal(&job->attempt, mr_pred_and(&job->attempt, where, act->read));
+	mr_txn_read(job->txn, &plan, on_list, act);
+	return true;
+}
+
+static void on_get(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct act *act = arg;
+	if (is_stale(act))
+		return;
+	if (err) {
+		fail(act, err);
+		return;
+	}
+	const struct mr_node *rows = read_answer(act, json);
+	if (rows->n == 0) {
+		fail_not_found(act);
+		return;
+	}
+	struct mr_buf out = {0};
+	print_row(act->job->entity, &rows->items[0], &out);
+	mr_answer(act->job, mr_buf_view(&out), MR_STR(""));
+	mr_buf_fini(&out);
+	mr_job_over(act->job);
+}
+
+/* Reads the row of this id if the caller may see it. */
+static bool read_one(struct act *act, bool for_update, mr_txn_cb *cb, struct mr_error *err)
+{
+	struct mr_job *job = act->job;
+	struct mr_plan plan = {.entity = job->entity, .limit = -1, .for_update = for_update};
+	const struct mr_pred *where = mr_where_id(&job->attempt, job->entity, act->id, err);
+	if (!where)
+		return false;
+	plan.where = mr_pred_normal(&job->attempt, mr_pred_and(&job->attempt, where, act->read));
+	mr_txn_read(job->txn, &plan, cb, act);
+	return true;
+}
+
+static bool begin_get(struct act *act, struct mr_error *err)
+{
+	return read_one(act, false, on_get, err);
+}
+
+/* ---- what clients may write ---- */
+
+static bool check_fields(struct act *act, struct mr_error *err)
+{
+	const struct mr_entity *e = act->job->entity;
+	if (!act->value || act->value->kind != MR_MAP)
+		return mr_fail(err, MR_BAD_VALUE, "%s: expected a map of fields.", e->name.p);
+	for (size_t i = 0; i < act->value->n; i++) {
+		struct mr_str key = act->value->items[i].key;
+		int f = mr_entity_field(e, key);
+		if (f < 0 || e->fields[f].server_only)
+			return mr_fail(err, MR_UNKNOWN_FIELD, "%s has no field %.*s.", e->name.p, (int)MR_MIN(key.n, 200), key.p);
+	}
+	return true;
+}
+
+static bool same_value(const struct mr_entity *e, int f, struct mr_arena *a, const struct mr_node *x, const struct mr_node *y)
+{
+	struct mr_value v, w;
+	struct mr_error err;
+	struct mr_node null = {.kind = MR_NULL};
+	return mr_value_from_node(a, e->fields[f].type, x ? x : &null, &v, &err) &&
+	       mr_value_from_node(a, e->fields[f].type, y ? y : &null, &w, &err) && mr_value_eq(&v, &w);
+}
+
+/* An insert is signed: fields of the owner hold the caller. */
+static bool stamp_owner(struct act *act, struct mr_error *err)
+{
+	struct mr_job *job = act->job;
+	const struct mr_entity *e = job->entity;
+	struct mr_node *map = mr_arena_alloc(&job->attempt, sizeof *map);
+	*map = *act->value;
+	map->items = mr_arena_alloc(&job->attempt, (act->value->n + e->n) * sizeof *map);
+	if (act->value->n)
+		memcpy(map->items, act->value->items, act->value->n * sizeof *map);
+	for (size_t f = 0; f < e->n; f++) {
+		if (!e->fields[f].owner)
+			continue;
+		struct mr_node user = {.kind = MR_STRING, .text = mr_node_str(job->auth, "userId"), .key = e->fields[f].name};
+		if (!user.text.n)
+			return mr_fail(err, MR_UNAUTHENTICATED, "%s belongs to who inserts it: sign in first.", e->name.p);
+		const struct mr_node *given = mr_node_get(map, e->fields[f].name.p);
+		if (!given)
+			map->items[map->n++] = user;
+		else if (!same_value(e, (int)f, &job->attempt, given, &user))
+			return mr_fail(
+				err, MR_FORBIDDEN, "%s.%s is the caller; another value may not be given.", e->name.p, e->fields[f].name.p);
+	}
+	act->value = map;
+	return true;
+}
+
+/* An update leaves id, owner and readonly fields as they are; naming them with the value that they have is taken. */
+static bool check_locked(struct act *act, const struct mr_node *old, struct mr_error *err)
+{
+	struct mr_job *job = act->job;
+	const struct mr_entity *e = job->entity;
+	struct mr_node *map = mr_arena_alloc(&job->attempt, sizeof *map);
+	*map = (struct mr_node){.kind = MR_MAP, .items = mr_arena_alloc(&job->attempt, (act->value->n + 1) * sizeof *map)};
+	for (size_t i = 0; i < act->value->n; i++) {
+		const struct mr_node *v = &act->value->items[i];
+		int f = mr_entity_field(e, v->key);
+		if (f != 0 && !e->fields[f].owner && !e->fields[f].readonly)
+			map->items[map->n++] = *v;
+		else if (!same_value(e, f, &job->attempt, v, mr_node_get(old, e->fields[f].name.p)))
+			return mr_fail(err, MR_FORBIDDEN, "%s.%s cannot be changed.", e->name.p, e->fields[f].name.p);
+	}
+	act->value = map;
+	return true;
+}
+
+/* ---- insert, update, delete ---- */
+
+enum row_form { ROW_ID, ROW_NEW, ROW_OLD };
+
+static void written(struct act *act, struct mr_str json, const struct mr_error *err, enum row_form form)
+{
+	if (is_stale(act))
+		return;
+	if (err) {
+		fail(act, err);
+		return;
+	}
+	const struct mr_node *row = read_answer(act, json);
+	if (row->kind != MR_MAP) {
+		fail_not_found(act);
+		return;
+	}
+	struct mr_buf out = {0};
+	if (form == ROW_ID || (form == ROW_NEW && !may_read(act, row)))
+		print_id(row, &out);
+	else
+		print_row(act->job->entity, row, &out);
+	mr_job_commit(act->job, mr_buf_view(&out));
+	mr_buf_fini(&out);
+}
+
+static void on_inserted(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	written(arg, json, err, ROW_ID);
+}
+
+static void on_updated(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	written(arg, json, err, ROW_NEW);
+}
+
+static void on_deleted(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	written(arg, json, err, ROW_OLD);
+}
+
+static bool begin_insert(struct act *act, struct mr_error *err)
+{
+	if (!check_fields(act, err) || !stamp_owner(act, err))
+		return false;
+	struct mr_write w = {.entity = act->job->entity, .value = act->value, .allow_new = act->policy};
+	mr_txn_insert(act->job->txn, &w, on_inserted, act);
+	return true;
+}
+
+/* The row is locked and the caller may see it. */
+static const struct mr_node *locked_row(struct act *act, struct mr_str json, const struct mr_error *err)
+{
+	if (is_stale(act))
+		return NULL;
+	if (err) {
+		fail(act, err);
+		return NULL;
+	}
+	const struct mr_node *rows = read_answer(act, json);
+	if (rows->n)
+		return &rows->items[0];
+	fail_not_found(act);
+	return NULL;
+}
+
+static void on_locked_for_update(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct act *act = arg;
+	struct mr_error why;
+	const struct mr_node *old = locked_row(act, json, err);
+	if (!old)
+		return;
+	if (!check_locked(act, old, &why)) {
+		fail(act, &why);
+		return;
+	}
+	struct mr_write w = {
+		.entity = act->job->entity, .id = act->id, .value = act->value, .allow_old = act->policy, .allow_new = act->policy};
+	mr_txn_patch(txn, &w, on_updated, act);
+}
+
+static void on_locked_for_delete(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct act *act = arg;
+	if (!locked_row(act, json, err))
+		return;
+	struct mr_write w = {.entity = act->job->entity, .id = act->id, .allow_old = act->policy};
+	mr_txn_remove(txn, &w, on_deleted, act);
+}
+
+static bool begin_update(struct act *act, struct mr_error *err)
+{
+	return check_fields(act, err) && read_one(act, true, on_locked_for_update, err);
+}
+
+static bool begin_delete(struct act *act, struct mr_error *err)
+{
+	return read_one(act, true, on_locked_for_delete, err);
+}
+
+/* ---- all ---- */
+
+static const struct {
+	const char *name;
+	enum mr_act policy;
+	begin_fn *begin;
+} acts[] = {
+	{"list", MR_ACT_READ, begin_list},
+	{"get", MR_ACT_READ, begin_get},
+	{"insert", MR_ACT_INSERT, begin_insert},
+	{"update", MR_ACT_UPDATE, begin_update},
+	{"delete", MR_ACT_DELETE, begin_delete},
+};
+
+static bool start(struct act *act, struct mr_error *err)
+{
+	struct mr_job *job = act->job;
+	const struct mr_entity *e = job->entity;
+	for (size_t i = 0; i < MR_COUNT(acts); i++) {
+		if (!mr_str_is(job->act, acts[i].name))
+			continue;
+		act->read = mr_policy_compile(&job->attempt, e, e->policy[MR_ACT_READ], job->auth, err);
+		act->policy = act->read ? mr_policy_compile(&job->attempt, e, e->policy[acts[i].policy], job->auth, err) : NULL;
+		return act->policy && acts[i].begin(act, err);
+	}
+	return mr_fail(err, MR_BAD_MESSAGE, "Unknown act on an entity: %.*s.", (int)MR_MIN(job->act.n, 50), job->act.p);
+}
+
+void mr_entity_start(struct mr_job *job)
+{
+	struct act *act = mr_arena_alloc(&job->attempt, sizeof *act);
+	struct mr_error err;
+	*act = (struct act){.job = job, .value = mr_node_get(job->args, "value"), .id = mr_node_str(job->args, "id")};
+	if (!start(act, &err))
+		fail(act, &err);
+}

@@ -1,0 +1,677 @@
+/* A job's life. Steps only move forward here; every job is answered once, and leaves once, when its transaction is gone. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "proto/ground/log.h"
+#include "worker.h"
+
+static void admit(struct mr_worker *w);
+static void attempt(struct mr_job *job);
+static void leave(struct mr_job *job);
+
+void mr_jobs_init(struct mr_worker *w)
+{
+	mr_list_init(&w->waiting);
+	mr_list_init(&w->importing);
+	mr_list_init(&w->jobs);
+	mr_list_init(&w->answered);
+	w->lines = (int)w->settings.worker_connections;
+	w->reserve = w->lines >= 4 ? 2 : w->lines >= 2 ? 1 : 0;
+}
+
+bool mr_job_writes(const struct mr_job *job)
+{
+	return job->kind == MR_JOB_MUTATION || (job->kind == MR_JOB_ENTITY && !mr_str_is(job->act, "list") && !mr_str_is(job->act, "get"));
+}
+
+static void move(struct mr_job *job, enum mr_job_step step)
+{
+	struct mr_worker *w = job->w;
+	mr_list_del(&job->node);
+	job->step = step;
+	mr_list_add_tail(step != MR_JOB_WAITING ? &w->jobs : job->snapshot ? &w->importing : &w->waiting, &job->node);
+}
+
+static void job_free(struct mr_job *job)
+{
+	MR_ASSERT(job->answered && !job->txn && !job->pg);
+	mr_list_del(&job->node);
+	mr_timer_delete(&job->timer);
+	mr_run_free(job);
+	mr_buf_fini(&job->run.text);
+	mr_buf_fini(&job->verdict);
+	mr_arena_fini(&job->attempt);
+	mr_arena_fini(&job->arena);
+	free(job);
+}
+
+/* ---- last answers ---- */
+
+static int64_t time_left(const struct mr_job *job)
+{
+	return job->deadline_us - mr_mono_us();
+}
+
+static void answer_unknown(struct mr_job *job)
+{
+	struct mr_error err;
+	mr_fail_data(&err, MR_POSTGRES_UNAVAILABLE, "{\"outcome\":\"unknown\"}",
+		"Postgres did not answer in time; whether the call was done is not known. Send it again with the same id.");
+	mr_answer_error(job, &err);
+}
+
+static void answer_late(struct mr_job *job)
+{
+	struct mr_error err;
+	if (job->unknown) {
+		answer_unknown(job);
+		return;
+	}
+	mr_fail_data(&err, MR_TIME_LIMIT, "{\"setting\":\"call_time_limit\"}",
+		"The call took longer than %" PRId64 " ms (call_time_limit).", job->w->settings.call_time_limit);
+	mr_answer_error(job, &err);
+}
+
+/* ---- the line, and the connection ---- */
+
+static void maybe_exit(struct mr_worker *w)
+{
+	if ((w->draining || w->retiring) && mr_list_empty(&w->jobs) &&
+		(w->retiring || (mr_list_empty(&w->waiting) && mr_list_empty(&w->importing))))
+		mr_timer_start(w->exit_timer, 0);
+}
+
+static void on_lease(struct mr_pg *pg, const struct mr_error *err, void *arg)
+{
+	struct mr_job *job = arg;
+	job->pg = pg;
+	if (!pg && !job->answered) {
+		if (job->unknown)
+			answer_unknown(job);
+		else
+			mr_answer_error(job, err);
+	}
+	if (job->answered)
+		leave(job);
+	else
+		attempt(job);
+}
+
+static void lease(struct mr_job *job)
+{
+	move(job, MR_JOB_LEASING);
+	int64_t left = time_left(job);
+	mr_pool_lease(job->w->pool, left > 1000 ? left : 1000, on_lease, job);
+}
+
+static void take(struct mr_job *job)
+{
+	job->w->leased++;
+	lease(job);
+}
+
+static void admit(struct mr_worker *w)
+{
+	if (w->retiring)
+		return;
+	while (w->leased < w->lines && !mr_list_empty(&w->importing))
+		take(MR_CONTAINER(w->importing.next, struct mr_job, node));
+	while (w->leased < w->lines - w->reserve && !mr_list_empty(&w->waiting))
+		take(MR_CONTAINER(w->waiting.next, struct mr_job, node));
+}
+
+static void on_admit(void *arg)
+{
+	struct mr_worker *w = arg;
+	w->admitting = false;
+	admit(w);
+}
+
+/* Not at once: a line of functions that never wait would come back here from within each other. */
+static void admit_soon(struct mr_worker *w)
+{
+	if (!w->admitting)
+		mr_defer(w->loop, on_admit, w);
+	w->admitting = true;
+}
+
+static void left(struct mr_job *job)
+{
+	struct mr_worker *w = job->w;
+	if (job->pg)
+		mr_pool_return(w->pool, job->pg);
+	job->pg = NULL;
+	w->leased--;
+	job_free(job);
+	admit_soon(w);
+	maybe_exit(w);
+}
+
+static void on_unlock(const struct mr_pg_result *r, void *arg)
+{
+	left(arg);
+}
+
+/* The transaction is gone and the job answered: gives back the turn, then the connection. */
+static void leave(struct mr_job *job)
+{
+	MR_ASSERT(job->answered && !job->txn);
+	mr_timer_stop(job->timer);
+	move(job, MR_JOB_LEAVING);
+	if (!job->has_lock || !job->pg || mr_pg_state(job->pg) != MR_PG_READY) {
+		left(job);
+		return;
+	}
+	char key[24];
+	snprintf(key, sizeof key, "%" PRId64, job->lock);
+	struct mr_str param = mr_str(key);
+	job->has_lock = false;
+	mr_pg_query(job->pg, 0, "select pg_advisory_unlock($1::bigint)", 1, &param, on_unlock, job);
+	mr_pg_sync(job->pg);
+}
+
+/* ---- attempts ---- */
+
+static enum mr_txn_kind txn_kind(const struct mr_job *job)
+{
+	if (!mr_job_writes(job))
+		return MR_TXN_READ;
+	/* Entity acts lock the one row that they judge; the settling of an unknown end only inserts its record. */
+	if (job->kind == MR_JOB_ENTITY || job->tombstone)
+		return MR_TXN_READ_COMMITTED;
+	if (mr_str_is(job->fn->isolation, "read committed"))
+		return MR_TXN_READ_COMMITTED;
+	if (mr_str_is(job->fn->isolation, "repeatable read"))
+		return MR_TXN_REPEATABLE_READ;
+	return MR_TXN_SERIALIZABLE;
+}
+
+static void begin(struct mr_job *job)
+{
+	struct mr_worker *w = job->w;
+	move(job, MR_JOB_RUNNING);
+	job->tries++;
+	uint64_t number = ++w->attempts;
+	memcpy(job->token, w->origin, 8);
+	memcpy(job->token + 8, &number, 8);
+	job->txn = mr_txn_begin(job->pg, w->app, txn_kind(job), job->snapshot);
+	if (job->tombstone)
+		mr_job_commit(job, mr_buf_view(&job->verdict));
+	else if (job->kind == MR_JOB_ENTITY)
+		mr_entity_start(job);
+	else if (job->kind == MR_JOB_READ)
+		mr_read_start(job);
+	else
+		mr_run_start(job);
+}
+
+static void on_lock(const struct mr_pg_result *r, void *arg)
+{
+	struct mr_job *job = arg;
+	job->has_lock = mr_pg_ok(r);
+	if (job->answered) {
+		leave(job);
+		return;
+	}
+	if (job->has_lock) {
+		begin(job);
+		return;
+	}
+	struct mr_error err;
+	mr_pg_error(r, &err);
+	mr_job_failed(job, &err);
+}
+
+static void attempt(struct mr_job *job)
+{
+	int64_t key;
+	if (job->tombstone || job->has_lock || !mr_hot_key(job, &key)) {
+		begin(job);
+		return;
+	}
+	move(job, MR_JOB_LOCKING);
+	char text[24];
+	snprintf(text, sizeof text, "%" PRId64, key);
+	struct mr_str param = mr_str(text);
+	job->lock = key;
+	mr_pg_query(job->pg, 0, "select pg_advisory_lock($1::bigint)", 1, &param, on_lock, job);
+	mr_pg_sync(job->pg);
+}
+
+/* Another attempt after a moment; by then others have moved on. */
+static void pause_for(struct mr_job *job, int64_t most_us)
+{
+	uint32_t random;
+	mr_random(&random, sizeof random);
+	int64_t us = most_us > 0 ? random % most_us : 0, left_us = time_left(job);
+	move(job, MR_JOB_PAUSING);
+	mr_timer_start(job->timer, us < left_us ? us : left_us > 0 ? left_us : 0);
+}
+
+static void try_again(struct mr_job *job)
+{
+	mr_run_free(job);
+	mr_arena_reset(&job->attempt);
+	job->again = false;
+	if (job->pg && mr_pg_state(job->pg) != MR_PG_READY) {
+		mr_pool_return(job->w->pool, job->pg);
+		job->pg = NULL;
+		job->has_lock = false;
+	}
+	if (job->why.code != MR_CONFLICT)
+		pause_for(job, 200 * 1000);
+	else if (job->has_lock || job->conflicts == 1)
+		pause_for(job, 0);
+	else
+		pause_for(job, (int64_t)1000 << MR_MIN(job->conflicts, 5));
+}
+
+static void on_gone(void *arg)
+{
+	struct mr_job *job = arg;
+	job->txn = NULL;
+	if (job->again && !job->answered)
+		try_again(job);
+	else
+		leave(job);
+}
+
+static void roll_back(struct mr_job *job)
+{
+	mr_run_stop(job);
+	if (!job->txn) {
+		on_gone(job);
+		return;
+	}
+	move(job, MR_JOB_ENDING);
+	mr_txn_rollback(&job->txn, on_gone, job);
+}
+
+void mr_job_over(struct mr_job *job)
+{
+	MR_ASSERT(job->answered);
+	roll_back(job);
+}
+
+/* An end was said to be an error, but an earlier COMMIT may have been done: the record decides. It is written with the error as result;
+ * a duplicate means that the call was done. */
+static void bury(struct mr_job *job, struct mr_str error)
+{
+	mr_buf_reset(&job->verdict);
+	mr_buf_printf(&job->verdict, "{\"$error\":%.*s}", (int)error.n, error.p);
+	job->tombstone = true;
+	job->again = true;
+	mr_fail(&job->why, MR_CONFLICT, "settling");
+	roll_back(job);
+}
+
+void mr_job_refused(struct mr_job *job, struct mr_str error, struct mr_str more)
+{
+	if (job->answered) {
+		roll_back(job);
+		return;
+	}
+	if (job->unknown && !job->tombstone) {
+		bury(job, error);
+		return;
+	}
+	mr_answer_error_text(job, error, more);
+	roll_back(job);
+}
+
+/* Whether another attempt may end better. A snapshot that was imported is gone by then. */
+static bool may_retry(struct mr_job *job, const struct mr_error *err)
+{
+	if (job->cancelled || job->snapshot || time_left(job) <= 0)
+		return false;
+	if (err->code == MR_CONFLICT)
+		return job->conflicts <= job->w->settings.mutation_retries;
+	return err->code == MR_POSTGRES_UNAVAILABLE;
+}
+
+void mr_job_failed(struct mr_job *job, const struct mr_error *err)
+{
+	job->why = *err;
+	if (err->code == MR_CONFLICT) {
+		job->conflicts++;
+		if (mr_job_writes(job))
+			mr_hot_conflict(job);
+	}
+	if (!job->answered && may_retry(job, err)) {
+		job->again = true;
+		roll_back(job);
+		return;
+	}
+	if (job->unknown && (job->tombstone || err->code == MR_POSTGRES_UNAVAILABLE || err->code == MR_CONFLICT)) {
+		if (!job->answered)
+			answer_unknown(job);
+		roll_back(job);
+		return;
+	}
+	struct mr_buf b = {0};
+	mr_error_print(&b, err);
+	mr_job_refused(job, mr_buf_view(&b), MR_STR(""));
+	mr_buf_fini(&b);
+}
+
+/* ---- the end of a write ---- */
+
+/* The fanout looks at the ring now. An eventfd refuses only when its counter is full: then it is ringing anyway. */
+static void ring_bell(struct mr_worker *w)
+{
+	uint64_t one = 1;
+	ssize_t n = write(w->bell, &one, sizeof one);
+	MR_ASSERT(n == sizeof one || errno == EAGAIN);
+}
+
+/* A recorded result is the value, or the error that settled an unknown end. */
+static void answer_recorded(struct mr_job *job, const struct mr_outcome *o)
+{
+	struct mr_arena a = {0};
+	struct mr_error err;
+	const struct mr_node *error = mr_node_get(mr_json_read(&a, o->result, 1024, false, &err), "$error");
+	struct mr_buf more = {0};
+	mr_buf_printf(&more, ",\"dup\":true,\"xid\":%" PRIu64, o->xid);
+	if (error)
+		mr_answer_error_text(job, error->raw, MR_STR(""));
+	else
+		mr_answer(job, o->result, mr_buf_view(&more));
+	mr_buf_fini(&more);
+	mr_arena_fini(&a);
+}
+
+static void answer_done(struct mr_job *job, const struct mr_outcome *o)
+{
+	if (job->tombstone) {
+		struct mr_str error = mr_buf_view(&job->verdict);
+		error.p += sizeof "{\"$error\":" - 1;
+		error.n -= sizeof "{\"$error\":}" - 1;
+		mr_answer_error_text(job, error, MR_STR(""));
+		return;
+	}
+	char more[48];
+	snprintf(more, sizeof more, ",\"xid\":%" PRIu64, o->xid);
+	mr_answer(job, mr_buf_view(&job->run.text), mr_str(more));
+}
+
+static void on_commit(const struct mr_outcome *o, void *arg)
+{
+	struct mr_job *job = arg;
+	job->txn = NULL;
+	if (o->end == MR_DONE || o->end == MR_UNKNOWN)
+		ring_bell(job->w);
+	if (o->end == MR_UNKNOWN)
+		job->unknown = true;
+	if (o->end == MR_REFUSED || o->end == MR_UNKNOWN) {
+		struct mr_error err = o->err;
+		if (o->end == MR_UNKNOWN)
+			err.code = MR_POSTGRES_UNAVAILABLE;
+		mr_job_failed(job, &err);
+		return;
+	}
+	if (!job->answered && o->end == MR_DUPLICATE)
+		answer_recorded(job, o);
+	else if (!job->answered)
+		answer_done(job, o);
+	leave(job);
+}
+
+void mr_job_commit(struct mr_job *job, struct mr_str result)
+{
+	if (!job->tombstone && result.p != job->run.text.p) {
+		mr_buf_reset(&job->run.text);
+		mr_buf_str(&job->run.text, result);
+		result = mr_buf_view(&job->run.text);
+	}
+	move(job, MR_JOB_ENDING);
+	mr_txn_commit(&job->txn, &job->record, job->token, result, job->w->ring, on_commit, job);
+}
+
+/* ---- time ---- */
+
+static void expire(struct mr_job *job)
+{
+	switch (job->step) {
+	case MR_JOB_WAITING:
+		answer_late(job);
+		job_free(job);
+		return;
+	case MR_JOB_LEASING:
+		return; /* the pool's own patience ends now */
+	case MR_JOB_LOCKING:
+		answer_late(job);
+		mr_pg_cancel(job->pg);
+		return;
+	case MR_JOB_RUNNING:
+		answer_late(job);
+		mr_pg_cancel(job->pg);
+		roll_back(job);
+		return;
+	case MR_JOB_ENDING:
+		if (job->answered)
+			return;
+		if (!job->again)
+			job->unknown = true; /* COMMIT is under way */
+		answer_late(job);
+		return;
+	case MR_JOB_PAUSING:
+		if (job->unknown)
+			answer_unknown(job);
+		else
+			mr_answer_error(job, &job->why);
+		leave(job);
+		return;
+	case MR_JOB_LEAVING:
+		return;
+	}
+}
+
+static void on_timer(void *arg)
+{
+	struct mr_job *job = arg;
+	if (time_left(job) <= 0) {
+		expire(job);
+		return;
+	}
+	mr_timer_start(job->timer, time_left(job));
+	if (job->step != MR_JOB_PAUSING)
+		return;
+	if (job->pg)
+		attempt(job);
+	else
+		lease(job);
+}
+
+/* ---- the beginning ---- */
+
+static const struct {
+	const char *name;
+	enum mr_job_kind kind;
+} kinds[] = {{"query", MR_JOB_QUERY}, {"mutation", MR_JOB_MUTATION}, {"entity", MR_JOB_ENTITY}};
+
+static bool read_kind(struct mr_job *job, struct mr_error *err)
+{
+	struct mr_str t = mr_node_str(job->message, "t"), kind = mr_node_str(job->message, "kind");
+	if (mr_str_is(t, "run") || mr_str_is(t, "read")) {
+		job->kind = mr_str_is(t, "run") ? MR_JOB_RUN : MR_JOB_READ;
+		return true;
+	}
+	for (size_t i = 0; i < MR_COUNT(kinds); i++)
+		if (mr_str_is(kind, kinds[i].name)) {
+			job->kind = kinds[i].kind;
+			return true;
+		}
+	return mr_fail(err, MR_BAD_MESSAGE, "A call of an unknown kind came from the fanout.");
+}
+
+static bool read_function(struct mr_job *job, struct mr_error *err)
+{
+	struct mr_str name = mr_node_str(job->message, "fn");
+	job->fn = mr_app_fn(job->w->app, name);
+	enum mr_fn_kind want = job->kind == MR_JOB_MUTATION ? MR_FN_MUTATION : MR_FN_QUERY;
+	if (!job->fn || job->fn->kind != want)
+		return mr_fail(err, MR_UNKNOWN_FUNCTION, "No %s function named %.*s is loaded.", want == MR_FN_QUERY ? "query" : "mutation",
+			(int)MR_MIN(name.n, 200), name.p ? name.p : "");
+	if (job->fn->needs_user && !job->auth && !job->shared)
+		return mr_fail(err, MR_UNAUTHENTICATED, "%s needs a signed-in caller.", job->fn->name.p);
+	return true;
+}
+
+/* The record that makes it run once. A call without a session gets one of its own, so that a COMMIT without an answer can be settled. */
+static void read_record(struct mr_job *job)
+{
+	struct mr_record *r = &job->record;
+	const struct mr_node *day = mr_node_get(job->message, "day");
+	int64_t d;
+	r->day = mr_node_int(day, &d) ? (int32_t)d : mr_today();
+	r->session = job->session;
+	r->call = mr_node_str(job->message, "call");
+	if (!r->session.n || !r->call.n) {
+		uint8_t bytes[16];
+		struct mr_buf hex = {0};
+		mr_random(bytes, sizeof bytes);
+		mr_hex(&hex, (struct mr_str){(const char *)bytes, sizeof bytes});
+		r->session = mr_arena_printf(&job->arena, "once.%s", hex.p);
+		r->call = mr_arena_printf(&job->arena, "%d.1", r->day);
+		mr_buf_fini(&hex);
+	}
+	r->fn = job->fn ? job->fn->name : mr_arena_printf(&job->arena, "%s %s", job->act.p, job->entity->name.p);
+	r->user = mr_node_str(job->auth, "userId");
+	struct mr_buf canonical = {0};
+	if (job->args)
+		mr_json_canonical(&canonical, job->args);
+	mr_sha256(canonical.p, canonical.n, r->args_hash);
+	mr_buf_fini(&canonical);
+}
+
+/* Time and randomness of all its attempts. */
+static void read_frozen(struct mr_job *job)
+{
+	const struct mr_node *now = mr_node_get(job->message, "now"), *seed = mr_node_get(job->message, "seed");
+	if (!mr_node_double(now, &job->now_ms))
+		job->now_ms = (double)(mr_wall_us() / 1000);
+	if (seed && (seed->kind == MR_STRING || seed->kind == MR_NUMBER) && seed->text.n) {
+		job->seed = seed->text;
+		return;
+	}
+	uint64_t random[2];
+	mr_random(random, sizeof random);
+	job->seed = mr_arena_printf(&job->arena, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+}
+
+static bool read_job(struct mr_job *job, struct mr_error *err)
+{
+	const struct mr_node *m = job->message;
+	job->args = mr_node_get(m, "args");
+	job->auth = mr_node_get(m, "auth");
+	if (job->auth && job->auth->kind != MR_MAP)
+		job->auth = NULL;
+	job->session = mr_node_str(m, "session");
+	job->shared = mr_node_truth(m, "shared");
+	struct mr_str snapshot = mr_node_str(m, "snapshot");
+	read_frozen(job);
+	job->snapshot = snapshot.n ? mr_arena_z(&job->arena, snapshot) : NULL;
+	if (!read_kind(job, err))
+		return false;
+	if (job->kind == MR_JOB_ENTITY || job->kind == MR_JOB_READ) {
+		job->act = mr_arena_str(&job->arena, mr_node_str(m, "fn"));
+		job->entity = mr_entity_of(job->w, job->kind == MR_JOB_READ ? m : job->args, err);
+		if (!job->entity)
+			return false;
+	} else if (!read_function(job, err)) {
+		return false;
+	}
+	if (mr_job_writes(job))
+		read_record(job);
+	return true;
+}
+
+void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message)
+{
+	struct mr_job *job = mr_alloc(sizeof *job);
+	struct mr_error err;
+	int64_t n;
+	job->w = w;
+	mr_list_init(&job->run.ops);
+	job->timer = mr_timer_new(w->loop, on_timer, job);
+	job->arena = *arena;
+	*arena = (struct mr_arena){0};
+	job->message = message;
+	if (!mr_node_int(mr_node_get(job->message, "n"), &n) || n <= 0) {
+		mr_log(MR_ERROR, "a message of the fanout has no number and cannot be answered");
+		job->answered = true;
+		job_free(job);
+		return;
+	}
+	job->n = (uint64_t)n;
+	job->began_us = mr_mono_us();
+	job->deadline_us = job->began_us + w->settings.call_time_limit * 1000;
+	if (!read_job(job, &err)) {
+		mr_answer_error(job, &err);
+		job_free(job);
+		return;
+	}
+	move(job, MR_JOB_WAITING);
+	mr_timer_start(job->timer, time_left(job));
+	admit_soon(w);
+}
+
+static struct mr_job *find(struct mr_list *list, uint64_t n)
+{
+	MR_LIST_FOR (e, list) {
+		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
+		if (job->n == n)
+			return job;
+	}
+	return NULL;
+}
+
+/* A COMMIT under way is let be: its answer is the answer. */
+void mr_job_cancel(struct mr_worker *w, uint64_t n)
+{
+	struct mr_job *job = find(&w->jobs, n);
+	if (!job && !(job = find(&w->waiting, n)))
+		job = find(&w->importing, n);
+	if (!job || job->answered || (job->step == MR_JOB_ENDING && !job->again))
+		return;
+	struct mr_error err;
+	mr_fail(&err, MR_INTERNAL, "The call was cancelled.");
+	job->cancelled = true;
+	mr_answer_error(job, &err);
+	if (job->step == MR_JOB_WAITING) {
+		job_free(job);
+	} else if (job->step == MR_JOB_PAUSING) {
+		leave(job);
+	} else if (job->step == MR_JOB_RUNNING || job->step == MR_JOB_LOCKING) {
+		mr_pg_cancel(job->pg);
+		if (job->step == MR_JOB_RUNNING)
+			roll_back(job);
+	}
+}
+
+/* ---- the end of the worker ---- */
+
+void mr_jobs_drain(struct mr_worker *w)
+{
+	w->draining = true;
+	maybe_exit(w);
+}
+
+void mr_jobs_retire(struct mr_worker *w)
+{
+	w->retiring = true;
+	maybe_exit(w);
+}
+
+void mr_jobs_abort(struct mr_worker *w)
+{
+	w->retiring = true;
+	MR_LIST_FOR (e, &w->jobs) {
+		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
+		if (job->pg && job->step != MR_JOB_ENDING)
+			mr_pg_cancel(job->pg);
+	}
+}

@@ -1,0 +1,188 @@
+/* What a function asks of the database: operations of docs/manifest.md, read and handed to storage. Functions stand above policies. */
+#include "worker.h"
+
+enum { OPERATION_DEPTH = 256 };
+
+static void answer_error(struct mr_op *op, const struct mr_error *err)
+{
+	op->ok = false;
+	mr_buf_reset(&op->json);
+	mr_error_print(&op->json, err);
+	mr_run_op_answered(op);
+}
+
+/* `[row]` -> `row`, `[]` -> `null`. */
+static struct mr_str only_row(struct mr_str rows)
+{
+	while (rows.n && (rows.p[0] == ' ' || rows.p[0] == '\n'))
+		rows.p++, rows.n--;
+	while (rows.n && (rows.p[rows.n - 1] == ' ' || rows.p[rows.n - 1] == '\n'))
+		rows.n--;
+	MR_ASSERT(rows.n >= 2 && rows.p[0] == '[' && rows.p[rows.n - 1] == ']');
+	return rows.n == 2 ? MR_STR("null") : (struct mr_str){rows.p + 1, rows.n - 2};
+}
+
+/* The first statement that fails poisons the transaction: whatever the function does now, it ends in a rollback. */
+static void on_result(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct mr_op *op = arg;
+	struct mr_run *run = &op->job->run;
+	if (err) {
+		if (!run->failed)
+			run->failure = *err;
+		run->failed = true;
+		answer_error(op, err);
+		return;
+	}
+	op->ok = true;
+	mr_buf_str(&op->json, op->one ? only_row(json) : json);
+	mr_run_op_answered(op);
+}
+
+const struct mr_entity *mr_entity_of(struct mr_worker *w, const struct mr_node *args, struct mr_error *err)
+{
+	struct mr_str name = mr_node_str(args, "entity");
+	const struct mr_entity *e = name.n ? mr_app_entity(w->app, name) : NULL;
+	if (!e)
+		mr_fail(err, MR_UNKNOWN_ENTITY, "No entity named %.*s is declared.", (int)MR_MIN(name.n, 200), name.p ? name.p : "");
+	return e;
+}
+
+/* ---- reads ---- */
+
+const struct mr_pred *mr_where_id(struct mr_arena *a, const struct mr_entity *e, struct mr_str id, struct mr_error *err)
+{
+	struct mr_node *where = mr_arena_alloc(a, 2 * sizeof *where);
+	where[0] = (struct mr_node){.kind = MR_MAP, .items = &where[1], .n = 1};
+	where[1] = (struct mr_node){.kind = MR_STRING, .key = MR_STR("id"), .text = id};
+	return mr_pred_from_where(a, e, where, false, err);
+}
+
+static const struct mr_pred *read_pred(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *text, struct mr_error *err)
+{
+	if (text->kind == MR_STRING && !(text = mr_json_read(a, text->text, OPERATION_DEPTH, false, err)))
+		return NULL;
+	return mr_pred_read(a, e, text, err);
+}
+
+const struct mr_pred *mr_where_read(
+	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *where, bool visible, struct mr_error *err)
+{
+	struct mr_node none = {.kind = MR_MAP};
+	if (!where || where->kind == MR_NULL)
+		return mr_pred_from_where(a, e, &none, visible, err);
+	const struct mr_node *pred = visible ? NULL : mr_node_get(where, "$pred");
+	if (!pred)
+		return mr_pred_from_where(a, e, where, visible, err);
+	const struct mr_pred *p = read_pred(a, e, pred, err);
+	if (!p || where->n == 1)
+		return p;
+	struct mr_node rest = {.kind = MR_MAP, .items = mr_arena_alloc(a, where->n * sizeof *where)};
+	for (size_t i = 0; i < where->n; i++)
+		if (!mr_str_is(where->items[i].key, "$pred"))
+			rest.items[rest.n++] = where->items[i];
+	const struct mr_pred *q = mr_pred_from_where(a, e, &rest, visible, err);
+	return q ? mr_pred_and(a, p, q) : NULL;
+}
+
+bool mr_plan_read(struct mr_arena *a, const struct mr_node *from, bool visible, struct mr_plan *plan, struct mr_error *err)
+{
+	const struct mr_node *limit = mr_node_get(from, "limit"), *order = mr_node_get(from, "order");
+	plan->limit = -1;
+	if (limit && limit->kind != MR_NULL && (!mr_node_int(limit, &plan->limit) || plan->limit < -1))
+		return mr_fail(err, MR_BAD_FILTER, "limit: expected a whole number that is not negative.");
+	if (!order || order->kind == MR_NULL)
+		return true;
+	return mr_order_read(a, plan->entity, order, visible, &plan->order, &plan->n_order, err);
+}
+
+static bool op_get(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
+{
+	struct mr_job *job = op->job;
+	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err), .limit = -1};
+	if (!plan.entity || !(plan.where = mr_where_id(&job->attempt, plan.entity, mr_node_str(in, "id"), err)))
+		return false;
+	op->one = true;
+	mr_txn_read(job->txn, &plan, on_result, op);
+	return true;
+}
+
+static bool op_query(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
+{
+	struct mr_job *job = op->job;
+	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err)};
+	if (!plan.entity || !(plan.where = mr_where_read(&job->attempt, plan.entity, mr_node_get(in, "where"), false, err)) ||
+		!mr_plan_read(&job->attempt, in, false, &plan, err))
+		return false;
+	mr_txn_read(job->txn, &plan, on_result, op);
+	return true;
+}
+
+static bool op_sql(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
+{
+	struct mr_str text = mr_node_str(in, "text");
+	if (!text.p)
+		return mr_fail(err, MR_SQL_REFUSED, "ctx.db.sql takes the text of a statement.");
+	mr_txn_sql(op->job->txn, text, mr_node_get(in, "params"), on_result, op);
+	return true;
+}
+
+/* ---- writes ---- */
+
+typedef void write_fn(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
+
+static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write, struct mr_error *err)
+{
+	struct mr_job *job = op->job;
+	if (!mr_job_writes(job))
+		return mr_fail(err, MR_FUNCTION_FAILED, "A query cannot write; make %s a mutation.", job->fn->name.p);
+	struct mr_write w = {.entity = mr_entity_of(job->w, in, err), .value = mr_node_get(in, "value")};
+	if (!w.entity)
+		return false;
+	if (write != mr_txn_insert) {
+		w.id = mr_node_str(in, "id");
+		if (!mr_where_id(&job->attempt, w.entity, w.id, err))
+			return false;
+	}
+	if (write != mr_txn_remove && (!w.value || w.value->kind != MR_MAP))
+		return mr_fail(err, MR_BAD_VALUE, "%s: expected a map of fields.", w.entity->name.p);
+	write(job->txn, &w, on_result, op);
+	return true;
+}
+
+static bool start(struct mr_op *op, struct mr_str kind, struct mr_str json, struct mr_error *err)
+{
+	struct mr_job *job = op->job;
+	if (job->run.failed) {
+		*err = job->run.failure;
+		return false;
+	}
+	if (!json.p)
+		return mr_fail_data(
+			err, MR_TOO_LARGE, "{\"setting\":\"max_result\"}", "An operation of the database is larger than max_result.");
+	const struct mr_node *in = mr_json_read(&job->attempt, mr_arena_str(&job->attempt, json), OPERATION_DEPTH, false, err);
+	if (!in)
+		return false;
+	if (mr_str_is(kind, "get"))
+		return op_get(op, in, err);
+	if (mr_str_is(kind, "query"))
+		return op_query(op, in, err);
+	if (mr_str_is(kind, "sql"))
+		return op_sql(op, in, err);
+	if (mr_str_is(kind, "insert"))
+		return op_write(op, in, mr_txn_insert, err);
+	if (mr_str_is(kind, "patch"))
+		return op_write(op, in, mr_txn_patch, err);
+	if (mr_str_is(kind, "replace"))
+		return op_write(op, in, mr_txn_replace, err);
+	if (mr_str_is(kind, "delete"))
+		return op_write(op, in, mr_txn_remove, err);
+	return mr_fail(err, MR_INTERNAL, "The app's runtime asked for an unknown operation, %.*s.", (int)MR_MIN(kind.n, 50), kind.p);
+}
+
+void mr_op_start(struct mr_op *op, struct mr_str kind, struct mr_str json)
+{
+	struct mr_error err;
+	if (!start(op, kind, json, &err))
+		answer_error(op, &err); /* refused here: the transaction is as it was */
+}

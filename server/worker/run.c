@@ -1,0 +1,394 @@
+/* An attempt that runs a function: slices of its code, each between two answers of the database. Several jobs' slices take turns in one
+ * heap. The engine is never entered from a callback of storage: answers queue up and a deferred pump settles them one by one. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "server/js/guard.h"
+#include "server/js/source_map.h"
+#include "worker.h"
+
+enum { LOG_LINES_MAX = 1000 }; /* of one run */
+
+static struct mr_job *job_of(struct mr_worker *w, uint64_t number)
+{
+	if (!number)
+		return NULL;
+	MR_LIST_FOR (e, &w->jobs) {
+		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
+		if (job->run.number == number)
+			return job;
+	}
+	return NULL;
+}
+
+/* ---- errors of functions ---- */
+
+static void log_failure(struct mr_job *job, struct mr_str message, struct mr_str stack)
+{
+	struct mr_buf b = {0};
+	mr_source_map_text(job->w->source_map, stack, &b);
+	mr_log(MR_ERROR, "%s: %.*s%s%s", job->fn->name.p, (int)message.n, message.p, b.n ? "\n" : "", b.n ? b.p : "");
+	mr_buf_fini(&b);
+}
+
+/* What a caller is told of a function that threw: in production nothing of its text. */
+static void print_failure(struct mr_job *job, struct mr_str message, struct mr_str stack, struct mr_buf *out)
+{
+	if (!job->w->development) {
+		mr_buf_z(out, "{\"code\":\"function_failed\",\"message\":\"The function failed; what it said is in the server's log.\"}");
+		return;
+	}
+	struct mr_buf mapped = {0};
+	mr_source_map_text(job->w->source_map, stack, &mapped);
+	mr_buf_z(out, "{\"code\":\"function_failed\",\"message\":");
+	mr_json_quote(out, message);
+	mr_buf_z(out, ",\"data\":{\"stack\":");
+	mr_json_quote(out, mr_buf_view(&mapped));
+	mr_buf_z(out, "}}");
+	mr_buf_fini(&mapped);
+}
+
+static void more_of_run(struct mr_job *job, struct mr_buf *more)
+{
+	const char *snapshot = job->kind == MR_JOB_RUN && job->txn ? mr_txn_snapshot(job->txn) : "";
+	if (!snapshot[0])
+		return;
+	mr_buf_z(more, ",\"reads\":");
+	mr_txn_reads(job->txn, more);
+	mr_buf_z(more, ",\"snapshot\":");
+	mr_json_quote(more, mr_str(snapshot));
+}
+
+static void refuse(struct mr_job *job, struct mr_str error)
+{
+	struct mr_buf more = {0};
+	more_of_run(job, &more);
+	mr_job_refused(job, error, mr_buf_view(&more));
+	mr_buf_fini(&more);
+}
+
+static void refuse_error(struct mr_job *job, const struct mr_error *err)
+{
+	struct mr_buf text = {0};
+	mr_error_print(&text, err);
+	refuse(job, mr_buf_view(&text));
+	mr_buf_fini(&text);
+}
+
+static void refuse_failure(struct mr_job *job, struct mr_str message, struct mr_str stack)
+{
+	struct mr_buf text = {0};
+	log_failure(job, message, stack);
+	print_failure(job, message, stack, &text);
+	refuse(job, mr_buf_view(&text));
+	mr_buf_fini(&text);
+}
+
+/* The function ended with an error; the runtime gives it as an ErrorInfo. */
+static void finish_error(struct mr_job *job)
+{
+	struct mr_error err;
+	const struct mr_node *info = mr_json_read(&job->attempt, mr_buf_view(&job->run.text), 64, false, &err);
+	struct mr_str message = mr_node_str(info, "message");
+	struct mr_str name = mr_node_str(info, "code");
+	enum mr_code code = mr_code_by_name(name.p ? name.p : "", name.n);
+	if (code == MR_OK || code == MR_FUNCTION_FAILED || !message.p)
+		refuse_failure(
+			job, message.p ? message : MR_STR("It threw what has no text"), mr_node_str(mr_node_get(info, "data"), "stack"));
+	else
+		refuse(job, mr_buf_view(&job->run.text));
+}
+
+/* ---- results ---- */
+
+static bool check_result(struct mr_job *job, struct mr_error *err)
+{
+	const struct mr_settings *s = &job->w->settings;
+	if (job->run.too_large)
+		return mr_fail_data(err, MR_TOO_LARGE, "{\"setting\":\"max_result\"}",
+			"The result of %s is larger than %" PRId64 " bytes (max_result).", job->fn->name.p, s->max_result);
+	struct mr_error why;
+	if (mr_json_read(&job->attempt, mr_buf_view(&job->run.text), (int)s->max_depth, true, &why))
+		return true;
+	return mr_fail(err, MR_FUNCTION_FAILED, "The result of %s cannot be sent: %s", job->fn->name.p, why.message);
+}
+
+static void answer_read(struct mr_job *job)
+{
+	struct mr_buf more = {0};
+	more_of_run(job, &more);
+	mr_answer(job, mr_buf_view(&job->run.text), mr_buf_view(&more));
+	mr_buf_fini(&more);
+	mr_job_over(job);
+}
+
+static void on_snapshot(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct mr_job *job = arg;
+	if (job->answered || job->step != MR_JOB_RUNNING)
+		return;
+	if (err)
+		mr_job_failed(job, err);
+	else
+		answer_read(job);
+}
+
+static void finish_read(struct mr_job *job)
+{
+	if (job->kind == MR_JOB_RUN && !mr_txn_snapshot(job->txn)[0]) {
+		/* It read nothing; still its result is as of a snapshot. */
+		mr_run_stop(job);
+		mr_txn_sql(job->txn, MR_STR("select 1"), NULL, on_snapshot, job);
+		return;
+	}
+	answer_read(job);
+}
+
+static void finish(struct mr_job *job)
+{
+	struct mr_run *run = &job->run;
+	struct mr_error err;
+	if (run->split) {
+		mr_answer_split(job);
+		mr_job_over(job);
+	} else if (!run->ok && !run->too_large) {
+		finish_error(job);
+	} else if (run->failed) {
+		/* Caught by the function or not: the transaction is lost. */
+		refuse_error(job, &run->failure);
+	} else if (!check_result(job, &err)) {
+		refuse_error(job, &err);
+	} else if (job->kind == MR_JOB_MUTATION) {
+		mr_run_stop(job);
+		mr_job_commit(job, mr_buf_view(&run->text));
+	} else {
+		finish_read(job);
+	}
+}
+
+static bool is_running(const struct mr_job *job)
+{
+	return job->run.number && job->step == MR_JOB_RUNNING;
+}
+
+static bool is_over(const struct mr_job *job)
+{
+	const struct mr_run *run = &job->run;
+	return is_running(job) && (run->split || (run->done && (!run->ok || run->out == 0)));
+}
+
+/* Nothing is under way that could wake it. */
+static bool is_stuck(const struct mr_job *job)
+{
+	return is_running(job) && !job->run.done && job->w->ops_out == 0;
+}
+
+static struct mr_job *first_that(struct mr_worker *w, bool (*is)(const struct mr_job *job))
+{
+	MR_LIST_FOR (e, &w->jobs) {
+		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
+		if (is(job))
+			return job;
+	}
+	return NULL;
+}
+
+/* A slice may have ended other runs than its own: promises know no walls. */
+static void sweep(struct mr_worker *w)
+{
+	for (struct mr_job *job; (job = first_that(w, is_over));)
+		finish(job);
+	for (struct mr_job *job; (job = first_that(w, is_stuck));)
+		refuse_failure(job, MR_STR("It waits for a promise that nothing will settle"), MR_STR(""));
+}
+
+/* ---- slices ---- */
+
+static void slice_begin(struct mr_job *job)
+{
+	struct mr_worker *w = job->w;
+	MR_ASSERT(!w->slicing);
+	w->slicing = job;
+	mr_ring_running(w->ring, job->n);
+	mr_guard_enter();
+}
+
+static void slice_end(struct mr_job *job, enum mr_js_end end, const struct mr_error *err)
+{
+	struct mr_worker *w = job->w;
+	mr_guard_leave();
+	mr_ring_running(w->ring, 0);
+	w->slicing = NULL;
+	if (end == MR_JS_TIME) {
+		mr_log(MR_WARN, "%s: stopped: %s", job->fn->name.p, err->message);
+		refuse_error(job, err);
+	} else if (end == MR_JS_THREW && !job->run.done) {
+		refuse_failure(job, mr_str(err->message), MR_STR(""));
+	}
+	sweep(w);
+}
+
+static void print_env(struct mr_job *job, struct mr_buf *b)
+{
+	mr_buf_printf(b, "{\"kind\":\"%s\",\"auth\":", job->kind == MR_JOB_MUTATION ? "mutation" : "query");
+	mr_buf_str(b, job->auth ? job->auth->raw : MR_STR("null"));
+	mr_buf_printf(b, ",\"shared\":%s,\"now\":%.0f,\"seed\":", job->shared ? "true" : "false", job->now_ms);
+	mr_json_quote(b, job->seed);
+	mr_buf_char(b, '}');
+}
+
+void mr_run_start(struct mr_job *job)
+{
+	struct mr_run *run = &job->run;
+	struct mr_buf env = {0};
+	struct mr_error err;
+	mr_buf_reset(&run->text);
+	*run = (struct mr_run){.number = ++job->w->runs, .text = run->text};
+	mr_list_init(&run->ops);
+	print_env(job, &env);
+	struct mr_js_env e = {.json = mr_buf_view(&env), .now_ms = job->now_ms, .seed = job->seed};
+	slice_begin(job);
+	enum mr_js_end end = mr_js_call(job->w->js, run->number, job->fn->name, job->args ? job->args->raw : MR_STR("{}"), &e, &err);
+	mr_buf_fini(&env);
+	slice_end(job, end, &err);
+}
+
+void mr_run_stop(struct mr_job *job)
+{
+	struct mr_run *run = &job->run;
+	if (!run->number)
+		return;
+	uint64_t number = run->number;
+	run->number = 0;
+	job->w->ops_out -= run->out;
+	run->out = 0;
+	MR_LIST_FOR (e, &run->ops)
+		mr_list_del(&MR_CONTAINER(e, struct mr_op, in_run)->in_answered);
+	mr_js_forget(job->w->js, number);
+}
+
+void mr_run_free(struct mr_job *job)
+{
+	MR_ASSERT(!job->run.number && !job->txn);
+	MR_LIST_FOR (e, &job->run.ops) {
+		struct mr_op *op = MR_CONTAINER(e, struct mr_op, in_run);
+		mr_list_del(&op->in_run);
+		mr_buf_fini(&op->json);
+		free(op);
+	}
+}
+
+/* ---- answers of the database ---- */
+
+static bool ends_attempt(const struct mr_error *err)
+{
+	return err->code == MR_CONFLICT || err->code == MR_POSTGRES_UNAVAILABLE;
+}
+
+static void settle(struct mr_op *op)
+{
+	struct mr_job *job = op->job;
+	struct mr_error err;
+	uint64_t number = op->number;
+	struct mr_buf json = op->json;
+	bool ok = op->ok;
+	job->run.out--;
+	job->w->ops_out--;
+	mr_list_del(&op->in_run);
+	free(op);
+	slice_begin(job);
+	enum mr_js_end end = mr_js_settle(job->w->js, job->run.number, number, ok, mr_buf_view(&json), &err);
+	mr_buf_fini(&json);
+	slice_end(job, end, &err);
+}
+
+static void pump(void *arg)
+{
+	struct mr_worker *w = arg;
+	w->pumping = false;
+	while (!mr_list_empty(&w->answered)) {
+		struct mr_op *op = MR_CONTAINER(w->answered.next, struct mr_op, in_answered);
+		struct mr_job *job = op->job;
+		mr_list_del(&op->in_answered);
+		if (job->run.failed && ends_attempt(&job->run.failure)) {
+			struct mr_error err = job->run.failure;
+			mr_job_failed(job, &err); /* its code need not see what the next attempt will not meet */
+		} else {
+			settle(op);
+		}
+	}
+}
+
+void mr_run_op_answered(struct mr_op *op)
+{
+	struct mr_worker *w = op->job->w;
+	if (!op->job->run.number)
+		return; /* the run was stopped; its operations go with the transaction */
+	mr_list_add_tail(&w->answered, &op->in_answered);
+	if (!w->pumping) {
+		w->pumping = true;
+		mr_defer(w->loop, pump, w);
+	}
+}
+
+/* ---- what the bundle calls ---- */
+
+static uint64_t host_op(void *arg, uint64_t n, struct mr_str kind, struct mr_str json)
+{
+	struct mr_worker *w = arg;
+	struct mr_job *job = job_of(w, n);
+	uint64_t number = ++w->ops;
+	if (!job || !is_running(job))
+		return number; /* of a run that is over: never answered */
+	struct mr_op *op = mr_alloc(sizeof *op);
+	op->job = job;
+	op->number = number;
+	mr_list_add_tail(&job->run.ops, &op->in_run);
+	job->run.out++;
+	w->ops_out++;
+	mr_op_start(op, kind, json);
+	return number;
+}
+
+static void host_done(void *arg, uint64_t n, bool ok, struct mr_str json)
+{
+	struct mr_job *job = job_of(arg, n);
+	if (!job || job->run.done)
+		return;
+	job->run.done = true;
+	job->run.ok = ok;
+	job->run.too_large = !json.p;
+	mr_buf_reset(&job->run.text);
+	mr_buf_str(&job->run.text, json.p ? json : MR_STR(""));
+}
+
+static enum mr_level level_of(struct mr_str level)
+{
+	return mr_str_is(level, "error") ? MR_ERROR : mr_str_is(level, "warn") ? MR_WARN : mr_str_is(level, "debug") ? MR_DEBUG : MR_INFO;
+}
+
+static void host_log(void *arg, uint64_t n, struct mr_str level, struct mr_str text)
+{
+	struct mr_worker *w = arg;
+	struct mr_job *job = job_of(w, n);
+	if (!text.p || (job && ++job->run.log_lines > LOG_LINES_MAX + 1))
+		return;
+	if (job && job->run.log_lines > LOG_LINES_MAX)
+		text = MR_STR("(further lines of this run are left out)");
+	struct mr_buf mapped = {0};
+	mr_source_map_text(w->source_map, text, &mapped);
+	text = mr_buf_view(&mapped);
+	mr_log(level_of(level), "%s: %.*s", job ? job->fn->name.p : "app", (int)text.n, text.p);
+	if (job && w->development)
+		mr_door_log(w, job, level, text);
+	mr_buf_fini(&mapped);
+}
+
+static void host_identity(void *arg, uint64_t n)
+{
+	struct mr_job *job = job_of(arg, n);
+	if (job && job->shared)
+		job->run.split = true;
+}
+
+const struct mr_js_host mr_run_host = {host_op, host_done, host_log, host_identity, NULL};

@@ -1,0 +1,195 @@
+/* The worker process: one JavaScript heap, a few connections, and as many jobs at once as it has connections. A job is one numbered request
+ * of the fanout (proto/link.h): a call, a run for a live query, or a read.
+ *
+ *   door.c    messages of the fanout, in and out          job.c      a job's life: queue, connection, attempts, answer
+ *   run.c     an attempt that runs a function             ops.c      what a function asks of the database
+ *   entity.c  entity acts under policies                  read.c     first loads
+ *   hot.c     what is contended takes turns               manifest.c --manifest
+ *
+ * One thread, one worker a process; everything hangs from struct mr_worker.
+ */
+#ifndef MR_WORKER_H
+#define MR_WORKER_H
+
+#include "proto/ground/hash.h"
+#include "proto/ground/list.h"
+#include "proto/ground/log.h"
+#include "proto/ground/loop.h"
+#include "proto/link.h"
+#include "proto/ring.h"
+#include "proto/schema.h"
+#include "proto/settings.h"
+#include "server/js/js.h"
+#include "storage/txn.h"
+
+struct mr_worker {
+	struct mr_settings settings;
+	bool development;
+	struct mr_loop *loop;
+	struct mr_link *link;
+	struct mr_pool *pool;
+	struct mr_app *app;
+	struct mr_js *js;
+	struct mr_source_map *source_map; /* NULL when the bundle has none */
+
+	/* From the fanout's welcome. */
+	struct mr_ring *ring;
+	int ring_fd, bell; /* -1 before */
+	int lane;
+	uint8_t origin[8];
+	bool ready;
+
+	/* Jobs by step: waiting ones in two lines (those that read at an exported snapshot go first), all others in `jobs`. */
+	struct mr_list waiting, importing, jobs;
+	int leased, lines;            /* connections in use, and their number */
+	int reserve;                  /* kept free for imports: a held snapshot must not wait behind mutations */
+	uint64_t attempts, runs, ops; /* running numbers */
+	struct mr_job *slicing;       /* whose code runs */
+	int ops_out;                  /* operations of live runs that are not settled */
+	struct mr_list answered;      /* operations that wait to be settled */
+	bool pumping;                 /* a deferred pump is due */
+	bool admitting;               /* a deferred look at the lines is due */
+
+	struct mr_map hot; /* lock key -> struct hot (hot.c) */
+	struct mr_timer *memory_timer;
+	int memory_high; /* how often in a row it was above the mark */
+	bool draining;   /* finish all jobs, then exit */
+	bool retiring;   /* finish the running ones, then exit: the fanout sends the others again */
+	struct mr_timer *exit_timer;
+};
+
+enum mr_job_kind { MR_JOB_QUERY, MR_JOB_MUTATION, MR_JOB_ENTITY, MR_JOB_RUN, MR_JOB_READ };
+enum mr_job_step {
+	MR_JOB_WAITING, /* in a line */
+	MR_JOB_LEASING, /* the pool owes it a connection */
+	MR_JOB_LOCKING, /* waits for its turn (hot.c) */
+	MR_JOB_RUNNING, /* an attempt is under way: txn is open */
+	MR_JOB_ENDING,  /* COMMIT or ROLLBACK is under way */
+	MR_JOB_PAUSING, /* before the next attempt */
+	MR_JOB_LEAVING, /* gives back its turn and connection */
+};
+
+/* One execution of the function's code, in one transaction. */
+struct mr_run {
+	uint64_t number; /* the engine's name for it; 0: none */
+	struct mr_list ops;
+	int out;       /* operations not yet settled */
+	bool done, ok; /* the code ended: with a result or an error, in text */
+	bool too_large;
+	struct mr_buf text;
+	bool failed; /* the transaction is poisoned: first error of a statement */
+	struct mr_error failure;
+	bool split; /* shared, and looked at its identity */
+	int log_lines;
+};
+
+struct mr_job {
+	struct mr_list node;
+	struct mr_worker *w;
+	enum mr_job_kind kind;
+	enum mr_job_step step;
+	uint64_t n;
+	struct mr_arena arena; /* the message and what hangs from it */
+	const struct mr_node *message;
+	const struct mr_fn *fn; /* functions */
+	struct mr_str act;      /* entity acts */
+	const struct mr_entity *entity;
+	const struct mr_node *args, *auth;
+	struct mr_str session;
+	const char *snapshot; /* exported name or NULL */
+	bool shared;
+	double now_ms;
+	struct mr_str seed;
+	struct mr_record record;
+	int64_t began_us, deadline_us;
+	struct mr_timer *timer; /* the deadline, or the end of a pause */
+
+	struct mr_pg *pg;
+	int64_t lock; /* key of the turn that it holds (has_lock) or waits for */
+	bool has_lock;
+	struct mr_txn *txn;
+	struct mr_arena attempt; /* until the transaction's end */
+	uint8_t token[MR_TOKEN_BYTES];
+	struct mr_run run;
+
+	int conflicts, tries;
+	bool unknown;          /* a COMMIT of it was never answered */
+	bool tombstone;        /* its last attempt only settles which end it had */
+	bool again;            /* after this rollback comes another attempt */
+	bool answered;         /* nothing but leaving is left to do */
+	bool cancelled;        /* the fanout does not want it any more */
+	struct mr_error why;   /* of the last attempt's failure */
+	struct mr_buf verdict; /* the error that a tombstone records */
+};
+
+/* main.c */
+enum mr_level mr_worker_level(const struct mr_settings *settings);
+void mr_worker_welcomed(struct mr_worker *w); /* lane and ring are there: opens the pool, says ready when Postgres answers */
+void mr_worker_deserted(struct mr_worker *w); /* the fanout is gone */
+
+/* door.c */
+bool mr_door_open(struct mr_worker *w, const char *path, struct mr_error *err);
+void mr_door_ready(struct mr_worker *w);
+void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, struct mr_str text);
+void mr_error_print(struct mr_buf *b, const struct mr_error *err); /* an ErrorInfo */
+/* Each job is answered once by one of these. `more`: further members, each beginning with a comma; may be empty. */
+void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more);
+void mr_answer_error_text(struct mr_job *job, struct mr_str error, struct mr_str more); /* error: JSON text of an ErrorInfo */
+void mr_answer_error(struct mr_job *job, const struct mr_error *err);
+void mr_answer_split(struct mr_job *job);
+void mr_answer_rows(struct mr_job *job, struct mr_str load); /* load: as mr_txn_load gives it */
+
+/* job.c */
+void mr_jobs_init(struct mr_worker *w);
+/* Takes the arena over, in which the message and its text live; answers it in any case. */
+void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message);
+void mr_job_cancel(struct mr_worker *w, uint64_t n);
+bool mr_job_writes(const struct mr_job *job);
+/* Ends of an attempt, by run.c, entity.c and read.c. */
+void mr_job_commit(struct mr_job *job, struct mr_str result);       /* writes it down; the answer follows */
+void mr_job_over(struct mr_job *job);                               /* it is answered: roll back and leave */
+void mr_job_failed(struct mr_job *job, const struct mr_error *err); /* roll back; run again if that may help, else answer err */
+void mr_job_refused(struct mr_job *job, struct mr_str error, struct mr_str more); /* roll back; answer this ErrorInfo */
+void mr_jobs_drain(struct mr_worker *w);
+void mr_jobs_retire(struct mr_worker *w);
+void mr_jobs_abort(struct mr_worker *w); /* asks Postgres to cancel what runs */
+
+/* run.c */
+extern const struct mr_js_host mr_run_host; /* arg: the worker */
+void mr_run_start(struct mr_job *job);
+void mr_run_stop(struct mr_job *job); /* its code is never entered again */
+void mr_run_free(struct mr_job *job); /* after the transaction's end */
+
+/* ops.c */
+struct mr_op {
+	struct mr_list in_run, in_answered;
+	struct mr_job *job;
+	uint64_t number;
+	bool one; /* the answer is the first row or null */
+	bool answered, ok;
+	struct mr_buf json;
+};
+void mr_op_start(struct mr_op *op, struct mr_str kind, struct mr_str json);
+void mr_run_op_answered(struct mr_op *op); /* run.c: json and ok are set; it will be settled soon */
+
+/* entity.c, read.c */
+void mr_entity_start(struct mr_job *job);
+void mr_read_start(struct mr_job *job);
+/* The plan's order and limit from a message or an operation; where is set by the caller. */
+bool mr_plan_read(struct mr_arena *a, const struct mr_node *from, bool visible, struct mr_plan *plan, struct mr_error *err);
+/* Members { "where": ... } in the client language, which may hold {"$pred": text}; absent: all rows. */
+const struct mr_pred *mr_where_read(
+	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *where, bool visible, struct mr_error *err);
+const struct mr_pred *mr_where_id(struct mr_arena *a, const struct mr_entity *e, struct mr_str id, struct mr_error *err);
+const struct mr_entity *mr_entity_of(struct mr_worker *w, const struct mr_node *args, struct mr_error *err);
+
+/* hot.c: functions that conflict often take turns, by an advisory lock of Postgres that all workers know. */
+bool mr_hot_key(struct mr_job *job, int64_t *key); /* true: it must take a turn before it begins */
+void mr_hot_conflict(struct mr_job *job);
+void mr_hot_free(struct mr_worker *w);
+
+/* manifest.c */
+int mr_print_manifest(const struct mr_settings *settings, const char *bundle);
+bool mr_file_read(const char *path, struct mr_buf *b, struct mr_error *err);
+
+#endif
