@@ -13,11 +13,11 @@
 enum mr_pred_op {
 	MR_P_TRUE,
 	MR_P_FALSE,
-	MR_P_AND,  /* kids; no kids: true */
-	MR_P_OR,   /* kids; no kids: false */
-	MR_P_NOT,  /* one kid */
-	MR_P_EQ,   /* field = value, unknown on null */
-	MR_P_NE,   /* field <> value, unknown on null */
+	MR_P_AND, /* kids; no kids: true */
+	MR_P_OR,  /* kids; no kids: false */
+	MR_P_NOT, /* one kid */
+	MR_P_EQ,  /* field = value, unknown on null */
+	MR_P_NE,  /* field <> value, unknown on null */
 	MR_P_LT,
 	MR_P_LE,
 	MR_P_GT,
@@ -34,16 +34,23 @@ enum mr_pred_op {
 
 struct mr_pred {
 	enum mr_pred_op op;
-	int field, other; /* positions in entity->fields */
+	int field, other;              /* positions in entity->fields */
 	const struct mr_value *values; /* n of them: one for comparisons, any number for IN (sorted, distinct) */
 	size_t n;
 	const struct mr_pred *const *kids; /* n of them, for AND, OR, NOT */
 };
 
 /* Trees live in the arena given. Errors: unknown_field, bad_filter, bad_value. `visible`: refuse server_only fields. */
-const struct mr_pred *mr_pred_from_where(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *where, bool visible,
-	struct mr_error *err);
+const struct mr_pred *mr_pred_from_where(
+	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *where, bool visible, struct mr_error *err);
 const struct mr_pred *mr_pred_and(struct mr_arena *a, const struct mr_pred *x, const struct mr_pred *y);
+/* Pieces to build trees of. Values are not null and are copied (their texts are not). */
+const struct mr_pred *mr_pred_or(struct mr_arena *a, const struct mr_pred *x, const struct mr_pred *y);
+const struct mr_pred *mr_pred_constant(struct mr_arena *a, bool truth);
+const struct mr_pred *mr_pred_compare(
+	struct mr_arena *a, enum mr_pred_op op, int field, const struct mr_value *value);           /* EQ..GE, DISTINCT */
+const struct mr_pred *mr_pred_fields(struct mr_arena *a, enum mr_pred_op op, int field, int other); /* the _FIELD ones */
+const struct mr_pred *mr_pred_is_null(struct mr_arena *a, int field, bool null);
 /* Normal form: AND/OR flattened, constants folded, kids sorted and distinct, IN of one is EQ. Equal meaning written alike gives the
  * same tree; it never changes the meaning. */
 const struct mr_pred *mr_pred_normal(struct mr_arena *a, const struct mr_pred *p);
@@ -63,6 +70,7 @@ struct mr_order {
 /* From [[field, "asc" | "desc"], ...] or null; appends id (in the direction of the last entry) when it is absent. At most 8 entries. */
 bool mr_order_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *order, bool visible, const struct mr_order **o,
 	size_t *n, struct mr_error *err);
-int mr_order_cmp(const struct mr_order *o, size_t n, const struct mr_row *a, const struct mr_row *b); /* nulls last asc, first desc, as Postgres */
+int mr_order_cmp(
+	const struct mr_order *o, size_t n, const struct mr_row *a, const struct mr_row *b); /* nulls last asc, first desc, as Postgres */
 
 #endif

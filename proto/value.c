@@ -334,6 +334,16 @@ int mr_value_cmp(const struct mr_value *a, const struct mr_value *b)
 	}
 }
 
+static bool is_int(enum mr_type t)
+{
+	return t == MR_T_INT || t == MR_T_BIGINT;
+}
+
+bool mr_types_compare(enum mr_type a, enum mr_type b)
+{
+	return a != MR_T_JSON && (a == b || (is_int(a) && is_int(b)));
+}
+
 bool mr_value_eq(const struct mr_value *a, const struct mr_value *b)
 {
 	if (a->null || b->null)

@@ -30,6 +30,7 @@ bool mr_value_from_pgtext(struct mr_arena *a, enum mr_type type, struct mr_str t
 
 /* Order as Postgres has it (text by bytes); both not null, same type (int and bigint count as one). <0, 0, >0. json: by text. */
 int mr_value_cmp(const struct mr_value *a, const struct mr_value *b);
+bool mr_types_compare(enum mr_type a, enum mr_type b);                /* fields of these types may be compared with each other */
 bool mr_value_eq(const struct mr_value *a, const struct mr_value *b); /* null equals null */
 /* Bytes such that equal values give equal bytes (1.0 = 1.00, -0 = 0): the key of hash probes and of canonical predicates. */
 void mr_value_key(struct mr_buf *b, const struct mr_value *v);

@@ -1,0 +1,499 @@
+/* A policy is compiled to two predicates at once: when it is true, and when it is false. Where neither holds it is unknown. So "!" only
+ * swaps them, and unknown needs no operator of its own: what the caller gets is the first, in which anything unknown is false.
+ */
+#include "policy.h"
+
+#include <stdlib.h>
+
+enum { POLICY_DEPTH = 64, POLICY_MAX = 16384, NAMES_MOST = 16 };
+
+enum token { T_END, T_NAME, T_NUMBER, T_STRING, T_AND, T_OR, T_NOT, T_EQ, T_NE, T_LT, T_LE, T_GT, T_GE, T_OPEN, T_CLOSE, T_DOT, T_BAD };
+
+struct compiler {
+	struct mr_arena *a;
+	const struct mr_entity *e;
+	const struct mr_node *auth;
+	struct mr_error *err;
+	const char *start, *p, *end;
+	enum token token;
+	struct mr_str text; /* of the token: a name, a number, or a string's content */
+	int depth;
+};
+
+enum operand_kind { CONSTANT, FIELD, TRUTH };
+
+struct operand {
+	enum operand_kind kind;
+	const struct mr_node *node; /* CONSTANT; NULL: an absent claim */
+	bool literal;               /* written in the source, so that a wrong type is the author's mistake */
+	int field;
+	const struct mr_pred *yes, *no; /* TRUTH */
+};
+
+static bool refuse(struct compiler *c, const char *why)
+{
+	mr_fail(c->err, MR_BAD_POLICY, "The policy of %s does not compile at character %zu: %s.", c->e->name.p, (size_t)(c->p - c->start),
+		why);
+	return false;
+}
+
+/* Tokens */
+
+static bool is_letter(char c)
+{
+	char low = c | 0x20;
+	return c == '_' || (low >= 'a' && low <= 'z');
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static void scan_name(struct compiler *c)
+{
+	const char *from = c->p;
+	while (c->p < c->end && (is_letter(*c->p) || is_digit(*c->p)))
+		c->p++;
+	c->token = T_NAME;
+	c->text = (struct mr_str){from, (size_t)(c->p - from)};
+}
+
+static void scan_number(struct compiler *c)
+{
+	const char *from = c->p;
+	struct mr_decimal d;
+	c->p++;
+	while (c->p < c->end &&
+		(is_digit(*c->p) || *c->p == '.' || is_letter(*c->p) || ((*c->p == '-' || *c->p == '+') && (c->p[-1] | 0x20) == 'e')))
+		c->p++;
+	c->text = (struct mr_str){from, (size_t)(c->p - from)};
+	c->token = mr_decimal_read(c->text, &d) ? T_NUMBER : T_BAD;
+}
+
+/* Quotes of either kind; a backslash stands before a quote or a backslash. */
+static void scan_string(struct compiler *c)
+{
+	char quote = *c->p++;
+	char *copy = mr_arena_alloc(c->a, (size_t)(c->end - c->p) + 1), *to = copy;
+	while (c->p < c->end && *c->p != quote) {
+		if (*c->p == '\\') {
+			if (++c->p == c->end || (*c->p != '\\' && *c->p != '\'' && *c->p != '"'))
+				break;
+		}
+		*to++ = *c->p++;
+	}
+	c->token = c->p < c->end && *c->p == quote ? T_STRING : T_BAD;
+	c->p += c->token == T_STRING;
+	c->text = (struct mr_str){copy, (size_t)(to - copy)};
+}
+
+static void scan_sign(struct compiler *c)
+{
+	static const struct {
+		char text[3];
+		enum token token;
+	} signs[] = {{"&&", T_AND}, {"||", T_OR}, {"==", T_EQ}, {"!=", T_NE}, {"<=", T_LE}, {">=", T_GE}, {"<", T_LT}, {">", T_GT},
+		{"!", T_NOT}, {"(", T_OPEN}, {")", T_CLOSE}, {".", T_DOT}};
+	c->token = T_BAD;
+	for (size_t i = 0; i < MR_COUNT(signs); i++) {
+		size_t n = strlen(signs[i].text);
+		if ((size_t)(c->end - c->p) >= n && memcmp(c->p, signs[i].text, n) == 0) {
+			c->token = signs[i].token;
+			c->p += n;
+			return;
+		}
+	}
+}
+
+static void next(struct compiler *c)
+{
+	while (c->p < c->end && (*c->p == ' ' || *c->p == '\t' || *c->p == '\n' || *c->p == '\r'))
+		c->p++;
+	if (c->p == c->end)
+		c->token = T_END;
+	else if (is_letter(*c->p))
+		scan_name(c);
+	else if (is_digit(*c->p) || (*c->p == '-' && c->p + 1 < c->end && is_digit(c->p[1])))
+		scan_number(c);
+	else if (*c->p == '\'' || *c->p == '"')
+		scan_string(c);
+	else
+		scan_sign(c);
+}
+
+static bool accept(struct compiler *c, enum token token)
+{
+	if (c->token != token)
+		return false;
+	next(c);
+	return true;
+}
+
+/* Truths */
+
+static struct operand truth(const struct mr_pred *yes, const struct mr_pred *no)
+{
+	return (struct operand){.kind = TRUTH, .yes = yes, .no = no};
+}
+
+static struct operand decided(struct compiler *c, bool t)
+{
+	return truth(mr_pred_constant(c->a, t), mr_pred_constant(c->a, !t));
+}
+
+static struct operand unknown(struct compiler *c)
+{
+	const struct mr_pred *never = mr_pred_constant(c->a, false);
+	return truth(never, never);
+}
+
+static struct operand decided3(struct compiler *c, int t)
+{
+	return t < 0 ? unknown(c) : decided(c, t);
+}
+
+static struct mr_value true_value(bool t)
+{
+	return (struct mr_value){.type = MR_T_BOOL, .truth = t};
+}
+
+/* An operand that stands alone. */
+static bool as_truth(struct compiler *c, struct operand *o)
+{
+	if (o->kind == TRUTH)
+		return true;
+	if (o->kind == FIELD) {
+		struct mr_value yes = true_value(true), no = true_value(false);
+		if (c->e->fields[o->field].type != MR_T_BOOL)
+			return refuse(c, "a field that stands alone must be a bool");
+		*o = truth(mr_pred_compare(c->a, MR_P_EQ, o->field, &yes), mr_pred_compare(c->a, MR_P_EQ, o->field, &no));
+		return true;
+	}
+	if (o->node && o->node->kind == MR_BOOL) {
+		*o = decided(c, o->node->truth);
+		return true;
+	}
+	if (o->literal)
+		return refuse(c, "a number, string or null is neither true nor false");
+	/* A claim that is absent or no boolean: nothing follows from it, nor from its contrary. */
+	*o = unknown(c);
+	return true;
+}
+
+/* Comparisons */
+
+static enum token turned(enum token op)
+{
+	return op == T_LT ? T_GT : op == T_LE ? T_GE : op == T_GT ? T_LT : op == T_GE ? T_LE : op;
+}
+
+static bool is_null(const struct operand *o)
+{
+	return o->kind == CONSTANT && (!o->node || o->node->kind == MR_NULL);
+}
+
+static bool holds(enum token op, int cmp)
+{
+	switch (op) {
+	case T_EQ:
+		return cmp == 0;
+	case T_NE:
+		return cmp != 0;
+	case T_LT:
+		return cmp < 0;
+	case T_LE:
+		return cmp <= 0;
+	case T_GT:
+		return cmp > 0;
+	default:
+		return cmp >= 0;
+	}
+}
+
+static bool is_number(const struct mr_node *n)
+{
+	return n->kind == MR_NUMBER || n->kind == MR_BIGINT;
+}
+
+/* 0 or 1: decided; -1: the two do not compare. */
+static int compare_nodes(enum token op, const struct mr_node *a, const struct mr_node *b)
+{
+	struct mr_decimal x, y;
+	if (is_number(a) && is_number(b))
+		return mr_decimal_read(a->text, &x) && mr_decimal_read(b->text, &y) ? holds(op, mr_decimal_cmp(&x, &y)) : -1;
+	if (a->kind != b->kind)
+		return -1;
+	if (a->kind == MR_STRING || a->kind == MR_BYTES)
+		return holds(op, mr_str_cmp(a->text, b->text));
+	if (a->kind == MR_BOOL)
+		return holds(op, a->truth - b->truth);
+	return -1;
+}
+
+static bool compare_constants(struct compiler *c, enum token op, struct operand *x, const struct operand *y)
+{
+	if (!x->node || !y->node) {
+		*x = unknown(c);
+		return true;
+	}
+	int t = compare_nodes(op, x->node, y->node);
+	if (t < 0 && x->literal && y->literal)
+		return refuse(c, "the two sides do not compare");
+	*x = decided3(c, t);
+	return true;
+}
+
+/* x == null, x != null. Other comparisons with null are unknown. */
+static bool compare_null(struct compiler *c, enum token op, struct operand *x, const struct operand *null)
+{
+	if (!null->literal || (op != T_EQ && op != T_NE)) {
+		*x = unknown(c);
+		return true;
+	}
+	struct operand is;
+	if (x->kind == FIELD)
+		is = truth(mr_pred_is_null(c->a, x->field, true), mr_pred_is_null(c->a, x->field, false));
+	else
+		is = decided(c, is_null(x));
+	*x = op == T_EQ ? is : truth(is.no, is.yes);
+	return true;
+}
+
+static enum mr_pred_op pred_op(enum token op)
+{
+	static const enum mr_pred_op ops[] = {
+		[T_EQ] = MR_P_EQ, [T_NE] = MR_P_NE, [T_LT] = MR_P_LT, [T_LE] = MR_P_LE, [T_GT] = MR_P_GT, [T_GE] = MR_P_GE};
+	return ops[op];
+}
+
+static enum token contrary(enum token op)
+{
+	static const enum token ops[] = {[T_EQ] = T_NE, [T_NE] = T_EQ, [T_LT] = T_GE, [T_LE] = T_GT, [T_GT] = T_LE, [T_GE] = T_LT};
+	return ops[op];
+}
+
+static bool compare_field_value(struct compiler *c, enum token op, struct operand *x, const struct operand *y)
+{
+	struct mr_value v;
+	struct mr_error inner;
+	const struct mr_field *f = &c->e->fields[x->field];
+	if (!mr_value_from_node(c->a, f->type, y->node, &v, &inner)) {
+		if (y->literal)
+			return refuse(c, mr_arena_printf(c->a, "the field \"%s\" is %s, which does not compare with this", f->name.p,
+						 mr_type_name(f->type))
+						 .p);
+		/* The claim is of another type: that says nothing about the row. */
+		*x = unknown(c);
+		return true;
+	}
+	*x = truth(mr_pred_compare(c->a, pred_op(op), x->field, &v), mr_pred_compare(c->a, pred_op(contrary(op)), x->field, &v));
+	return true;
+}
+
+static const struct mr_pred *fields_pred(struct compiler *c, enum token op, int x, int y)
+{
+	switch (op) {
+	case T_EQ:
+		return mr_pred_fields(c->a, MR_P_EQ_FIELD, x, y);
+	case T_NE:
+		return mr_pred_fields(c->a, MR_P_NE_FIELD, x, y);
+	case T_LT:
+		return mr_pred_fields(c->a, MR_P_LT_FIELD, x, y);
+	case T_LE:
+		return mr_pred_fields(c->a, MR_P_LE_FIELD, x, y);
+	case T_GT:
+		return mr_pred_fields(c->a, MR_P_LT_FIELD, y, x);
+	default:
+		return mr_pred_fields(c->a, MR_P_LE_FIELD, y, x);
+	}
+}
+
+static bool compare_fields(struct compiler *c, enum token op, struct operand *x, const struct operand *y)
+{
+	if (!mr_types_compare(c->e->fields[x->field].type, c->e->fields[y->field].type))
+		return refuse(c, "fields of these types do not compare");
+	*x = truth(fields_pred(c, op, x->field, y->field), fields_pred(c, contrary(op), x->field, y->field));
+	return true;
+}
+
+static bool compare(struct compiler *c, enum token op, struct operand *x, struct operand *y)
+{
+	if (x->kind == TRUTH || y->kind == TRUTH)
+		return refuse(c, "a condition in brackets cannot be compared");
+	/* The written null goes right, else the field goes left. */
+	bool null_left = is_null(x) && x->literal && !(is_null(y) && y->literal);
+	if (null_left || (x->kind == CONSTANT && y->kind == FIELD && !is_null(y))) {
+		struct operand t = *x;
+		*x = *y;
+		*y = t;
+		op = turned(op);
+	}
+	if (is_null(y))
+		return compare_null(c, op, x, y);
+	if (x->kind == CONSTANT)
+		return compare_constants(c, op, x, y);
+	return y->kind == FIELD ? compare_fields(c, op, x, y) : compare_field_value(c, op, x, y);
+}
+
+/* Grammar */
+
+static bool parse_or(struct compiler *c, struct operand *o);
+
+static bool parse_field(struct compiler *c, struct operand *o)
+{
+	if (!accept(c, T_DOT) || c->token != T_NAME)
+		return refuse(c, "`data.` and a field's name were expected");
+	int f = mr_entity_field(c->e, c->text);
+	if (f < 0)
+		return refuse(c, mr_arena_printf(c->a, "there is no field \"%.*s\"", (int)MR_MIN(c->text.n, 80), c->text.p).p);
+	if (c->e->fields[f].type == MR_T_JSON)
+		return refuse(c, "json fields do not compare");
+	next(c);
+	*o = (struct operand){.kind = FIELD, .field = f};
+	return c->token != T_DOT || refuse(c, "fields have no members");
+}
+
+static bool parse_claim(struct compiler *c, struct operand *o)
+{
+	const struct mr_node *n = c->auth;
+	if (c->token != T_DOT)
+		return refuse(c, "`auth.` and a claim's name were expected");
+	for (int names = 0; accept(c, T_DOT); names++) {
+		if (c->token != T_NAME || names == NAMES_MOST)
+			return refuse(c, "a claim's name was expected");
+		n = mr_node_get(n, mr_arena_z(c->a, c->text));
+		next(c);
+	}
+	*o = (struct operand){.kind = CONSTANT, .node = n};
+	return true;
+}
+
+static bool literal(struct compiler *c, struct operand *o, enum mr_kind kind, bool t)
+{
+	struct mr_node *n = mr_arena_alloc(c->a, sizeof(*n));
+	n->kind = kind;
+	n->truth = t;
+	n->text = c->text;
+	*o = (struct operand){.kind = CONSTANT, .node = n, .literal = true};
+	next(c);
+	return true;
+}
+
+static bool parse_name(struct compiler *c, struct operand *o)
+{
+	struct mr_str name = c->text;
+	if (mr_str_is(name, "true") || mr_str_is(name, "false"))
+		return literal(c, o, MR_BOOL, name.n == 4);
+	if (mr_str_is(name, "null"))
+		return literal(c, o, MR_NULL, false);
+	next(c);
+	if (mr_str_is(name, "data"))
+		return parse_field(c, o);
+	if (mr_str_is(name, "auth"))
+		return parse_claim(c, o);
+	if (c->token == T_OPEN)
+		return refuse(c, "exists(...) and functions are not in this version");
+	return refuse(c, "names begin with auth. or data.");
+}
+
+static bool parse_term(struct compiler *c, struct operand *o)
+{
+	switch (c->token) {
+	case T_NAME:
+		return parse_name(c, o);
+	case T_NUMBER:
+		return literal(c, o, MR_NUMBER, false);
+	case T_STRING:
+		return literal(c, o, MR_STRING, false);
+	case T_OPEN:
+		next(c);
+		return parse_or(c, o) && (accept(c, T_CLOSE) || refuse(c, "a closing bracket was expected"));
+	default:
+		return refuse(c, "a value, auth. or data. was expected");
+	}
+}
+
+static bool parse_cmp(struct compiler *c, struct operand *o)
+{
+	struct operand y;
+	if (!parse_term(c, o))
+		return false;
+	enum token op = c->token;
+	if (op < T_EQ || op > T_GE)
+		return true;
+	next(c);
+	return parse_term(c, &y) && compare(c, op, o, &y);
+}
+
+static bool parse_not(struct compiler *c, struct operand *o)
+{
+	if (c->depth >= POLICY_DEPTH)
+		return refuse(c, "it nests too deep");
+	c->depth++;
+	bool ok;
+	if (accept(c, T_NOT)) {
+		ok = parse_not(c, o) && as_truth(c, o);
+		if (ok)
+			*o = truth(o->no, o->yes);
+	} else {
+		ok = parse_cmp(c, o);
+	}
+	c->depth--;
+	return ok;
+}
+
+static bool parse_and(struct compiler *c, struct operand *o)
+{
+	struct operand y;
+	if (!parse_not(c, o))
+		return false;
+	while (accept(c, T_AND)) {
+		if (!as_truth(c, o) || !parse_not(c, &y) || !as_truth(c, &y))
+			return false;
+		*o = truth(mr_pred_and(c->a, o->yes, y.yes), mr_pred_or(c->a, o->no, y.no));
+	}
+	return true;
+}
+
+static bool parse_or(struct compiler *c, struct operand *o)
+{
+	struct operand y;
+	if (!parse_and(c, o))
+		return false;
+	while (accept(c, T_OR)) {
+		if (!as_truth(c, o) || !parse_and(c, &y) || !as_truth(c, &y))
+			return false;
+		*o = truth(mr_pred_or(c->a, o->yes, y.yes), mr_pred_and(c->a, o->no, y.no));
+	}
+	return true;
+}
+
+const struct mr_pred *mr_policy_compile(
+	struct mr_arena *a, const struct mr_entity *e, struct mr_str source, const struct mr_node *auth, struct mr_error *err)
+{
+	struct compiler c = {.a = a, .e = e, .auth = auth, .err = err, .start = source.p, .p = source.p, .end = source.p + source.n};
+	struct operand o;
+	if (!source.n)
+		return mr_pred_constant(a, false);
+	if (source.n > POLICY_MAX || !mr_utf8_ok(source)) {
+		refuse(&c, "it is longer than 16 KB or not UTF-8");
+		return NULL;
+	}
+	next(&c);
+	if (!parse_or(&c, &o) || !as_truth(&c, &o))
+		return NULL;
+	if (c.token != T_END) {
+		refuse(&c, "something follows that does not belong");
+		return NULL;
+	}
+	return mr_pred_normal(a, o.yes);
+}
+
+bool mr_policy_check(const struct mr_entity *e, struct mr_str source, struct mr_error *err)
+{
+	struct mr_arena a = {0};
+	bool ok = mr_policy_compile(&a, e, source, NULL, err) != NULL;
+	mr_arena_fini(&a);
+	return ok;
+}
