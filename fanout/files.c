@@ -214,10 +214,11 @@ bool mr_file_exists(const char *root, struct mr_str path)
 static bool takes_gzip(const struct mr_req *req)
 {
 	struct mr_str s = mr_req_header(req, "accept-encoding");
-	const char *p = s.n ? memmem(s.p, s.n, "gzip", 4) : NULL, *end = s.p + s.n;
+	const char *p = s.n ? memmem(s.p, s.n, "gzip", 4) : NULL;
 
 	if (!p)
 		return false;
+	const char *end = s.p + s.n;
 	for (p += 4; p < end && (*p == ' ' || *p == ';'); p++)
 		;
 	if (end - p < 3 || memcmp(p, "q=0", 3) != 0)

@@ -26,7 +26,7 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
-enum { ACCEPTS_A_TURN = 64, ROUNDS_A_TURN = 4, ACCEPT_PAUSE_US = 100000 };
+enum { ACCEPTS_A_TURN = 64, ROUNDS_A_TURN = 4, ACCEPT_PAUSE_US = 100000, STARVED_TELL_US = 10 * 1000000 };
 enum { REQUEST_TIMEOUT_MS = 30000, LEAVE_ROUNDS = 200 };
 
 struct adopted {
@@ -81,7 +81,11 @@ static void on_connection(h2o_socket_t *listener, const char *err);
 /* No descriptors or no memory: the connection stays in the kernel's queue and the listener would be readable without end. */
 static void pause_accepting(struct mr_net *net)
 {
-	mr_log(MR_WARN, "cannot accept connections just now: %s", strerror(errno));
+	int64_t now = mr_mono_us();
+	if (!net->starved_told || now - net->starved_told > STARVED_TELL_US) {
+		mr_log(MR_WARN, "cannot accept connections just now: %s (%d are open)", strerror(errno), net->connections);
+		net->starved_told = now;
+	}
 	h2o_socket_read_stop(net->listener);
 	mr_timer_start(net->accept_again, ACCEPT_PAUSE_US);
 }

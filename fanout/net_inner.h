@@ -31,6 +31,7 @@ struct mr_net {
 	h2o_hostconf_t *host;
 	h2o_socket_t *listener, *nested;
 	struct mr_timer *accept_again; /* runs while descriptors are short */
+	int64_t starved_told;
 	struct mr_list adopted;
 	int connections; /* sockets accepted and not yet closed */
 	bool stopped, deleting;

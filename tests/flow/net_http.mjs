@@ -175,6 +175,18 @@ test("a stream's head leaves at once", async () => {
 	raw.destroy();
 });
 
+if (process.env.MILLRACE_LONG)
+	test("a stream that has nothing to say gets a comment line after 15 s", async () => {
+		const raw = new Raw(server.port);
+		raw.write(request("GET", "/stream"));
+		await raw.until(() => raw.bytes.includes(":\n\n"), 1000);
+		raw.bytes = Buffer.alloc(0);
+		const from = Date.now();
+		await raw.until(() => raw.bytes.includes(":\n\n"), 25000);
+		assert.ok(Date.now() - from > 14000);
+		raw.destroy();
+	});
+
 test("a stream whose client leaves: ends it, resets it, or half-closes", async () => {
 	for (const leave of [(s) => s.end(), (s) => s.resetAndDestroy(), (s) => s.destroy()]) {
 		const before = (await stats()).streamClosed;
