@@ -488,6 +488,7 @@ export class Sync {
 		this.leaveInstance(query);
 		this.endStandIn(query);
 		if (this.live) this.options.send({ t: "unsubscribe", id: query.id });
+		if (isEntitySpec(query.spec) && this.layers.touches(query.spec.entity)) this.showEntities(new Set([query.spec.entity]));
 	}
 	get openQueries(): number {
 		return this.queries.size;

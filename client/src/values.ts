@@ -101,7 +101,7 @@ function compareDecimal(x: string | number | bigint, y: string | number | bigint
 	if (a.negative !== b.negative) return a.negative ? -1 : 1;
 	const sign = a.negative ? -1 : 1;
 	const d = a.whole.length - b.whole.length || compareText(a.whole, b.whole) || compareText(a.fraction, b.fraction);
-	return sign * d;
+	return d === 0 ? 0 : sign * d;
 }
 
 function daysFromCivil(year: number, month: number, day: number): number {
