@@ -315,6 +315,10 @@ static void take(struct mr_pg *pg, PGresult *res)
 		MR_ASSERT(pg->head->kind == MR_PG_SYNC);
 		free_entry(pop(pg));
 		PQclear(res);
+	} else if (pg->head->kind == MR_PG_SYNC) {
+		/* libpq's word that the connection broke, said to whatever is next in line. */
+		mr_pg_die(pg, MR_POSTGRES_UNAVAILABLE, "connection to Postgres lost: %s", PQresultErrorMessage(res));
+		PQclear(res);
 	} else if (pg->head->kind == MR_PG_PREPARE) {
 		answer_prepare(pg, res);
 	} else {
@@ -331,6 +335,11 @@ static void take_results(struct mr_pg *pg)
 		nulls = res ? 0 : nulls + 1;
 		if (res)
 			take(pg, res);
+	}
+	if (pg->state != MR_PG_DEAD && !pg->head && pg->on_settled) {
+		mr_call_cb *cb = pg->on_settled;
+		pg->on_settled = NULL;
+		cb(pg->settled_arg);
 	}
 	if (pg->state != MR_PG_DEAD && !pg->head)
 		(void)PQisBusy(pg->conn); /* parses notices and parameter changes that came unasked */
@@ -499,6 +508,13 @@ void mr_pg_flush(struct mr_pg *pg)
 		return;
 	}
 	flush(pg);
+}
+
+void mr_pg_settle(struct mr_pg *pg, mr_call_cb *cb, void *arg)
+{
+	MR_ASSERT(pg->head && !pg->on_settled);
+	pg->on_settled = cb;
+	pg->settled_arg = arg;
 }
 
 /* ---- observers ---- */

@@ -58,7 +58,9 @@ struct mr_pg {
 	struct mr_error why;       /* it died */
 
 	struct mr_pg_entry *head, **tail;
-	int outstanding;   /* queries among the entries */
+	int outstanding;        /* queries among the entries */
+	mr_call_cb *on_settled; /* once, when the queue is empty again */
+	void *settled_arg;
 	uint64_t answered; /* queries so far */
 	struct mr_map statements;
 	unsigned segment, names;
@@ -72,6 +74,9 @@ void mr_pg_unref(struct mr_pg *pg);
 void mr_pg_die(struct mr_pg *pg, enum mr_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void mr_pg_become_ready(struct mr_pg *pg);
 void mr_pg_send_query(struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg);
+
+/* Calls cb once when all that was sent, end of the pipeline included, is answered; not when the connection dies before. One at a time. */
+void mr_pg_settle(struct mr_pg *pg, mr_call_cb *cb, void *arg);
 
 /* pg_check.c: starts the connection with our parameters over the conninfo; NULL when out of memory. */
 PGconn *mr_pg_start(const struct mr_pg *pg);

@@ -1,14 +1,13 @@
-/* A pool of connections. A slot is a connection that is opening, idle or lent; who asks waits in a line. */
+/* A pool of connections. A slot is a connection that is opening, idle, lent, or settling: returned, while the end of its last pipeline is
+ * still under way (a user learns of his COMMIT just before that). Who asks waits in a line. */
 #include <stdlib.h>
 
-#include "pg.h"
-#include "proto/ground/hash.h"
-#include "proto/ground/list.h"
+#include "pg_private.h"
 #include "proto/ground/log.h"
 
 enum { BACKOFF_FIRST_US = 50 * 1000, BACKOFF_MOST_US = 2 * 1000 * 1000 };
 
-enum slot_state { SLOT_OPENING, SLOT_IDLE, SLOT_LENT };
+enum slot_state { SLOT_OPENING, SLOT_IDLE, SLOT_LENT, SLOT_SETTLING, SLOT_STATES };
 
 struct slot {
 	struct mr_list link;
@@ -28,7 +27,7 @@ struct waiter {
 struct mr_pool {
 	struct mr_loop *loop;
 	char *conninfo, *name;
-	int max, open, opening;
+	int max, open, count[SLOT_STATES];
 	struct mr_list slots; /* idle ones first: the last returned is lent next, so that its statements are prepared */
 	struct mr_list waiters;
 	size_t waiting;
@@ -42,7 +41,8 @@ static void serve(struct mr_pool *pool);
 static void move(struct slot *s, enum slot_state state)
 {
 	struct mr_pool *pool = s->pool;
-	pool->opening += (state == SLOT_OPENING) - (s->state == SLOT_OPENING);
+	pool->count[s->state]--;
+	pool->count[state]++;
 	s->state = state;
 	mr_list_del(&s->link);
 	if (state == SLOT_IDLE) {
@@ -58,7 +58,7 @@ static void move(struct slot *s, enum slot_state state)
 static void close_slot(struct slot *s)
 {
 	s->pool->open--;
-	s->pool->opening -= s->state == SLOT_OPENING;
+	s->pool->count[s->state]--;
 	mr_list_del(&s->link);
 	mr_pg_delete(&s->pg);
 	free(s);
@@ -100,7 +100,7 @@ static void open_slot(struct mr_pool *pool)
 	s->state = SLOT_OPENING;
 	mr_list_add_tail(&pool->slots, &s->link);
 	pool->open++;
-	pool->opening++;
+	pool->count[SLOT_OPENING]++;
 	s->pg = mr_pg_open(pool->loop, pool->conninfo, pool->name, on_state, s);
 }
 
@@ -129,7 +129,8 @@ static void serve(struct mr_pool *pool)
 		move(s, SLOT_LENT);
 		finish_waiter(MR_CONTAINER(pool->waiters.next, struct waiter, link), s->pg, NULL);
 	}
-	while ((size_t)pool->opening < pool->waiting && pool->open < pool->max && !mr_timer_running(pool->retry))
+	while ((size_t)(pool->count[SLOT_OPENING] + pool->count[SLOT_SETTLING]) < pool->waiting && pool->open < pool->max &&
+		!mr_timer_running(pool->retry))
 		open_slot(pool);
 }
 
@@ -216,16 +217,32 @@ static struct slot *slot_of(struct mr_pool *pool, const struct mr_pg *pg)
 	return NULL;
 }
 
-void mr_pool_return(struct mr_pool *pool, struct mr_pg *pg)
+static void take_back(struct slot *s)
 {
-	struct slot *s = slot_of(pool, pg);
-	MR_ASSERT(s && s->state == SLOT_LENT);
-	if (mr_pg_idle(pg)) {
+	struct mr_pool *pool = s->pool;
+	if (mr_pg_idle(s->pg)) {
 		move(s, SLOT_IDLE);
 	} else {
-		if (mr_pg_state(pg) == MR_PG_READY)
+		if (mr_pg_state(s->pg) == MR_PG_READY)
 			mr_log(MR_WARN, "%s: a connection came back in use and is closed", pool->name);
 		close_slot(s);
 	}
 	serve(pool);
+}
+
+static void on_settled(void *arg)
+{
+	take_back(arg);
+}
+
+void mr_pool_return(struct mr_pool *pool, struct mr_pg *pg)
+{
+	struct slot *s = slot_of(pool, pg);
+	MR_ASSERT(s && s->state == SLOT_LENT);
+	if (mr_pg_state(pg) == MR_PG_READY && !mr_pg_outstanding(pg) && pg->head) {
+		move(s, SLOT_SETTLING);
+		mr_pg_settle(pg, on_settled, s);
+	} else {
+		take_back(s);
+	}
 }
