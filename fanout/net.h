@@ -27,13 +27,15 @@ struct mr_net_config {
 	void (*request)(struct mr_req *req, void *arg);
 	void *arg;
 };
-/* Makes h2o's loop the thread's loop, with `loop` nested in it. NULL and *err when it cannot listen (the sentence names the port). */
+/* Makes h2o's loop the thread's loop, with `loop` nested in it. Ignores SIGPIPE. NULL and *err when it cannot listen (the sentence names
+ * the port). */
 struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *config, struct mr_error *err);
 int mr_net_port(const struct mr_net *net);
 uint64_t mr_net_bytes_sent(const struct mr_net *net); /* frames and bodies given to sockets so far */
 void mr_net_run(struct mr_net *net);                  /* until mr_net_stop */
 void mr_net_stop(struct mr_net *net);
-void mr_net_delete(struct mr_net **net); /* closes all that is open (1001) */
+/* Closes all that is open (1001, shutting_down): every ws_closed, closed and gone is called within. Not from within a callback. */
+void mr_net_delete(struct mr_net **net);
 /* Adopts a descriptor that is readable often (the bell): cb is called from h2o's own loop, without the detour over the nested one. */
 void mr_net_on_readable(struct mr_net *net, int fd, void (*cb)(void *arg), void *arg);
 
@@ -60,16 +62,18 @@ struct mr_str mr_req_param(struct mr_req *req, const char *name);
 struct mr_str mr_req_header(const struct mr_req *req, const char *name);
 struct mr_str mr_req_body(const struct mr_req *req);
 struct mr_arena *mr_req_arena(struct mr_req *req); /* freed with the request */
-/* Told when the client went away before an answer; the req is gone after it. */
+/* Told when the connection broke before an answer (a client that only ended its side still waits); the req is gone after it. */
 void mr_req_on_gone(struct mr_req *req, void (*cb)(void *arg), void *arg);
-void mr_req_add_header(struct mr_req *req, const char *name, const char *value); /* before replying; copied */
+/* Before replying; copied. The same name again replaces the value. */
+void mr_req_add_header(struct mr_req *req, const char *name, const char *value);
 void mr_req_reply(struct mr_req *req, int status, const char *content_type, struct mr_str body);
 /* {"error":{code,message,data}} with the code's status. */
 void mr_req_error(struct mr_req *req, const struct mr_error *err);
 /* Serves a file below root, with type by suffix, ETag, If-None-Match, gzip when large and text; 404 otherwise. Never leaves root. */
 void mr_req_file(struct mr_req *req, const char *root, struct mr_str path);
 
-/* A response that goes on (server-sent events). closed is the last callback. */
+/* A response that goes on (server-sent events). closed is the last callback, also after mr_stream_close; it comes at the end of a turn. An
+ * event stream begins with a comment line and gets one whenever it was silent for 15 s. */
 struct mr_stream_handler {
 	void (*drained)(void *arg);
 	void (*closed)(void *arg);
