@@ -118,11 +118,14 @@ void mr_test_pg_fini(struct mr_test_pg *pg)
 		mr_log(MR_WARN, "%s stays behind", pg->dir);
 }
 
+static void ignore(void *arg, const char *message) {}
+
 PGconn *mr_test_connect(const struct mr_test_pg *pg)
 {
 	PGconn *conn = PQconnectdb(pg->conninfo);
 	if (PQstatus(conn) != CONNECTION_OK)
 		mr_die("%s", PQerrorMessage(conn));
+	PQsetNoticeProcessor(conn, ignore, NULL);
 	return conn;
 }
 

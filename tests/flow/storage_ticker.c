@@ -1,0 +1,784 @@
+/* The clock against a real Postgres: every committed log row comes exactly once, whatever happens to transactions, connections and server.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+
+#include "proto/ground/hash.h"
+#include "proto/ground/log.h"
+#include "storage/sql.h"
+#include "storage/ticker.h"
+#include "tests/lib/postgres.h"
+
+static struct mr_test_pg server;
+static struct mr_loop *loop;
+static PGconn *admin;
+
+/* A fanout in small: collects what ticks bring. */
+struct fan {
+	struct mr_ticker *ticker;
+	int ticks, resets, failures;
+	bool keep; /* do not end the tick in its callback */
+	struct mr_tick *tick;
+	struct mr_position position, before;
+	int64_t *seqs; /* all rows seen since the last reset, in order of coming */
+	size_t n, cap;
+	size_t withheld, wrong; /* wrong: a row that its snapshot does not see, or that the one before saw */
+	struct mr_buf tokens, fingerprints, changes;
+	struct mr_error err;
+};
+
+static void have(struct mr_buf *b, void *arg)
+{
+	const struct fan *f = arg;
+	mr_buf_str(b, mr_buf_view(&f->tokens));
+}
+
+static void add_seq(struct fan *f, int64_t seq)
+{
+	if (f->n == f->cap) {
+		f->cap = f->cap ? f->cap * 2 : 1024;
+		f->seqs = mr_realloc(f->seqs, f->cap * sizeof(*f->seqs));
+	}
+	f->seqs[f->n++] = seq;
+}
+
+static void collect(struct fan *f, const struct mr_log_row *rows, size_t n, const struct mr_position *at)
+{
+	for (size_t i = 0; i < n; i++) {
+		add_seq(f, rows[i].seq);
+		f->withheld += !rows[i].changes.p;
+		f->wrong += !mr_snapshot_sees(&at->snapshot, rows[i].xid) || (i && rows[i].seq <= rows[i - 1].seq);
+		f->wrong += mr_snapshot_sees(&f->before.snapshot, rows[i].xid) && rows[i].seq <= f->before.seq;
+		mr_buf_reset(&f->changes);
+		mr_buf_str(&f->changes, rows[i].changes);
+	}
+}
+
+static void on_tick(struct mr_tick *tick, void *arg)
+{
+	struct fan *f = arg;
+	f->ticks++;
+	f->resets += tick->reset;
+	mr_position_copy(&f->before, &f->position);
+	mr_position_copy(&f->position, tick->position);
+	collect(f, tick->rows, tick->n, tick->position);
+	assert_true(!tick->reset || tick->n == 0);
+	if (tick->fingerprints.n) {
+		mr_buf_reset(&f->fingerprints);
+		mr_buf_str(&f->fingerprints, tick->fingerprints);
+	}
+	if (f->keep)
+		f->tick = tick;
+	else
+		mr_tick_done(tick, NULL);
+}
+
+static void on_failure(const struct mr_error *err, void *arg)
+{
+	struct fan *f = arg;
+	f->failures++;
+	f->err = *err;
+}
+
+static void fan_start(struct fan *f)
+{
+	*f = (struct fan){0};
+	struct mr_ticker_config config = {server.conninfo, have, on_tick, on_failure, f};
+	f->ticker = mr_ticker_new(loop, &config);
+}
+
+static void fan_stop(struct fan *f)
+{
+	mr_ticker_delete(&f->ticker);
+	mr_position_fini(&f->position);
+	mr_position_fini(&f->before);
+	mr_buf_fini(&f->tokens);
+	mr_buf_fini(&f->fingerprints);
+	mr_buf_fini(&f->changes);
+	free(f->seqs);
+	for (int i = 0; i < 3; i++)
+		mr_loop_turn(loop, 0);
+}
+
+/* Turns until *counter has grown. */
+static void until_grown(const int *counter, int from)
+{
+	for (int64_t end = mr_mono_us() + 20000000; *counter <= from;) {
+		if (mr_mono_us() > end)
+			fail_msg("waited in vain");
+		mr_loop_turn(loop, 100);
+	}
+}
+
+/* One tick, asked for again as long as it fails. */
+static void tick_once(struct fan *f, bool outside)
+{
+	int before = f->ticks;
+	for (int64_t end = mr_mono_us() + 20000000; f->ticks == before;) {
+		if (mr_mono_us() > end)
+			fail_msg("no tick: %s", f->err.message);
+		if (!mr_ticker_busy(f->ticker))
+			assert_true(mr_ticker_run(f->ticker, outside));
+		mr_loop_turn(loop, 20);
+	}
+}
+
+/* Rows that one more tick brought. */
+static size_t new_rows(struct fan *f)
+{
+	size_t before = f->n;
+	tick_once(f, false);
+	return f->n - before;
+}
+
+#define INSERT "insert into millrace.change_log (part, day, changes) values (0, 0, '[{\"e\":\"T\",\"n\":{}}]')"
+
+static void empty_log(void)
+{
+	mr_test_exec(admin, "truncate millrace.change_log; update millrace.log_floor set xid = '0', seq = 0");
+}
+
+/* ---- one thing at a time ---- */
+
+static void first_is_a_reset(void **state)
+{
+	struct fan f;
+	mr_test_exec(admin, INSERT);
+	fan_start(&f);
+	tick_once(&f, false);
+	assert_int_equal(f.resets, 1);
+	assert_int_equal(f.position.seq, mr_test_ask_int(admin, "select max(seq) from millrace.change_log"));
+	assert_true(f.position.tag == (uint64_t)mr_test_ask_int(admin, "select tag from millrace.change_log order by seq desc limit 1"));
+	assert_true(f.position.system == (uint64_t)mr_test_ask_int(admin, "select system_identifier from pg_control_system()"));
+	assert_int_equal(f.position.timeline, 1);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(new_rows(&f), 0); /* each connection's first, too */
+	assert_int_equal(f.resets, 1);
+	assert_true(f.position.snapshot.xmax > 0);
+	fan_stop(&f);
+}
+
+static void lower_xid_commits_later(void **state)
+{
+	struct fan f;
+	fan_start(&f);
+	tick_once(&f, false);
+	PGconn *slow = mr_test_connect(&server);
+	mr_test_exec(slow, "begin");
+	mr_test_exec(slow, INSERT);
+	mr_test_exec(admin, INSERT);
+	assert_int_equal(new_rows(&f), 1);
+	assert_int_equal(new_rows(&f), 0);
+	mr_test_exec(slow, "savepoint a");
+	mr_test_exec(slow, INSERT);
+	mr_test_exec(slow, "rollback to a");
+	mr_test_exec(slow, INSERT);
+	assert_int_equal(new_rows(&f), 0);
+	mr_test_exec(slow, "commit");
+	assert_int_equal(new_rows(&f), 2);
+	mr_test_exec(slow, "begin");
+	mr_test_exec(slow, INSERT);
+	mr_test_exec(slow, "prepare transaction 'two'");
+	assert_int_equal(new_rows(&f), 0);
+	mr_test_exec(admin, INSERT);
+	assert_int_equal(new_rows(&f), 1);
+	mr_test_exec(admin, "commit prepared 'two'");
+	assert_int_equal(new_rows(&f), 1);
+	mr_test_exec(slow, "begin");
+	mr_test_exec(slow, INSERT);
+	mr_test_exec(slow, "rollback");
+	assert_int_equal(new_rows(&f), 0);
+	assert_int_equal(f.wrong + (size_t)f.resets, 1);
+	PQfinish(slow);
+	fan_stop(&f);
+}
+
+static void on_tail(const struct mr_tail *tail, void *arg)
+{
+	struct fan *f = arg;
+	f->ticks++;
+	f->resets += !tail->ok;
+	if (tail->position)
+		mr_position_copy(&f->position, tail->position);
+	if (tail->n)
+		collect(f, tail->rows, tail->n, tail->position ? tail->position : &f->position);
+}
+
+static void payloads_by_token_and_seq(void **state)
+{
+	struct fan f, p = {0};
+	fan_start(&f);
+	tick_once(&f, false);
+	mr_test_exec(admin, "insert into millrace.change_log (part, day, token, session, call, result, changes) select 0, 0,"
+			    " decode(lpad(to_hex(i), 32, '0'), 'hex'), 's' || i, '0.' || i, '{\"r\":1}', ('[{\"i\":' || i || '}]')::json"
+			    " from generate_series(1, 400) i");
+	for (int i = 1; i <= 400; i += 2) {
+		uint8_t token[MR_TOKEN_BYTES] = {0};
+		token[14] = (uint8_t)(i >> 8);
+		token[15] = (uint8_t)i;
+		mr_buf_add(&f.tokens, token, sizeof(token));
+	}
+	f.keep = true;
+	tick_once(&f, false);
+	assert_int_equal(f.tick->n, 400);
+	assert_int_equal(f.withheld, 200);
+	int64_t seqs[200];
+	size_t n = 0;
+	for (size_t i = 0; i < 400; i++) {
+		const struct mr_log_row *row = &f.tick->rows[i];
+		assert_true(row->has_token);
+		int number = row->token[14] << 8 | row->token[15];
+		char text[40];
+		snprintf(text, sizeof(text), "s%d", number);
+		assert_true(mr_str_is(row->session, text));
+		assert_true(mr_str_is(row->call, mr_test_ask(admin, "select '0.' || %d", number)));
+		assert_true((row->changes.p == NULL) == (number % 2 == 1));
+		assert_true(mr_str_is(row->result, number % 2 ? "" : "{\"r\":1}"));
+		if (!row->changes.p)
+			seqs[n++] = row->seq;
+	}
+	mr_ticker_payloads(f.ticker, seqs, n, on_tail, &p);
+	until_grown(&p.ticks, 0);
+	assert_int_equal(p.resets, 0);
+	assert_int_equal(p.n, 200);
+	assert_int_equal(p.withheld, 0);
+	seqs[0] = 1LL << 60;
+	mr_ticker_payloads(f.ticker, seqs, n, on_tail, &p);
+	until_grown(&p.ticks, 1);
+	assert_int_equal(p.resets, 1); /* one is not there */
+	mr_tick_done(f.tick, NULL);
+	f.keep = false;
+	assert_int_equal(new_rows(&f), 0);
+	fan_stop(&f);
+	mr_ticker_delete(&p.ticker);
+	fan_stop(&p);
+}
+
+/* A row without changes is not one that was withheld. */
+static void no_changes_are_empty(void **state)
+{
+	struct fan f;
+	fan_start(&f);
+	tick_once(&f, false);
+	mr_test_exec(admin, "insert into millrace.change_log (part, day) values (0, 0)");
+	assert_int_equal(new_rows(&f), 1);
+	assert_string_equal(f.changes.p, "[]");
+	fan_stop(&f);
+}
+
+static void too_much_for_one_tick(void **state)
+{
+	struct fan f, p = {0};
+	fan_start(&f);
+	tick_once(&f, false);
+	for (int i = 0; i < 5; i++)
+		mr_test_exec(admin, "insert into millrace.change_log (part, day, changes) values (0, 0, ('[\"' || repeat('x', 12000000) || "
+				    "'\"]')::json)");
+	assert_int_equal(new_rows(&f), 5);
+	assert_int_equal(f.withheld, 2);
+	mr_ticker_payloads(f.ticker, f.seqs + 3, 2, on_tail, &p);
+	until_grown(&p.ticks, 0);
+	assert_int_equal(p.n, 2);
+	assert_int_equal(p.withheld, 0);
+	/* and too many rows are a reset */
+	mr_test_exec(admin, "insert into millrace.change_log (part, day) select 0, 0 from generate_series(1, 100001)");
+	tick_once(&f, false);
+	assert_int_equal(f.resets, 2);
+	assert_int_equal(f.position.seq, mr_test_ask_int(admin, "select max(seq) from millrace.change_log"));
+	mr_test_exec(admin, INSERT);
+	assert_int_equal(new_rows(&f), 1);
+	empty_log();
+	fan_stop(&f);
+	fan_stop(&p);
+}
+
+static void on_name(struct mr_held *held, const char *name, void *arg)
+{
+	char *to = arg;
+	snprintf(to, 64, "%s", name ? name : "none");
+}
+
+static void wait_for_name(char *name)
+{
+	for (int64_t end = mr_mono_us() + 5000000; !*name && mr_mono_us() < end;)
+		mr_loop_turn(loop, 100);
+	assert_true(*name);
+}
+
+static void held_snapshots(void **state)
+{
+	struct fan f;
+	fan_start(&f);
+	f.keep = true;
+	mr_test_exec(admin, "create table held (x int)");
+	struct mr_held *held[MR_HELD_MAX];
+	char names[MR_HELD_MAX][64] = {{0}};
+	for (int i = 0; i < MR_HELD_MAX; i++) {
+		tick_once(&f, false);
+		mr_tick_done(f.tick, &held[i]);
+		assert_int_equal(mr_ticker_held(f.ticker), i + 1);
+		mr_held_export(held[i], on_name, names[i]);
+		assert_int_equal(names[i][0], 0);
+		wait_for_name(names[i]);
+		mr_test_exec(admin, "insert into held values (%d)", i);
+	}
+	for (int i = 0; i < MR_HELD_MAX; i++) {
+		mr_test_exec(admin, "begin isolation level repeatable read");
+		mr_test_exec(admin, "set transaction snapshot '%s'", names[i]);
+		assert_int_equal(mr_test_ask_int(admin, "select count(*) from held"), i);
+		mr_test_exec(admin, "commit");
+	}
+	int ticks = f.ticks;
+	assert_true(mr_ticker_run(f.ticker, false));
+	for (int i = 0; i < 10; i++)
+		mr_loop_turn(loop, 20);
+	assert_int_equal(f.ticks, ticks); /* it waits for a place */
+	/* A held connection that dies, with and without a question. */
+	mr_test_exec(admin, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace ticker'");
+	tick_once(&f, false);
+	mr_tick_done(f.tick, NULL);
+	assert_int_equal(mr_ticker_held(f.ticker), 0);
+	for (int i = 1; i < MR_HELD_MAX; i++)
+		mr_held_drop(&held[i]);
+	mr_loop_turn(loop, 20);
+	mr_held_drop(&held[0]);
+	tick_once(&f, false);
+	struct mr_held *last;
+	char late[64] = "";
+	mr_tick_done(f.tick, &last);
+	mr_test_exec(admin, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace ticker'");
+	for (int i = 0; i < 20; i++)
+		mr_loop_turn(loop, 20);
+	mr_held_export(last, on_name, late);
+	wait_for_name(late);
+	assert_string_equal(late, "none");
+	tick_once(&f, false);
+	struct mr_held *after;
+	mr_tick_done(f.tick, &after);
+	assert_int_equal(f.resets, 1);
+	fan_stop(&f);
+	mr_held_drop(&last);
+	mr_held_drop(&after); /* the ticker is gone already */
+}
+
+static void outside_polls(void **state)
+{
+	struct fan f;
+	mr_test_exec(admin, "create table \"Mess\" (id int, v text)");
+	mr_test_exec(admin, "create function tf() returns trigger language plpgsql as 'begin return null; end'");
+	fan_start(&f);
+	mr_ticker_tables(f.ticker, MR_STR("{\"M\":[\"public\",\"Mess\"],\"G\":[\"public\",\"no such\"]}"));
+	tick_once(&f, false);
+	assert_int_equal(f.fingerprints.n, 0);
+	tick_once(&f, true);
+	assert_non_null(strstr(f.fingerprints.p, "\"G\" : \"gone\""));
+	const char *changes[] = {"truncate \"Mess\"", "alter table \"Mess\" add column w int", "alter table \"Mess\" alter w type bigint",
+		"alter table \"Mess\" alter v type text collate \"C\"", "create trigger tr after insert on \"Mess\" execute function tf()",
+		"alter table \"Mess\" disable trigger tr", "create table kid () inherits (\"Mess\")", "truncate kid",
+		"drop table \"Mess\" cascade"};
+	for (size_t i = 0; i < MR_COUNT(changes); i++) {
+		char *before = mr_strdup(f.fingerprints.p);
+		tick_once(&f, true);
+		assert_string_equal(before, f.fingerprints.p);
+		mr_test_exec(admin, "%s", changes[i]);
+		tick_once(&f, true);
+		assert_string_not_equal(before, f.fingerprints.p);
+		free(before);
+	}
+	mr_ticker_tables(f.ticker, MR_STR("nonsense"));
+	mr_ticker_run(f.ticker, true);
+	until_grown(&f.failures, 0);
+	mr_ticker_tables(f.ticker, MR_STR("{}"));
+	tick_once(&f, true);
+	assert_string_equal(f.fingerprints.p, "{}");
+	assert_int_equal(f.resets, 1);
+	fan_stop(&f);
+}
+
+static void another_history(void **state)
+{
+	struct fan f;
+	fan_start(&f);
+	mr_test_exec(admin, INSERT);
+	tick_once(&f, false);
+	/* The row at our position has another tag: seen by the first tick of a connection. */
+	mr_test_exec(admin, "update millrace.change_log set tag = tag + 1");
+	mr_test_exec(admin, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace ticker'");
+	for (int i = 0; i < 10; i++)
+		mr_loop_turn(loop, 20);
+	tick_once(&f, false);
+	assert_int_equal(f.resets, 2);
+	/* Retention passes us. */
+	mr_test_exec(admin, "update millrace.log_floor set seq = %lld, xid = pg_snapshot_xmax(pg_current_snapshot())",
+		(long long)f.position.seq + 1);
+	tick_once(&f, false);
+	assert_int_equal(f.resets, 3);
+	assert_int_equal(new_rows(&f), 0);
+	assert_int_equal(f.resets, 3);
+	empty_log();
+	fan_stop(&f);
+}
+
+static void tails(void **state)
+{
+	struct fan f, t = {0};
+	struct mr_position start = {0};
+	fan_start(&f);
+	tick_once(&f, false);
+	mr_position_copy(&start, &f.position);
+	PGconn *slow = mr_test_connect(&server);
+	mr_test_exec(slow, "begin");
+	mr_test_exec(slow, INSERT);
+	for (int i = 0; i < 10; i++)
+		mr_test_exec(admin, INSERT);
+	tick_once(&f, false);
+	mr_test_exec(slow, "commit");
+	tick_once(&f, false);
+	assert_int_equal(f.n, 11);
+	mr_ticker_tail(f.ticker, &start, 1 << 20, on_tail, &t);
+	mr_ticker_tail(f.ticker, &f.position, 1 << 20, on_tail, &t);
+	until_grown(&t.ticks, 1);
+	assert_int_equal(t.resets, 0);
+	assert_int_equal(t.n, 11);
+	assert_int_equal(t.position.seq, f.position.seq);
+	assert_true(t.position.tag == f.position.tag);
+	mr_ticker_tail(f.ticker, &start, 100, on_tail, &t); /* too many bytes */
+	until_grown(&t.ticks, 2);
+	assert_int_equal(t.resets, 1);
+	struct mr_position other = {0};
+	for (int i = 0; i < 4; i++) {
+		mr_position_copy(&other, &f.position);
+		other.system += i == 0;
+		other.timeline += i == 1;
+		other.tag += i == 2;
+		other.seq += i == 3;
+		mr_ticker_tail(f.ticker, &other, 1 << 20, on_tail, &t);
+		until_grown(&t.ticks, 3 + i);
+		assert_int_equal(t.resets, 2 + i);
+		assert_int_equal(t.position.seq, f.position.seq);
+	}
+	/* Asked while Postgres is away, answered when it is back. */
+	mr_ticker_tail(f.ticker, &start, 1 << 20, on_tail, &t);
+	mr_test_pg_stop(&server, SIGQUIT);
+	for (int i = 0; i < 10; i++)
+		mr_loop_turn(loop, 50);
+	mr_test_pg_start(&server);
+	PQreset(admin);
+	until_grown(&t.ticks, 7);
+	assert_int_equal(t.resets, 5);
+	assert_int_equal(t.n, 22);
+	mr_ticker_tail(f.ticker, &start, 1 << 20, on_tail, &t);
+	fan_stop(&f); /* a question that is open then is answered */
+	assert_int_equal(t.ticks, 9);
+	assert_int_equal(t.resets, 6);
+	mr_position_fini(&start);
+	mr_position_fini(&other);
+	fan_stop(&t);
+	PQfinish(slow);
+}
+
+/* Xids whose WAL was never written are handed out again; what commits under them must come although the position counts them as seen. */
+static void xids_come_again(void **state)
+{
+	struct fan f;
+	fan_start(&f);
+	mr_test_exec(admin, INSERT);
+	mr_test_exec(admin, "checkpoint");
+	for (int round = 0; round < 3; round++) {
+		PGconn *a = mr_test_connect(&server), *b = mr_test_connect(&server);
+		mr_test_exec(a, "begin");
+		int64_t lost = mr_test_ask_int(a, "select pg_current_xact_id()");
+		mr_test_exec(b, "begin");
+		mr_test_exec(b, "select pg_current_xact_id()");
+		mr_test_exec(a, "rollback"); /* without any record: to us it has ended */
+		tick_once(&f, false);
+		assert_true(mr_snapshot_sees(&f.position.snapshot, (uint64_t)lost));
+		mr_test_pg_stop(&server, SIGQUIT);
+		mr_test_pg_start(&server);
+		PQreset(admin);
+		int64_t again = strtoll(mr_test_ask(admin, INSERT " returning xid"), NULL, 10);
+		assert_true(again <= lost);
+		assert_int_equal(new_rows(&f), 1);
+		assert_int_equal(new_rows(&f), 0);
+		mr_test_exec(admin, INSERT);
+		mr_test_exec(admin, INSERT);
+		assert_int_equal(new_rows(&f), 2);
+		PQfinish(a);
+		PQfinish(b);
+	}
+	assert_int_equal(f.resets, 1);
+	fan_stop(&f);
+}
+
+static void hung_postgres(void **state)
+{
+	struct fan f;
+	fan_start(&f);
+	tick_once(&f, false);
+	mr_test_exec(admin, INSERT);
+	/* All that serve ticks stand still. */
+	PGresult *pids = PQexec(admin, "select pid from pg_stat_activity where application_name = 'millrace ticker'");
+	for (int i = 0; i < PQntuples(pids); i++)
+		kill(atoi(PQgetvalue(pids, i, 0)), SIGSTOP);
+	int64_t began = mr_mono_us();
+	assert_true(mr_ticker_run(f.ticker, false));
+	assert_false(mr_ticker_run(f.ticker, false));
+	until_grown(&f.failures, 0);
+	assert_true(mr_mono_us() - began < 8000000);
+	assert_int_equal(f.err.code, MR_POSTGRES_UNAVAILABLE);
+	for (int i = 0; i < PQntuples(pids); i++)
+		kill(atoi(PQgetvalue(pids, i, 0)), SIGCONT);
+	PQclear(pids);
+	assert_int_equal(new_rows(&f), 1);
+	assert_int_equal(f.resets, 1);
+	fan_stop(&f);
+}
+
+static void without_a_server(void **state)
+{
+	struct fan f = {0};
+	struct mr_ticker_config config = {"host=/nowhere", have, on_tick, on_failure, &f};
+	f.ticker = mr_ticker_new(loop, &config);
+	for (int i = 0; i < 4; i++) {
+		assert_true(mr_ticker_run(f.ticker, true));
+		until_grown(&f.failures, i);
+		assert_false(mr_ticker_busy(f.ticker));
+	}
+	assert_int_equal(f.failures, 4);
+	fan_stop(&f);
+}
+
+/* An ordinary user's right is enough; without one on the log it fails with a sentence, and the next tick works once it is there. */
+static void ordinary_user(void **state)
+{
+	struct fan f = {0};
+	mr_test_exec(admin, "create role plain login; revoke execute on function pg_control_system() from public");
+	char info[320];
+	snprintf(info, sizeof(info), "%s user=plain", server.conninfo);
+	struct mr_ticker_config config = {info, have, on_tick, on_failure, &f};
+	f.ticker = mr_ticker_new(loop, &config);
+	assert_true(mr_ticker_run(f.ticker, false));
+	until_grown(&f.failures, 0);
+	assert_non_null(strstr(f.err.message, "permission denied"));
+	mr_test_exec(admin, "grant usage on schema millrace to plain; grant select on all tables in schema millrace to plain");
+	for (int i = 0; i < 5; i++)
+		tick_once(&f, false);
+	assert_int_equal(f.resets, 1);
+	assert_true(f.position.system != 0);
+	fan_stop(&f);
+	mr_test_exec(admin, "drop owned by plain; drop role plain; grant execute on function pg_control_system() to public");
+}
+
+/* ---- all at once ---- */
+
+enum { WRITERS = 6, STORM_COMMITS = 14000 };
+static _Atomic bool writing;
+static _Atomic int64_t commits;
+
+static bool try(PGconn *conn, const char *sql)
+{
+	PGresult *res = PQexec(conn, sql);
+	bool ok = PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
+	PQclear(res);
+	return ok;
+}
+
+/* One random transaction; false: something failed. */
+static bool write_once(PGconn *conn, unsigned *seed, int writer)
+{
+	int kind = (int)(rand_r(seed) % 10);
+	char name[64], sql[96];
+	if (kind < 4)
+		return try(conn, INSERT);
+	if (!try(conn, "begin") || !try(conn, INSERT))
+		return false;
+	if (rand_r(seed) % 3 == 0)
+		usleep(rand_r(seed) % 3000);
+	if (kind == 4)
+		return try(conn, "rollback");
+	if (kind == 5 && !(try(conn, "savepoint a") && try(conn, INSERT) && try(conn, "rollback to a") && try(conn, INSERT) &&
+				 try(conn, "release a")))
+		return false;
+	if (kind == 6 && !(try(conn, "savepoint a") && try(conn, INSERT)))
+		return false;
+	if (kind != 7)
+		return try(conn, "commit");
+	snprintf(name, sizeof(name), "w%d", writer);
+	snprintf(sql, sizeof(sql), "prepare transaction '%s'", name);
+	if (!try(conn, sql))
+		return false;
+	usleep(rand_r(seed) % 2000);
+	snprintf(sql, sizeof(sql), "%s prepared '%s'", rand_r(seed) % 4 ? "commit" : "rollback", name);
+	return try(conn, sql);
+}
+
+static void *writer(void *arg)
+{
+	int number = (int)(intptr_t)arg;
+	unsigned seed = (unsigned)number + 7;
+	PGconn *conn = mr_test_connect(&server);
+	while (writing) {
+		if (write_once(conn, &seed, number)) {
+			commits++;
+			continue;
+		}
+		char sql[64];
+		usleep(20000);
+		if (PQstatus(conn) != CONNECTION_OK)
+			PQreset(conn);
+		try(conn, "rollback");
+		snprintf(sql, sizeof(sql), "commit prepared 'w%d'", number);
+		try(conn, sql);
+	}
+	PQfinish(conn);
+	return NULL;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* Lost: in the log and not seen. Doubled: seen more than once. Ghosts: seen and not in the log. */
+static void compare(int64_t *seen, size_t n, int64_t above, size_t *lost, size_t *doubled, size_t *ghosts)
+{
+	PGresult *log = PQexec(admin, "select seq from millrace.change_log order by seq");
+	qsort(seen, n, sizeof(*seen), by_number);
+	*lost = *doubled = *ghosts = 0;
+	size_t at = 0;
+	for (int i = 0; i < PQntuples(log); i++) {
+		int64_t seq = strtoll(PQgetvalue(log, i, 0), NULL, 10);
+		if (seq <= above)
+			continue;
+		for (; at < n && seen[at] < seq; at++)
+			++*ghosts;
+		size_t times = 0;
+		for (; at < n && seen[at] == seq; at++)
+			times++;
+		*lost += times == 0;
+		*doubled += times > 1;
+	}
+	*ghosts += n - at;
+	PQclear(log);
+}
+
+static void disturb(int which)
+{
+	switch (which) {
+	case 0:
+		mr_test_exec(
+			admin, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace ticker' limit 1");
+		break;
+	case 1:
+		mr_test_exec(admin, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace ticker'");
+		break;
+	default:
+		mr_test_pg_stop(&server, which == 2 ? SIGQUIT : SIGINT);
+		mr_test_pg_start(&server);
+		PQreset(admin);
+	}
+}
+
+static void storm(void **state)
+{
+	struct fan f, t = {0};
+	struct mr_position middle = {0};
+	size_t middle_n = 0;
+	empty_log();
+	fan_start(&f);
+	tick_once(&f, false);
+	int64_t above = f.position.seq;
+	pthread_t threads[WRITERS];
+	writing = true;
+	commits = 0;
+	for (int i = 0; i < WRITERS; i++)
+		pthread_create(&threads[i], NULL, writer, (void *)(intptr_t)i);
+	int disturbed = 0;
+	for (int64_t end = mr_mono_us() + 100000000; commits < STORM_COMMITS;) {
+		if (mr_mono_us() > end)
+			fail_msg("only %lld commits", (long long)commits);
+		if (commits > (disturbed + 1) * (STORM_COMMITS / 9) && disturbed < 8)
+			disturb(disturbed++ % 4);
+		if (!middle_n && commits > STORM_COMMITS / 2) {
+			mr_position_copy(&middle, &f.position);
+			middle_n = f.n;
+		}
+		if (!mr_ticker_busy(f.ticker))
+			mr_ticker_run(f.ticker, false);
+		mr_loop_turn(loop, 20);
+	}
+	writing = false;
+	for (int i = 0; i < WRITERS; i++)
+		pthread_join(threads[i], NULL);
+	/* What was left prepared when a writer lost its connection. */
+	for (const char *name; *(name = mr_test_ask(admin, "select gid from pg_prepared_xacts limit 1"));)
+		mr_test_exec(admin, "commit prepared '%s'", name);
+	tick_once(&f, false);
+	mr_ticker_tail(f.ticker, &middle, 1 << 30, on_tail, &t);
+	until_grown(&t.ticks, 0);
+	size_t after_middle = f.n - middle_n, lost, doubled, ghosts;
+	assert_int_equal(t.resets, 0);
+	assert_int_equal(t.n, after_middle);
+	int64_t *rest = mr_alloc((after_middle + 1) * sizeof(*rest));
+	memcpy(rest, f.seqs + middle_n, after_middle * sizeof(*rest));
+	qsort(rest, after_middle, sizeof(*rest), by_number);
+	assert_memory_equal(rest, t.seqs, after_middle * sizeof(*rest));
+	free(rest);
+	compare(f.seqs, f.n, above, &lost, &doubled, &ghosts);
+	print_message("%lld transactions, %zu rows, %d ticks, %d failed; %zu lost, %zu doubled, %zu ghosts\n", (long long)commits, f.n,
+		f.ticks, f.failures, lost, doubled, ghosts);
+	assert_int_equal(lost + doubled + ghosts, 0);
+	assert_int_equal(f.wrong, 0);
+	assert_int_equal(f.resets, 1);
+	mr_position_fini(&middle);
+	fan_stop(&f);
+	fan_stop(&t);
+}
+
+static int start(void **state)
+{
+	mr_test_pg_init(&server);
+	loop = mr_loop_new();
+	admin = mr_test_connect(&server);
+	mr_test_exec(admin, "%s", mr_sql_millrace);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	for (int i = 0; i < 3; i++)
+		mr_loop_turn(loop, 0);
+	mr_loop_delete(&loop);
+	PQfinish(admin);
+	mr_test_pg_fini(&server);
+	return 0;
+}
+
+int main(void)
+{
+	mr_log_init("test", MR_ERROR);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(first_is_a_reset),
+		cmocka_unit_test(lower_xid_commits_later),
+		cmocka_unit_test(payloads_by_token_and_seq),
+		cmocka_unit_test(no_changes_are_empty),
+		cmocka_unit_test(too_much_for_one_tick),
+		cmocka_unit_test(held_snapshots),
+		cmocka_unit_test(outside_polls),
+		cmocka_unit_test(another_history),
+		cmocka_unit_test(tails),
+		cmocka_unit_test(xids_come_again),
+		cmocka_unit_test(hung_postgres),
+		cmocka_unit_test(without_a_server),
+		cmocka_unit_test(ordinary_user),
+		cmocka_unit_test(storm),
+	};
+	return cmocka_run_group_tests(tests, start, stop);
+}
