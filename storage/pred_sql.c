@@ -1,0 +1,180 @@
+/* Predicate -> SQL. Every operator keeps the three values of logic that mr_pred_eval has. */
+#include "pred_sql.h"
+
+#include "proto/ground/log.h"
+#include "sql.h"
+
+int mr_params_add(struct mr_params *p, struct mr_str text)
+{
+	if (p->n == p->cap) {
+		int cap = p->cap ? p->cap * 2 : 8;
+		struct mr_str *v = mr_arena_alloc(p->arena, (size_t)cap * sizeof(*v));
+		if (p->n)
+			memcpy(v, p->v, (size_t)p->n * sizeof(*v));
+		p->v = v;
+		p->cap = cap;
+	}
+	p->v[p->n++] = text;
+	return p->n;
+}
+
+int mr_params_add_value(struct mr_params *p, const struct mr_value *v)
+{
+	if (v->null)
+		return mr_params_add(p, (struct mr_str){NULL, 0});
+	struct mr_buf b = {0};
+	mr_value_pgtext(&b, v);
+	int n = mr_params_add(p, mr_arena_str(p->arena, mr_buf_view(&b)));
+	mr_buf_fini(&b);
+	return n;
+}
+
+static void column(struct mr_buf *sql, const struct mr_entity *e, int field)
+{
+	mr_buf_z(sql, "r.");
+	mr_sql_ident(sql, e->fields[field].name);
+}
+
+/* Order of text is by bytes, whatever the column's collation; equality is so under every collation that the installer takes, and without
+ * the clause any index on the column serves it. */
+static void ordered_column(struct mr_buf *sql, const struct mr_entity *e, int field)
+{
+	column(sql, e, field);
+	if (e->fields[field].type == MR_T_STRING)
+		mr_buf_z(sql, " collate \"C\"");
+}
+
+static void compare(struct mr_buf *sql, struct mr_params *params, const struct mr_entity *e, const struct mr_pred *p, const char *operator)
+{
+	bool orders = *operator== '>' ||(*operator== '<' && operator[1] != '>');
+	if (orders)
+		ordered_column(sql, e, p->field);
+	else
+		column(sql, e, p->field);
+	mr_buf_printf(sql, " %s $%d::%s", operator, mr_params_add_value(params, &p->values[0]), mr_sql_cast(e->fields[p->field].type));
+}
+
+static void compare_fields(struct mr_buf *sql, const struct mr_entity *e, const struct mr_pred *p, const char *operator)
+{
+	ordered_column(sql, e, p->field);
+	mr_buf_printf(sql, " %s ", operator);
+	column(sql, e, p->other);
+}
+
+/* As one array parameter: the text of the statement does not depend on how many there are. */
+static void in_list(struct mr_buf *sql, struct mr_params *params, const struct mr_entity *e, const struct mr_pred *p)
+{
+	struct mr_buf list = {0}, text = {0};
+	mr_buf_char(&list, '{');
+	for (size_t i = 0; i < p->n; i++) {
+		mr_buf_reset(&text);
+		mr_value_pgtext(&text, &p->values[i]);
+		mr_buf_z(&list, i ? ",\"" : "\"");
+		for (size_t k = 0; k < text.n; k++) {
+			if (text.p[k] == '"' || text.p[k] == '\\')
+				mr_buf_char(&list, '\\');
+			mr_buf_char(&list, text.p[k]);
+		}
+		mr_buf_char(&list, '"');
+	}
+	mr_buf_char(&list, '}');
+	int n = mr_params_add(params, mr_arena_str(params->arena, mr_buf_view(&list)));
+	column(sql, e, p->field);
+	mr_buf_printf(sql, " = any($%d::%s[])", n, mr_sql_cast(e->fields[p->field].type));
+	mr_buf_fini(&list);
+	mr_buf_fini(&text);
+}
+
+static void kids(struct mr_buf *sql, struct mr_params *params, const struct mr_entity *e, const struct mr_pred *p, const char *word)
+{
+	mr_buf_char(sql, '(');
+	for (size_t i = 0; i < p->n; i++) {
+		mr_buf_z(sql, i ? word : "");
+		mr_pred_sql(sql, params, e, p->kids[i]);
+	}
+	mr_buf_char(sql, ')');
+}
+
+void mr_pred_sql(struct mr_buf *sql, struct mr_params *params, const struct mr_entity *e, const struct mr_pred *p)
+{
+	switch (p->op) {
+	case MR_P_TRUE:
+		mr_buf_z(sql, "true");
+		return;
+	case MR_P_FALSE:
+		mr_buf_z(sql, "false");
+		return;
+	case MR_P_AND:
+		if (p->n)
+			kids(sql, params, e, p, " and ");
+		else
+			mr_buf_z(sql, "true");
+		return;
+	case MR_P_OR:
+		if (p->n)
+			kids(sql, params, e, p, " or ");
+		else
+			mr_buf_z(sql, "false");
+		return;
+	case MR_P_NOT:
+		mr_buf_z(sql, "(not ");
+		mr_pred_sql(sql, params, e, p->kids[0]);
+		mr_buf_char(sql, ')');
+		return;
+	case MR_P_EQ:
+		compare(sql, params, e, p, "=");
+		return;
+	case MR_P_NE:
+		compare(sql, params, e, p, "<>");
+		return;
+	case MR_P_LT:
+		compare(sql, params, e, p, "<");
+		return;
+	case MR_P_LE:
+		compare(sql, params, e, p, "<=");
+		return;
+	case MR_P_GT:
+		compare(sql, params, e, p, ">");
+		return;
+	case MR_P_GE:
+		compare(sql, params, e, p, ">=");
+		return;
+	case MR_P_IN:
+		in_list(sql, params, e, p);
+		return;
+	case MR_P_NULL:
+		column(sql, e, p->field);
+		mr_buf_z(sql, " is null");
+		return;
+	case MR_P_DISTINCT:
+		compare(sql, params, e, p, "is distinct from");
+		return;
+	case MR_P_EQ_FIELD:
+		compare_fields(sql, e, p, "=");
+		return;
+	case MR_P_NE_FIELD:
+		compare_fields(sql, e, p, "<>");
+		return;
+	case MR_P_LT_FIELD:
+		compare_fields(sql, e, p, "<");
+		return;
+	case MR_P_LE_FIELD:
+		compare_fields(sql, e, p, "<=");
+		return;
+	}
+	MR_ASSERT(!"an operator of the language");
+}
+
+void mr_order_sql(struct mr_buf *sql, const struct mr_entity *e, const struct mr_order *order, size_t n)
+{
+	static const struct mr_order by_id = {0};
+	if (!n) {
+		order = &by_id;
+		n = 1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		mr_buf_z(sql, i ? ", " : "");
+		ordered_column(sql, e, order[i].field);
+		mr_buf_z(sql, order[i].desc ? " desc" : " asc");
+	}
+}

@@ -1,0 +1,82 @@
+/* What the files of a transaction share. For txn*.c only. */
+#ifndef MR_TXN_PRIVATE_H
+#define MR_TXN_PRIVATE_H
+
+#include "pred_sql.h"
+#include "proto/ground/hash.h"
+#include "sql.h"
+#include "txn.h"
+
+struct mr_txn {
+	struct mr_pg *pg;
+	const struct mr_app *app;
+	enum mr_txn_kind kind;
+	char *import;   /* name of an exported snapshot, or NULL */
+	char *snapshot; /* of a read transaction, or NULL */
+	bool begun;
+	bool abandoned; /* mr_txn_rollback was called: operations under way are not answered any more */
+	bool failed;    /* a statement failed, or a write was forbidden: it can only be rolled back */
+	struct mr_error error;
+	int ops;  /* operations under way */
+	int refs; /* the owner, and each operation under way */
+
+	/* What the session's transaction-local settings are now. */
+	const struct mr_entity *capturing; /* the worker captures writes to this table itself; NULL: triggers capture all */
+	bool seqscan_off;
+
+	/* Changes so far, as in docs/changes.md without the closing bracket. Too many: the entities touched, to be marked. */
+	struct mr_buf changes;
+	bool bulk;
+	bool *touched; /* by entity number, once bulk */
+	int64_t last_seq;
+
+	/* The read set: texts in the arena, each once. */
+	struct mr_arena arena;
+	struct mr_map reads;
+	struct mr_str *read_list;
+	size_t n_reads, cap_reads;
+
+	struct mr_txn_commit *commit; /* asked for; sent when no operation is under way */
+	void (*rolled_back)(void *arg);
+	void *rolled_back_arg;
+};
+
+/* One operation under way: what was asked, and who reads the result. */
+struct mr_op;
+/* Reads the result and answers through mr_op_answer or mr_op_fail, exactly once. */
+typedef void mr_op_take(struct mr_op *op, const struct mr_pg_result *r);
+struct mr_op {
+	struct mr_txn *txn;
+	mr_txn_cb *cb;
+	void *arg;
+	mr_op_take *take;
+	const struct mr_entity *entity;
+	const struct mr_pred *allow_old, *allow_new;
+	enum { MR_OP_PLAIN, MR_OP_INSERT, MR_OP_UPDATE, MR_OP_REMOVE } write;
+	struct mr_arena arena; /* parameters, then the rows of the result */
+	struct mr_params params;
+	struct mr_buf sql;
+	struct mr_error refusal; /* of our own, found before anything was sent */
+};
+struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
+/* Sends op->sql with op->params (or, when op->refusal is set, comes back with it). keyed: by an index, if it can be (CLOCK.md rule 25).
+ * capture: the entity whose changes this statement returns, or NULL. */
+void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity *capture, mr_op_take *take);
+void mr_op_answer(struct mr_op *op, struct mr_str json);
+/* final: the transaction cannot go on. */
+void mr_op_fail(struct mr_op *op, const struct mr_error *err, bool final);
+
+void mr_txn_fail(struct mr_txn *txn, const struct mr_error *err); /* the first one counts */
+void mr_txn_unref(struct mr_txn *txn);
+void mr_txn_ensure_begun(struct mr_txn *txn);
+void mr_txn_commit_if_ready(struct mr_txn *txn); /* txn_commit.c */
+
+/* txn_changes.c */
+void mr_txn_add_change(struct mr_txn *txn, const struct mr_entity *e, int64_t seq, struct mr_str was, struct mr_str now);
+void mr_txn_print_changes(struct mr_txn *txn, struct mr_buf *json);
+
+/* txn_reads.c: where NULL is the whole table. */
+void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct mr_pred *where);
+void mr_txn_add_foreign_read(struct mr_txn *txn, struct mr_str table); /* "schema.table" that is no entity */
+
+#endif

@@ -1,0 +1,272 @@
+/* Writes of entities: one statement each, which returns the old row, the new row and the number of the change. */
+#include "txn_private.h"
+
+enum { DEPTH_MAX = 1000 }; /* of a json column's text */
+
+/* ---- the row that a write asks for ---- */
+
+struct cell {
+	bool given;
+	struct mr_value value;
+};
+
+static bool read_cell(struct mr_op *op, const struct mr_node *n, struct cell *cells, bool id_allowed)
+{
+	const struct mr_entity *e = op->entity;
+	int field = mr_entity_field(e, n->key);
+	if (field < 0)
+		return mr_fail(
+			&op->refusal, MR_UNKNOWN_FIELD, "%s has no field \"%.*s\"", e->name.p, (int)MR_MIN(n->key.n, 100u), n->key.p);
+	const struct mr_field *f = &e->fields[field];
+	struct mr_error why;
+	if (field == 0 && !id_allowed)
+		return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s cannot be changed", e->name.p, f->name.p);
+	if (!mr_value_from_node(&op->arena, f->type, n, &cells[field].value, &why))
+		return mr_fail(&op->refusal, why.code, "%s.%s: %s", e->name.p, f->name.p, why.message);
+	if (cells[field].value.null && !f->optional)
+		return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s is required and cannot be null", e->name.p, f->name.p);
+	cells[field].given = true;
+	return true;
+}
+
+/* One cell for each field, or NULL and op->refusal. The id may be repeated in a value as long as it is the same. */
+static struct cell *read_cells(struct mr_op *op, const struct mr_write *w, bool insert)
+{
+	struct cell *cells = mr_arena_alloc(&op->arena, op->entity->n * sizeof(*cells));
+	if (!w->value || w->value->kind != MR_MAP) {
+		mr_fail(&op->refusal, MR_BAD_VALUE, "A row of %s is written as a map of its fields", op->entity->name.p);
+		return NULL;
+	}
+	for (size_t i = 0; i < w->value->n; i++) {
+		const struct mr_node *n = &w->value->items[i];
+		if (!insert && mr_str_eq(n->key, op->entity->fields[0].name) && n->kind == MR_STRING && mr_str_eq(n->text, w->id))
+			continue;
+		if (!read_cell(op, n, cells, insert))
+			return NULL;
+	}
+	return cells;
+}
+
+static bool refuse_missing(struct mr_op *op, const struct cell *cells)
+{
+	const struct mr_entity *e = op->entity;
+	for (size_t i = 1; i < e->n; i++) {
+		const struct mr_field *f = &e->fields[i];
+		if (!cells[i].given && !f->optional && !f->default_now && !(f->def && f->def->kind != MR_NULL))
+			return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s is required", e->name.p, f->name.p);
+	}
+	return true;
+}
+
+static bool read_id(struct mr_op *op, struct mr_str id)
+{
+	const struct mr_node n = {.kind = MR_STRING, .text = id};
+	struct mr_value v;
+	struct mr_error why;
+	if (!mr_value_from_node(&op->arena, MR_T_UUID, &n, &v, &why))
+		return mr_fail(&op->refusal, MR_BAD_VALUE, "The id of a row of %s is a uuid: %s", op->entity->name.p, why.message);
+	mr_params_add_value(&op->params, &v);
+	return true;
+}
+
+/* ---- results ---- */
+
+static bool read_row(struct mr_op *op, struct mr_str image, struct mr_row *row, struct mr_error *err)
+{
+	struct mr_error why;
+	const struct mr_node *node = mr_json_read(&op->arena, image, DEPTH_MAX, false, &why);
+	if (node && mr_row_from_image(&op->arena, op->entity, node, row))
+		return true;
+	return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
+}
+
+static bool judge(struct mr_op *op, const struct mr_pred *allow, const struct mr_row *row, struct mr_error *err)
+{
+	return !allow || mr_pred_eval(allow, row) == 1 ||
+	       mr_fail(err, MR_FORBIDDEN, "The policy of %s does not allow it", op->entity->name.p);
+}
+
+/* Columns: old image, new image, number; nulls where there is none. */
+static bool take_images(struct mr_op *op, const struct mr_pg_result *r, struct mr_row *shown, struct mr_error *err)
+{
+	struct mr_str was = mr_pg_value(r, 0, 0), now = mr_pg_value(r, 0, 1);
+	if (was.p && (!read_row(op, was, shown, err) || !judge(op, op->allow_old, shown, err)))
+		return false;
+	if (now.p && (!read_row(op, now, shown, err) || !judge(op, op->allow_new, shown, err)))
+		return false;
+	mr_txn_add_change(op->txn, op->entity, mr_pg_int(r, 0, 2), was, now);
+	return true;
+}
+
+static void answer_row(struct mr_op *op, const struct mr_row *row)
+{
+	struct mr_buf json = {0};
+	struct mr_enc enc;
+	mr_enc_init(&enc, &json, MR_JSON);
+	mr_row_encode(&enc, row, true);
+	mr_op_answer(op, mr_buf_view(&json));
+	mr_buf_fini(&json);
+}
+
+static void take_write(struct mr_op *op, const struct mr_pg_result *r)
+{
+	struct mr_row row;
+	struct mr_error err;
+	if (!mr_pg_rows(r))
+		mr_op_answer(op, MR_STR("null"));
+	else if (take_images(op, r, &row, &err))
+		answer_row(op, &row);
+	else
+		mr_op_fail(op, &err, true);
+}
+
+/* A patch of nothing: the row as it is, under the policies as if it had been written. */
+static void take_unchanged(struct mr_op *op, const struct mr_pg_result *r)
+{
+	struct mr_row row;
+	struct mr_error err;
+	if (!mr_pg_rows(r))
+		mr_op_answer(op, MR_STR("null"));
+	else if (read_row(op, mr_pg_value(r, 0, 0), &row, &err) && judge(op, op->allow_old, &row, &err) &&
+		 judge(op, op->allow_new, &row, &err))
+		answer_row(op, &row);
+	else
+		mr_op_fail(op, &err, true);
+}
+
+/* ---- statements ---- */
+
+static struct mr_op *new_write(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)
+{
+	struct mr_op *op = mr_op_new(txn, cb, arg);
+	op->entity = w->entity;
+	op->allow_old = w->allow_old;
+	op->allow_new = w->allow_new;
+	return op;
+}
+
+static void send_write(struct mr_op *op)
+{
+	mr_op_send(op, 0, true, op->entity, take_write);
+}
+
+static void insert_sql(struct mr_op *op, const struct cell *cells)
+{
+	const struct mr_entity *e = op->entity;
+	struct mr_buf *b = &op->sql, values = {0};
+	mr_buf_z(b, "insert into ");
+	mr_sql_table(b, e);
+	mr_buf_z(b, " as r");
+	for (size_t i = 0; i < e->n; i++) {
+		if (!cells[i].given)
+			continue;
+		mr_buf_z(b, op->params.n ? ", " : " (");
+		mr_sql_ident(b, e->fields[i].name);
+		mr_buf_printf(&values, "%s$%d", op->params.n ? ", " : ") values (", op->params.n + 1);
+		mr_params_add_value(&op->params, &cells[i].value);
+	}
+	if (op->params.n) {
+		mr_buf_str(b, mr_buf_view(&values));
+		mr_buf_char(b, ')');
+	} else {
+		mr_buf_z(b, " default values");
+	}
+	mr_buf_fini(&values);
+	mr_buf_z(b, " returning null, row_to_json(r.*)::text, nextval('millrace.seq')");
+}
+
+void mr_txn_insert(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)
+{
+	struct mr_op *op = new_write(txn, w, cb, arg);
+	const struct cell *cells = read_cells(op, w, true);
+	if (cells && refuse_missing(op, cells))
+		insert_sql(op, cells);
+	send_write(op);
+}
+
+static void where_id(struct mr_op *op, const char *tail)
+{
+	mr_buf_z(&op->sql, " as r where r.");
+	mr_sql_ident(&op->sql, op->entity->fields[0].name);
+	mr_buf_printf(&op->sql, " = $1::uuid%s", tail);
+}
+
+/* The row is locked first: what is returned as old is then what the update replaces, also under read committed. */
+static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
+{
+	const struct mr_entity *e = op->entity;
+	struct mr_buf *b = &op->sql;
+	mr_buf_z(b, "with o as materialized (select r.");
+	mr_sql_ident(b, e->fields[0].name);
+	mr_buf_z(b, " as key, row_to_json(r.*)::text as image from ");
+	mr_sql_table(b, e);
+	where_id(op, " for update) update ");
+	mr_sql_table(b, e);
+	mr_buf_z(b, " as r set");
+	const char *comma = " ";
+	for (size_t i = 1; i < e->n; i++) {
+		if (!cells[i].given && !replace)
+			continue;
+		mr_buf_z(b, comma);
+		comma = ", ";
+		mr_sql_ident(b, e->fields[i].name);
+		if (cells[i].given)
+			mr_buf_printf(b, " = $%d", mr_params_add_value(&op->params, &cells[i].value));
+		else
+			mr_buf_z(b, " = default");
+	}
+	mr_buf_z(b, " from o where r.");
+	mr_sql_ident(b, e->fields[0].name);
+	mr_buf_z(b, " = o.key returning o.image, row_to_json(r.*)::text, nextval('millrace.seq')");
+}
+
+static void select_sql(struct mr_op *op)
+{
+	mr_buf_z(&op->sql, "select row_to_json(r.*)::text from ");
+	mr_sql_table(&op->sql, op->entity);
+	where_id(op, " for update");
+}
+
+static bool writes_something(const struct mr_op *op, const struct cell *cells)
+{
+	for (size_t i = 1; i < op->entity->n; i++) {
+		if (cells[i].given)
+			return true;
+	}
+	return false;
+}
+
+static void update(struct mr_txn *txn, const struct mr_write *w, bool replace, mr_txn_cb *cb, void *arg)
+{
+	struct mr_op *op = new_write(txn, w, cb, arg);
+	const struct cell *cells = read_id(op, w->id) ? read_cells(op, w, false) : NULL;
+	if (cells && replace && !refuse_missing(op, cells))
+		cells = NULL;
+	bool something = cells && ((replace && op->entity->n > 1) || writes_something(op, cells));
+	if (cells && something)
+		update_sql(op, cells, replace);
+	else if (cells)
+		select_sql(op);
+	mr_op_send(op, 0, true, something ? op->entity : txn->capturing, something ? take_write : take_unchanged);
+}
+
+void mr_txn_patch(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)
+{
+	update(txn, w, false, cb, arg);
+}
+
+void mr_txn_replace(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)
+{
+	update(txn, w, true, cb, arg);
+}
+
+void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)
+{
+	struct mr_op *op = new_write(txn, w, cb, arg);
+	if (read_id(op, w->id)) {
+		mr_buf_z(&op->sql, "delete from ");
+		mr_sql_table(&op->sql, op->entity);
+		where_id(op, " returning row_to_json(r.*)::text, null, nextval('millrace.seq')");
+	}
+	send_write(op);
+}
