@@ -36,6 +36,16 @@ struct adopted {
 	void *arg;
 };
 
+struct mr_list *mr_net_pop(struct mr_list *list)
+{
+	struct mr_list *e = list->next;
+
+	if (e == list)
+		return NULL;
+	mr_list_del(e);
+	return e;
+}
+
 /* --- accepting --- */
 
 static void on_connection_closed(void *data)
@@ -366,13 +376,8 @@ static void close_listener(struct mr_net *net)
 	net->listener = NULL;
 }
 
-void mr_net_delete(struct mr_net **slot)
+static void end(struct mr_net *net)
 {
-	struct mr_net *net = *slot;
-
-	*slot = NULL;
-	if (!net)
-		return;
 	MR_ASSERT(net->magic == MR_NET_MAGIC);
 	net->deleting = true;
 	net->ctx.shutdown_requested = 1; /* no more keep-alive */
@@ -396,4 +401,13 @@ void mr_net_delete(struct mr_net **slot)
 	free(net->listen);
 	net->magic = 0;
 	free(net);
+}
+
+void mr_net_delete(struct mr_net **net)
+{
+	struct mr_net *n = *net;
+
+	*net = NULL;
+	if (n)
+		end(n);
 }

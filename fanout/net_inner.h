@@ -69,6 +69,7 @@ struct mr_req {
 };
 
 /* net.c */
+struct mr_list *mr_net_pop(struct mr_list *list); /* takes the first element out; NULL when there is none */
 int mr_net_fd(const struct mr_req *req);
 /* net_http.c */
 void mr_net_http_init(struct mr_net *net);

@@ -63,6 +63,6 @@ void mr_net_linger_init(struct mr_net *net)
 
 void mr_net_linger_fini(struct mr_net *net)
 {
-	while (!mr_list_empty(&net->lingering))
-		finish(MR_CONTAINER(net->lingering.next, struct lingerer, link));
+	for (struct mr_list *e; (e = mr_net_pop(&net->lingering));)
+		finish(MR_CONTAINER(e, struct lingerer, link));
 }

@@ -174,11 +174,8 @@ static void flush(struct mr_stream *s)
 
 void mr_net_flush_streams(struct mr_net *net)
 {
-	while (!mr_list_empty(&net->dirty_streams)) {
-		struct mr_stream *s = MR_CONTAINER(net->dirty_streams.next, struct mr_stream, dirty);
-		mr_list_del(&s->dirty);
-		flush(s);
-	}
+	for (struct mr_list *e; (e = mr_net_pop(&net->dirty_streams));)
+		flush(MR_CONTAINER(e, struct mr_stream, dirty));
 }
 
 static void on_heartbeat(void *arg)

@@ -221,11 +221,8 @@ static void flush(struct mr_ws *ws)
 
 void mr_net_flush_ws(struct mr_net *net)
 {
-	while (!mr_list_empty(&net->dirty_ws)) {
-		struct mr_ws *ws = MR_CONTAINER(net->dirty_ws.next, struct mr_ws, dirty);
-		mr_list_del(&ws->dirty);
-		flush(ws);
-	}
+	for (struct mr_list *e; (e = mr_net_pop(&net->dirty_ws));)
+		flush(MR_CONTAINER(e, struct mr_ws, dirty));
 }
 
 /* --- reading --- */
