@@ -230,7 +230,7 @@ function roundTrip(message: ClientMessage): ClientMessage {
 	return decodeMessage(encodeMessage("msgpack", message)) as unknown as ClientMessage;
 }
 
-const RUNS = Number(process.env["MODEL_RUNS"] ?? 300);
+const RUNS = Number(process.env["MODEL_RUNS"] ?? 150);
 const FIRST = Number(process.env["MODEL_SEED"] ?? 1);
 
 test(`the client shows what the model says, ${RUNS} runs of 200 steps`, () => {

@@ -23,6 +23,7 @@ await build({
 	sourcemap: "inline",
 	jsx: "automatic",
 	logLevel: "warning",
+	banner: { js: 'import { webcrypto as millraceTestCrypto } from "node:crypto"; globalThis.crypto ??= millraceTestCrypto;' }, // Node 18
 	alias: Object.fromEntries(["react", "server", "runtime", "index"].map((name) => [name === "index" ? "millrace" : `millrace/${name}`, join(here, `../src/${name}.ts`)])),
 });
 const built = readdirSync(out).filter((name) => name.endsWith(".test.mjs")).map((name) => join(out, name));

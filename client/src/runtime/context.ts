@@ -42,6 +42,12 @@ function fields(value: unknown, what: string): string {
 	return printWire(value, what);
 }
 
+/** A failure that nobody awaits is the call's to report (runtime.ts), not the engine's. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+	promise.catch(() => undefined);
+	return promise;
+}
+
 function makeReader(call: CallDoor) {
 	const sql = (first: unknown, ...values: unknown[]): Promise<Value> => {
 		const template = Array.isArray(first) ? (first as readonly string[]) : undefined;
@@ -57,9 +63,13 @@ function makeReader(call: CallDoor) {
 }
 
 function makeWriter(call: CallDoor) {
-	const change = (kind: "patch" | "replace") => async (entity: unknown, id: unknown, value: unknown) => {
+	const change = (kind: "patch" | "replace") => (entity: unknown, id: unknown, value: unknown) => quiet(put(kind, entity, id, value));
+	const put = async (kind: "patch" | "replace", entity: unknown, id: unknown, value: unknown) => {
 		const head = `"entity":${printWire(text(entity, `ctx.db.${kind}: the entity`))},"id":${printWire(text(id, `ctx.db.${kind}: the id`))}`;
 		await call.operate(kind, `{${head},"value":${fields(value, String(entity))}}`);
+	};
+	const remove = async (entity: unknown, id: unknown) => {
+		await call.operate("delete", printWire({ entity: text(entity, "ctx.db.delete: the entity"), id: text(id, "ctx.db.delete: the id") }));
 	};
 	const patch = change("patch");
 	return {
@@ -69,9 +79,7 @@ function makeWriter(call: CallDoor) {
 		patch,
 		update: patch,
 		replace: change("replace"),
-		delete: async (entity: unknown, id: unknown) => {
-			await call.operate("delete", printWire({ entity: text(entity, "ctx.db.delete: the entity"), id: text(id, "ctx.db.delete: the id") }));
-		},
+		delete: (entity: unknown, id: unknown) => quiet(remove(entity, id)),
 	};
 }
 

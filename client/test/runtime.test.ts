@@ -1,0 +1,182 @@
+// The runtime against a fake host: the operations it asks for, and how calls end.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { register } from "millrace/runtime";
+import { policy } from "millrace/server";
+import * as app from "./app/app";
+import * as joinWaitlist from "./app/functions/joinWaitlist";
+import * as messages from "./app/functions/messages";
+
+interface Entry {
+	manifest(): string;
+	call(n: number, fn: string, args: string, env: string): void;
+	settle(op: number, ok: boolean, json: string): void;
+}
+interface Done {
+	ok: boolean;
+	value: unknown;
+}
+type Answer = unknown | ((json: unknown) => unknown);
+
+const ops: { n: number; kind: string; json: unknown }[] = [];
+const done = new Map<number, (result: Done) => void>();
+const looked: number[] = [];
+let answers: Answer[] = [];
+let lastOp = 0;
+Object.assign(globalThis, {
+	__host: {
+		op(n: number, kind: string, json: string): number {
+			ops.push({ n, kind, json: JSON.parse(json) });
+			const op = ++lastOp;
+			const answer = answers.shift() ?? null;
+			const failed = typeof answer === "object" && answer !== null && "code" in answer;
+			setTimeout(() => entry.settle(op, !failed, JSON.stringify(answer)), 1);
+			return op;
+		},
+		done: (n: number, ok: boolean, json: string) => done.get(n)?.({ ok, value: JSON.parse(json) }),
+		log: () => undefined,
+		identity: (n: number) => void looked.push(n),
+	},
+});
+register({ app, modules: { messages, joinWaitlist, "admin/users": { list: messages.all, helper: messages.helper } } });
+const entry = (globalThis as unknown as { __millrace: Entry }).__millrace;
+
+let lastCall = 0;
+function call(fn: string, args: unknown, env: object = {}, given?: Answer[]): Promise<Done> {
+	if (given) answers = given;
+	ops.length = 0;
+	const n = ++lastCall;
+	return new Promise((resolve) => {
+		done.set(n, resolve);
+		const text = typeof args === "string" ? args : JSON.stringify(args);
+		entry.call(n, fn, text, JSON.stringify({ kind: "mutation", auth: { userId: "u1", org: "o" }, shared: false, now: 1234, seed: "s", ...env }));
+	});
+}
+const ID = "01890000-0000-7000-8000-000000000001";
+const asked = () => ops.map(({ kind, json }) => [kind, json]);
+
+test("the manifest", () => {
+	const m = JSON.parse(entry.manifest()) as { entities: unknown[]; policies: unknown; functions: { name: string }[] };
+	assert.deepEqual(m.entities[1], {
+		name: "Message",
+		schema: "public",
+		table: "Message",
+		fields: [
+			{ name: "channel", type: "uuid", references: "Channel", onDelete: "cascade" },
+			{ name: "author", type: "string", owner: true },
+			{ name: "body", type: "string" },
+			{ name: "likes", type: "int", default: 0 },
+			{ name: "createdAt", type: "datetime", defaultNow: true, readonly: true },
+			{ name: "size", type: "bigint", optional: true },
+			{ name: "meta", type: "json", optional: true },
+			{ name: "secret", type: "string", optional: true, serverOnly: true },
+		],
+		indexes: [
+			{ name: "by_author", fields: ["author"], unique: false },
+			{ name: "by_channel", fields: ["channel", "createdAt"], unique: false },
+		],
+	});
+	assert.deepEqual(m.policies, [
+		{ entity: "Message", read: "true", insert: "data.author == auth.userId", update: "data.author == auth.userId" },
+		{ entity: "Channel", read: "true", insert: "false" },
+	]);
+	const byName = new Map(m.functions.map((f) => [f.name, f]));
+	assert.deepEqual(byName.get("messages.send"), { name: "messages.send", kind: "mutation", auth: "user", internal: false, isolation: "serializable" });
+	assert.deepEqual(byName.get("joinWaitlist"), { name: "joinWaitlist", kind: "mutation", auth: "public", internal: false, isolation: "serializable" });
+	assert.deepEqual(byName.get("joinWaitlist.status"), { name: "joinWaitlist.status", kind: "mutation", auth: "user", internal: false, isolation: "read committed" });
+	assert.deepEqual(byName.get("messages.hidden"), { name: "messages.hidden", kind: "query", auth: "user", internal: true });
+	assert.ok(byName.has("admin.users.list") && !byName.has("messages.helper"));
+});
+
+test("insert and its id; arguments are checked with their place", async () => {
+	assert.deepEqual(await call("messages.send", { channel: ID, body: "hi" }, {}, [ID]), { ok: true, value: ID });
+	assert.deepEqual(asked(), [["insert", { entity: "Message", value: { channel: ID, body: "hi", author: "u1" } }]]);
+	assert.deepEqual(looked.slice(-1), [lastCall]);
+	const refused = async (args: unknown, message: string) => assert.deepEqual(await call("messages.send", args), { ok: false, value: { code: "bad_args", message } });
+	await refused({ channel: ID }, "args.body: is missing, expected string");
+	await refused({ channel: "x", body: "" }, "args.channel: expected id of Channel (a uuid), got string");
+	await refused({ channel: ID, body: "", more: 1 }, "args.more: no such field is expected");
+	await refused([], "args: expected object, got array");
+	await refused('{"channel":{"$int":"x"}}', 'args: "$int" is not a value of the protocol');
+	const items = await call("messages.refuse", { items: [{ price: 1 }, { price: "2" }] });
+	assert.deepEqual(items.value, { code: "bad_args", message: "args.items[1].price: expected number, got string" });
+});
+
+test("a query over an index, rows in wire form", async () => {
+	const { ok, value } = await call("messages.recent", { channel: ID, n: 3 }, { kind: "query" }, [[{ id: ID, size: { $int: "7" } }]]);
+	assert.deepEqual([ok, value], [true, [{ id: ID, size: { $int: "7" } }]]);
+	assert.deepEqual(asked(), [["query", { entity: "Message", where: { channel: ID, createdAt: { $gt: "2026-01-01T00:00:00Z" } }, order: [["channel", "desc"], ["createdAt", "desc"]], limit: 3 }]]);
+	assert.equal(looked.includes(lastCall), false, "nobody looked at the identity");
+});
+
+test("sql becomes text and parameters", async () => {
+	await call("messages.perAuthor", { channel: "x'; --" }, {}, [[]]);
+	assert.deepEqual(asked(), [["sql", { text: 'select author, count(*) from "Message" where channel = $1 and $2 group by author', params: ["x'; --", true] }]]);
+});
+
+test("patch, update, replace, delete, get", async () => {
+	const result = await call("messages.write", { id: ID }, {}, [null, null, null, null, null]);
+	assert.deepEqual(result, { ok: true, value: null });
+	assert.deepEqual(asked(), [
+		["patch", { entity: "Message", id: ID, value: { likes: 2, size: { $int: "5" } } }],
+		["patch", { entity: "Message", id: ID, value: { createdAt: "1970-01-01T00:00:00.000Z" } }],
+		["replace", { entity: "Message", id: ID, value: { channel: ID, author: "a", body: "b" } }],
+		["delete", { entity: "Message", id: ID }],
+		["get", { entity: "Message", id: ID }],
+	]);
+});
+
+test("identity: lazily, and a shared run that reaches for it ends", async () => {
+	assert.deepEqual((await call("messages.whoami", {})).value, { me: "u1", identity: { userId: "u1", org: "o", subject: "u1" } });
+	assert.deepEqual((await call("messages.whoami", {}, { auth: null })).value, { me: null, identity: null });
+	const shared = await call("messages.whoami", {}, { auth: null, shared: true });
+	assert.equal(shared.ok, false);
+	assert.equal(looked.at(-1), lastCall);
+});
+
+test("time stands still and chance repeats with the seed", async () => {
+	const [a, b, c] = [await call("messages.chance", {}), await call("messages.chance", {}), await call("messages.chance", {}, { seed: 17, now: 5 })];
+	assert.deepEqual(a.value, b.value);
+	const [now, x, y] = c.value as [number, number, number];
+	assert.equal(now, 5);
+	assert.ok(x >= 0 && x < 1 && x !== y && x !== (a.value as number[])[1]);
+});
+
+test("how calls end badly", async () => {
+	const value = async (...args: Parameters<typeof call>) => (await call(...args)).value as { code: string; message: string; data?: unknown };
+	assert.deepEqual(await value("messages.refuse", { items: [] }), { code: "app_error", message: "too many", data: { left: 0, code: "quota" } });
+	const crash = await value("messages.crash", {});
+	assert.deepEqual([crash.code, crash.message], ["function_failed", "TypeError: oops"]);
+	assert.match((crash.data as { stack: string }).stack, /oops/);
+	assert.equal((await value("no.such", {})).code, "unknown_function");
+	assert.deepEqual(await value("messages.send", { channel: ID, body: "" }, {}, [{ code: "unique_violation", message: "taken" }]), { code: "unique_violation", message: "taken" });
+	assert.match((await value("messages.promised", {})).message, /result: expected string, got number/);
+	assert.match((await value("messages.strange", {})).message, /result\.f\.g\[0\]: a function cannot be sent/);
+	assert.match((await value("messages.unique", {}, {}, [[{ id: "1" }, { id: "2" }]])).message, /more than one row of Channel/);
+});
+
+test("what was not awaited is part of the call all the same; what comes after its end is refused", async () => {
+	assert.deepEqual((await call("messages.unawaited", {}, {}, [null])).ok, true);
+	assert.deepEqual(await call("messages.unawaited", {}, {}, [{ code: "forbidden", message: "no" }]), { ok: false, value: { code: "forbidden", message: "no" } });
+	assert.deepEqual((await call("messages.late", {})).ok, true);
+	await new Promise((resolve) => setTimeout(resolve, 20));
+	assert.match((globalThis as { lateError?: string }).lateError ?? "", /after its function had ended/);
+	assert.deepEqual(asked(), []);
+});
+
+test("calls interleave", async () => {
+	const other = ID.replace(/1$/, "2");
+	const [a, b, c] = await Promise.all([
+		call("messages.send", { channel: ID, body: "a" }, {}, [ID, other, [{ id: "x" }, { id: "y" }]]),
+		call("messages.all", {}, { kind: "query" }),
+		call("messages.send", { channel: ID, body: "b" }),
+	]);
+	assert.deepEqual([a.value, b.value, c.value], [ID, 2, other]);
+});
+
+test("wrong declarations end with a sentence", () => {
+	assert.throws(() => register({ modules: { a: { x: messages.all, default: messages.all }, "a/x": { default: messages.all } } }), /two functions are named a\.x/);
+	policy("Nothing", { read: "true" });
+	assert.throws(() => register({ modules: {} }), /names the entity "Nothing"/);
+});

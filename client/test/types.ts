@@ -1,0 +1,127 @@
+// Compile-time tests: what flows from app.ts and functions/ to the client, with nothing but what _generated/ holds. Never run.
+
+import { type Client, createClient, type FunctionRef, type WebSocketMaker } from "millrace";
+import type { ClientRow, Infer, InsertOf, ServerRow } from "millrace/server";
+import { query as looseQuery, v } from "millrace/server";
+import { WebSocket as NodeWebSocket } from "ws";
+import { api } from "./app/api";
+import type * as App from "./app/app";
+import { db } from "./app/db";
+import { mutation, query } from "./app/server";
+
+type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function assert<_T extends true>(): void {}
+type A = typeof App;
+
+type Meta = { readonly tags: readonly string[] };
+assert<Equals<ClientRow<A, "Message">, { readonly id: string; readonly channel: string; readonly author: string; readonly body: string; readonly likes: number; readonly createdAt: string; readonly size: bigint | null; readonly meta: Meta | null }>>();
+assert<Equals<ServerRow<A, "Message">["secret"], string | null>>();
+assert<Equals<ServerRow<A, "Channel">, { readonly id: string; readonly name: string; readonly topic: string | null }>>();
+const ok: InsertOf<A, "Message"> = { channel: "c", author: "a", body: "b", createdAt: new Date(), size: 5 };
+// @ts-expect-error body is missing
+const bad: InsertOf<A, "Message"> = { channel: "c", author: "a" };
+void [ok, bad];
+
+assert<Equals<typeof api.messages.send, FunctionRef<"mutation", { channel: string; body: string; likes?: number }, string>>>();
+assert<Equals<typeof api.messages.perAuthor, FunctionRef<"query", { channel: string }, { author: string; count: number }[]>>>();
+assert<Equals<typeof api.messages.recent extends FunctionRef<"query", infer _A, infer R> ? R : never, ServerRow<A, "Message">[]>>();
+assert<Equals<typeof api.messages.write, FunctionRef<"mutation", { id: string }, string | null>>>();
+assert<Equals<keyof typeof api.messages & ("hidden" | "helper" | "constant" | "send"), "send">>();
+assert<Equals<typeof api.admin.users.send, typeof api.messages.send>>();
+const waitlist: FunctionRef<"mutation", { email: string }, null> = api.joinWaitlist;
+assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<never, never>, { ok: boolean }>>>();
+void waitlist;
+
+export function Component() {
+	const { data } = db.useQuery("Message", { where: { channel: "c", likes: { $gt: 3 }, $or: [{ body: "x" }, { meta: null }] }, orderBy: { createdAt: "desc" }, limit: 50 });
+	assert<Equals<typeof data, readonly ClientRow<A, "Message">[]>>();
+	// @ts-expect-error no such entity
+	db.useQuery("Massage");
+	// @ts-expect-error no such field
+	db.useQuery("Message", { where: { chanel: "c" } });
+	// @ts-expect-error wrong type
+	db.useQuery("Message", { where: { likes: "3" } });
+	// @ts-expect-error clients cannot see it
+	db.useQuery("Message", { where: { secret: "3" } });
+	// @ts-expect-error no such field to order by
+	db.useQuery("Message", { orderBy: { chanel: "desc" } });
+	db.useQuery("Message", Math.random() > 0.5 ? { limit: 5 } : "skip");
+	const one = db.useQueryOne("Channel", "id");
+	assert<Equals<typeof one.data, ClientRow<A, "Channel"> | null>>();
+	const stats = db.useReactiveQuery(api.messages.perAuthor, { channel: "c" });
+	assert<Equals<typeof stats.data, { author: string; count: number }[] | undefined>>();
+	db.useReactiveQuery(api.messages.all);
+	db.useReactiveQuery(api.messages.perAuthor, "skip");
+	// @ts-expect-error arguments are missing
+	db.useReactiveQuery(api.messages.perAuthor);
+	// @ts-expect-error a mutation is not live
+	db.useReactiveQuery(api.messages.send, { channel: "c", body: "b" });
+	const send = db.useMutation(api.messages.send, {
+		optimistic: (tx, args) => tx.insert("Message", { ...args, author: "me", createdAt: new Date() }),
+	});
+	const id: Promise<string> = send({ channel: "c", body: "b" });
+	// @ts-expect-error body is missing
+	void send({ channel: "c" });
+	// @ts-expect-error no such field
+	db.useMutation(api.messages.send, { optimistic: (tx) => tx.update("Message", "1", { bodi: "x" }) });
+	send.mutate({ channel: "c", body: "b" });
+	return [id, send.loading, send.error?.code];
+}
+
+export async function vanilla(): Promise<void> {
+	const client: Client<A> = createClient<A>({ url: "http://x", WebSocket: NodeWebSocket as WebSocketMaker });
+	const undo: () => void = client.onUpdate("Message", { where: { likes: { $in: [1, 2] } } }, (rows) => {
+		const text: string | undefined = rows[0]?.body;
+		void text;
+	});
+	client.onUpdate(api.messages.perAuthor, { channel: "c" }, (rows) => rows.map((row) => row.count + 1));
+	const rows = await client.query("Channel", { limit: 1 });
+	assert<Equals<typeof rows, readonly ClientRow<A, "Channel">[]>>();
+	const count: number = await client.query(api.messages.all);
+	await client.mutation(api.messages.send, { channel: "c", body: "b" }, { optimistic: (tx, args) => tx.insert("Message", { body: args.body }) });
+	const loose = createClient({ url: "http://x" });
+	loose.onUpdate("Anything", { where: { any: { $gt: 1 } }, orderBy: { any: "asc" } }, (found) => found[0]?.["any"]);
+	undo();
+	void count;
+}
+
+export const typedFunctions = {
+	wrongIndex: query({
+		args: {},
+		// @ts-expect-error no such index
+		handler: (ctx) => ctx.db.query("Message").withIndex("by_nothing"),
+	}),
+	wrongInsert: mutation({
+		args: {},
+		// @ts-expect-error no such field
+		handler: (ctx) => ctx.db.insert("Message", { chanel: "x" }),
+	}),
+	noWrites: query({
+		args: {},
+		// @ts-expect-error queries do not write
+		handler: (ctx) => ctx.db.insert("Channel", { name: "x" }),
+	}),
+	anonymous: query({
+		args: {},
+		auth: "public",
+		handler: (ctx) => {
+			const who: string | null = ctx.auth.userId;
+			// @ts-expect-error it may be null
+			const sure: string = ctx.auth.userId;
+			return [who, sure];
+		},
+	}),
+	filters: query({
+		args: { n: v.number() },
+		handler: (ctx, { n }) => ctx.db.query("Message").filter((q) => q.and(q.eq(q.field("likes"), n), q.not(q.lt(q.field("body"), "x")))).order([["likes", "desc"]]).first(),
+	}),
+	loose: looseQuery({ args: { e: v.string() }, handler: (ctx, { e }) => ctx.db.query(e).where({ a: 1, b: { $gt: 2 } }).collect() }),
+};
+
+const shape = v.object({
+	a: v.optional(v.string()),
+	b: v.union(v.literal("x"), v.literal(1), v.null()),
+	c: v.record(v.string(), v.array(v.int64())),
+	d: v.nullable(v.bytes()),
+});
+assert<Equals<Infer<typeof shape>, { b: "x" | 1 | null; c: Record<string, bigint[]>; d: Uint8Array | null; a?: string }>>();
