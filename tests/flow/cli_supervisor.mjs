@@ -19,7 +19,7 @@ const args = ["dev", "--app-dir", app, "--data-dir", data, "--port", String(port
 let server;
 
 const word = async () => (await call(server.url, "messages.word").catch(() => undefined))?.body.value;
-const below = (name) => descendants(server.pid).filter((p) => p.name === name);
+const below = (name) => descendants(server.pid).filter((p) => p.command.includes(`/${name} `));
 
 test("dev starts from nothing and serves", async () => {
 	server = await serve(args);
@@ -60,8 +60,8 @@ test("new code takes over on save, and calls never fail meanwhile", async () => 
 	})();
 	writeFileSync(functions, source.replace("first", "second"));
 	await until("the new code", async () => (await word()) === "second");
-	writeFileSync(join(app, "functions/added.ts"), `import { query } from "../_generated/server";\nexport default query({ auth: "public", handler: () => 1 });\n`);
-	await until("the new file", async () => (await call(server.url, "added")).status === 200);
+	writeFileSync(join(app, "functions/added.ts"), `import { query } from "../_generated/server";\nexport const one = query({ auth: "public", handler: () => 1 });\n`);
+	await until("the new file", async () => (await call(server.url, "added.one")).status === 200);
 	going = false;
 	await hammer;
 	assert.equal(failed, 0);
@@ -90,17 +90,17 @@ test("an additive migration is applied", async () => {
 });
 
 test("types are checked in the background", async () => {
-	writeFileSync(join(app, "functions/added.ts"), `import { query } from "../_generated/server";\nconst n: number = "text";\nexport default query({ auth: "public", handler: () => n });\n`);
+	writeFileSync(join(app, "functions/added.ts"), `import { query } from "../_generated/server";\nconst n: number = "text";\nexport const one = query({ auth: "public", handler: () => n });\n`);
 	await until("the type error", () => /functions\/added\.ts\(2,7\): error TS2322/.test(server.err));
-	writeFileSync(join(app, "functions/added.ts"), `import { query } from "../_generated/server";\nexport default query({ auth: "public", handler: () => 2 });\n`);
+	writeFileSync(join(app, "functions/added.ts"), `import { query } from "../_generated/server";\nexport const one = query({ auth: "public", handler: () => 2 });\n`);
 	await until("types right again", () => /types are right again/.test(server.err));
 });
 
 test("a killed worker, a killed fanout and a killed Postgres come back", async () => {
 	const [worker] = below("millrace-worker");
 	process.kill(worker.pid, "SIGKILL");
+	await until("the log line", () => /worker \d ended after .* \(signal 9 \(Killed\)\); it starts again in/.test(server.err));
 	await until("two workers", () => below("millrace-worker").length === 2 && !alive(worker.pid));
-	assert.match(server.err, /worker \d ended after .* \(signal 9 \(Killed\)\); it starts again in/);
 	await until("answers", async () => (await word()) === "third");
 	const [fanout] = below("millrace-fanout");
 	process.kill(fanout.pid, "SIGKILL");

@@ -78,7 +78,7 @@ export async function until(what, test, seconds = 30) {
 	}
 }
 
-/** Processes below pid, from /proc: [{ pid, name }]. */
+/** Processes below pid, from /proc: [{ pid, command }]. */
 export function descendants(pid) {
 	const children = new Map();
 	for (const entry of readdirSync("/proc")) {
@@ -87,8 +87,8 @@ export function descendants(pid) {
 			const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
 			const end = stat.lastIndexOf(")");
 			const parent = Number(stat.slice(end + 2).split(" ")[1]);
-			const name = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0")[0].split("/").at(-1);
-			children.set(parent, [...(children.get(parent) ?? []), { pid: Number(entry), name }]);
+			const command = readFileSync(`/proc/${entry}/cmdline`, "utf8").replaceAll("\0", " ");
+			children.set(parent, [...(children.get(parent) ?? []), { pid: Number(entry), command }]);
 		} catch {
 			// it ended meanwhile
 		}
