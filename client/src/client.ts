@@ -4,7 +4,7 @@ import { functionName, type FunctionRef, isFunctionRef } from "./api.js";
 import { isBrowser, showDevelopment } from "./development.js";
 import { MillraceError } from "./error.js";
 import { newId } from "./ids.js";
-import { cleanValue, cleanWhere } from "./json.js";
+import { cleanValue, cleanWhere, ValueError } from "./json.js";
 import { type Operation, Transaction } from "./layers.js";
 import { initialLink, type LinkEvent, type LinkState, type LinkStatus, linkStatus, stepLink } from "./link.js";
 import type { Spec } from "./results.js";
@@ -127,7 +127,7 @@ export function entitySpec(entity: string, query: { readonly where?: unknown; re
 	return { entity, where: query.where === undefined ? {} : cleanWhere(query.where), order: order?.length ? order : undefined, limit: query.limit };
 }
 export function functionSpec(fn: FunctionRef, args: unknown): Spec {
-	return { fn: functionName(fn), args: cleanValue(args ?? {}, "args") };
+	return { fn: functionName(fn), args: cleanArgs(args) };
 }
 
 function socketUrl(given: string | undefined): string {
@@ -480,9 +480,9 @@ class MillraceClient {
 		return this.follow(specOf(what, query), callback as (data: Value) => void, onError);
 	}
 
-	query(what: unknown, query?: unknown): Promise<Value> {
+	async query(what: unknown, query?: unknown): Promise<Value> {
 		this.connect();
-		if (isFunctionRef(what)) return this.sync.call(functionName(what), cleanValue(query ?? {}, "args"), [], false);
+		if (isFunctionRef(what)) return this.sync.call(functionName(what), cleanArgs(query), [], false);
 		const spec = specOf(what, query);
 		return new Promise((resolve, reject) => {
 			let end: () => void = () => undefined;
@@ -498,16 +498,26 @@ class MillraceClient {
 		});
 	}
 
-	mutation(fn: FunctionRef, given: unknown, options?: { readonly optimistic?: ((tx: never, args: never) => unknown) | undefined }): Promise<Value> {
+	async mutation(fn: FunctionRef, given: unknown, options?: { readonly optimistic?: ((tx: never, args: never) => unknown) | undefined }): Promise<Value> {
 		this.connect();
-		const args = cleanValue(given ?? {}, "args");
+		const name = functionName(fn);
+		const args = cleanArgs(given);
 		let operations: readonly Operation[] = [];
 		if (options?.optimistic) {
 			const tx = new Transaction(newId, cleanValue);
 			(options.optimistic as (tx: Transaction, args: unknown) => unknown)(tx, given ?? {});
 			operations = tx.operations;
 		}
-		return this.sync.call(functionName(fn), args, operations, true);
+		return this.sync.call(name, args, operations, true);
+	}
+}
+
+/** What cannot travel is refused as the server would refuse it. */
+function cleanArgs(args: unknown): Value {
+	try {
+		return cleanValue(args ?? {}, "args");
+	} catch (e) {
+		throw e instanceof ValueError ? new MillraceError("bad_args", e.message) : e;
 	}
 }
 

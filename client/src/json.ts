@@ -27,8 +27,8 @@ export function bytesToBase64(bytes: Uint8Array): string {
 }
 
 export function base64ToBytes(text: string): Uint8Array {
-	const clean = text.replace(/=+$/, "");
-	if (clean.length % 4 === 1) throw new ValueError("not base64");
+	const clean = text.replace(/={0,2}$/, "");
+	if (text.length % 4 !== 0) throw new ValueError("not base64");
 	const out = new Uint8Array(Math.floor((clean.length * 3) / 4));
 	let bits = 0;
 	let held = 0;
@@ -43,7 +43,15 @@ export function base64ToBytes(text: string): Uint8Array {
 			out[at++] = (held >> bits) & 255;
 		}
 	}
+	if ((held & ((1 << bits) - 1)) !== 0) throw new ValueError("not base64");
 	return out;
+}
+
+/** Postgres has no NUL in text, and UTF-8 no half of a surrogate pair: refused here, where the place is known. */
+function checkText(text: string, path: string): string {
+	const at = text.search(/\p{Surrogate}|\0/u);
+	if (at < 0) return text;
+	throw new ValueError(`${path}: the text holds ${text.charCodeAt(at) === 0 ? "a NUL character" : "half of a surrogate pair"}, which cannot be stored`);
 }
 
 function floatWord(n: number): string | undefined {
@@ -58,6 +66,7 @@ function floatWord(n: number): string | undefined {
 export function toJson(value: unknown, path = "value", depth = 0): unknown {
 	switch (typeof value) {
 		case "string":
+			return checkText(value, path);
 		case "boolean":
 			return value;
 		case "number": {
@@ -85,7 +94,7 @@ function objectToJson(value: object, path: string, depth: number): unknown {
 	for (const [key, item] of Object.entries(value)) {
 		if (item === undefined) continue;
 		if (key.startsWith("$")) throw new ValueError(`${path}: the key ${JSON.stringify(key)} is refused: "$" belongs to the protocol`);
-		defineKey(out, key, toJson(item, `${path}.${key}`, depth + 1));
+		defineKey(out, checkText(key, path), toJson(item, `${path}.${key}`, depth + 1));
 	}
 	return out;
 }
@@ -114,7 +123,7 @@ export function fromJson(json: unknown): Value {
 function fromTag(map: Record<string, unknown>, key: string): Value {
 	const word = map[key];
 	if (Object.keys(map).length === 1 && typeof word === "string") {
-		if (key === "$int" && /^-?\d{1,40}$/.test(word)) return BigInt(word);
+		if (key === "$int" && /^(0|-?[1-9]\d{0,999})$/.test(word)) return BigInt(word);
 		if (key === "$bytes") return base64ToBytes(word);
 		if (key === "$float" && ["NaN", "Infinity", "-Infinity", "-0"].includes(word)) return Number(word);
 	}
@@ -143,6 +152,7 @@ export function whereToJson(where: unknown, path = "where"): unknown {
 /** A value as it will be sent, in a canonical form: keys sorted, dates as text, absent members gone. Refuses what cannot travel. */
 export function cleanValue(value: unknown, path: string, depth = 0): Value {
 	if (value === undefined || value === null) return null;
+	if (typeof value === "string") return checkText(value, path);
 	if (typeof value !== "object") return typeof value === "function" || typeof value === "symbol" ? (toJson(value, path) as Value) : (value as Value);
 	if (value instanceof Uint8Array) return value;
 	if (value instanceof Date) return dateText(value, path);
@@ -154,7 +164,7 @@ export function cleanValue(value: unknown, path: string, depth = 0): Value {
 		const item = value[key];
 		if (item === undefined) continue;
 		if (key.startsWith("$")) throw new ValueError(`${path}: the key ${JSON.stringify(key)} is refused: "$" belongs to the protocol`);
-		defineKey(out, key, cleanValue(item, `${path}.${key}`, depth + 1));
+		defineKey(out, checkText(key, path), cleanValue(item, `${path}.${key}`, depth + 1));
 	}
 	return out;
 }

@@ -242,7 +242,7 @@ class Reader {
 	private ext(n: number): bigint {
 		const type = this.view.getInt8(this.skip(1));
 		const digits = this.text(n);
-		if (type !== BIGINT_EXT || !/^-?\d+$/.test(digits)) throw new MsgpackError("unknown extension");
+		if (type !== BIGINT_EXT || !/^(0|-?[1-9]\d{0,999})$/.test(digits)) throw new MsgpackError("unknown extension");
 		return BigInt(digits);
 	}
 	private array(n: number, depth: number): unknown[] {

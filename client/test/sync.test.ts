@@ -353,9 +353,11 @@ test("frames that make no sense end the socket, not the client", async () => {
 
 test("bad arguments are refused at once, with their place", async () => {
 	const { client } = await started();
-	assert.throws(() => void client.mutation(send, { a: { b: [() => 1] } }), /args\.a\.b\[0\]: a function cannot be sent/);
+	await assert.rejects(client.mutation(send, { a: { b: [() => 1] } }), /args\.a\.b\[0\]: a function cannot be sent/);
+	await assert.rejects(client.mutation(send, { a: "x\u0000" }), (e: unknown) => e instanceof MillraceError && e.code === "bad_args" && /args\.a: .*NUL/.test(e.message));
+	await assert.rejects(client.query(count, { a: "\ud800" }), /args\.a: .*surrogate/);
 	assert.throws(() => void client.onUpdate("Message", { where: 5 } as never, () => undefined), /where: expected an object/);
 	assert.throws(() => void client.onUpdate("Message", { orderBy: { n: "down" } } as never, () => undefined), /orderBy/);
-	assert.throws(() => void client.mutation({} as never, {}), /no function reference/);
+	await assert.rejects(client.mutation({} as never, {}), /no function reference/);
 	client.close();
 });
