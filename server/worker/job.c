@@ -261,7 +261,9 @@ static void try_again(struct mr_job *job)
 		job->pg = NULL;
 		job->has_lock = false;
 	}
-	if (job->why.code != MR_CONFLICT)
+	if (job->tombstone && job->why.code == MR_CONFLICT)
+		pause_for(job, 0);
+	else if (job->why.code != MR_CONFLICT)
 		pause_for(job, 200 * 1000);
 	else if (job->has_lock || job->conflicts == 1)
 		pause_for(job, 0);
@@ -296,8 +298,8 @@ void mr_job_over(struct mr_job *job)
 	roll_back(job);
 }
 
-/* An end was said to be an error, but an earlier COMMIT may have been done: the record decides. It is written with the error as result;
- * a duplicate means that the call was done. */
+/* A write is refused for good only when its record says so (CLOCK.md rule 10): an earlier attempt, of this worker or of one that died, may
+ * have been done or be in COMMIT still. So the record is written with the error as its result; a duplicate means that the call was done. */
 static void bury(struct mr_job *job, struct mr_str error)
 {
 	mr_buf_reset(&job->verdict);
@@ -308,15 +310,28 @@ static void bury(struct mr_job *job, struct mr_str error)
 	roll_back(job);
 }
 
-void mr_job_refused(struct mr_job *job, struct mr_str error, struct mr_str more)
+/* Errors that the same call may not meet again are not written down. */
+static bool is_final(enum mr_code code)
+{
+	return !strcmp(mr_code_retry(code), "never") && code != MR_CALL_MISMATCH && code != MR_CALL_EXPIRED;
+}
+
+void mr_job_refused(struct mr_job *job, enum mr_code code, struct mr_str error, struct mr_str more)
 {
 	if (job->answered) {
 		roll_back(job);
 		return;
 	}
-	if (job->unknown && !job->tombstone) {
-		bury(job, error);
-		return;
+	if (mr_job_writes(job) && (job->recorded || job->unknown) && !job->tombstone) {
+		if (is_final(code)) {
+			bury(job, error);
+			return;
+		}
+		if (job->unknown) {
+			answer_unknown(job);
+			roll_back(job);
+			return;
+		}
 	}
 	mr_answer_error_text(job, error, more);
 	roll_back(job);
@@ -353,7 +368,7 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 	}
 	struct mr_buf b = {0};
 	mr_error_print(&b, err);
-	mr_job_refused(job, mr_buf_view(&b), MR_STR(""));
+	mr_job_refused(job, err->code, mr_buf_view(&b), MR_STR(""));
 	mr_buf_fini(&b);
 }
 
@@ -460,6 +475,8 @@ static void expire(struct mr_job *job)
 	case MR_JOB_PAUSING:
 		if (job->unknown)
 			answer_unknown(job);
+		else if (job->tombstone)
+			answer_late(job);
 		else
 			mr_answer_error(job, &job->why);
 		leave(job);
@@ -529,7 +546,8 @@ static void read_record(struct mr_job *job)
 	r->day = mr_node_int(day, &d) ? (int32_t)d : mr_today();
 	r->session = job->session;
 	r->call = mr_node_str(job->message, "call");
-	if (!r->session.n || !r->call.n) {
+	job->recorded = r->session.n && r->call.n;
+	if (!job->recorded) {
 		uint8_t bytes[16];
 		struct mr_buf hex = {0};
 		mr_random(bytes, sizeof bytes);

@@ -59,11 +59,11 @@ static void more_of_run(struct mr_job *job, struct mr_buf *more)
 	mr_json_quote(more, mr_str(snapshot));
 }
 
-static void refuse(struct mr_job *job, struct mr_str error)
+static void refuse(struct mr_job *job, enum mr_code code, struct mr_str error)
 {
 	struct mr_buf more = {0};
 	more_of_run(job, &more);
-	mr_job_refused(job, error, mr_buf_view(&more));
+	mr_job_refused(job, code, error, mr_buf_view(&more));
 	mr_buf_fini(&more);
 }
 
@@ -71,7 +71,7 @@ static void refuse_error(struct mr_job *job, const struct mr_error *err)
 {
 	struct mr_buf text = {0};
 	mr_error_print(&text, err);
-	refuse(job, mr_buf_view(&text));
+	refuse(job, err->code, mr_buf_view(&text));
 	mr_buf_fini(&text);
 }
 
@@ -80,7 +80,7 @@ static void refuse_failure(struct mr_job *job, struct mr_str message, struct mr_
 	struct mr_buf text = {0};
 	log_failure(job, message, stack);
 	print_failure(job, message, stack, &text);
-	refuse(job, mr_buf_view(&text));
+	refuse(job, MR_FUNCTION_FAILED, mr_buf_view(&text));
 	mr_buf_fini(&text);
 }
 
@@ -96,7 +96,7 @@ static void finish_error(struct mr_job *job)
 		refuse_failure(
 			job, message.p ? message : MR_STR("It threw what has no text"), mr_node_str(mr_node_get(info, "data"), "stack"));
 	else
-		refuse(job, mr_buf_view(&job->run.text));
+		refuse(job, code, mr_buf_view(&job->run.text));
 }
 
 /* ---- results ---- */

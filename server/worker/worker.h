@@ -101,6 +101,7 @@ struct mr_job {
 	double now_ms;
 	struct mr_str seed;
 	struct mr_record record;
+	bool recorded; /* the record is the caller's own: the call may have been done before, by another worker */
 	int64_t began_us, deadline_us;
 	struct mr_timer *timer; /* the deadline, or the end of a pause */
 
@@ -149,7 +150,7 @@ bool mr_job_writes(const struct mr_job *job);
 void mr_job_commit(struct mr_job *job, struct mr_str result);       /* writes it down; the answer follows */
 void mr_job_over(struct mr_job *job);                               /* it is answered: roll back and leave */
 void mr_job_failed(struct mr_job *job, const struct mr_error *err); /* roll back; run again if that may help, else answer err */
-void mr_job_refused(struct mr_job *job, struct mr_str error, struct mr_str more); /* roll back; answer this ErrorInfo */
+void mr_job_refused(struct mr_job *job, enum mr_code code, struct mr_str error, struct mr_str more); /* roll back; answer this ErrorInfo */
 void mr_jobs_drain(struct mr_worker *w);
 void mr_jobs_retire(struct mr_worker *w);
 void mr_jobs_abort(struct mr_worker *w); /* asks Postgres to cancel what runs */

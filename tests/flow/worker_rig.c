@@ -77,7 +77,7 @@ static void on_connection(void *arg, int events)
 	int fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
-	struct rig_worker *w = &r->workers[r->n_workers - 1];
+	struct rig_worker *w = r->starting;
 	MR_ASSERT(!w->link);
 	w->link = mr_link_new(r->loop, fd, on_frame, w);
 }
@@ -224,13 +224,11 @@ struct rig_worker *rig_start(struct rig *r, const char *const *env)
 	while (lane < r->n_workers && r->workers[lane].status < 0)
 		lane++;
 	MR_ASSERT(lane < RIG_LANES);
-	if (lane < r->n_workers) { /* a dead one's lane is used again: it moves to the end, where on_connection looks */
-		mr_link_delete(&r->workers[lane].link);
-		MR_ASSERT(lane == r->n_workers - 1);
-		r->n_workers--;
-	}
-	struct rig_worker *w = &r->workers[r->n_workers++];
+	if (lane == r->n_workers)
+		r->n_workers++;
+	struct rig_worker *w = &r->workers[lane];
 	*w = (struct rig_worker){.rig = r, .lane = lane, .status = -1};
+	r->starting = w;
 	char *argv[] = {(char *)(uintptr_t)program(), "--build", r->dir, "--fanout", r->socket, NULL};
 	w->pid = spawn(r, argv, env, -1, -1);
 	for (int64_t end = mr_mono_us() + 30000000; !w->ready; rig_turn(r, 50))

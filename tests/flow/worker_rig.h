@@ -31,7 +31,8 @@ struct rig {
 	struct mr_app *app;
 	struct rig_worker workers[RIG_LANES];
 	int n_workers;
-	char *answers[RIG_ANSWERS]; /* by n, JSON text of the frame */
+	struct rig_worker *starting; /* who connects next */
+	char *answers[RIG_ANSWERS];  /* by n, JSON text of the frame */
 	int n_answers;
 	struct mr_buf logs;    /* frames of log messages, a line each */
 	uint64_t n;            /* last number given */
