@@ -36,7 +36,8 @@ enum {
 	STOP_MS = 20000,
 	OLDEST = 14,
 };
-#define ROLE     "millrace"
+/* Not "millrace": unqualified names would then be looked for, and made, in the schema of that name first. */
+#define ROLE     "postgres"
 #define DATABASE "millrace"
 
 struct mr_cluster {

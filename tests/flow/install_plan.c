@@ -1,0 +1,228 @@
+/* The installer: plans that add, plans of nothing, plans that are refused; adopted tables; settings and retention. */
+#include "txn_rig.h"
+
+#include <stdlib.h>
+
+#define ONE(fields, indexes)                                                                                                               \
+	"{\"version\":\"x\",\"entities\":[{\"name\":\"Thing\",\"schema\":\"public\",\"table\":\"thing\",\"fields\":[" fields               \
+	"],\"indexes\":[" indexes "]}],\"policies\":[],\"functions\":[]}"
+
+static char *plan_of(const char *manifest, struct mr_error *err)
+{
+	struct mr_app *app = rig_app(manifest);
+	struct mr_buf plan = {0};
+	*err = (struct mr_error){0};
+	bool ok = mr_install_plan(rig.conninfo.p, app, &plan, err);
+	mr_app_drop(&app);
+	if (ok)
+		return plan.p ? mr_buf_take(&plan) : mr_strdup("");
+	mr_buf_fini(&plan);
+	return NULL;
+}
+
+static void refused(const char *manifest, const char *sentence)
+{
+	struct mr_error err;
+	char *plan = plan_of(manifest, &err);
+	if (plan)
+		fail_msg("not refused (%s): %s", sentence, plan);
+	assert_int_equal(err.code, MR_CHECK_VIOLATION);
+	if (!strstr(err.message, sentence))
+		fail_msg("'%s' is not in: %s", sentence, err.message);
+	assert_non_null(strstr(err.data, "Thing"));
+}
+
+static void installed(const char *manifest)
+{
+	struct mr_error err;
+	struct mr_app *app = rig_app(manifest);
+	rig_install(app);
+	mr_app_drop(&app);
+	char *again = plan_of(manifest, &err);
+	if (!again)
+		fail_msg("%s", err.message);
+	assert_string_equal(again, "");
+	free(again);
+}
+
+static void fresh(void **state)
+{
+	installed(rig_manifest);
+	RIG_IS("C",
+		"select collname from pg_attribute a join pg_collation c on c.oid = attcollation where attrelid = '\"Message\"'::regclass "
+		"and attname = 'author'");
+	rig_sql("insert into \"Channel\" (name) values ('a')");
+	RIG_IS("7", "insert into \"Message\" (channel, author) select id, 'x' from \"Channel\" returning n");
+	RIG_IS("7", "select substr(id::text, 15, 1) from \"Message\"");
+	RIG_IS("t", "select abs(extract(epoch from now()) * 1000 - ('x' || lpad(replace(left(id::text, 13), '-', ''), 16, "
+		    "'0'))::bit(64)::bigint) "
+		    "< 60000 from \"Message\"");
+	struct mr_error err;
+	assert_true(mr_install_apply(rig.conninfo.p, MR_STR(""), &err));
+}
+
+static void adds(void **state)
+{
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\"}", ""));
+	rig_sql("insert into thing (a) values ('x'), ('x')");
+	int64_t mark = rig_mark();
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\"},{\"name\":\"b\",\"type\":\"int\",\"optional\":true},"
+		      "{\"name\":\"c\",\"type\":\"string\",\"default\":\"it's \\\\ \\\"q\\\"\"}",
+		"{\"name\":\"by_ab\",\"fields\":[\"a\",\"b\"]}"));
+	RIG_CHANGES(mark, "Thing!");
+	RIG_IS("it's \\ \"q\"", "select c from thing limit 1");
+	/* an index of the same name over other fields is made anew */
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\"},{\"name\":\"b\",\"type\":\"int\",\"optional\":true}",
+		"{\"name\":\"by_ab\",\"fields\":[\"b\"]}"));
+	/* optional: nulls are allowed from now on; and back, as there are none */
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\",\"optional\":true}", ""));
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\"}", ""));
+	/* another default, now() and none */
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\",\"default\":\"x\"}", ""));
+	installed(ONE(
+		"{\"name\":\"a\",\"type\":\"string\",\"default\":\"y\"},{\"name\":\"t\",\"type\":\"datetime\",\"defaultNow\":true}", ""));
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\"},{\"name\":\"j\",\"type\":\"json\",\"default\":{\"b\":1,\"a\":[1.50,\"x\"]}},"
+		      "{\"name\":\"f\",\"type\":\"float\",\"default\":-0.5},{\"name\":\"y\",\"type\":\"bool\",\"default\":true},"
+		      "{\"name\":\"d\",\"type\":\"datetime\",\"default\":\"2026-01-02T03:04:05.678Z\"},"
+		      "{\"name\":\"nn\",\"type\":\"numeric\",\"default\":\"1.50\"}",
+		""));
+	rig_sql("drop table thing");
+}
+
+static void refuses(void **state)
+{
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\",\"optional\":true},{\"name\":\"p\",\"type\":\"uuid\",\"optional\":true}", ""));
+	rig_sql("insert into thing (a, p) values ('x', gen_random_uuid()), ('x', null), (null, null)");
+	refused(ONE("{\"name\":\"a\",\"type\":\"int\"}", ""), "never rewritten");
+	refused(ONE("{\"name\":\"a\",\"type\":\"string\"}", ""), "holds nulls");
+	refused(ONE("{\"name\":\"a\",\"type\":\"string\",\"optional\":true,\"unique\":true}", ""), "equal values");
+	refused(ONE("{\"name\":\"a\",\"type\":\"string\",\"optional\":true},{\"name\":\"q\",\"type\":\"string\"}", ""),
+		"required and the table has rows");
+	refused(ONE("{\"name\":\"p\",\"type\":\"uuid\",\"optional\":true,\"references\":\"Thing\"}", ""), "holds values that no row");
+	struct mr_error err;
+	assert_null(plan_of(ONE("{\"name\":\"a\",\"type\":\"int\"},{\"name\":\"q\",\"type\":\"string\"}", ""), &err));
+	assert_string_equal(err.data, "{\"refused\":[\"Thing.a\",\"Thing.q\"]}");
+	rig_sql("create trigger \"00_a\" after insert on thing for each row execute function millrace.capture('x')");
+	refused(ONE("{\"name\":\"a\",\"type\":\"string\",\"optional\":true}", ""), "sorts before");
+	rig_sql("drop table thing; create table thing (id uuid primary key deferrable)");
+	refused(ONE("", ""), "deferrable");
+	rig_sql("drop table thing; create table thing (id uuid, a int primary key)");
+	refused(ONE("{\"name\":\"a\",\"type\":\"int\"}", ""), "primary key");
+	rig_sql("drop table thing; create view thing as select 1 as id");
+	refused(ONE("", ""), "not a table");
+	rig_sql("drop view thing; create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+		"create table thing (id uuid primary key, a text collate ci)");
+	refused(ONE("{\"name\":\"a\",\"type\":\"string\",\"optional\":true}", ""), "nondeterministic");
+	rig_sql("drop table thing");
+}
+
+static void adopts_partitions(void **state)
+{
+	rig_sql("create table thing (id uuid default gen_random_uuid(), a varchar(20) not null, n integer, extra inet,"
+		"at timestamptz default current_timestamp, primary key (id, n)) partition by list (n);"
+		"create table thing_0 partition of thing for values in (0); create table thing_1 partition of thing for values in (1)");
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\"},{\"name\":\"n\",\"type\":\"int\"},{\"name\":\"at\",\"type\":\"datetime\","
+		      "\"optional\":true,"
+		      "\"defaultNow\":true}",
+		"{\"name\":\"by_a\",\"fields\":[\"a\"]}"));
+	int64_t mark = rig_mark();
+	rig_sql("insert into thing (a, n) values ('x', 0); update thing set n = 1; truncate thing_1; insert into thing_0 (a, n) values "
+		"('y', 0)");
+	RIG_CHANGES(mark, "Thing+ Thing- Thing+ Thing! Thing+");
+	/* a new partition gets its TRUNCATE trigger with the next plan */
+	rig_sql("create table thing_2 partition of thing for values in (2)");
+	installed(ONE("{\"name\":\"a\",\"type\":\"string\"},{\"name\":\"n\",\"type\":\"int\"}", ""));
+	mark = rig_mark();
+	rig_sql("truncate thing_2");
+	RIG_CHANGES(mark, "Thing!");
+	rig_sql("drop table thing");
+}
+
+static void no_superuser(void **state)
+{
+	rig_sql("create role plain login");
+	rig_sql("create database plaindb owner plain");
+	struct mr_buf info = {0};
+	mr_buf_printf(&info, "%s dbname=plaindb user=plain", rig.conninfo.p);
+	struct mr_error err;
+	struct mr_buf plan = {0};
+	if (!mr_install_plan(info.p, rig.app, &plan, &err) || !mr_install_apply(info.p, mr_buf_view(&plan), &err) ||
+		!mr_install_settings(info.p, 5, 5000, 3, &err) || !mr_log_retain(info.p, &err))
+		fail_msg("%s", err.message);
+	mr_buf_reset(&plan);
+	assert_true(mr_install_plan(info.p, rig.app, &plan, &err));
+	assert_int_equal(plan.n, 0);
+	mr_buf_fini(&plan);
+	mr_buf_fini(&info);
+}
+
+/* Every day's part must stay what it was when its rows were written, and no day that is kept may share a part with one to be dropped. */
+static void settings_keep_days_in_their_parts(void **state)
+{
+	struct mr_error err;
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
+	char *before =
+		rig_value("select string_agg(millrace.part_of(millrace.today() + i)::text, '' order by i) from generate_series(-9, 1) i");
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 7, &err));
+	RIG_IS(before, "select string_agg(millrace.part_of(millrace.today() + i)::text, '' order by i) from generate_series(-9, 1) i");
+	RIG_IS("7", "select value from millrace.setting where key = 'log_retention'");
+	/* 40 days on: the part of each day goes on by one at most, and what is kept spans a whole period before today's */
+	RIG_IS("", "select string_agg(i::text, ' ') from generate_series(2, 60) i, millrace.today() t "
+		   "where (millrace.part_of(t + i) - millrace.part_of(t + i - 1) + 4) %% 4 > 1 or millrace.kept_from(t + i) > t + i - 2 "
+		   "or (millrace.part_of(t + i) - millrace.part_of(millrace.kept_from(t + i)) + 4) %% 4 <> 1");
+	RIG_IS("t", "select millrace.kept_from(t + 60) <= t + 60 - 7 from millrace.today() t");
+	/* back again before it began, and the same settings twice */
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
+	RIG_IS(before, "select string_agg(millrace.part_of(millrace.today() + i)::text, '' order by i) from generate_series(-9, 1) i");
+	free(before);
+}
+
+static void retention(void **state)
+{
+	struct mr_error err;
+	rig_sql("truncate millrace.change_log");
+	rig_sql("insert into millrace.change_log (part, day, changes) select millrace.part_of(d), d, '[]' from millrace.today() t, "
+		"generate_series(millrace.kept_from(t) - 1, t) d");
+	char *all = rig_value("select count(*) from millrace.change_log");
+	/* somebody's old snapshot needs it */
+	PGconn *other = mr_sync_open(rig.conninfo.p, &err);
+	PGconn *newer = mr_sync_open(rig.conninfo.p, &err);
+	rig_sql("begin");
+	rig_sql("insert into millrace.change_log (part, day, changes) select millrace.part_of(kept - 1), kept - 1, '[]' from "
+		"millrace.today() t, "
+		"millrace.kept_from(t) kept");
+	assert_true(mr_sync_run(other, &err, "begin isolation level repeatable read; select 1 from pg_class"));
+	rig_sql("commit");
+	assert_true(mr_log_retain(rig.conninfo.p, &err));
+	RIG_IS("1", "select count(*) - %s from millrace.change_log", all);
+	assert_true(mr_sync_run(other, &err, "rollback"));
+	/* somebody stands in it: told to come again */
+	assert_true(mr_sync_run(newer, &err, "begin; lock table millrace.change_log in access share mode"));
+	assert_true(mr_log_retain(rig.conninfo.p, &err));
+	RIG_IS("1", "select count(*) - %s from millrace.change_log", all);
+	assert_true(mr_sync_run(newer, &err, "rollback"));
+	char *last = rig_value("select max(seq) from millrace.change_log where day < millrace.kept_from(millrace.today())");
+	assert_true(mr_log_retain(rig.conninfo.p, &err));
+	RIG_IS("0", "select count(*) from millrace.change_log where day < millrace.kept_from(millrace.today())");
+	RIG_IS("-1", "select count(*) - %s from millrace.change_log", all);
+	RIG_IS(last, "select seq from millrace.log_floor");
+	free(all);
+	free(last);
+	PQfinish(other);
+	PQfinish(newer);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fresh),
+		cmocka_unit_test(adds),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(adopts_partitions),
+		cmocka_unit_test(no_superuser),
+		cmocka_unit_test(settings_keep_days_in_their_parts),
+		cmocka_unit_test(retention),
+	};
+	return cmocka_run_group_tests(tests, rig_start_bare, rig_stop);
+}
