@@ -258,10 +258,22 @@ class Runner {
 
 const TOKEN_ERRORS: ReadonlySet<string> = new Set(["bad_token", "token_expired"]);
 
+const scopesInUse = new Set<string>();
+
+/** Two clients of one page must not share a session either. */
+function claimScope(origin: string): string {
+	let scope = origin;
+	for (let n = 2; scopesInUse.has(scope); n++) scope = `${origin}#${n}`;
+	scopesInUse.add(scope);
+	return scope;
+}
+
 class MillraceClient {
 	private readonly options: ClientOptions;
 	private readonly stores: Stores;
+	/** Prefix of what this client keeps in the tab's store. */
 	private readonly scope: string;
+	private readonly tokenKey: string;
 	private readonly sync: Sync;
 	private readonly runner: Runner;
 	private readonly statusListeners: Listeners<SyncStatus> = new Set();
@@ -279,9 +291,12 @@ class MillraceClient {
 	constructor(options: ClientOptions) {
 		this.options = options;
 		const url = socketUrl(options.url);
-		this.scope = `millrace:${new URL(url).host}`;
+		const origin = `millrace:${new URL(url).host}`;
+		this.scope = options.storage ? origin : claimScope(origin);
+		this.undo.push(() => scopesInUse.delete(this.scope));
 		this.stores = options.storage ?? browserStores();
-		this.token = options.token !== undefined ? options.token : this.stores.device.getItem(`${this.scope}:token`);
+		this.tokenKey = `${origin}:token`;
+		this.token = options.token !== undefined ? options.token : this.stores.device.getItem(this.tokenKey);
 		const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketMaker }).WebSocket;
 		if (!WebSocket) throw new Error("createClient: there is no WebSocket here; pass one, for instance { WebSocket } from the package ws");
 		this.status = { state: "connecting", since: Date.now(), pending: 0, user: undefined };
@@ -342,19 +357,23 @@ class MillraceClient {
 	}
 
 	private listenToPage(): void {
+		type Listener = (event: { readonly key?: string | null; readonly newValue?: string | null }) => void;
 		const page = globalThis as unknown as {
-			addEventListener?: (type: string, listener: () => void) => void;
-			removeEventListener?: (type: string, listener: () => void) => void;
+			addEventListener?: (type: string, listener: Listener) => void;
+			removeEventListener?: (type: string, listener: Listener) => void;
 			navigator?: { onLine?: boolean };
 			document?: { visibilityState: string };
 		};
 		if (typeof page.addEventListener !== "function") return;
-		const on = (type: string, listener: () => void): void => {
+		const on = (type: string, listener: Listener): void => {
 			page.addEventListener?.(type, listener);
 			this.undo.push(() => page.removeEventListener?.(type, listener));
 		};
 		on("online", () => this.runner.on({ type: "network", up: true }));
 		on("offline", () => this.runner.on({ type: "network", up: false }));
+		on("storage", ({ key, newValue }) => {
+			if (key === this.tokenKey && this.options.token === undefined) this.adoptToken(newValue ?? null);
+		});
 		on("pageshow", () => this.runner.on({ type: "wake" }));
 		const { document } = page;
 		if (document) {
@@ -415,8 +434,14 @@ class MillraceClient {
 
 	private keepToken(token: string | null): void {
 		this.token = token;
-		if (token === null) this.stores.device.removeItem(`${this.scope}:token`);
-		else this.stores.device.setItem(`${this.scope}:token`, token);
+		if (token === null) this.stores.device.removeItem(this.tokenKey);
+		else this.stores.device.setItem(this.tokenKey, token);
+	}
+	/** Another tab has signed in or out. */
+	private adoptToken(token: string | null): void {
+		if (token === this.token) return;
+		this.token = token;
+		this.sync.authenticate(token);
 	}
 	setToken(token: string | null): void {
 		this.replaced ??= { token: this.token };
@@ -481,6 +506,7 @@ class MillraceClient {
 	}
 
 	async query(what: unknown, query?: unknown): Promise<Value> {
+		this.refuseIfClosed();
 		this.connect();
 		if (isFunctionRef(what)) return this.sync.call(functionName(what), cleanArgs(query), [], false);
 		const spec = specOf(what, query);
@@ -498,7 +524,12 @@ class MillraceClient {
 		});
 	}
 
+	private refuseIfClosed(): void {
+		if (this.closed) throw new MillraceError("shutting_down", "the client was closed");
+	}
+
 	async mutation(fn: FunctionRef, given: unknown, options?: { readonly optimistic?: ((tx: never, args: never) => unknown) | undefined }): Promise<Value> {
+		this.refuseIfClosed();
 		this.connect();
 		const name = functionName(fn);
 		const args = cleanArgs(given);

@@ -138,7 +138,7 @@ export class Result {
 		if (keep) return;
 		this.hash = "";
 		this.emptied = true;
-		this.has = this.isEntity;
+		this.has ||= this.isEntity; // a value is shown until the new one is there
 	}
 	/** Started empty and no rows came yet: what was held before only lends its identity to equal rows. */
 	private emptied = false;

@@ -3,7 +3,7 @@
 import { MillraceError } from "./error.js";
 import { parseWire, printWire, ValueError } from "./json.js";
 import { AppError, IdentityTouched, makeContext } from "./runtime/context.js";
-import { type Entry, type Env, host, operate, settle } from "./runtime/host.js";
+import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
 import { collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
 import type { RegisteredFunction } from "./server/functions.js";
 import { checkShape, ValidationError } from "./server/validators.js";
@@ -105,7 +105,10 @@ function start(functions: ReadonlyMap<string, RegisteredFunction>, n: number, na
 	const fn = functions.get(name);
 	if (!fn) return fail(new MillraceError("unknown_function", `no function named ${name} is loaded`));
 	const env = parseWire(envText) as unknown as Env;
-	run(n, fn, args, env).then((result) => host().done(n, true, result), fail);
+	begin(n);
+	run(n, fn, args, env)
+		.then((result) => host().done(n, true, result), fail)
+		.finally(() => forget(n));
 }
 
 /** Called once, by the bundle's entry. */
@@ -116,6 +119,7 @@ export function register(parts: { readonly app?: unknown; readonly modules: Modu
 		manifest: () => manifest,
 		call: (n, name, args, env) => start(functions, n, name, args, env),
 		settle,
+		forget,
 	};
 	(globalThis as { __millrace?: Entry }).__millrace = entry;
 }

@@ -506,11 +506,11 @@ export class Sync {
 		});
 	}
 
-	/** The client is closed: nothing will be answered any more. */
+	/** The client is closed: nothing will be answered any more. Mutations stay in the store, for the tab's next page. */
 	close(): void {
 		for (const query of this.byId.values()) clearTimeout(query.ending);
-		for (const call of this.calls.all()) if (!call.durable) this.calls.take(call.id)?.reject(new MillraceError("shutting_down", "the client was closed"));
 		this.lost();
+		for (const call of this.calls.all()) call.reject(new MillraceError("shutting_down", "the client was closed before the answer came"));
 	}
 }
 

@@ -12,6 +12,7 @@ interface Entry {
 	manifest(): string;
 	call(n: number, fn: string, args: string, env: string): void;
 	settle(op: number, ok: boolean, json: string): void;
+	forget(n: number): void;
 }
 interface Done {
 	ok: boolean;
@@ -163,6 +164,15 @@ test("what was not awaited is part of the call all the same; what comes after it
 	await new Promise((resolve) => setTimeout(resolve, 20));
 	assert.match((globalThis as { lateError?: string }).lateError ?? "", /after its function had ended/);
 	assert.deepEqual(asked(), []);
+});
+
+test("a forgotten call goes no further and ends nowhere", async () => {
+	let ended = false;
+	void call("messages.write", { id: ID }, {}, [null, null, null, null, null]).then(() => (ended = true));
+	entry.forget(lastCall);
+	await new Promise((resolve) => setTimeout(resolve, 30));
+	assert.equal(ended, false);
+	assert.equal(ops.length, 1);
 });
 
 test("calls interleave", async () => {

@@ -361,3 +361,32 @@ test("bad arguments are refused at once, with their place", async () => {
 	await assert.rejects(client.mutation({} as never, {}), /no function reference/);
 	client.close();
 });
+
+test("a closed client says so; mutations stay in the tab's store", async () => {
+	const { client, stores } = await started();
+	const open = client.mutation(send, { n: 1 });
+	client.close();
+	await assert.rejects(open, (e: unknown) => e instanceof MillraceError && e.code === "shutting_down");
+	await assert.rejects(client.mutation(send, {}), /was closed/);
+	assert.match(stores.tab.getItem("millrace:host:1:calls") ?? "", /messages\.send/);
+});
+
+test("a value is shown until the next one is there, also over a new socket", async () => {
+	const f = fake();
+	const seen: unknown[] = [];
+	f.client.onUpdate(count, {}, (value) => seen.push(value));
+	await f.settle();
+	f.last().open().welcome().say({ t: "transition", n: 1, q: [{ id: 1, i: 1, k: "k" }], b: [{ i: 1, value: { n: 1 }, h: "h" }] });
+	f.last().die();
+	const second = await f.nth(2);
+	second.open().welcome().say({ t: "transition", n: 1, q: [{ id: 1, i: 4, k: "k" }] });
+	assert.deepEqual(f.client.peek({ fn: "messages.count", args: {} }).data, { n: 1 });
+	second.say({ t: "transition", n: 2, b: [{ i: 4, value: { n: 2 }, behind: true }] });
+	assert.deepEqual(seen, [{ n: 1 }, { n: 2 }]);
+	assert.equal(f.client.peek({ fn: "messages.count", args: {} }).behind, true);
+	second.say({ t: "transition", n: 3, b: [{ i: 4, error: { code: "function_failed", message: "x" } }] });
+	const failed = f.client.peek({ fn: "messages.count", args: {} });
+	assert.deepEqual([failed.error?.code, failed.data], ["function_failed", { n: 2 }]);
+	second.say({ t: "transition", n: 4, b: [{ i: 4, value: 3, behind: false }] });
+	assert.deepEqual([seen.at(-1), f.client.peek({ fn: "messages.count", args: {} }).error], [3, undefined]);
+});
