@@ -1,5 +1,5 @@
 /* Decimal texts: exact integers from any notation, doubles there and back. */
-#include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,7 +150,8 @@ void mr_double_print(struct mr_buf *b, double d)
 		return;
 	}
 	char text[32];
-	for (int digits = 15; digits <= 17; digits++) {
+	/* Fifteen digits always survive, so trailing zeros cut off make them the shortest - but for subnormals, which have fewer bits. */
+	for (int digits = fabs(d) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, d);
 		if (strtod(text, NULL) == d)
 			break;

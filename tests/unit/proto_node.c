@@ -92,7 +92,7 @@ static void vectors_of_values(void **state)
 {
 	struct mr_arena a = {0};
 	const struct mr_node *values = member(vectors(&a, "values"), "values");
-	assert_true(values->n > 80);
+	assert_true(values->n > 60);
 	for (size_t i = 0; i < values->n; i++)
 		vector_holds(&a, &values->items[i]);
 	mr_arena_fini(&a);
