@@ -278,7 +278,8 @@ static bool give_frames(struct mr_link *link)
 			return false;
 	}
 	size_t left = link->in.n - link->in_off;
-	memmove(link->in.p, link->in.p + link->in_off, left);
+	if (link->in_off)
+		memmove(link->in.p, link->in.p + link->in_off, left);
 	link->in.n = left;
 	link->in_off = 0;
 	if (!left && link->in.cap > 1 << 20)

@@ -4,6 +4,7 @@
 
 #include "ground/hash.h"
 #include "ground/log.h"
+#include "value.h"
 
 enum { NAME_MAX_BYTES = 63, MANIFEST_DEPTH = 64, FIELDS_MAX = 1000 };
 enum { BY_ENTITY, BY_FN, BY_KINDS };
@@ -121,6 +122,10 @@ static bool read_type(struct reader *r, struct mr_str where, struct mr_str name,
 
 static bool check_field(struct reader *r, struct mr_str where, const struct mr_field *f)
 {
+	struct mr_value v;
+	struct mr_error inner;
+	if (f->def && !mr_value_from_node(&r->app->arena, f->type, f->def, &v, &inner))
+		return refuse(r, where, "the default does not fit the type");
 	if (f->references.n && f->type != MR_T_UUID)
 		return refuse(r, where, "only a uuid refers to an entity");
 	if (f->on_delete.n && !mr_str_is(f->on_delete, "restrict") && !mr_str_is(f->on_delete, "cascade") &&
