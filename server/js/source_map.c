@@ -56,6 +56,8 @@ static bool move_by(int *value, int by)
 static bool read_mappings(struct mr_source_map *m, struct mr_str text)
 {
 	struct piece at = {0};
+	if (!text.n)
+		return true;
 	const char *p = text.p, *end = text.p + text.n;
 	while (p < end) {
 		if (*p == ';' || *p == ',') {
@@ -162,6 +164,8 @@ static size_t read_place(const char *p, const char *end, int *line, int *column)
 
 void mr_source_map_text(const struct mr_source_map *m, struct mr_str text, struct mr_buf *out)
 {
+	if (!text.n)
+		return;
 	const char *p = text.p, *end = text.p + text.n;
 	size_t n = m ? strlen(m->bundle) : 0;
 	while (m && p < end) {

@@ -261,11 +261,9 @@ static void try_again(struct mr_job *job)
 		job->pg = NULL;
 		job->has_lock = false;
 	}
-	if (job->tombstone && job->why.code == MR_CONFLICT)
-		pause_for(job, 0);
-	else if (job->why.code != MR_CONFLICT)
+	if (job->why.code != MR_CONFLICT)
 		pause_for(job, 200 * 1000);
-	else if (job->has_lock || job->conflicts == 1)
+	else if (job->tombstone || job->has_lock || job->conflicts == 1)
 		pause_for(job, 0);
 	else
 		pause_for(job, (int64_t)1000 << MR_MIN(job->conflicts, 5));
@@ -570,7 +568,7 @@ static void read_frozen(struct mr_job *job)
 {
 	const struct mr_node *now = mr_node_get(job->message, "now"), *seed = mr_node_get(job->message, "seed");
 	if (!mr_node_double(now, &job->now_ms))
-		job->now_ms = (double)(mr_wall_us() / 1000);
+		job->now_ms = (double)mr_wall_us() / 1000;
 	if (seed && (seed->kind == MR_STRING || seed->kind == MR_NUMBER) && seed->text.n) {
 		job->seed = seed->text;
 		return;

@@ -22,6 +22,16 @@ static struct mr_str only_row(struct mr_str rows)
 	return rows.n == 2 ? MR_STR("null") : (struct mr_str){rows.p + 1, rows.n - 2};
 }
 
+static void print_answer(struct mr_op *op, struct mr_str json)
+{
+	struct mr_arena *a = &op->job->attempt;
+	struct mr_error err;
+	if (op->form == MR_OP_ID)
+		mr_json_quote(&op->json, mr_node_str(mr_json_read(a, mr_arena_str(a, json), OPERATION_DEPTH, false, &err), "id"));
+	else
+		mr_buf_str(&op->json, op->form == MR_OP_ONE ? only_row(json) : json);
+}
+
 /* The first statement that fails poisons the transaction: whatever the function does now, it ends in a rollback. */
 static void on_result(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
 {
@@ -35,7 +45,7 @@ static void on_result(struct mr_txn *txn, struct mr_str json, const struct mr_er
 		return;
 	}
 	op->ok = true;
-	mr_buf_str(&op->json, op->one ? only_row(json) : json);
+	print_answer(op, json);
 	mr_run_op_answered(op);
 }
 
@@ -102,7 +112,7 @@ static bool op_get(struct mr_op *op, const struct mr_node *in, struct mr_error *
 	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err), .limit = -1};
 	if (!plan.entity || !(plan.where = mr_where_id(&job->attempt, plan.entity, mr_node_str(in, "id"), err)))
 		return false;
-	op->one = true;
+	op->form = MR_OP_ONE;
 	mr_txn_read(job->txn, &plan, on_result, op);
 	return true;
 }
@@ -139,7 +149,9 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 	struct mr_write w = {.entity = mr_entity_of(job->w, in, err), .value = mr_node_get(in, "value")};
 	if (!w.entity)
 		return false;
-	if (write != mr_txn_insert) {
+	if (write == mr_txn_insert) {
+		op->form = MR_OP_ID;
+	} else {
 		w.id = mr_node_str(in, "id");
 		if (!mr_where_id(&job->attempt, w.entity, w.id, err))
 			return false;

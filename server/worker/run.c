@@ -289,15 +289,12 @@ static void settle(struct mr_op *op)
 {
 	struct mr_job *job = op->job;
 	struct mr_error err;
-	uint64_t number = op->number;
 	struct mr_buf json = op->json;
-	bool ok = op->ok;
+	op->json = (struct mr_buf){0};
 	job->run.out--;
 	job->w->ops_out--;
-	mr_list_del(&op->in_run);
-	free(op);
 	slice_begin(job);
-	enum mr_js_end end = mr_js_settle(job->w->js, job->run.number, number, ok, mr_buf_view(&json), &err);
+	enum mr_js_end end = mr_js_settle(job->w->js, job->run.number, op->number, op->ok, mr_buf_view(&json), &err);
 	mr_buf_fini(&json);
 	slice_end(job, end, &err);
 }

@@ -166,8 +166,8 @@ struct mr_op {
 	struct mr_list in_run, in_answered;
 	struct mr_job *job;
 	uint64_t number;
-	bool one; /* the answer is the first row or null */
-	bool answered, ok;
+	enum { MR_OP_ROWS, MR_OP_ONE, MR_OP_ID } form; /* of the answer: as it came, its only row or null, the row's id */
+	bool ok;
 	struct mr_buf json;
 };
 void mr_op_start(struct mr_op *op, struct mr_str kind, struct mr_str json);

@@ -38,7 +38,7 @@ define("query", { auth: "public" }, {
 	env: (ctx) => ctx.env,
 });
 define("mutation", { auth: "public" }, {
-	create: async (ctx, a) => (await ctx.ask("insert", { entity: "Counter", value: { name: a.name, value: 0 } })).id,
+	create: (ctx, a) => ctx.ask("insert", { entity: "Counter", value: { name: a.name, value: 0 } }),
 	increment: async (ctx, a) => {
 		const row = await ctx.ask("get", { entity: "Counter", id: a.id });
 		await ctx.ask("patch", { entity: "Counter", id: a.id, value: { value: row.value + 1 } });
@@ -73,7 +73,7 @@ define("mutation", { auth: "public" }, {
 	loopAfterWrite: async (ctx, a) => { await ctx.ask("insert", { entity: "Counter", value: { name: a.name, value: 0 } }); for (;;) await null; },
 });
 define("mutation", { auth: "user", isolation: "read committed" }, {
-	mine: async (ctx, a) => (await ctx.ask("insert", { entity: "Note", value: { text: a.text, owner: ctx.env.auth.userId } })).id,
+	mine: (ctx, a) => ctx.ask("insert", { entity: "Note", value: { text: a.text, owner: ctx.env.auth.userId } }),
 });
 
 function failure(e) {
