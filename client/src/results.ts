@@ -144,14 +144,14 @@ export class Result {
 	private emptied = false;
 
 	apply(body: Body): void {
-		this.hash = body.h ?? "";
+		const content = body.rows ?? body.put ?? body.patch ?? body.del ?? body.segs ?? body.value; // null is a value
+		if (content !== undefined || body.error) this.hash = body.h ?? "";
 		if (body.behind !== undefined) this.behind = body.behind;
 		if (body.error) {
 			this.error = body.error;
 			return;
 		}
-		const content = body.rows ?? body.put ?? body.patch ?? body.del ?? body.segs;
-		if (content !== undefined || body.value !== undefined) {
+		if (content !== undefined) {
 			this.error = undefined;
 			this.has = true;
 		}

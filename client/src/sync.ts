@@ -44,8 +44,15 @@ export interface Snapshot {
 
 export const LOADING: Snapshot = Object.freeze({ data: undefined, loading: true, synced: false, behind: false, error: undefined });
 
+const keys = new WeakMap<Spec, string>();
+
 /** Equal specs have equal keys. */
 export function specKey(spec: Spec): string {
+	let key = keys.get(spec);
+	if (key === undefined) keys.set(spec, (key = makeKey(spec)));
+	return key;
+}
+function makeKey(spec: Spec): string {
 	if (!isEntitySpec(spec)) return `f ${spec.fn} ${printWire(spec.args)}`;
 	return `${baseKey(spec)} ${spec.limit ?? ""}`;
 }

@@ -384,9 +384,15 @@ test("a value is shown until the next one is there, also over a new socket", asy
 	second.say({ t: "transition", n: 2, b: [{ i: 4, value: { n: 2 }, behind: true }] });
 	assert.deepEqual(seen, [{ n: 1 }, { n: 2 }]);
 	assert.equal(f.client.peek({ fn: "messages.count", args: {} }).behind, true);
-	second.say({ t: "transition", n: 3, b: [{ i: 4, error: { code: "function_failed", message: "x" } }] });
+	second.say({ t: "transition", n: 3, b: [{ i: 4, value: { n: 2 }, h: "h9" }] }).say({ t: "transition", n: 4, b: [{ i: 4, behind: false }] });
+	second.die();
+	const third = await f.nth(3);
+	const again = third.open().take().find((m) => m.t === "subscribe");
+	assert.deepEqual(again?.t === "subscribe" && again.have, { k: "k", h: "h9" }, "S8: behind alone changes nothing that is held");
+	third.welcome().say({ t: "transition", n: 1, q: [{ id: 1, i: 4, k: "k", keep: true }] });
+	third.say({ t: "transition", n: 3, b: [{ i: 4, error: { code: "function_failed", message: "x" } }] });
 	const failed = f.client.peek({ fn: "messages.count", args: {} });
 	assert.deepEqual([failed.error?.code, failed.data], ["function_failed", { n: 2 }]);
-	second.say({ t: "transition", n: 4, b: [{ i: 4, value: 3, behind: false }] });
+	third.say({ t: "transition", n: 4, b: [{ i: 4, value: 3, behind: false }] });
 	assert.deepEqual([seen.at(-1), f.client.peek({ fn: "messages.count", args: {} }).error], [3, undefined]);
 });
