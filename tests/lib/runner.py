@@ -92,7 +92,8 @@ class Runner:
             return self.record(suite, name, ok, seconds, output)
         bad = [p for good, p in parts if not good]
         self.passed += len(parts) - len(bad)
-        print(f"{'ok  ' if ok and not bad else 'FAIL'} {suite}/{name}: {len(parts) - len(bad)} of {len(parts)} ({seconds:.1f} s)")
+        if ok or bad:
+            print(f"{'FAIL' if bad else 'ok  '} {suite}/{name}: {len(parts) - len(bad)} of {len(parts)} ({seconds:.1f} s)")
         for i, part in enumerate(bad):
             self.record(suite, f"{name}/{part}", False, None, output if i == 0 else "")
         if not ok and not bad:
@@ -237,10 +238,10 @@ class Runner:
             else:
                 self.record_output("client", name, status == 0, seconds, text)
 
-    def scripts(self, suite, folder):
-        for script in sorted((ROOT / "tests" / suite).glob("*.mjs")):
-            if not self.wants(suite, script.stem):
-                continue
+    def scripts(self, suite, build):
+        wanted = [p for p in sorted((ROOT / "tests" / suite).glob("*.mjs")) if self.wants(suite, p.stem)]
+        folder = build() if wanted else None
+        for script in wanted if folder else []:
             temp = self.temp / f"{suite}-{script.stem}"
             temp.mkdir()
             temp.chmod(0o755)
@@ -255,12 +256,10 @@ class Runner:
             self.record_output(suite, script.stem, status == 0, took, text)
 
     def flow(self):
-        if folder := self.sanitized():
-            self.scripts("flow", folder)
+        self.scripts("flow", self.sanitized)
 
     def browser(self):
-        if folder := self.release():
-            self.scripts("browser", folder)
+        self.scripts("browser", self.release)
 
     def all(self):
         for suite, work in (("unit", self.unit), ("lint", self.lint), ("threads", self.concurrent), ("fuzz", self.fuzz),
