@@ -150,6 +150,17 @@ static void left(struct mr_job *job)
 	maybe_exit(w);
 }
 
+static const char lock_sql[] = "select pg_advisory_lock($1::bigint)", unlock_sql[] = "select pg_advisory_unlock($1::bigint)";
+
+static void lock_query(struct mr_job *job, const char *sql, int64_t key, mr_pg_result_cb *cb)
+{
+	char text[24];
+	snprintf(text, sizeof text, "%" PRId64, key);
+	struct mr_str param = mr_str(text);
+	mr_pg_query(job->pg, 0, sql, 1, &param, cb, job);
+	mr_pg_sync(job->pg);
+}
+
 static void on_unlock(const struct mr_pg_result *r, void *arg)
 {
 	left(arg);
@@ -165,12 +176,8 @@ static void leave(struct mr_job *job)
 		left(job);
 		return;
 	}
-	char key[24];
-	snprintf(key, sizeof key, "%" PRId64, job->lock);
-	struct mr_str param = mr_str(key);
 	job->has_lock = false;
-	mr_pg_query(job->pg, 0, "select pg_advisory_unlock($1::bigint)", 1, &param, on_unlock, job);
-	mr_pg_sync(job->pg);
+	lock_query(job, unlock_sql, job->lock, on_unlock);
 }
 
 /* ---- attempts ---- */
@@ -228,17 +235,16 @@ static void on_lock(const struct mr_pg_result *r, void *arg)
 static void attempt(struct mr_job *job)
 {
 	int64_t key;
-	if (job->tombstone || job->has_lock || !mr_hot_key(job, &key)) {
+	if (job->tombstone || !mr_hot_key(job, &key) || (job->has_lock && job->lock == key)) {
 		begin(job);
 		return;
 	}
 	move(job, MR_JOB_LOCKING);
-	char text[24];
-	snprintf(text, sizeof text, "%" PRId64, key);
-	struct mr_str param = mr_str(text);
+	if (job->has_lock) /* one turn at a time: who holds two could wait for who waits for him */
+		lock_query(job, unlock_sql, job->lock, NULL);
+	job->has_lock = false;
 	job->lock = key;
-	mr_pg_query(job->pg, 0, "select pg_advisory_lock($1::bigint)", 1, &param, on_lock, job);
-	mr_pg_sync(job->pg);
+	lock_query(job, lock_sql, key, on_lock);
 }
 
 /* Another attempt after a moment; by then others have moved on. */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "proto/predicate.h"
+#include "server/js/source_map.h"
 #include "worker_rig.h"
 
 static struct rig rig;
@@ -129,6 +130,13 @@ static void test_results_are_bounded(void **state)
 	assert_string_equal(text_of(mr_node_str(mr_node_get(e, "data"), "setting")), "max_result");
 	error_of(rig_query(worker, "bigResult", "{\"n\":5000000}"), "too_large");
 	fresh_worker(NULL);
+}
+
+static void test_prelude(void **state)
+{
+	const struct mr_node *wrong = value_of(rig_query(worker, "prelude", "{}"));
+	if (wrong->n)
+		fail_msg("%s", text_of(wrong->raw));
 }
 
 static void test_env(void **state)
@@ -744,6 +752,46 @@ static void test_manifest(void **state)
 	mr_buf_fini(&err);
 }
 
+/* ---- source maps ---- */
+
+/* Two files; the second line of the bundle begins with code from nowhere. */
+static const char map_text[] = "{\"version\":3,\"sources\":[\"app.ts\",\"functions/a.ts\"],\"names\":[],"
+			       "\"mappings\":\"AAAA,IAAIA;A,CCCC;;KADD\"}";
+
+static void test_source_map(void **state)
+{
+	struct mr_source_map *map = mr_source_map_read(mr_str(map_text), "bundle.js");
+	struct mr_buf out = {0};
+	const char *source;
+	int line, column;
+	assert_non_null(map);
+	assert_true(mr_source_map_find(map, 1, 6, &source, &line, &column));
+	assert_string_equal(source, "app.ts");
+	assert_int_equal(line, 1);
+	assert_int_equal(column, 5);
+	assert_true(mr_source_map_find(map, 2, 9, &source, &line, &column));
+	assert_string_equal(source, "functions/a.ts");
+	assert_int_equal(line, 2);
+	assert_false(mr_source_map_find(map, 3, 1, &source, &line, &column));
+	assert_false(mr_source_map_find(map, 9, 1, &source, &line, &column));
+	mr_source_map_text(map, MR_STR("at f@bundle.js:1:6 and bundle.js:9:1, bundle.js, bundle.js:1"), &out);
+	assert_string_equal(out.p, "at f@app.ts:1:5 and bundle.js:9:1, bundle.js, bundle.js:1");
+	mr_buf_fini(&out);
+	mr_source_map_delete(&map);
+	/* Cut short or changed anywhere: a map or none, never a fault. */
+	for (size_t i = 0; i < sizeof map_text; i++) {
+		char text[sizeof map_text];
+		memcpy(text, map_text, sizeof text);
+		map = mr_source_map_read((struct mr_str){text, i}, "bundle.js");
+		mr_source_map_delete(&map);
+		for (const char *c = "g;,9\xff\""; *c; c++) {
+			text[i] = *c;
+			map = mr_source_map_read((struct mr_str){text, sizeof text - 1}, "bundle.js");
+			mr_source_map_delete(&map);
+		}
+	}
+}
+
 static int group_setup(void **state)
 {
 	rig_init(&rig, getenv("MILLRACE_WORKER_APP"));
@@ -767,6 +815,7 @@ int main(void)
 		T(test_refusals),
 		T(test_results_are_bounded),
 		T(test_env),
+		T(test_prelude),
 		T(test_mutation),
 		T(test_all_operations),
 		T(test_ring),
@@ -800,6 +849,7 @@ int main(void)
 		T(test_drain),
 		T(test_fanout_gone),
 		T(test_manifest),
+		T(test_source_map),
 	};
 	const char *only = getenv("WORKER_TEST");
 	cmocka_set_test_filter(only);

@@ -7,6 +7,71 @@ function define(kind, options, handlers) {
 	for (const [name, handler] of Object.entries(handlers)) fns.set(name, { kind, handler, ...options });
 }
 
+// What is wrong with the world that a function finds; nothing, it is hoped.
+async function checkPrelude() {
+	const wrong = [];
+	const is = (what, got, want) => { if (!Object.is(got, want)) wrong.push(`${what}: ${String(got)}, expected ${String(want)}`); };
+	const throws = (what, f) => { try { f(); wrong.push(`${what} did not throw`); } catch {} };
+	const NOW = 1750000000123;
+	is("Date.now", Date.now(), NOW);
+	is("new Date", new Date().getTime(), NOW);
+	is("Date()", typeof Date(), "string");
+	is("Date of parts", new Date(2020, 0, 2, 3).toISOString(), "2020-01-02T03:00:00.000Z");
+	is("Date.UTC", Date.UTC(1970, 0, 1), 0);
+	is("Date.parse", Date.parse("1970-01-01T00:00:01Z"), 1000);
+	is("constructor", new Date(0).constructor, Date);
+	is("instanceof", new Date() instanceof Date, true);
+	is("subclass", new (class Own extends Date { own() { return this.getTime(); } })().own(), NOW);
+	is("Intl", new Intl.DateTimeFormat("en", { timeZone: "UTC" }).format(), "6/15/2025");
+	is("Intl parts", new Intl.DateTimeFormat("en", { timeZone: "UTC" }).formatToParts().length, 5);
+	is("performance", performance.now(), 0);
+	is("timeOrigin", performance.timeOrigin, NOW);
+	const numbers = Array.from({ length: 1000 }, Math.random);
+	is("random range", numbers.every((x) => x >= 0 && x < 1), true);
+	is("random differs", new Set(numbers).size, 1000);
+	is("random mean", Math.abs(numbers.reduce((a, b) => a + b) / 1000 - 0.5) < 0.05, true);
+	is("uuid", /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(crypto.randomUUID()), true);
+	is("random bytes", new Set(crypto.getRandomValues(new Uint8Array(4096))).size, 256);
+	throws("too many bytes", () => crypto.getRandomValues(new Uint8Array(65537)));
+	throws("floats", () => crypto.getRandomValues(new Float32Array(1)));
+	const text = "a\u00e9\u20ac\u{1f600}";
+	is("utf-8", Array.from(new TextEncoder().encode(text)).join(), "97,195,169,226,130,172,240,159,152,128");
+	is("utf-8 back", new TextDecoder().decode(new TextEncoder().encode(text)), text);
+	is("lone surrogate", new TextDecoder().decode(new TextEncoder().encode("\ud800")), "\ufffd");
+	is("byte order mark", new TextDecoder().decode(new Uint8Array([0xef, 0xbb, 0xbf, 65])), "A");
+	is("overlong", new TextDecoder().decode(new Uint8Array([0xc0, 0x80, 0xe0, 0x80])), "\ufffd\ufffd\ufffd\ufffd");
+	throws("fatal", () => new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array([0xff])));
+	throws("latin1", () => new TextDecoder("latin1"));
+	const stream = new TextDecoder();
+	is("stream", stream.decode(new Uint8Array([0xe2, 0x82]), { stream: true }) + stream.decode(new Uint8Array([0xac])), "\u20ac");
+	is("cut off", new TextDecoder().decode(new Uint8Array([0xe2, 0x82])), "\ufffd");
+	is("encodeInto", JSON.stringify(new TextEncoder().encodeInto("a\u20acb", new Uint8Array(3))), '{"read":1,"written":1}');
+	for (const s of ["", "a", "ab", "abc", "\u00ff\u0000\u0001"]) is(`base64 of ${s.length}`, atob(btoa(s)), s);
+	is("btoa", btoa("hello"), "aGVsbG8=");
+	is("long base64", atob(btoa("xyz".repeat(50000))).length, 150000);
+	throws("atob", () => atob("a"));
+	throws("btoa of text", () => btoa("\u20ac"));
+	const cycle = { list: [1, new Map([["k", new Set([1n])]])], when: new Date(5), bytes: new Uint8Array([1, 2]) };
+	cycle.self = cycle;
+	const copy = structuredClone(cycle);
+	is("clone", copy !== cycle && copy.self === copy && copy.when.getTime() === 5 && copy.bytes[1] === 2 && copy.list[1].get("k").has(1n), true);
+	is("clone of an error", structuredClone(new RangeError("x")) instanceof RangeError, true);
+	throws("clone of a function", () => structuredClone({ f() {} }));
+	let order = "";
+	queueMicrotask(() => { order += "2"; });
+	order += "1";
+	await null;
+	await null;
+	is("queueMicrotask", order, "12");
+	throws("eval", () => eval("1"));
+	throws("Function", () => new Function("return 1"));
+	throws("async Function", () => (async () => {}).constructor("return 1"));
+	for (const name of ["fetch", "setTimeout", "WebAssembly", "XMLHttpRequest", "require", "process", "SharedArrayBuffer"])
+		is(name, typeof globalThis[name], "undefined");
+	is("time zone", new Date(0).getTimezoneOffset(), 0);
+	return wrong;
+}
+
 let outside = 0; // survives between calls of one worker
 let shared; // a promise that calls share
 
@@ -36,6 +101,7 @@ define("query", { auth: "public" }, {
 	sharing: async (ctx) => { shared ??= ctx.ask("sql", { text: "select 42 as answer", params: [] }); return await shared; },
 	stray: (ctx) => { void ctx.ask("sql", { text: "select 1", params: [] }); return "done"; },
 	env: (ctx) => ctx.env,
+	prelude: () => checkPrelude(),
 });
 define("mutation", { auth: "public" }, {
 	create: (ctx, a) => ctx.ask("insert", { entity: "Counter", value: { name: a.name, value: 0 } }),
