@@ -134,6 +134,11 @@ void mr_edge_start(struct mr_edge *e)
 	mr_child_start(e->child);
 }
 
+bool mr_edge_is_up(const struct mr_edge *e)
+{
+	return e->up;
+}
+
 void mr_edge_app(struct mr_edge *e, const char *dir, const char *version, int workers)
 {
 	struct mr_buf b = {0};

@@ -19,6 +19,7 @@ struct mr_edge_events {
 struct mr_edge *mr_edge_new(struct mr_children *children, const char *program, const char *socket, const struct mr_edge_events *events);
 void mr_edge_delete(struct mr_edge **e); /* its process must be gone */
 void mr_edge_start(struct mr_edge *e);
+bool mr_edge_is_up(const struct mr_edge *e);
 /* These do nothing while it is down. */
 void mr_edge_app(struct mr_edge *e, const char *dir, const char *version, int workers);
 void mr_edge_dev(struct mr_edge *e, const char *error, bool reload); /* error: NULL, all is well */

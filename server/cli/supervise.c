@@ -204,6 +204,8 @@ static void on_edge_failed(void *arg)
 static void on_hopeless(struct mr_crew *crew, void *arg)
 {
 	struct supervisor *s = arg;
+	if (!mr_edge_is_up(s->edge))
+		return; /* they end because there is nobody to talk to */
 	char *version = mr_strdup(crew->build.version);
 	mr_code_refused(s->code, mr_str(version),
 		MR_STR("The workers of the new code keep ending before they are ready; their messages are above."));
