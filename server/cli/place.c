@@ -53,6 +53,7 @@ static char *program(const char *own, const char *room, const char *name)
 	if (told && *told)
 		take(&found, mr_printf("%s/%s", told, name));
 	take(&found, mr_printf("%s/%s/%s", own, room, name));
+	take(&found, mr_printf("%s/../libexec/millrace/%s", own, name)); /* an installation that was moved as a whole */
 	take(&found, mr_printf("%s/%s", MR_LIBEXECDIR, name));
 	take(&found, mr_printf("%s/%s", own, name));
 	return found;
@@ -82,6 +83,7 @@ static char *find_sdk(const char *own)
 	if (told && *told)
 		return mr_strdup(told);
 	take(&found, sdk_of_source(own));
+	take(&found, mr_printf("%s/../share/millrace/sdk", own));
 	take(&found, mr_strdup(MR_SDKDIR));
 	return found;
 }
@@ -94,7 +96,7 @@ static void find_tools(struct mr_place *p, const char *app_dir)
 	char *tsc = mr_printf("node_modules/@typescript/typescript-linux-%s/lib/tsc", arch);
 	take(&p->esbuild, mr_place_above(app_dir, esbuild));
 	take(&p->esbuild, mr_printf("%s/%s", p->sdk, esbuild));
-	take(&p->esbuild, mr_printf("%s/esbuild", MR_LIBEXECDIR));
+	take(&p->esbuild, mr_printf("%.*s/esbuild", (int)(strrchr(p->worker, '/') - p->worker), p->worker)); /* installed beside it */
 	take(&p->tsc, mr_place_above(app_dir, tsc));
 	take(&p->tsc, mr_printf("%s/%s", p->sdk, tsc));
 	free(esbuild);

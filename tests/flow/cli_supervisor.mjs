@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { alive, BUILD, call, descendants, endAll, freePort, makeApp, millrace, MILLRACE, remove, ROOT, serve, SMALL_APP, until } from "../lib/cli.mjs";
+import { alive, BUILD, call, descendants, endAll, freePort, makeApp, millrace, remove, serve, SMALL_APP, until } from "../lib/cli.mjs";
 
 after(endAll);
 
@@ -202,12 +202,8 @@ test("an installation works without the source tree", async () => {
 	assert.ok(existsSync(join(prefix, "bin/millrace")));
 	assert.ok(existsSync(join(prefix, "share/millrace/sdk/package.json")));
 	assert.ok(existsSync(join(prefix, "share/millrace/millrace.tgz")));
-	const built = spawnSync(join(prefix, "bin/millrace"), ["build", "--app-dir", app, "--data-dir", data], {
-		encoding: "utf8",
-		env: { ...process.env, MILLRACE_LIBEXEC: join(prefix, "libexec/millrace"), MILLRACE_SDK: join(prefix, "share/millrace/sdk") },
-	});
+	const built = spawnSync(join(prefix, "bin/millrace"), ["build", "--app-dir", app, "--data-dir", data], { encoding: "utf8" });
 	assert.equal(built.status, 0, built.stderr);
-	assert.ok(ROOT && MILLRACE);
 });
 
 /** Sanitized builds take their time. */
