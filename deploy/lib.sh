@@ -193,16 +193,17 @@ need_sdk() {
 	fi
 }
 
-# need_build DIR [meson options...]: sets the folder up once and builds what changed.
+# need_build DIR "TARGETS" [meson options...]: sets the folder up once and builds what changed of the targets.
 need_build() {
-	local dir=$1
-	shift
+	local dir=$1 targets=$2
+	shift 2
 	if [ ! -e "$dir/build.ninja" ]; then
 		rm -rf "$dir"
 		step "Setting up ${dir#"$ROOT"/}" meson setup "$dir" "$ROOT" "$@"
 	fi
-	if ! ninja -C "$dir" -n 2>/dev/null | grep -q 'no work to do'; then
-		step "Compiling (${dir#"$ROOT"/})" ninja -C "$dir"
+	# shellcheck disable=SC2086
+	if ! ninja -C "$dir" -n $targets 2>/dev/null | grep -q 'no work to do'; then
+		step "Compiling (${dir#"$ROOT"/})" ninja -C "$dir" $targets
 	fi
 }
 
