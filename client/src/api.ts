@@ -12,14 +12,21 @@ export interface FunctionRef<Kind extends FunctionKind = FunctionKind, Args = un
 /** What arrives of a handler's result: nothing is null. */
 export type Wired<R> = R extends void | undefined ? null : R;
 
-type RefOf<T> = T extends RegisteredFunction<infer K, infer A, infer R, infer Internal>
-	? Internal extends false
-		? FunctionRef<K, A, Wired<R>>
-		: never
-	: never;
+type RefOf<T> =
+	T extends RegisteredFunction<infer K, infer A, infer R, infer Internal>
+		? Internal extends false
+			? FunctionRef<K, A, Wired<R>>
+			: never
+		: never;
 
 type Callable = (...args: never[]) => unknown;
-type NodeOf<T> = T extends RegisteredFunction ? RefOf<T> : T extends Callable | readonly unknown[] ? never : T extends object ? ApiOf<T> : never;
+type NodeOf<T> = T extends RegisteredFunction
+	? RefOf<T>
+	: T extends Callable | readonly unknown[]
+		? never
+		: T extends object
+			? ApiOf<T>
+			: never;
 
 /** The public functions of modules, as references. */
 export type ApiOf<M> = {
@@ -46,7 +53,9 @@ export function makeApi<Modules>(): ApiOf<Modules> {
 }
 
 /** A reference to a function that is known by name only. */
-export function functionRef<Kind extends FunctionKind = FunctionKind, Args = unknown, Result = unknown>(name: string): FunctionRef<Kind, Args, Result> {
+export function functionRef<Kind extends FunctionKind = FunctionKind, Args = unknown, Result = unknown>(
+	name: string,
+): FunctionRef<Kind, Args, Result> {
 	return node(name) as FunctionRef<Kind, Args, Result>;
 }
 

@@ -68,7 +68,9 @@ export interface OptimisticTx<App = unknown> {
 	update<E extends EntityName<App>>(entity: E, id: string, changes: PatchOf<App, E>): void;
 	delete<E extends EntityName<App>>(entity: E, id: string): void;
 }
-type ClientInsert<App, E> = E extends keyof EntitiesOf<App> ? InsertOf<App, E> : { readonly id?: string; readonly [field: string]: Value | Date | undefined };
+type ClientInsert<App, E> = E extends keyof EntitiesOf<App>
+	? InsertOf<App, E>
+	: { readonly id?: string; readonly [field: string]: Value | Date | undefined };
 
 export interface MutationOptions<App, Args> {
 	readonly optimistic?: ((tx: OptimisticTx<App>, args: Args) => unknown) | undefined;
@@ -113,7 +115,9 @@ export interface Client<App = unknown> {
 /** `{ createdAt: "desc" }` or pairs -> pairs. */
 function cleanOrder(order: unknown): Order | undefined {
 	if (order === undefined || order === null) return undefined;
-	const pairs: unknown[] = Array.isArray(order) ? order : Object.entries(order as object).filter(([, direction]) => direction !== undefined);
+	const pairs: unknown[] = Array.isArray(order)
+		? order
+		: Object.entries(order as object).filter(([, direction]) => direction !== undefined);
 	return pairs.map((pair) => {
 		const [field, direction] = pair as [unknown, unknown];
 		if (typeof field !== "string" || (direction !== "asc" && direction !== "desc"))
@@ -122,9 +126,17 @@ function cleanOrder(order: unknown): Order | undefined {
 	});
 }
 
-export function entitySpec(entity: string, query: { readonly where?: unknown; readonly orderBy?: unknown; readonly limit?: number | undefined } = {}): Spec {
+export function entitySpec(
+	entity: string,
+	query: { readonly where?: unknown; readonly orderBy?: unknown; readonly limit?: number | undefined } = {},
+): Spec {
 	const order = cleanOrder(query.orderBy);
-	return { entity, where: query.where === undefined ? {} : cleanWhere(query.where), order: order?.length ? order : undefined, limit: query.limit };
+	return {
+		entity,
+		where: query.where === undefined ? {} : cleanWhere(query.where),
+		order: order?.length ? order : undefined,
+		limit: query.limit,
+	};
 }
 export function functionSpec(fn: FunctionRef, args: unknown): Spec {
 	return { fn: functionName(fn), args: cleanArgs(args) };
@@ -400,7 +412,9 @@ class MillraceClient {
 			}
 			if (socket !== this.runner.socketNumber) return; // it took too long; the next socket has asked again
 			if (problem !== undefined) {
-				this.failed(new MillraceError("unauthenticated", `getToken failed: ${problem instanceof Error ? problem.message : String(problem)}`));
+				this.failed(
+					new MillraceError("unauthenticated", `getToken failed: ${problem instanceof Error ? problem.message : String(problem)}`),
+				);
 				return this.runner.abandon();
 			}
 			if (!this.tokenSet) this.token = token;
@@ -528,7 +542,11 @@ class MillraceClient {
 		if (this.closed) throw new MillraceError("shutting_down", "the client was closed");
 	}
 
-	async mutation(fn: FunctionRef, given: unknown, options?: { readonly optimistic?: ((tx: never, args: never) => unknown) | undefined }): Promise<Value> {
+	async mutation(
+		fn: FunctionRef,
+		given: unknown,
+		options?: { readonly optimistic?: ((tx: never, args: never) => unknown) | undefined },
+	): Promise<Value> {
 		this.refuseIfClosed();
 		this.connect();
 		const name = functionName(fn);

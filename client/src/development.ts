@@ -24,7 +24,9 @@ function overlay(text: string | null): void {
 	(document.body ?? document.documentElement).append(box);
 }
 
-export function showDevelopment(client: { onDevelopment(callback: (message: ConsoleMessage | DevMessage) => void): () => void }): () => void {
+export function showDevelopment(client: {
+	onDevelopment(callback: (message: ConsoleMessage | DevMessage) => void): () => void;
+}): () => void {
 	return client.onDevelopment((message) => {
 		if (message.t === "console") console[message.level](`[${message.fn}]`, message.text);
 		else if (message.reload) location.reload();

@@ -51,7 +51,9 @@ export function base64ToBytes(text: string): Uint8Array {
 function checkText(text: string, path: string): string {
 	const at = text.search(/\p{Surrogate}|\0/u);
 	if (at < 0) return text;
-	throw new ValueError(`${path}: the text holds ${text.charCodeAt(at) === 0 ? "a NUL character" : "half of a surrogate pair"}, which cannot be stored`);
+	throw new ValueError(
+		`${path}: the text holds ${text.charCodeAt(at) === 0 ? "a NUL character" : "half of a surrogate pair"}, which cannot be stored`,
+	);
 }
 
 function floatWord(n: number): string | undefined {
@@ -89,7 +91,8 @@ function objectToJson(value: object, path: string, depth: number): unknown {
 	if (Array.isArray(value)) return value.map((item, i) => toJson(item, `${path}[${i}]`, depth + 1));
 	if (value instanceof Uint8Array) return { $bytes: bytesToBase64(value) };
 	if (value instanceof Date) return dateText(value, path);
-	if (!isPlainObject(value)) throw new ValueError(`${path}: a ${value.constructor?.name ?? "strange object"} cannot be sent, only plain objects`);
+	if (!isPlainObject(value))
+		throw new ValueError(`${path}: a ${value.constructor?.name ?? "strange object"} cannot be sent, only plain objects`);
 	const out: Record<string, unknown> = {};
 	for (const [key, item] of Object.entries(value)) {
 		if (item === undefined) continue;
@@ -153,7 +156,8 @@ export function whereToJson(where: unknown, path = "where"): unknown {
 export function cleanValue(value: unknown, path: string, depth = 0): Value {
 	if (value === undefined || value === null) return null;
 	if (typeof value === "string") return checkText(value, path);
-	if (typeof value !== "object") return typeof value === "function" || typeof value === "symbol" ? (toJson(value, path) as Value) : (value as Value);
+	if (typeof value !== "object")
+		return typeof value === "function" || typeof value === "symbol" ? (toJson(value, path) as Value) : (value as Value);
 	if (value instanceof Uint8Array) return value;
 	if (value instanceof Date) return dateText(value, path);
 	if (depth >= MAX_DEPTH) throw new ValueError(`${path}: nests too deep`);
@@ -178,7 +182,8 @@ export function cleanWhere(where: unknown, path = "where", depth = 0): Where {
 		const term = where[key];
 		if (term === undefined) continue;
 		const at = `${path}.${key}`;
-		if ((key === "$or" || key === "$and") && Array.isArray(term)) out[key] = term.map((part, i) => cleanWhere(part, `${at}[${i}]`, depth + 1));
+		if ((key === "$or" || key === "$and") && Array.isArray(term))
+			out[key] = term.map((part, i) => cleanWhere(part, `${at}[${i}]`, depth + 1));
 		else if (isPlainObject(term)) {
 			const comparison: Record<string, Value> = {};
 			for (const op of Object.keys(term).sort()) if (term[op] !== undefined) comparison[op] = cleanValue(term[op], at, depth + 1);

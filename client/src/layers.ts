@@ -54,7 +54,8 @@ export class Layers {
 	/** What the layers make of an entity's rows: id -> row, or null for deleted. `known` finds the server's row. */
 	overlay(entity: string, known: (id: string) => Row | undefined, types: FieldTypes): Overlay {
 		const rows: Overlay = new Map();
-		for (const operations of this.layers.values()) for (const one of operations) if (one.entity === entity) applyOperation(rows, one, known, types);
+		for (const operations of this.layers.values())
+			for (const one of operations) if (one.entity === entity) applyOperation(rows, one, known, types);
 		const before = this.shown.get(entity);
 		for (const [id, row] of rows) {
 			if (row === null) continue;
@@ -102,7 +103,11 @@ export function viewRows(spec: EntitySpec, result: Result, overlay: Overlay): re
 		if (matches || result.rows.get(id)) touched = true;
 	}
 	if (!touched) return base;
-	const merged = mergeSorted(base.filter((row) => !overlay.has(row.id)), entering.sort(compare), compare);
+	const merged = mergeSorted(
+		base.filter((row) => !overlay.has(row.id)),
+		entering.sort(compare),
+		compare,
+	);
 	return spec.limit === undefined || merged.length <= spec.limit ? merged : merged.slice(0, spec.limit);
 }
 

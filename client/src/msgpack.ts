@@ -181,38 +181,70 @@ class Reader {
 	}
 	private tagged(tag: number, depth: number): unknown {
 		switch (tag) {
-			case 0xc0: return null;
-			case 0xc2: return false;
-			case 0xc3: return true;
-			case 0xc4: return this.bin(this.u8());
-			case 0xc5: return this.bin(this.u16());
-			case 0xc6: return this.bin(this.u32());
-			case 0xc7: return this.ext(this.u8());
-			case 0xc8: return this.ext(this.u16());
-			case 0xc9: return this.ext(this.u32());
-			case 0xca: return this.view.getFloat32(this.skip(4));
-			case 0xcb: return this.view.getFloat64(this.skip(8));
-			case 0xcc: return this.u8();
-			case 0xcd: return this.u16();
-			case 0xce: return this.u32();
-			case 0xcf: return whole(this.view.getBigUint64(this.skip(8)));
-			case 0xd0: return this.view.getInt8(this.skip(1));
-			case 0xd1: return this.view.getInt16(this.skip(2));
-			case 0xd2: return this.view.getInt32(this.skip(4));
-			case 0xd3: return whole(this.view.getBigInt64(this.skip(8)));
-			case 0xd4: return this.ext(1);
-			case 0xd5: return this.ext(2);
-			case 0xd6: return this.ext(4);
-			case 0xd7: return this.ext(8);
-			case 0xd8: return this.ext(16);
-			case 0xd9: return this.text(this.u8());
-			case 0xda: return this.text(this.u16());
-			case 0xdb: return this.text(this.u32());
-			case 0xdc: return this.array(this.u16(), depth);
-			case 0xdd: return this.array(this.u32(), depth);
-			case 0xde: return this.map(this.u16(), depth);
-			case 0xdf: return this.map(this.u32(), depth);
-			default: throw new MsgpackError(`unknown tag 0x${tag.toString(16)}`);
+			case 0xc0:
+				return null;
+			case 0xc2:
+				return false;
+			case 0xc3:
+				return true;
+			case 0xc4:
+				return this.bin(this.u8());
+			case 0xc5:
+				return this.bin(this.u16());
+			case 0xc6:
+				return this.bin(this.u32());
+			case 0xc7:
+				return this.ext(this.u8());
+			case 0xc8:
+				return this.ext(this.u16());
+			case 0xc9:
+				return this.ext(this.u32());
+			case 0xca:
+				return this.view.getFloat32(this.skip(4));
+			case 0xcb:
+				return this.view.getFloat64(this.skip(8));
+			case 0xcc:
+				return this.u8();
+			case 0xcd:
+				return this.u16();
+			case 0xce:
+				return this.u32();
+			case 0xcf:
+				return whole(this.view.getBigUint64(this.skip(8)));
+			case 0xd0:
+				return this.view.getInt8(this.skip(1));
+			case 0xd1:
+				return this.view.getInt16(this.skip(2));
+			case 0xd2:
+				return this.view.getInt32(this.skip(4));
+			case 0xd3:
+				return whole(this.view.getBigInt64(this.skip(8)));
+			case 0xd4:
+				return this.ext(1);
+			case 0xd5:
+				return this.ext(2);
+			case 0xd6:
+				return this.ext(4);
+			case 0xd7:
+				return this.ext(8);
+			case 0xd8:
+				return this.ext(16);
+			case 0xd9:
+				return this.text(this.u8());
+			case 0xda:
+				return this.text(this.u16());
+			case 0xdb:
+				return this.text(this.u32());
+			case 0xdc:
+				return this.array(this.u16(), depth);
+			case 0xdd:
+				return this.array(this.u32(), depth);
+			case 0xde:
+				return this.map(this.u16(), depth);
+			case 0xdf:
+				return this.map(this.u32(), depth);
+			default:
+				throw new MsgpackError(`unknown tag 0x${tag.toString(16)}`);
 		}
 	}
 	private bin(n: number): Uint8Array {

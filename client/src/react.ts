@@ -1,9 +1,28 @@
 // millrace/react: hooks. Each is thin over the plain client: useSyncExternalStore on what sync holds.
 
-import { createContext, createElement, type ReactNode, useCallback, useContext, useInsertionEffect, useMemo, useState, useSyncExternalStore } from "react";
+import {
+	createContext,
+	createElement,
+	type ReactNode,
+	useCallback,
+	useContext,
+	useInsertionEffect,
+	useMemo,
+	useState,
+	useSyncExternalStore,
+} from "react";
 import type { FunctionRef } from "./api.js";
 import { functionName } from "./api.js";
-import { type ArgsOf, type Client, createClient, type EntityQuery, entitySpec, functionSpec, type MutationOptions, type SyncStatus } from "./client.js";
+import {
+	type ArgsOf,
+	type Client,
+	createClient,
+	type EntityQuery,
+	entitySpec,
+	functionSpec,
+	type MutationOptions,
+	type SyncStatus,
+} from "./client.js";
 import { isBrowser } from "./development.js";
 import { MillraceError } from "./error.js";
 import type { EntitySpec, Spec } from "./results.js";
@@ -105,7 +124,11 @@ interface RunState<Result> {
 
 interface MutatorParts<Args, Result> {
 	readonly mutator: Mutator<Args, Result>;
-	readonly configure: (client: Client | undefined, fn: FunctionRef<"mutation", Args, Result>, options: MutationOptions<unknown, Args> | undefined) => void;
+	readonly configure: (
+		client: Client | undefined,
+		fn: FunctionRef<"mutation", Args, Result>,
+		options: MutationOptions<unknown, Args> | undefined,
+	) => void;
 	readonly subscribe: (changed: () => void) => () => void;
 	readonly state: () => RunState<Result>;
 }
@@ -183,7 +206,11 @@ function useStatus(given: Client | undefined): SyncStatus {
 		},
 		[client],
 	);
-	return useSyncExternalStore(subscribe, () => client?.status ?? NO_STATUS, () => NO_STATUS);
+	return useSyncExternalStore(
+		subscribe,
+		() => client?.status ?? NO_STATUS,
+		() => NO_STATUS,
+	);
 }
 
 /** What the line to the server is like, and since when. */

@@ -18,7 +18,8 @@ interface Failure {
 
 function failureOf(error: unknown): Failure {
 	if (error instanceof AppError) return { code: "app_error", message: error.message, data: { ...error.data, code: error.code } };
-	if (error instanceof MillraceError) return { code: error.code, message: error.message, ...(error.data === undefined ? {} : { data: error.data }) };
+	if (error instanceof MillraceError)
+		return { code: error.code, message: error.message, ...(error.data === undefined ? {} : { data: error.data }) };
 	if (error instanceof IdentityTouched) return { code: "internal", message: error.message };
 	if (error instanceof Error) {
 		const stack = typeof error.stack === "string" ? { data: { stack: error.stack } } : {};
@@ -98,7 +99,10 @@ function start(functions: ReadonlyMap<string, RegisteredFunction>, n: number, na
 		try {
 			text = printWire(failureOf(error));
 		} catch (e) {
-			text = printWire({ code: "function_failed", message: e instanceof ValueError ? `error data: ${e.message}` : "the error cannot be sent" });
+			text = printWire({
+				code: "function_failed",
+				message: e instanceof ValueError ? `error data: ${e.message}` : "the error cannot be sent",
+			});
 		}
 		host().done(n, false, text);
 	};

@@ -58,7 +58,9 @@ function makeKey(spec: Spec): string {
 }
 /** Equal but for the limit. */
 function baseKey(spec: Spec): string {
-	return isEntitySpec(spec) ? `e ${spec.entity} ${JSON.stringify(whereToJson(spec.where))} ${JSON.stringify(spec.order ?? null)}` : specKey(spec);
+	return isEntitySpec(spec)
+		? `e ${spec.entity} ${JSON.stringify(whereToJson(spec.where))} ${JSON.stringify(spec.order ?? null)}`
+		: specKey(spec);
 }
 
 interface LiveQuery {
@@ -339,7 +341,8 @@ export class Sync {
 	private dropLayer(id: string, changed: Set<LiveQuery>): void {
 		this.ahead.delete(id);
 		const entities = this.layers.drop(id);
-		if (entities.length > 0) for (const query of this.byId.values()) if (isEntitySpec(query.spec) && entities.includes(query.spec.entity)) changed.add(query);
+		if (entities.length > 0)
+			for (const query of this.byId.values()) if (isEntitySpec(query.spec) && entities.includes(query.spec.entity)) changed.add(query);
 	}
 	/** Queries of these entities look at their layers again. */
 	private showEntities(entities: ReadonlySet<string>): void {
@@ -359,7 +362,8 @@ export class Sync {
 	private addSiblings(changed: Set<LiveQuery>): void {
 		const entities = new Set<string>();
 		for (const { spec } of changed) if (isEntitySpec(spec) && this.layers.touches(spec.entity)) entities.add(spec.entity);
-		if (entities.size > 0) for (const query of this.byId.values()) if (isEntitySpec(query.spec) && entities.has(query.spec.entity)) changed.add(query);
+		if (entities.size > 0)
+			for (const query of this.byId.values()) if (isEntitySpec(query.spec) && entities.has(query.spec.entity)) changed.add(query);
 	}
 	/** The server's row, whichever query holds it. */
 	findRow(entity: string, id: string): Row | undefined {
@@ -405,7 +409,9 @@ export class Sync {
 		if (!overlay) overlays.set(entity, (overlay = this.layers.overlay(entity, (id) => this.findRow(entity, id), result.types)));
 		const rows = viewRows(spec, result, overlay);
 		const before = query.snapshot.data;
-		return Array.isArray(before) && before.length === rows.length && rows.every((row, i) => row === before[i]) ? (before as readonly Row[]) : rows;
+		return Array.isArray(before) && before.length === rows.length && rows.every((row, i) => row === before[i])
+			? (before as readonly Row[])
+			: rows;
 	}
 
 	/** Until the first answer: what the same query with another limit shows. */

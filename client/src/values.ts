@@ -1,7 +1,8 @@
 // The value language: what may travel, and how values of the column types compare. The same rules as SQL and the C matcher
 // (proto/value.h): text by code point, NaN equal to itself and largest, datetimes by microsecond, numerics exactly.
 
-export type Value = null | boolean | number | bigint | string | Uint8Array | readonly Value[] | { readonly [key: string]: Value | undefined };
+export type Value =
+	null | boolean | number | bigint | string | Uint8Array | readonly Value[] | { readonly [key: string]: Value | undefined };
 
 /** A row as it travels: its id and its fields. */
 export type Row = { readonly id: string; readonly [field: string]: Value };
@@ -151,7 +152,8 @@ function compareDatetime(a: string | number, b: string | number): number {
 export function compareValues(type: string | undefined, a: Value, b: Value): number {
 	switch (type) {
 		case "datetime":
-			if ((typeof a === "string" || typeof a === "number") && (typeof b === "string" || typeof b === "number")) return compareDatetime(a, b);
+			if ((typeof a === "string" || typeof a === "number") && (typeof b === "string" || typeof b === "number"))
+				return compareDatetime(a, b);
 			break;
 		case "numeric":
 			if (isNumeral(a) && isNumeral(b)) return compareDecimal(a, b);

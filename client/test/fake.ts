@@ -79,7 +79,13 @@ export function fake(options: Partial<ClientOptions> = {}): Fake {
 			sockets.push(this);
 		}
 	}
-	const client = createClient({ url: "http://host:1", linger: 0, ...options, storage: stores, WebSocket: Socket as unknown as WebSocketMaker });
+	const client = createClient({
+		url: "http://host:1",
+		linger: 0,
+		...options,
+		storage: stores,
+		WebSocket: Socket as unknown as WebSocketMaker,
+	});
 	open.add(client);
 	const settle = async (): Promise<void> => {
 		for (let i = 0; i < 10; i++) await Promise.resolve();

@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { CONNECT_LIMIT, initialLink, type LinkEvent, type LinkState, linkStatus, LONGEST_WAIT, SIGN_LIMIT, STABLE_AFTER, stepLink, waitFor } from "../src/link.js";
+import {
+	CONNECT_LIMIT,
+	initialLink,
+	type LinkEvent,
+	type LinkState,
+	linkStatus,
+	LONGEST_WAIT,
+	SIGN_LIMIT,
+	STABLE_AFTER,
+	stepLink,
+	waitFor,
+} from "../src/link.js";
 
 class Drive {
 	state: LinkState = initialLink(0);
@@ -106,8 +117,15 @@ test("L1, L2, L6, L7 hold in 50,000 random steps", () => {
 			d.now += Math.floor(random() * random() * 30000);
 			const pick = Math.floor(random() * (run % 10 === 0 && i > 400 ? 9 : 8));
 			const events: LinkEvent[] = [
-				{ type: "opened" }, { type: "welcomed", pingInterval: 25000 }, { type: "heard" }, { type: "lost" }, { type: "timer" }, { type: "wake" },
-				{ type: "network", up: random() < 0.5 }, { type: "start" }, { type: "close" },
+				{ type: "opened" },
+				{ type: "welcomed", pingInterval: 25000 },
+				{ type: "heard" },
+				{ type: "lost" },
+				{ type: "timer" },
+				{ type: "wake" },
+				{ type: "network", up: random() < 0.5 },
+				{ type: "start" },
+				{ type: "close" },
 			];
 			const event = events[pick];
 			if (!event) continue;

@@ -108,7 +108,14 @@ class Model {
 				: {
 						entity: "Message",
 						where: this.pick([{}, { channel: this.pick(CHANNELS) }, { n: { $gt: this.random(8) } }, { channel: "a", n: { $lte: 5 } }]),
-						order: this.pick([undefined, [["n", "desc"]] as const, [["n", "asc"], ["body", "desc"]] as const]),
+						order: this.pick([
+							undefined,
+							[["n", "desc"]] as const,
+							[
+								["n", "asc"],
+								["body", "desc"],
+							] as const,
+						]),
 						limit: this.pick([undefined, 2, 5]),
 					};
 		const key = specKey(spec);
@@ -135,8 +142,20 @@ class Model {
 		const id = way === 0 ? this.world.mintId() : this.pick(ids);
 		const fields = { channel: this.pick(CHANNELS), n: this.random(10), body: `mine ${key}` };
 		const entity = "Message";
-		const operation: Operation = way === 0 ? { op: "insert", entity, id, fields } : way === 1 ? { op: "update", entity, id, fields: { n: fields.n } } : { op: "delete", entity, id };
-		const [fn, args] = ([["messages.send", { id, ...fields }], ["messages.patch", { id, changes: { n: fields.n } }], ["messages.remove", { id }]] as const)[way] ?? [];
+		const operation: Operation =
+			way === 0
+				? { op: "insert", entity, id, fields }
+				: way === 1
+					? { op: "update", entity, id, fields: { n: fields.n } }
+					: { op: "delete", entity, id };
+		const [fn, args] =
+			(
+				[
+					["messages.send", { id, ...fields }],
+					["messages.patch", { id, changes: { n: fields.n } }],
+					["messages.remove", { id }],
+				] as const
+			)[way] ?? [];
 		const optimistic = this.random(5) > 0 ? [operation] : [];
 		const before = new Set(this.openCalls());
 		this.sync.call(fail ? "messages.refuse" : (fn ?? ""), (args ?? {}) as Value, optimistic, true).catch(() => this.failed++);
@@ -179,7 +198,11 @@ class Model {
 			}
 		const base = (told as readonly Row[]).filter((row) => !touched.has(row.id));
 		const rows = [...base, ...[...touched.values()].filter((row) => row !== null)];
-		return naiveQuery(rows, { where: spec.where, order: spec.order as [string, "asc" | "desc"][], ...(spec.limit === undefined ? {} : { limit: spec.limit }) });
+		return naiveQuery(rows, {
+			where: spec.where,
+			order: spec.order as [string, "asc" | "desc"][],
+			...(spec.limit === undefined ? {} : { limit: spec.limit }),
+		});
 	}
 	check(step: string): void {
 		for (const entry of this.watched.values()) {
@@ -187,7 +210,10 @@ class Model {
 			if (!this.answered(entry.spec)) continue;
 			assert.equal(loading, false, step);
 			const wanted = this.expected(entry.spec);
-			assert.ok(sameValue(data, wanted), `${step}: ${specKey(entry.spec)}\nshown  ${JSON.stringify(data)}\nwanted ${JSON.stringify(wanted)}`);
+			assert.ok(
+				sameValue(data, wanted),
+				`${step}: ${specKey(entry.spec)}\nshown  ${JSON.stringify(data)}\nwanted ${JSON.stringify(wanted)}`,
+			);
 			this.checkIdentity(entry, data);
 		}
 		assert.equal(this.sync.pending, this.openCalls().length, "S4");
@@ -195,7 +221,12 @@ class Model {
 	checkIdentity(entry: { spec: Spec; shown: Value | undefined }, data: Value | undefined): void {
 		const was = entry.shown;
 		entry.shown = data;
-		if (was !== undefined && sameValue(was, data) && Array.isArray(data) && !(data as readonly object[]).some((row, i) => isPending(row) !== isPending((was as readonly object[])[i] ?? {})))
+		if (
+			was !== undefined &&
+			sameValue(was, data) &&
+			Array.isArray(data) &&
+			!(data as readonly object[]).some((row, i) => isPending(row) !== isPending((was as readonly object[])[i] ?? {}))
+		)
 			assert.equal(data, was, `S6: ${specKey(entry.spec)}`);
 		if (!isEntitySpec(entry.spec) || this.layers.length > 0 || !Array.isArray(data)) return;
 		for (const row of data as readonly Row[]) {
@@ -207,13 +238,13 @@ class Model {
 
 	step(): string {
 		const way = this.random(20);
-		if (way < 4) return this.outsideWrite(), "outside write";
-		if (way < 8) return this.call(), "call";
-		if (way < 11) return this.world.runCall(), "call runs";
-		if (way < 15) return this.line && this.world.tickAll(), "tick";
-		if (way < 17) return this.watch(), "watch";
+		if (way < 4) return (this.outsideWrite(), "outside write");
+		if (way < 8) return (this.call(), "call");
+		if (way < 11) return (this.world.runCall(), "call runs");
+		if (way < 15) return (this.line && this.world.tickAll(), "tick");
+		if (way < 17) return (this.watch(), "watch");
 		if (way === 17) return this.random(2) ? (this.unwatch(), "unwatch") : (this.disconnect(), "disconnect");
-		if (way === 18) return this.connect(), "connect";
+		if (way === 18) return (this.connect(), "connect");
 		return this.random(6) === 0 ? (this.reload(), "reload") : (this.connect(), "connect");
 	}
 	finish(): void {

@@ -15,7 +15,8 @@ import type { ClientMessage } from "../src/tables.js";
 import { decodeMessage, encodeMessage } from "../src/wire.js";
 import { World } from "./world.js";
 
-const executable = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
+const executable =
+	process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
 const skip = executable === undefined && "no Chromium here";
 
 const world = new World();
@@ -47,7 +48,11 @@ before(async () => {
 	http = createServer((request, response) => {
 		const script = request.url === "/main.js";
 		response.setHeader("content-type", script ? "text/javascript" : "text/html");
-		response.end(script ? page.outputFiles[0]?.text : '<!doctype html><title>chat</title><link rel="icon" href="data:,"><div id="root"></div><script src="/main.js"></script>');
+		response.end(
+			script
+				? page.outputFiles[0]?.text
+				: '<!doctype html><title>chat</title><link rel="icon" href="data:,"><div id="root"></div><script src="/main.js"></script>',
+		);
 	});
 	sockets = new WebSocketServer({ server: http, path: "/api/sync", handleProtocols: (offered) => [...offered][0] ?? false });
 	sockets.on("connection", (socket: WebSocket) => {
@@ -90,7 +95,11 @@ const insert = (n: number): void => {
 test("two tabs, optimistic send, refusal, status", { skip }, async () => {
 	for (let n = 1; n <= 8; n++) insert(n);
 	const [one, two] = [await open(), await open()];
-	for (const page of [one, two]) await until(page, "document.querySelectorAll('#list li').length === 3 && document.getElementById('state').textContent === 'connected 0 loaded synced'");
+	for (const page of [one, two])
+		await until(
+			page,
+			"document.querySelectorAll('#list li').length === 3 && document.getElementById('state').textContent === 'connected 0 loaded synced'",
+		);
 	assert.deepEqual(await list(one), ["row 8", "row 7", "row 6"]);
 	assert.equal(await text(one, "stats"), "c:8");
 	await until(one, "document.getElementById('first').textContent === 'row 8'");
@@ -104,7 +113,10 @@ test("two tabs, optimistic send, refusal, status", { skip }, async () => {
 
 	auto = false;
 	await one.click("#send");
-	await until(one, "document.querySelector('#list li').className === 'pending' && document.getElementById('sending').textContent === 'sending'");
+	await until(
+		one,
+		"document.querySelector('#list li').className === 'pending' && document.getElementById('sending').textContent === 'sending'",
+	);
 	assert.match((await text(one, "state")) ?? "", /^connected 1 /);
 	assert.equal((await list(two))[0], "row 9");
 	await new Promise((resolve) => setTimeout(resolve, 50));
@@ -133,7 +145,10 @@ test("a growing limit never shows less; skip; StrictMode and unmounting leave no
 	await until(page, "document.getElementById('stats').textContent === 'none'");
 	await new Promise((resolve) => setTimeout(resolve, 1300)); // linger
 	const [session] = world.sessions;
-	assert.deepEqual([...(session?.subs.values() ?? [])].map((sub) => sub.message.where), [{ channel: "none" }]);
+	assert.deepEqual(
+		[...(session?.subs.values() ?? [])].map((sub) => sub.message.where),
+		[{ channel: "none" }],
+	);
 });
 
 test("lost connection and reload: the call runs once, the row stays pending until then", { skip }, async () => {
@@ -156,7 +171,10 @@ test("lost connection and reload: the call runs once, the row stays pending unti
 	assert.equal(await page.locator("#list li").first().getAttribute("id"), id);
 	auto = true;
 	work();
-	await until(page, "document.querySelector('#list li').className === 'sure' && document.getElementById('state').textContent === 'connected 0 loaded synced'");
+	await until(
+		page,
+		"document.querySelector('#list li').className === 'sure' && document.getElementById('state').textContent === 'connected 0 loaded synced'",
+	);
 	assert.equal(await page.locator("#list li").first().getAttribute("id"), id);
 	assert.equal(world.executed.length, before + 1);
 });

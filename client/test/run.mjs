@@ -8,7 +8,9 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, ".built");
 const words = process.argv.slice(2);
-const files = readdirSync(here).filter((name) => /\.test\.tsx?$/.test(name) && (words.length === 0 || words.some((word) => name.includes(word))));
+const files = readdirSync(here).filter(
+	(name) => /\.test\.tsx?$/.test(name) && (words.length === 0 || words.some((word) => name.includes(word))),
+);
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 await build({
@@ -24,9 +26,16 @@ await build({
 	jsx: "automatic",
 	logLevel: "warning",
 	banner: { js: 'import { webcrypto as millraceTestCrypto } from "node:crypto"; globalThis.crypto ??= millraceTestCrypto;' }, // Node 18
-	alias: Object.fromEntries(["react", "server", "runtime", "index"].map((name) => [name === "index" ? "millrace" : `millrace/${name}`, join(here, `../src/${name}.ts`)])),
+	alias: Object.fromEntries(
+		["react", "server", "runtime", "index"].map((name) => [
+			name === "index" ? "millrace" : `millrace/${name}`,
+			join(here, `../src/${name}.ts`),
+		]),
+	),
 });
-const built = readdirSync(out).filter((name) => name.endsWith(".test.mjs")).map((name) => join(out, name));
+const built = readdirSync(out)
+	.filter((name) => name.endsWith(".test.mjs"))
+	.map((name) => join(out, name));
 const runner = spawn(process.execPath, ["--enable-source-maps", "--test", ...built], { stdio: "inherit", cwd: join(here, "..") });
 const limit = setTimeout(() => {
 	console.error("the tests hang; ended after 180 seconds");

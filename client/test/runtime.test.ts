@@ -51,7 +51,12 @@ function call(fn: string, args: unknown, env: object = {}, given?: Answer[]): Pr
 	return new Promise((resolve) => {
 		done.set(n, resolve);
 		const text = typeof args === "string" ? args : JSON.stringify(args);
-		entry.call(n, fn, text, JSON.stringify({ kind: "mutation", auth: { userId: "u1", org: "o" }, shared: false, now: 1234, seed: "s", ...env }));
+		entry.call(
+			n,
+			fn,
+			text,
+			JSON.stringify({ kind: "mutation", auth: { userId: "u1", org: "o" }, shared: false, now: 1234, seed: "s", ...env }),
+		);
 	});
 }
 const ID = "01890000-0000-7000-8000-000000000001";
@@ -83,9 +88,27 @@ test("the manifest", () => {
 		{ entity: "Channel", read: "true", insert: "false" },
 	]);
 	const byName = new Map(m.functions.map((f) => [f.name, f]));
-	assert.deepEqual(byName.get("messages.send"), { name: "messages.send", kind: "mutation", auth: "user", internal: false, isolation: "serializable" });
-	assert.deepEqual(byName.get("joinWaitlist"), { name: "joinWaitlist", kind: "mutation", auth: "public", internal: false, isolation: "serializable" });
-	assert.deepEqual(byName.get("joinWaitlist.status"), { name: "joinWaitlist.status", kind: "mutation", auth: "user", internal: false, isolation: "read committed" });
+	assert.deepEqual(byName.get("messages.send"), {
+		name: "messages.send",
+		kind: "mutation",
+		auth: "user",
+		internal: false,
+		isolation: "serializable",
+	});
+	assert.deepEqual(byName.get("joinWaitlist"), {
+		name: "joinWaitlist",
+		kind: "mutation",
+		auth: "public",
+		internal: false,
+		isolation: "serializable",
+	});
+	assert.deepEqual(byName.get("joinWaitlist.status"), {
+		name: "joinWaitlist.status",
+		kind: "mutation",
+		auth: "user",
+		internal: false,
+		isolation: "read committed",
+	});
 	assert.deepEqual(byName.get("messages.hidden"), { name: "messages.hidden", kind: "query", auth: "user", internal: true });
 	assert.ok(byName.has("admin.users.list") && !byName.has("messages.helper"));
 });
@@ -94,7 +117,8 @@ test("insert and its id; arguments are checked with their place", async () => {
 	assert.deepEqual(await call("messages.send", { channel: ID, body: "hi" }, {}, [ID]), { ok: true, value: ID });
 	assert.deepEqual(asked(), [["insert", { entity: "Message", value: { channel: ID, body: "hi", author: "u1" } }]]);
 	assert.deepEqual(looked.slice(-1), [lastCall]);
-	const refused = async (args: unknown, message: string) => assert.deepEqual(await call("messages.send", args), { ok: false, value: { code: "bad_args", message } });
+	const refused = async (args: unknown, message: string) =>
+		assert.deepEqual(await call("messages.send", args), { ok: false, value: { code: "bad_args", message } });
 	await refused({ channel: ID }, "args.body: is missing, expected string");
 	await refused({ channel: "x", body: "" }, "args.channel: expected id of Channel (a uuid), got string");
 	await refused({ channel: ID, body: "", more: 1 }, "args.more: no such field is expected");
@@ -107,13 +131,28 @@ test("insert and its id; arguments are checked with their place", async () => {
 test("a query over an index, rows in wire form", async () => {
 	const { ok, value } = await call("messages.recent", { channel: ID, n: 3 }, { kind: "query" }, [[{ id: ID, size: { $int: "7" } }]]);
 	assert.deepEqual([ok, value], [true, [{ id: ID, size: { $int: "7" } }]]);
-	assert.deepEqual(asked(), [["query", { entity: "Message", where: { channel: ID, createdAt: { $gt: "2026-01-01T00:00:00Z" } }, order: [["channel", "desc"], ["createdAt", "desc"]], limit: 3 }]]);
+	assert.deepEqual(asked(), [
+		[
+			"query",
+			{
+				entity: "Message",
+				where: { channel: ID, createdAt: { $gt: "2026-01-01T00:00:00Z" } },
+				order: [
+					["channel", "desc"],
+					["createdAt", "desc"],
+				],
+				limit: 3,
+			},
+		],
+	]);
 	assert.equal(looked.includes(lastCall), false, "nobody looked at the identity");
 });
 
 test("sql becomes text and parameters", async () => {
 	await call("messages.perAuthor", { channel: "x'; --" }, {}, [[]]);
-	assert.deepEqual(asked(), [["sql", { text: 'select author, count(*) from "Message" where channel = $1 and $2 group by author', params: ["x'; --", true] }]]);
+	assert.deepEqual(asked(), [
+		["sql", { text: 'select author, count(*) from "Message" where channel = $1 and $2 group by author', params: ["x'; --", true] }],
+	]);
 });
 
 test("patch, update, replace, delete, get", async () => {
@@ -137,7 +176,11 @@ test("identity: lazily, and a shared run that reaches for it ends", async () => 
 });
 
 test("time stands still and chance repeats with the seed", async () => {
-	const [a, b, c] = [await call("messages.chance", {}), await call("messages.chance", {}), await call("messages.chance", {}, { seed: 17, now: 5 })];
+	const [a, b, c] = [
+		await call("messages.chance", {}),
+		await call("messages.chance", {}),
+		await call("messages.chance", {}, { seed: 17, now: 5 }),
+	];
 	assert.deepEqual(a.value, b.value);
 	const [now, x, y] = c.value as [number, number, number];
 	assert.equal(now, 5);
@@ -145,13 +188,21 @@ test("time stands still and chance repeats with the seed", async () => {
 });
 
 test("how calls end badly", async () => {
-	const value = async (...args: Parameters<typeof call>) => (await call(...args)).value as { code: string; message: string; data?: unknown };
-	assert.deepEqual(await value("messages.refuse", { items: [] }), { code: "app_error", message: "too many", data: { left: 0, code: "quota" } });
+	const value = async (...args: Parameters<typeof call>) =>
+		(await call(...args)).value as { code: string; message: string; data?: unknown };
+	assert.deepEqual(await value("messages.refuse", { items: [] }), {
+		code: "app_error",
+		message: "too many",
+		data: { left: 0, code: "quota" },
+	});
 	const crash = await value("messages.crash", {});
 	assert.deepEqual([crash.code, crash.message], ["function_failed", "TypeError: oops"]);
 	assert.match((crash.data as { stack: string }).stack, /oops/);
 	assert.equal((await value("no.such", {})).code, "unknown_function");
-	assert.deepEqual(await value("messages.send", { channel: ID, body: "" }, {}, [{ code: "unique_violation", message: "taken" }]), { code: "unique_violation", message: "taken" });
+	assert.deepEqual(await value("messages.send", { channel: ID, body: "" }, {}, [{ code: "unique_violation", message: "taken" }]), {
+		code: "unique_violation",
+		message: "taken",
+	});
 	assert.match((await value("messages.promised", {})).message, /result: expected string, got number/);
 	assert.match((await value("messages.strange", {})).message, /result\.f\.g\[0\]: a function cannot be sent/);
 	assert.match((await value("messages.unique", {}, {}, [[{ id: "1" }, { id: "2" }]])).message, /more than one row of Channel/);
@@ -159,7 +210,10 @@ test("how calls end badly", async () => {
 
 test("what was not awaited is part of the call all the same; what comes after its end is refused", async () => {
 	assert.deepEqual((await call("messages.unawaited", {}, {}, [null])).ok, true);
-	assert.deepEqual(await call("messages.unawaited", {}, {}, [{ code: "forbidden", message: "no" }]), { ok: false, value: { code: "forbidden", message: "no" } });
+	assert.deepEqual(await call("messages.unawaited", {}, {}, [{ code: "forbidden", message: "no" }]), {
+		ok: false,
+		value: { code: "forbidden", message: "no" },
+	});
 	assert.deepEqual((await call("messages.late", {})).ok, true);
 	await new Promise((resolve) => setTimeout(resolve, 20));
 	assert.match((globalThis as { lateError?: string }).lateError ?? "", /after its function had ended/);
@@ -186,7 +240,10 @@ test("calls interleave", async () => {
 });
 
 test("wrong declarations end with a sentence", () => {
-	assert.throws(() => register({ modules: { a: { x: messages.all, default: messages.all }, "a/x": { default: messages.all } } }), /two functions are named a\.x/);
+	assert.throws(
+		() => register({ modules: { a: { x: messages.all, default: messages.all }, "a/x": { default: messages.all } } }),
+		/two functions are named a\.x/,
+	);
 	policy("Nothing", { read: "true" });
 	assert.throws(() => register({ modules: {} }), /names the entity "Nothing"/);
 });

@@ -56,7 +56,15 @@ test("S1: a transition is shown whole", async () => {
 	client.onUpdate("Message", query, () => (countAtRows = client.peek({ fn: "messages.count", args: {} }).data));
 	const [, two] = [null, socket.take()[0]];
 	assert.equal(two?.t === "subscribe" && two.fn, "messages.count");
-	socket.say({ t: "transition", n: 2, q: [{ id: 2, i: 8, k: "k" }], b: [{ i: 8, value: [1], h: "x" }, { i: 7, put: [row("z", 9)], h: "h2" }] });
+	socket.say({
+		t: "transition",
+		n: 2,
+		q: [{ id: 2, i: 8, k: "k" }],
+		b: [
+			{ i: 8, value: [1], h: "x" },
+			{ i: 7, put: [row("z", 9)], h: "h2" },
+		],
+	});
 	assert.equal(rowsAtCount, "zba");
 	assert.deepEqual(countAtRows, [1]);
 	socket.say({ t: "transition", n: 3, b: [{ i: 8, segs: [{ v: [0] }, [0, 1], { v: [2] }], h: "y" }] });
@@ -90,12 +98,16 @@ test("S3: the layer drops in the very transition that holds the call, without a 
 test("S3: a failing call is rolled back and rejects with its error", async () => {
 	const { client, socket, seen } = await started();
 	const before = seen.at(-1);
-	const done = client.mutation(send, {}, {
-		optimistic: (tx) => {
-			tx.delete("Message", "a");
-			tx.update("Message", "b", { n: 9 });
+	const done = client.mutation(
+		send,
+		{},
+		{
+			optimistic: (tx) => {
+				tx.delete("Message", "a");
+				tx.update("Message", "b", { n: 9 });
+			},
 		},
-	});
+	);
 	assert.equal(ids(seen.at(-1)), "b");
 	assert.equal(seen.at(-1)?.[0]?.["n"], 9);
 	const [call] = calls(socket);
@@ -103,7 +115,10 @@ test("S3: a failing call is rolled back and rejects with its error", async () =>
 	socket.say({ t: "reply", id: call.id, error: { code: "app_error", message: "no", data: { code: "quota" } } });
 	assert.deepEqual(seen.at(-1), before);
 	assert.equal(seen.at(-1)?.[0], before?.[0]);
-	await assert.rejects(done, (e: unknown) => e instanceof MillraceError && e.code === "app_error" && (e.data as { code: string }).code === "quota");
+	await assert.rejects(
+		done,
+		(e: unknown) => e instanceof MillraceError && e.code === "app_error" && (e.data as { code: string }).code === "quota",
+	);
 	client.close();
 });
 
@@ -153,7 +168,10 @@ test("S4, S8: a new socket is told position, what is held, and the calls again i
 	const next = await f.nth(2);
 	next.open();
 	const greeting = next.take();
-	assert.deepEqual(greeting.map((m) => m.t), ["hello", "subscribe", "call", "call", "call"]);
+	assert.deepEqual(
+		greeting.map((m) => m.t),
+		["hello", "subscribe", "call", "call", "call"],
+	);
 	const [hello, subscribe, ...again] = greeting;
 	assert.equal(hello?.t === "hello" && hello.position, "p1");
 	assert.deepEqual(subscribe?.t === "subscribe" && subscribe.have, { k: "k1", h: "h1" });
@@ -165,7 +183,10 @@ test("S4, S8: a new socket is told position, what is held, and the calls again i
 	next.say({ t: "transition", n: 9, p: "p9", q: [{ id: 1, i: 1, k: "k1", keep: true, types: TYPES }], r: reply });
 	assert.equal(seen.length, shown, "kept: nothing to show anew");
 	assert.deepEqual(await Promise.all([one, two, three]), [0, 1, 2]);
-	assert.deepEqual(statuses.filter((s, i) => s !== statuses[i - 1]), ["reconnecting", "connected"]);
+	assert.deepEqual(
+		statuses.filter((s, i) => s !== statuses[i - 1]),
+		["reconnecting", "connected"],
+	);
 	next.say({ t: "transition", n: 10, b: [{ i: 1, patch: [["a", { n: 7 } as unknown as Row]] }] });
 	assert.equal(ids(seen.at(-1)), "ab");
 	assert.equal(seen.at(-1)?.[1], rows?.[0]);
@@ -182,7 +203,9 @@ test("S4, S8: a new socket is told position, what is held, and the calls again i
 
 test("S4: a reload sends the calls again under their ids and still shows them as pending", async () => {
 	const first = await started();
-	void first.client.mutation(send, { n: 5n }, { optimistic: (tx) => tx.insert("Message", { id: "o", channel: "c", n: 5 }) }).catch(() => undefined);
+	void first.client
+		.mutation(send, { n: 5n }, { optimistic: (tx) => tx.insert("Message", { id: "o", channel: "c", n: 5 }) })
+		.catch(() => undefined);
 	const [call] = calls(first.socket);
 	const session = first.stores.tab.getItem("millrace:host:1:session");
 	const f = fake({ storage: first.stores }); // the page is loaded anew; the old one never closed properly
@@ -196,7 +219,12 @@ test("S4: a reload sends the calls again under their ids and still shows them as
 	assert.equal(f.client.status.pending, 1);
 	socket.welcome().say({ t: "transition", n: 1, q: [{ id: 1, i: 7, k: "k1", types: TYPES }], b: [{ i: 7, h: "h1", rows: [row("a", 1)] }] });
 	assert.equal(ids(seen.at(-1)), "oa");
-	socket.say({ t: "transition", n: 2, r: [{ id: call?.t === "call" ? call.id : "", value: 1 }], b: [{ i: 7, h: "h2", put: [row("o", 5)] }] });
+	socket.say({
+		t: "transition",
+		n: 2,
+		r: [{ id: call?.t === "call" ? call.id : "", value: 1 }],
+		b: [{ i: 7, h: "h2", put: [row("o", 5)] }],
+	});
 	assert.equal(ids(seen.at(-1)), "oa");
 	assert.equal(f.client.status.pending, 0);
 	assert.equal(first.stores.tab.getItem("millrace:host:1:calls"), null);
@@ -206,7 +234,9 @@ test("S4: a reload sends the calls again under their ids and still shows them as
 
 test("S5: one subscription for any number of watchers, ended with the last", async () => {
 	const { client, socket, undo } = await started();
-	const more = [1, 2, 3].map(() => client.onUpdate("Message", { limit: 3, orderBy: [["n", "desc"]], where: { channel: "c" } }, () => undefined));
+	const more = [1, 2, 3].map(() =>
+		client.onUpdate("Message", { limit: 3, orderBy: [["n", "desc"]], where: { channel: "c" } }, () => undefined),
+	);
 	assert.deepEqual(socket.take(), []);
 	undo();
 	more.slice(1).forEach((one) => one());
@@ -222,7 +252,12 @@ test("a refused query has an error, keeps quiet, and is asked again when the cal
 	const f = fake();
 	const errors: string[] = [];
 	const rows: unknown[] = [];
-	f.client.onUpdate("Secret", {}, (now) => rows.push(now), (e) => errors.push(e.code));
+	f.client.onUpdate(
+		"Secret",
+		{},
+		(now) => rows.push(now),
+		(e) => errors.push(e.code),
+	);
 	await f.settle();
 	const socket = f.last().open().welcome();
 	socket.take();
@@ -244,7 +279,9 @@ test("tokens: a refused one is forgotten at hello, the old one stays when the ne
 	const f = fake({ token: "bad", onError: (e) => errors.push(e.code) });
 	f.client.connect();
 	await f.settle();
-	f.last().open().say({ t: "error", error: { code: "bad_token", message: "no" }, fatal: true });
+	f.last()
+		.open()
+		.say({ t: "error", error: { code: "bad_token", message: "no" }, fatal: true });
 	const second = await f.nth(2);
 	const [hello] = second.open().take();
 	assert.equal(hello?.t === "hello" && hello.token, undefined);
@@ -310,7 +347,12 @@ test("one-shot queries", async () => {
 	const rows = client.query("Message", { where: { channel: "q" } });
 	const [subscribe] = socket.take();
 	assert.ok(subscribe?.t === "subscribe");
-	socket.say({ t: "transition", n: 2, q: [{ id: subscribe.id, i: 3, k: "k", types: TYPES }], b: [{ i: 3, rows: [row("q", 1, "q")], h: "" }] });
+	socket.say({
+		t: "transition",
+		n: 2,
+		q: [{ id: subscribe.id, i: 3, k: "k", types: TYPES }],
+		b: [{ i: 3, rows: [row("q", 1, "q")], h: "" }],
+	});
 	assert.equal(ids(await rows), "q");
 	assert.deepEqual(socket.take(), [{ t: "unsubscribe", id: subscribe.id }]);
 	client.close();
@@ -324,11 +366,20 @@ test("a growing limit shows the old rows until the bigger result is there", asyn
 	const seen: string[] = [];
 	client.watch(spec, () => seen.push(ids(client.peek(spec).data as readonly Row[])));
 	undo();
-	assert.deepEqual(socket.take().map((m) => m.t), ["subscribe"], "the smaller one stands in and stays live");
+	assert.deepEqual(
+		socket.take().map((m) => m.t),
+		["subscribe"],
+		"the smaller one stands in and stays live",
+	);
 	socket.say({ t: "transition", n: 2, b: [{ i: 7, put: [row("c", 3)], h: "h2" }] });
 	assert.deepEqual(seen, ["cba"]);
 	assert.equal(client.peek(spec).loading, true);
-	socket.say({ t: "transition", n: 3, q: [{ id: 2, i: 8, k: "k", types: TYPES }], b: [{ i: 8, rows: [row("c", 3), row("b", 2), row("a", 1), row("_", 0)], h: "h" }] });
+	socket.say({
+		t: "transition",
+		n: 3,
+		q: [{ id: 2, i: 8, k: "k", types: TYPES }],
+		b: [{ i: 8, rows: [row("c", 3), row("b", 2), row("a", 1), row("_", 0)], h: "h" }],
+	});
 	assert.deepEqual(seen, ["cba", "cba_"]);
 	assert.equal(client.peek(spec).loading, false);
 	assert.deepEqual(socket.take(), [{ t: "unsubscribe", id: 1 }]);
@@ -354,7 +405,10 @@ test("frames that make no sense end the socket, not the client", async () => {
 test("bad arguments are refused at once, with their place", async () => {
 	const { client } = await started();
 	await assert.rejects(client.mutation(send, { a: { b: [() => 1] } }), /args\.a\.b\[0\]: a function cannot be sent/);
-	await assert.rejects(client.mutation(send, { a: "x\u0000" }), (e: unknown) => e instanceof MillraceError && e.code === "bad_args" && /args\.a: .*NUL/.test(e.message));
+	await assert.rejects(
+		client.mutation(send, { a: "x\u0000" }),
+		(e: unknown) => e instanceof MillraceError && e.code === "bad_args" && /args\.a: .*NUL/.test(e.message),
+	);
 	await assert.rejects(client.query(count, { a: "\ud800" }), /args\.a: .*surrogate/);
 	assert.throws(() => void client.onUpdate("Message", { where: 5 } as never, () => undefined), /where: expected an object/);
 	assert.throws(() => void client.onUpdate("Message", { orderBy: { n: "down" } } as never, () => undefined), /orderBy/);
@@ -376,18 +430,29 @@ test("a value is shown until the next one is there, also over a new socket", asy
 	const seen: unknown[] = [];
 	f.client.onUpdate(count, {}, (value) => seen.push(value));
 	await f.settle();
-	f.last().open().welcome().say({ t: "transition", n: 1, q: [{ id: 1, i: 1, k: "k" }], b: [{ i: 1, value: { n: 1 }, h: "h" }] });
+	f.last()
+		.open()
+		.welcome()
+		.say({ t: "transition", n: 1, q: [{ id: 1, i: 1, k: "k" }], b: [{ i: 1, value: { n: 1 }, h: "h" }] });
 	f.last().die();
 	const second = await f.nth(2);
-	second.open().welcome().say({ t: "transition", n: 1, q: [{ id: 1, i: 4, k: "k" }] });
+	second
+		.open()
+		.welcome()
+		.say({ t: "transition", n: 1, q: [{ id: 1, i: 4, k: "k" }] });
 	assert.deepEqual(f.client.peek({ fn: "messages.count", args: {} }).data, { n: 1 });
 	second.say({ t: "transition", n: 2, b: [{ i: 4, value: { n: 2 }, behind: true }] });
 	assert.deepEqual(seen, [{ n: 1 }, { n: 2 }]);
 	assert.equal(f.client.peek({ fn: "messages.count", args: {} }).behind, true);
-	second.say({ t: "transition", n: 3, b: [{ i: 4, value: { n: 2 }, h: "h9" }] }).say({ t: "transition", n: 4, b: [{ i: 4, behind: false }] });
+	second
+		.say({ t: "transition", n: 3, b: [{ i: 4, value: { n: 2 }, h: "h9" }] })
+		.say({ t: "transition", n: 4, b: [{ i: 4, behind: false }] });
 	second.die();
 	const third = await f.nth(3);
-	const again = third.open().take().find((m) => m.t === "subscribe");
+	const again = third
+		.open()
+		.take()
+		.find((m) => m.t === "subscribe");
 	assert.deepEqual(again?.t === "subscribe" && again.have, { k: "k", h: "h9" }, "S8: behind alone changes nothing that is held");
 	third.welcome().say({ t: "transition", n: 1, q: [{ id: 1, i: 4, k: "k", keep: true }] });
 	third.say({ t: "transition", n: 3, b: [{ i: 4, error: { code: "function_failed", message: "x" } }] });

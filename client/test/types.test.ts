@@ -23,12 +23,33 @@ test("the emitted surface stands by itself, also for a checker without our setti
 		const files = readdirSync(out, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".d.ts"));
 		assert.ok(files.includes("index.d.ts") && files.includes("react.d.ts"));
 		for (const name of files) {
-			const code = readFileSync(join(out, name), "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "").replace(/\bany: \(\) =>/, ""); // v.any is a name
+			const code = readFileSync(join(out, name), "utf8")
+				.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "")
+				.replace(/\bany: \(\) =>/, ""); // v.any is a name
 			assert.doesNotMatch(code, /\bany\b/, name);
 		}
 		const app = join(out, "consumer.ts");
-		writeFileSync(app, 'import { createClient } from "./index.js"; import { entity, field } from "./server.js";\nexport const E = entity("E", { a: field.int() }); export const c = createClient;\n');
-		assert.equal(run(["--ignoreConfig", "--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2023,dom", "--types", "", app]), "");
+		writeFileSync(
+			app,
+			'import { createClient } from "./index.js"; import { entity, field } from "./server.js";\nexport const E = entity("E", { a: field.int() }); export const c = createClient;\n',
+		);
+		assert.equal(
+			run([
+				"--ignoreConfig",
+				"--noEmit",
+				"--strict",
+				"--target",
+				"es2022",
+				"--module",
+				"nodenext",
+				"--lib",
+				"es2023,dom",
+				"--types",
+				"",
+				app,
+			]),
+			"",
+		);
 	} finally {
 		rmSync(out, { recursive: true, force: true });
 	}

@@ -14,7 +14,21 @@ function assert<_T extends true>(): void {}
 type A = typeof App;
 
 type Meta = { readonly tags: readonly string[] };
-assert<Equals<ClientRow<A, "Message">, { readonly id: string; readonly channel: string; readonly author: string; readonly body: string; readonly likes: number; readonly createdAt: string; readonly size: bigint | null; readonly meta: Meta | null }>>();
+assert<
+	Equals<
+		ClientRow<A, "Message">,
+		{
+			readonly id: string;
+			readonly channel: string;
+			readonly author: string;
+			readonly body: string;
+			readonly likes: number;
+			readonly createdAt: string;
+			readonly size: bigint | null;
+			readonly meta: Meta | null;
+		}
+	>
+>();
 assert<Equals<ServerRow<A, "Message">["secret"], string | null>>();
 assert<Equals<ServerRow<A, "Channel">, { readonly id: string; readonly name: string; readonly topic: string | null }>>();
 const ok: InsertOf<A, "Message"> = { channel: "c", author: "a", body: "b", createdAt: new Date(), size: 5 };
@@ -33,7 +47,11 @@ assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<nev
 void waitlist;
 
 export function Component() {
-	const { data } = db.useQuery("Message", { where: { channel: "c", likes: { $gt: 3 }, $or: [{ body: "x" }, { meta: null }] }, orderBy: { createdAt: "desc" }, limit: 50 });
+	const { data } = db.useQuery("Message", {
+		where: { channel: "c", likes: { $gt: 3 }, $or: [{ body: "x" }, { meta: null }] },
+		orderBy: { createdAt: "desc" },
+		limit: 50,
+	});
 	assert<Equals<typeof data, readonly ClientRow<A, "Message">[]>>();
 	// @ts-expect-error no such entity
 	db.useQuery("Massage");
@@ -78,7 +96,11 @@ export async function vanilla(): Promise<void> {
 	const rows = await client.query("Channel", { limit: 1 });
 	assert<Equals<typeof rows, readonly ClientRow<A, "Channel">[]>>();
 	const count: number = await client.query(api.messages.all);
-	await client.mutation(api.messages.send, { channel: "c", body: "b" }, { optimistic: (tx, args) => tx.insert("Message", { body: args.body }) });
+	await client.mutation(
+		api.messages.send,
+		{ channel: "c", body: "b" },
+		{ optimistic: (tx, args) => tx.insert("Message", { body: args.body }) },
+	);
 	const loose = createClient({ url: "http://x" });
 	loose.onUpdate("Anything", { where: { any: { $gt: 1 } }, orderBy: { any: "asc" } }, (found) => found[0]?.["any"]);
 	undo();
@@ -113,9 +135,21 @@ export const typedFunctions = {
 	}),
 	filters: query({
 		args: { n: v.number() },
-		handler: (ctx, { n }) => ctx.db.query("Message").filter((q) => q.and(q.eq(q.field("likes"), n), q.not(q.lt(q.field("body"), "x")))).order([["likes", "desc"]]).first(),
+		handler: (ctx, { n }) =>
+			ctx.db
+				.query("Message")
+				.filter((q) => q.and(q.eq(q.field("likes"), n), q.not(q.lt(q.field("body"), "x"))))
+				.order([["likes", "desc"]])
+				.first(),
 	}),
-	loose: looseQuery({ args: { e: v.string() }, handler: (ctx, { e }) => ctx.db.query(e).where({ a: 1, b: { $gt: 2 } }).collect() }),
+	loose: looseQuery({
+		args: { e: v.string() },
+		handler: (ctx, { e }) =>
+			ctx.db
+				.query(e)
+				.where({ a: 1, b: { $gt: 2 } })
+				.collect(),
+	}),
 };
 
 const shape = v.object({

@@ -61,6 +61,10 @@ test("orders", { skip }, () => {
 	const { fields, cases } = read<{ fields: FieldTypes; cases: { order: Order | null; rows: unknown[]; ids: string[] }[] }>("order.json");
 	for (const { order, rows, ids } of cases) {
 		const sorted = rows.map((row) => fromJson(row) as Row).sort(rowComparator(order ?? undefined, fields));
-		assert.deepEqual(sorted.map((row) => row.id), ids, JSON.stringify(order));
+		assert.deepEqual(
+			sorted.map((row) => row.id),
+			ids,
+			JSON.stringify(order),
+		);
 	}
 });

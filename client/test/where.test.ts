@@ -8,17 +8,50 @@ const of = (filter: (q: Q) => unknown) => whereFromFilter(filter as unknown as (
 
 test("filter functions become wheres", () => {
 	const f = (q: Q, name: string) => q["field"]?.(name);
-	assert.deepEqual(of((q) => q["eq"]?.(f(q, "a"), 1)), { a: 1 });
-	assert.deepEqual(of((q) => q["eq"]?.(f(q, "a"), undefined)), { a: null });
-	assert.deepEqual(of((q) => q["gt"]?.(5, f(q, "a"))), { a: { $lt: 5 } });
-	assert.deepEqual(of((q) => q["neq"]?.(f(q, "a"), null)), { a: { $not: null } });
-	assert.deepEqual(of((q) => q["not"]?.(q["or"]?.(q["eq"]?.(f(q, "a"), 1), q["gte"]?.(f(q, "b"), 2)))), { $and: [{ a: { $not: 1 } }, { b: { $lt: 2 } }] });
-	assert.deepEqual(of((q) => q["not"]?.(q["in"]?.(f(q, "a"), [1, 2]))), { $and: [{ a: { $not: 1 } }, { a: { $not: 2 } }] });
-	assert.deepEqual(of((q) => f(q, "done")), { done: true });
-	assert.deepEqual(of((q) => q["not"]?.(f(q, "done"))), { done: { $not: true } });
-	assert.deepEqual(of((q) => q["and"]?.(true, q["eq"]?.(1, 2))), { $and: [{}, { $or: [] }] });
-	assert.deepEqual(of(() => true), {});
-	assert.deepEqual(of((q) => q["lt"]?.(f(q, "t"), new Date(0))), { t: { $lt: "1970-01-01T00:00:00.000Z" } });
+	assert.deepEqual(
+		of((q) => q["eq"]?.(f(q, "a"), 1)),
+		{ a: 1 },
+	);
+	assert.deepEqual(
+		of((q) => q["eq"]?.(f(q, "a"), undefined)),
+		{ a: null },
+	);
+	assert.deepEqual(
+		of((q) => q["gt"]?.(5, f(q, "a"))),
+		{ a: { $lt: 5 } },
+	);
+	assert.deepEqual(
+		of((q) => q["neq"]?.(f(q, "a"), null)),
+		{ a: { $not: null } },
+	);
+	assert.deepEqual(
+		of((q) => q["not"]?.(q["or"]?.(q["eq"]?.(f(q, "a"), 1), q["gte"]?.(f(q, "b"), 2)))),
+		{ $and: [{ a: { $not: 1 } }, { b: { $lt: 2 } }] },
+	);
+	assert.deepEqual(
+		of((q) => q["not"]?.(q["in"]?.(f(q, "a"), [1, 2]))),
+		{ $and: [{ a: { $not: 1 } }, { a: { $not: 2 } }] },
+	);
+	assert.deepEqual(
+		of((q) => f(q, "done")),
+		{ done: true },
+	);
+	assert.deepEqual(
+		of((q) => q["not"]?.(f(q, "done"))),
+		{ done: { $not: true } },
+	);
+	assert.deepEqual(
+		of((q) => q["and"]?.(true, q["eq"]?.(1, 2))),
+		{ $and: [{}, { $or: [] }] },
+	);
+	assert.deepEqual(
+		of(() => true),
+		{},
+	);
+	assert.deepEqual(
+		of((q) => q["lt"]?.(f(q, "t"), new Date(0))),
+		{ t: { $lt: "1970-01-01T00:00:00.000Z" } },
+	);
 });
 
 test("what cannot be said is refused with a sentence", () => {

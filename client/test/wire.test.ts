@@ -6,11 +6,62 @@ import { sameValue, type Value } from "../src/values.js";
 import { decodeMessage, encodeMessage } from "../src/wire.js";
 
 const samples: unknown[] = [
-	null, true, false, 0, 1, -1, 127, 128, 255, 256, 65535, 65536, 4294967295, 4294967296, Number.MAX_SAFE_INTEGER, -32, -33, -128, -129, -32768, -32769,
-	-2147483648, -2147483649, Number.MIN_SAFE_INTEGER, 1.5, -0.1, 1e300, 5e-324, NaN, Infinity, -Infinity, 0n, -1n, 2n ** 63n - 1n, -(2n ** 63n), 10n ** 30n,
-	"", "abc", "é", "\u{1f600}", "\ufeffbom", "x".repeat(31), "x".repeat(32), "x".repeat(255), "é".repeat(40000), "\u0001",
-	new Uint8Array(0), new Uint8Array([0, 255, 128]), new Uint8Array(300), new Uint8Array(70000),
-	[], [1, [2, [3]]], Array.from({ length: 70000 }, (_, i) => i & 7), {}, { a: { b: [null] } }, Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`k${i}`, i])),
+	null,
+	true,
+	false,
+	0,
+	1,
+	-1,
+	127,
+	128,
+	255,
+	256,
+	65535,
+	65536,
+	4294967295,
+	4294967296,
+	Number.MAX_SAFE_INTEGER,
+	-32,
+	-33,
+	-128,
+	-129,
+	-32768,
+	-32769,
+	-2147483648,
+	-2147483649,
+	Number.MIN_SAFE_INTEGER,
+	1.5,
+	-0.1,
+	1e300,
+	5e-324,
+	NaN,
+	Infinity,
+	-Infinity,
+	0n,
+	-1n,
+	2n ** 63n - 1n,
+	-(2n ** 63n),
+	10n ** 30n,
+	"",
+	"abc",
+	"é",
+	"\u{1f600}",
+	"\ufeffbom",
+	"x".repeat(31),
+	"x".repeat(32),
+	"x".repeat(255),
+	"é".repeat(40000),
+	"\u0001",
+	new Uint8Array(0),
+	new Uint8Array([0, 255, 128]),
+	new Uint8Array(300),
+	new Uint8Array(70000),
+	[],
+	[1, [2, [3]]],
+	Array.from({ length: 70000 }, (_, i) => i & 7),
+	{},
+	{ a: { b: [null] } },
+	Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`k${i}`, i])),
 	JSON.parse('{"__proto__":{"x":1}}'),
 ];
 
@@ -38,7 +89,16 @@ test("undefined members are left out, keys that begin with $ are refused, dates 
 });
 
 test("bad tags, bad base64 and bad MessagePack are refused, never read past the end", () => {
-	for (const text of ['{"$int":"1.5"}', '{"$int":5}', '{"$float":"1"}', '{"$bytes":"?"}', '{"$new":1}', '{"$int":"1","x":1}', '{"\\u0024x":1}']) assert.throws(() => parseWire(text), text);
+	for (const text of [
+		'{"$int":"1.5"}',
+		'{"$int":5}',
+		'{"$float":"1"}',
+		'{"$bytes":"?"}',
+		'{"$new":1}',
+		'{"$int":"1","x":1}',
+		'{"\\u0024x":1}',
+	])
+		assert.throws(() => parseWire(text), text);
 	const good = encodeMsgpack({ a: [1, "text", 10n, new Uint8Array(5), 1.5], b: { c: -40000 } });
 	for (let n = 0; n < good.length; n++) assert.throws(() => decodeMsgpack(good.subarray(0, n)), /ends in the middle/);
 	assert.throws(() => decodeMsgpack(new Uint8Array([...good, 0])), /bytes follow/);
@@ -70,9 +130,11 @@ test("random bytes never do worse than an error", () => {
 
 test("messages: a where keeps its operators in both encodings", () => {
 	const message = { t: "subscribe" as const, id: 1, entity: "E", where: { a: { $gt: 10n }, $or: [{ b: null }] } };
-	assert.equal(encodeMessage("json", message), '{"t":"subscribe","id":1,"entity":"E","where":{"a":{"$gt":{"$int":"10"}},"$or":[{"b":null}]}}');
+	assert.equal(
+		encodeMessage("json", message),
+		'{"t":"subscribe","id":1,"entity":"E","where":{"a":{"$gt":{"$int":"10"}},"$or":[{"b":null}]}}',
+	);
 	assert.deepEqual(decodeMsgpack(encodeMessage("msgpack", message) as Uint8Array), message);
 	assert.throws(() => decodeMessage("[]"), /a message is a map/);
 	assert.throws(() => decodeMessage('{"t":'), /./);
 });
-

@@ -34,7 +34,8 @@ export function naiveQuery(rows: Iterable<Row>, { where, order, limit }: Pick<Su
 	const found = [...rows].filter((row) => matches(where, row));
 	const terms = order ?? [];
 	const tie = terms.at(-1)?.[1] === "desc" ? -1 : 1;
-	const less = (a: Value | undefined, b: Value | undefined): number => ((a as string) < (b as string) ? -1 : (a as string) > (b as string) ? 1 : 0);
+	const less = (a: Value | undefined, b: Value | undefined): number =>
+		(a as string) < (b as string) ? -1 : (a as string) > (b as string) ? 1 : 0;
 	found.sort((a, b) => {
 		for (const [field, way] of terms) {
 			const d = less(a[field], b[field]) * (way === "desc" ? -1 : 1);
@@ -70,7 +71,16 @@ export class World {
 		return {
 			receive: (message) => {
 				if (message.t === "hello") {
-					session = { id: message.session, say, subs: new Map(), fresh: [], replies: [], user: this.users.get(message.token ?? "") ?? null, welcomed: false, n: 0 };
+					session = {
+						id: message.session,
+						say,
+						subs: new Map(),
+						fresh: [],
+						replies: [],
+						user: this.users.get(message.token ?? "") ?? null,
+						welcomed: false,
+						n: 0,
+					};
 					this.sessions.add(session);
 				} else if (session) this.receive(session, message);
 			},
@@ -171,7 +181,13 @@ export class World {
 			const value = this.evaluate(message);
 			const key = `${message.entity ?? message.fn} ${session.user ?? ""}`;
 			const keep = message.have?.k === key && message.have.h === hashOf(value);
-			q.push({ id: message.id, i: sub.instance, k: key, ...(keep ? { keep } : {}), ...(message.entity !== undefined ? { types: TYPES } : {}) });
+			q.push({
+				id: message.id,
+				i: sub.instance,
+				k: key,
+				...(keep ? { keep } : {}),
+				...(message.entity !== undefined ? { types: TYPES } : {}),
+			});
 			if (!keep) b.push(this.whole(sub, value));
 			sub.sent = value;
 		}
@@ -182,7 +198,14 @@ export class World {
 		}
 		const r = session.replies.splice(0).map(({ id, value }) => ({ id, value }));
 		session.n = ++this.n;
-		session.say({ t: "transition", n: this.n, ...(this.tellHash() ? { p: `p${this.n}` } : {}), ...(b.length ? { b } : {}), ...(q.length ? { q } : {}), ...(r.length ? { r } : {}) });
+		session.say({
+			t: "transition",
+			n: this.n,
+			...(this.tellHash() ? { p: `p${this.n}` } : {}),
+			...(b.length ? { b } : {}),
+			...(q.length ? { q } : {}),
+			...(r.length ? { r } : {}),
+		});
 	}
 	tickAll(): void {
 		for (const session of this.sessions) this.tick(session);
@@ -207,7 +230,8 @@ export class World {
 			const old = before.get(row.id);
 			before.delete(row.id);
 			if (!old) put.push(row);
-			else if (!sameValue(old, row)) patch.push([row.id, Object.fromEntries(Object.entries(row).filter(([k, v]) => !sameValue(v, old[k]))) as Row]);
+			else if (!sameValue(old, row))
+				patch.push([row.id, Object.fromEntries(Object.entries(row).filter(([k, v]) => !sameValue(v, old[k]))) as Row]);
 		}
 		return { i: sub.instance, put, patch, del: [...before.keys()], ...h };
 	}

@@ -36,7 +36,8 @@ function entityManifest(name: string): object {
 
 export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>): string {
 	for (const one of registry.policies)
-		if (!registry.entities.has(one.entity)) throw new Error(`a policy names the entity ${JSON.stringify(one.entity)}, which is not declared`);
+		if (!registry.entities.has(one.entity))
+			throw new Error(`a policy names the entity ${JSON.stringify(one.entity)}, which is not declared`);
 	return JSON.stringify({
 		entities: [...registry.entities.keys()].map(entityManifest),
 		policies: registry.policies,

@@ -28,14 +28,22 @@ function isWrapped(x: unknown): x is Wrapped {
 function scalar(x: unknown, where: string): Scalar {
 	if (x === undefined) return null;
 	if (x instanceof Date) return dateText(x, where);
-	if (x === null || typeof x === "string" || typeof x === "number" || typeof x === "boolean" || typeof x === "bigint" || x instanceof Uint8Array) return x;
+	if (
+		x === null ||
+		typeof x === "string" ||
+		typeof x === "number" ||
+		typeof x === "boolean" ||
+		typeof x === "bigint" ||
+		x instanceof Uint8Array
+	)
+		return x;
 	throw new Error(`filter: ${where} compares with a value that filters do not know (only text, numbers, booleans, bytes and null)`);
 }
 
 /** A boolean field alone stands for `field = true`. */
 function condition(x: unknown): Node {
 	if (typeof x === "boolean") return x ? TRUE : FALSE;
-	if (!isWrapped(x)) throw new Error("filter: the function must give an expression, for instance q.eq(q.field(\"name\"), value)");
+	if (!isWrapped(x)) throw new Error('filter: the function must give an expression, for instance q.eq(q.field("name"), value)');
 	const node = x[NODE];
 	return node.node === "field" ? { node: "compare", op: "eq", field: node.name, value: true } : node;
 }
@@ -120,7 +128,9 @@ function print(node: Node): Where {
 		case "compare":
 			return node.op === "eq" ? { [node.field]: node.value } : { [node.field]: { [SPELLED[node.op]]: node.value } };
 		case "in":
-			return node.negated ? { $and: node.values.map((value) => ({ [node.field]: { $not: value } })) } : { [node.field]: { $in: node.values } };
+			return node.negated
+				? { $and: node.values.map((value) => ({ [node.field]: { $not: value } })) }
+				: { [node.field]: { $in: node.values } };
 		case "and":
 			return node.parts.length === 0 ? {} : { $and: node.parts.map(print) };
 		case "or":
@@ -151,7 +161,8 @@ export function normalWhere(where: unknown, path = "where"): Where {
 		if (key === "$or" || key === "$and") {
 			if (!Array.isArray(term)) throw new Error(`${path}.${key}: expected an array of filters`);
 			out[key] = term.map((part, i) => normalWhere(part, `${path}.${key}[${i}]`));
-		} else if (key.startsWith("$")) throw new Error(`${path}: ${key} is not known; there are $or and $and, and on a field $gt $gte $lt $lte $not $in`);
+		} else if (key.startsWith("$"))
+			throw new Error(`${path}: ${key} is not known; there are $or and $and, and on a field $gt $gte $lt $lte $not $in`);
 		else out[key] = isPlainObject(term) ? normalTerm(term, `${path}.${key}`) : scalar(term, `${path}.${key}`);
 	}
 	return out as Where;

@@ -16,7 +16,7 @@ export type Identity = { readonly userId: string; readonly subject: string; read
 
 export interface Auth<U extends Access = Access> {
 	readonly userId: "user" extends U ? (U extends "user" ? string : string | null) : string | null;
-	getUserIdentity(): Promise<(U extends "user" ? Identity : Identity | null)>;
+	getUserIdentity(): Promise<U extends "user" ? Identity : Identity | null>;
 }
 
 export interface Clock {
@@ -122,7 +122,12 @@ export interface FilterBuilder<R> {
 // --- declaring ---
 
 /** A declared function. The type parameters are what callers see. */
-export class RegisteredFunction<Kind extends FunctionKind = FunctionKind, Args = unknown, Result = unknown, Internal extends boolean = boolean> {
+export class RegisteredFunction<
+	Kind extends FunctionKind = FunctionKind,
+	Args = unknown,
+	Result = unknown,
+	Internal extends boolean = boolean,
+> {
 	declare readonly _types?: { args: Args; result: Result };
 	readonly kind: Kind;
 	readonly internal: Internal;
@@ -177,13 +182,19 @@ export interface ActionDeclarer<Internal extends boolean> {
 
 type Given = Partial<FunctionOptions> | ((ctx: never, args: never) => unknown);
 
-function declare_<Kind extends FunctionKind, Internal extends boolean>(kind: Kind, internal: Internal, given: Given): RegisteredFunction<Kind, never, never, Internal> {
+function declare_<Kind extends FunctionKind, Internal extends boolean>(
+	kind: Kind,
+	internal: Internal,
+	given: Given,
+): RegisteredFunction<Kind, never, never, Internal> {
 	const options: Partial<FunctionOptions> = typeof given === "function" ? { handler: given } : given;
 	if (typeof options !== "object" || options === null || typeof options.handler !== "function")
 		throw new Error(`${kind}(): give it a function, or { args, handler }`);
 	for (const [name, validator] of Object.entries(options.args ?? {}))
-		if (!(validator instanceof Validator)) throw new Error(`${kind}(): args.${name} is not a validator: use v.string(), v.id("Entity"), ...`);
-	if (options.auth !== undefined && options.auth !== "user" && options.auth !== "public") throw new Error(`${kind}(): auth is "user" or "public"`);
+		if (!(validator instanceof Validator))
+			throw new Error(`${kind}(): args.${name} is not a validator: use v.string(), v.id("Entity"), ...`);
+	if (options.auth !== undefined && options.auth !== "user" && options.auth !== "public")
+		throw new Error(`${kind}(): auth is "user" or "public"`);
 	return new RegisteredFunction<Kind, never, never, Internal>(kind, internal, {
 		args: options.args,
 		returns: options.returns,

@@ -27,7 +27,13 @@ type Facts = Omit<FieldManifest, "name">;
  * A field of an entity. Type parameters: what is read, what may be written, whether null is allowed, whether an insert may leave it
  * out, whether clients never see it. Each method gives a new field.
  */
-export class Field<Out extends Value, In = Out, Null extends boolean = false, Auto extends boolean = false, Hidden extends boolean = false> {
+export class Field<
+	Out extends Value,
+	In = Out,
+	Null extends boolean = false,
+	Auto extends boolean = false,
+	Hidden extends boolean = false,
+> {
 	declare readonly _types?: { out: Out; in: In; null: Null; auto: Auto; hidden: Hidden };
 	/** @internal */
 	readonly facts: Facts;
@@ -129,7 +135,8 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 	): Entity<Name, F, I & Readonly<Record<N, L>>> {
 		if (this.indexes.some((index) => index.name === name)) throw new Error(`entity ${this.name} has two indexes named ${name}`);
 		for (const f of fields)
-			if (f !== "id" && !Object.hasOwn(this.fields, f)) throw new Error(`index ${name} of entity ${this.name} names the unknown field ${f}`);
+			if (f !== "id" && !Object.hasOwn(this.fields, f))
+				throw new Error(`index ${name} of entity ${this.name} names the unknown field ${f}`);
 		this.indexes.push({ name, fields: [...fields], unique: options?.unique ?? false });
 		return this as unknown as Entity<Name, F, I & Readonly<Record<N, L>>>;
 	}
@@ -143,7 +150,11 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 
-export function entity<Name extends string, F extends Fields>(name: Name, fields: F, options?: EntityOptions<keyof F & string>): Entity<Name, F> {
+export function entity<Name extends string, F extends Fields>(
+	name: Name,
+	fields: F,
+	options?: EntityOptions<keyof F & string>,
+): Entity<Name, F> {
 	if (!NAME.test(name)) throw new Error(`entity name ${JSON.stringify(name)}: letters, digits and _ only, at most 63`);
 	if (registry.entities.has(name)) throw new Error(`entity ${name} is declared twice`);
 	for (const [key, value] of Object.entries(fields)) {
@@ -262,7 +273,8 @@ export type InsertOf<App, E> = E extends keyof EntitiesOf<App>
 			{ readonly id?: string } & {
 				readonly [K in keyof FieldsOf<App, E> as MayOmit<FieldsOf<App, E>[K]> extends true ? never : K]: InOf<FieldsOf<App, E>[K]>;
 			} & {
-				readonly [K in keyof FieldsOf<App, E> as MayOmit<FieldsOf<App, E>[K]> extends true ? K : never]?: InOf<FieldsOf<App, E>[K]> | undefined;
+				readonly [K in keyof FieldsOf<App, E> as MayOmit<FieldsOf<App, E>[K]> extends true ? K : never]?:
+					InOf<FieldsOf<App, E>[K]> | undefined;
 			}
 		>
 	: LooseWrite;
@@ -279,17 +291,18 @@ export type IndexesOf<App, E> = E extends keyof EntitiesOf<App>
 
 /** A filter on rows of type R. */
 export type WhereOf<R> = {
-	readonly [K in keyof R]?: R[K] | {
-		readonly $gt?: NonNullable<R[K]>;
-		readonly $gte?: NonNullable<R[K]>;
-		readonly $lt?: NonNullable<R[K]>;
-		readonly $lte?: NonNullable<R[K]>;
-		readonly $not?: R[K] | null;
-		readonly $in?: readonly (R[K] | null)[];
-	} | undefined;
+	readonly [K in keyof R]?:
+		| R[K]
+		| {
+				readonly $gt?: NonNullable<R[K]>;
+				readonly $gte?: NonNullable<R[K]>;
+				readonly $lt?: NonNullable<R[K]>;
+				readonly $lte?: NonNullable<R[K]>;
+				readonly $not?: R[K] | null;
+				readonly $in?: readonly (R[K] | null)[];
+		  }
+		| undefined;
 } & { readonly $or?: readonly WhereOf<R>[]; readonly $and?: readonly WhereOf<R>[] };
 
 /** An order on rows of type R: `{ createdAt: "desc" }` or `[["channel", "asc"], ["createdAt", "desc"]]`. */
-export type OrderOf<R> =
-	| { readonly [K in keyof R & string]?: "asc" | "desc" }
-	| readonly (readonly [keyof R & string, "asc" | "desc"])[];
+export type OrderOf<R> = { readonly [K in keyof R & string]?: "asc" | "desc" } | readonly (readonly [keyof R & string, "asc" | "desc"])[];

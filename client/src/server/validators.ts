@@ -62,7 +62,8 @@ function member(path: string, key: string): string {
 export function checkShape(shape: Shape, value: unknown, path: string): void {
 	if (!isPlainObject(value)) fail(path, "object", value);
 	for (const key of Object.keys(value)) {
-		if (!Object.hasOwn(shape, key) && value[key] !== undefined) throw new ValidationError(`${member(path, key)}: no such field is expected`);
+		if (!Object.hasOwn(shape, key) && value[key] !== undefined)
+			throw new ValidationError(`${member(path, key)}: no such field is expected`);
 	}
 	for (const [key, validator] of Object.entries(shape)) {
 		const item = Object.hasOwn(value, key) ? value[key] : undefined;
@@ -115,7 +116,8 @@ export const v = {
 	null: (): Validator<null> => simple("null", (x) => x === null),
 	bytes: (): Validator<Uint8Array> => simple("bytes", (x) => x instanceof Uint8Array),
 	/** ISO 8601 text with `Z` or an offset. */
-	datetime: (): Validator<string> => simple("datetime (ISO 8601 text with Z or an offset)", (x) => typeof x === "string" && DATETIME.test(x)),
+	datetime: (): Validator<string> =>
+		simple("datetime (ISO 8601 text with Z or an offset)", (x) => typeof x === "string" && DATETIME.test(x)),
 	any: (): Validator<Value> => new Validator<Value>("value", anyValue),
 	id: (entity: string): Validator<string> => simple(`id of ${entity} (a uuid)`, (x) => typeof x === "string" && UUID.test(x)),
 	literal: <const L extends Literal>(literal: L): Validator<L> =>
@@ -125,7 +127,8 @@ export const v = {
 			if (!Array.isArray(value)) fail(path, "array", value);
 			value.forEach((element, i) => item.check(element, `${path}[${i}]`));
 		}),
-	object: <S extends Shape>(shape: S): Validator<ObjectOf<S>> => new Validator<ObjectOf<S>>("object", (value, path) => checkShape(shape, value, path)),
+	object: <S extends Shape>(shape: S): Validator<ObjectOf<S>> =>
+		new Validator<ObjectOf<S>>("object", (value, path) => checkShape(shape, value, path)),
 	record: <T>(keys: Validator<string>, values: Validator<T>): Validator<Record<string, T>> =>
 		new Validator<Record<string, T>>("object", (value, path) => {
 			if (!isPlainObject(value)) fail(path, "object", value);

@@ -19,7 +19,11 @@ Object.assign(window, { seen });
 
 const Line = memo(function Line({ row }: { readonly row: Message }) {
 	seen.rows++;
-	return <li id={row.id} className={isPending(row) ? "pending" : "sure"}>{row.body}</li>;
+	return (
+		<li id={row.id} className={isPending(row) ? "pending" : "sure"}>
+			{row.body}
+		</li>
+	);
 });
 
 function Chat() {
@@ -41,14 +45,31 @@ function Chat() {
 			<p id="stats">{stats.data?.map((row) => `${row.channel}:${row.count}`).join(" ") ?? "none"}</p>
 			<p id="first">{one.data?.body ?? ""}</p>
 			<p id="sending">{send.loading ? "sending" : "idle"}</p>
-			<ul id="list">{data.map((row) => <Line key={row.id} row={row} />)}</ul>
-			<button id="send" onClick={() => send.mutate(make())}>send</button>
-			<button id="refuse" onClick={() => refuse.mutate(make())}>refuse</button>
-			<button id="more" onClick={() => setLimit(limit + 3)}>more</button>
-			<button id="none" onClick={() => setChannel("none")}>none</button>
+			<ul id="list">
+				{data.map((row) => (
+					<Line key={row.id} row={row} />
+				))}
+			</ul>
+			<button id="send" onClick={() => send.mutate(make())}>
+				send
+			</button>
+			<button id="refuse" onClick={() => refuse.mutate(make())}>
+				refuse
+			</button>
+			<button id="more" onClick={() => setLimit(limit + 3)}>
+				more
+			</button>
+			<button id="none" onClick={() => setChannel("none")}>
+				none
+			</button>
 		</main>
 	);
 }
 
 const root = document.getElementById("root");
-if (root) createRoot(root).render(<StrictMode><Chat /></StrictMode>);
+if (root)
+	createRoot(root).render(
+		<StrictMode>
+			<Chat />
+		</StrictMode>,
+	);

@@ -19,18 +19,51 @@ export const recent = query({
 });
 export const perAuthor = query({
 	args: { channel: v.string() },
-	handler: (ctx, { channel }) => ctx.db.sql<{ author: string; count: number }>`select author, count(*) from "Message" where channel = ${channel} and ${true} group by author`,
+	handler: (ctx, { channel }) =>
+		ctx.db.sql<{
+			author: string;
+			count: number;
+		}>`select author, count(*) from "Message" where channel = ${channel} and ${true} group by author`,
 });
-export const whoami = query({ auth: "public", args: {}, handler: async (ctx) => ({ me: ctx.auth.userId, identity: await ctx.auth.getUserIdentity() }) });
+export const whoami = query({
+	auth: "public",
+	args: {},
+	handler: async (ctx) => ({ me: ctx.auth.userId, identity: await ctx.auth.getUserIdentity() }),
+});
 export const chance = query({ auth: "public", args: {}, handler: (ctx) => [ctx.now(), ctx.random(), ctx.random()] });
-export const refuse = mutation({ args: { items: v.array(v.object({ price: v.number() })) }, handler: (ctx) => ctx.error("quota", "too many", { left: 0 }) });
-export const crash = mutation({ args: {}, handler: () => { throw new TypeError("oops"); } });
-export const unawaited = mutation({ args: {}, handler: (ctx) => { void ctx.db.delete("Message", "1"); } });
+export const refuse = mutation({
+	args: { items: v.array(v.object({ price: v.number() })) },
+	handler: (ctx) => ctx.error("quota", "too many", { left: 0 }),
+});
+export const crash = mutation({
+	args: {},
+	handler: () => {
+		throw new TypeError("oops");
+	},
+});
+export const unawaited = mutation({
+	args: {},
+	handler: (ctx) => {
+		void ctx.db.delete("Message", "1");
+	},
+});
 export const promised = query({ args: {}, returns: v.string(), handler: () => 5 as unknown as string });
 export const strange = query({ args: {}, handler: () => ({ f: { g: [() => 1] } }) });
 export const unique = query({ args: {}, handler: (ctx) => ctx.db.query("Channel").filter({ name: "x" }).unique() });
 export const all = query({ args: {}, handler: async (ctx) => (await ctx.db.query("Channel")).length });
-export const late = mutation({ args: {}, handler: (ctx) => { void Promise.resolve().then(() => undefined); setTimeout(() => void ctx.db.delete("Message", "1").catch((e: Error) => { (globalThis as { lateError?: string }).lateError = e.message; }), 5); } });
+export const late = mutation({
+	args: {},
+	handler: (ctx) => {
+		void Promise.resolve().then(() => undefined);
+		setTimeout(
+			() =>
+				void ctx.db.delete("Message", "1").catch((e: Error) => {
+					(globalThis as { lateError?: string }).lateError = e.message;
+				}),
+			5,
+		);
+	},
+});
 export const write = mutation(async (ctx, args: { id: string }) => {
 	await ctx.db.patch("Message", args.id, { likes: 2, size: 5n });
 	await ctx.db.update("Message", args.id, { createdAt: new Date(0) });
