@@ -71,18 +71,25 @@ void mr_decimal_digits(struct mr_buf *b, const struct mr_decimal *d)
 			mr_buf_char(b, *p);
 }
 
-bool mr_decimal_int(const struct mr_decimal *d, int64_t *value)
+bool mr_decimal_magnitude(const struct mr_decimal *d, uint64_t *value)
 {
-	if (d->n && (d->point > 19 || d->point < (int64_t)d->n))
-		return false;
 	uint64_t u = 0;
+	if (d->n && (d->point > 20 || d->point < (int64_t)d->n))
+		return false;
 	for (const char *p = d->a; p < d->b; p++)
 		if (*p != '.' && (__builtin_mul_overflow(u, 10u, &u) || __builtin_add_overflow(u, (uint64_t)(*p - '0'), &u)))
 			return false;
 	for (int64_t zeros = d->n ? d->point - (int64_t)d->n : 0; zeros > 0; zeros--)
 		if (__builtin_mul_overflow(u, 10u, &u))
 			return false;
-	if (u > (uint64_t)INT64_MAX + d->negative)
+	*value = u;
+	return true;
+}
+
+bool mr_decimal_int(const struct mr_decimal *d, int64_t *value)
+{
+	uint64_t u;
+	if (!mr_decimal_magnitude(d, &u) || u > (uint64_t)INT64_MAX + d->negative)
 		return false;
 	*value = d->negative ? (int64_t)(0 - u) : (int64_t)u;
 	return true;

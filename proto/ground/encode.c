@@ -217,9 +217,15 @@ void mr_enc_number(struct mr_enc *e, struct mr_str text)
 	}
 	struct mr_decimal d;
 	int64_t i;
+	uint64_t u;
 	double f = 0;
-	if (!special && mr_decimal_read(text, &d) && mr_decimal_int(&d, &i)) {
+	bool decimal = !special && mr_decimal_read(text, &d);
+	if (decimal && mr_decimal_int(&d, &i)) {
 		put_int(e->out, i);
+		return;
+	}
+	if (decimal && !d.negative && mr_decimal_magnitude(&d, &u)) {
+		put_unsigned(e->out, u);
 		return;
 	}
 	if (!mr_double_read(text, &f))

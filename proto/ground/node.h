@@ -93,10 +93,11 @@ struct mr_decimal {
 };
 /* Takes JSON's number syntax, more loosely: leading zeros and a missing integer or fraction pass. False: not a number. */
 bool mr_decimal_read(struct mr_str text, struct mr_decimal *d);
-void mr_decimal_digits(struct mr_buf *b, const struct mr_decimal *d); /* the digits alone */
-bool mr_decimal_int(const struct mr_decimal *d, int64_t *value);      /* false: a fraction, or out of range */
+void mr_decimal_digits(struct mr_buf *b, const struct mr_decimal *d);   /* the digits alone */
+bool mr_decimal_int(const struct mr_decimal *d, int64_t *value);        /* false: a fraction, or out of range */
+bool mr_decimal_magnitude(const struct mr_decimal *d, uint64_t *value); /* whole, without its sign; false as above */
 int mr_decimal_cmp(const struct mr_decimal *a, const struct mr_decimal *b);
-bool mr_double_read(struct mr_str text, double *value);               /* number text; false: not one, or too large for a double */
-void mr_double_print(struct mr_buf *b, double d); /* shortest that reads back the same; "NaN", "Infinity", "-Infinity", "-0" */
+bool mr_double_read(struct mr_str text, double *value); /* number text; false: not one, or too large for a double */
+void mr_double_print(struct mr_buf *b, double d);       /* shortest that reads back the same; "NaN", "Infinity", "-Infinity", "-0" */
 
 #endif
