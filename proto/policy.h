@@ -14,8 +14,8 @@
 #include "predicate.h"
 
 /* auth: a map { userId, ... claims } or NULL (nobody). Empty source: false. */
-const struct mr_pred *mr_policy_compile(struct mr_arena *a, const struct mr_entity *e, struct mr_str source, const struct mr_node *auth,
-	struct mr_error *err);
+const struct mr_pred *mr_policy_compile(
+	struct mr_arena *a, const struct mr_entity *e, struct mr_str source, const struct mr_node *auth, struct mr_error *err);
 /* Checks a source without an identity; for `millrace check` and when an app is loaded. */
 bool mr_policy_check(const struct mr_entity *e, struct mr_str source, struct mr_error *err);
 

@@ -25,12 +25,12 @@ const char *mr_type_sql(enum mr_type t);  /* "boolean", "bigint", "text", ... wi
 struct mr_field {
 	struct mr_str name; /* NUL-terminated, as all names here */
 	enum mr_type type;
-	bool optional;     /* null allowed */
+	bool optional; /* null allowed */
 	bool unique;
-	bool server_only;  /* never leaves the server; not usable in clients' filters */
-	bool readonly;     /* not to be changed by entity writes */
-	bool owner;        /* entity inserts stamp auth.userId */
-	bool default_now;  /* datetime: now() */
+	bool server_only;          /* never leaves the server; not usable in clients' filters */
+	bool readonly;             /* not to be changed by entity writes */
+	bool owner;                /* entity inserts stamp auth.userId */
+	bool default_now;          /* datetime: now() */
 	const struct mr_node *def; /* default value or NULL */
 	struct mr_str references;  /* entity, or empty */
 	struct mr_str on_delete;   /* "restrict" (default), "cascade", "set null" */
@@ -46,9 +46,9 @@ struct mr_index {
 enum mr_act { MR_ACT_READ, MR_ACT_INSERT, MR_ACT_UPDATE, MR_ACT_DELETE, MR_ACTS };
 
 struct mr_entity {
-	struct mr_str name;   /* "Message" */
-	struct mr_str schema; /* "public" */
-	struct mr_str table;  /* "Message" */
+	struct mr_str name;            /* "Message" */
+	struct mr_str schema;          /* "public" */
+	struct mr_str table;           /* "Message" */
 	const struct mr_field *fields; /* fields[0] is always id, a uuid, the primary key */
 	size_t n;
 	const struct mr_index *indexes;
@@ -63,7 +63,7 @@ enum mr_fn_kind { MR_FN_QUERY, MR_FN_MUTATION, MR_FN_ACTION };
 struct mr_fn {
 	struct mr_str name; /* "messages.send" */
 	enum mr_fn_kind kind;
-	bool needs_user;    /* auth: "user" (default); false for "public" */
+	bool needs_user; /* auth: "user" (default); false for "public" */
 	bool internal;
 	struct mr_str isolation; /* "serializable" (default for mutations), "repeatable read", "read committed" */
 };

@@ -1,5 +1,5 @@
-/* Settings: struct mr_settings is generated from proto/tables/settings.toml (one member per row: int64_t for int, ms, bytes; bool; const char *
- * for string and enum). Command line, then environment, then file, then default.
+/* Settings: struct mr_settings is generated from proto/tables/settings.toml (one member per row: int64_t for int, ms, bytes; bool; const
+ * char * for string and enum). Command line, then environment, then file, then default.
  */
 #ifndef MR_SETTINGS_H
 #define MR_SETTINGS_H

@@ -19,7 +19,6 @@ struct mr_error {
 /* Fills *err; always returns false, so that `return mr_fail(err, ...)` reads well. Long texts are cut at a character. */
 bool mr_fail(struct mr_error *err, enum mr_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The same with data, a JSON map. */
-bool mr_fail_data(struct mr_error *err, enum mr_code code, const char *data, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+bool mr_fail_data(struct mr_error *err, enum mr_code code, const char *data, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 #endif

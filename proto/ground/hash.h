@@ -9,13 +9,13 @@
 
 #include "mem.h"
 
-uint64_t mr_hash(const void *p, size_t n);                       /* keyed per process; for tables only */
-uint64_t mr_hash_fixed(const void *p, size_t n, uint64_t seed);  /* SipHash-2-4 with a fixed key; stable for ever */
+uint64_t mr_hash(const void *p, size_t n);                      /* keyed per process; for tables only */
+uint64_t mr_hash_fixed(const void *p, size_t n, uint64_t seed); /* SipHash-2-4 with a fixed key; stable for ever */
 void mr_sha256(const void *p, size_t n, uint8_t out[32]);
 void mr_hmac_sha256(struct mr_str key, struct mr_str data, uint8_t out[32]);
-bool mr_equal_ct(const void *a, const void *b, size_t n); /* constant time */
-void mr_random(void *p, size_t n);                        /* strong; ends the process when the kernel refuses */
-void mr_base64url(struct mr_buf *b, struct mr_str s);     /* no padding */
+bool mr_equal_ct(const void *a, const void *b, size_t n);  /* constant time */
+void mr_random(void *p, size_t n);                         /* strong; ends the process when the kernel refuses */
+void mr_base64url(struct mr_buf *b, struct mr_str s);      /* no padding */
 bool mr_base64url_read(struct mr_buf *b, struct mr_str s); /* false on other characters; padding allowed */
 void mr_base64(struct mr_buf *b, struct mr_str s);         /* with padding, for $bytes */
 bool mr_base64_read(struct mr_buf *b, struct mr_str s);

@@ -9,9 +9,18 @@ struct mr_list {
 	struct mr_list *next, *prev;
 };
 
-static inline void mr_list_init(struct mr_list *l) { l->next = l->prev = l; }
-static inline bool mr_list_empty(const struct mr_list *l) { return l->next == l; }
-static inline bool mr_list_linked(const struct mr_list *l) { return l->next && l->next != l; }
+static inline void mr_list_init(struct mr_list *l)
+{
+	l->next = l->prev = l;
+}
+static inline bool mr_list_empty(const struct mr_list *l)
+{
+	return l->next == l;
+}
+static inline bool mr_list_linked(const struct mr_list *l)
+{
+	return l->next && l->next != l;
+}
 static inline void mr_list_add_tail(struct mr_list *head, struct mr_list *e)
 {
 	e->prev = head->prev;
@@ -28,6 +37,6 @@ static inline void mr_list_del(struct mr_list *e)
 	mr_list_init(e);
 }
 #define MR_CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define MR_LIST_FOR(e, head) for (struct mr_list *e = (head)->next, *e##_next = e->next; e != (head); e = e##_next, e##_next = e->next)
+#define MR_LIST_FOR(e, head)            for (struct mr_list *e = (head)->next, *e##_next = e->next; e != (head); e = e##_next, e##_next = e->next)
 
 #endif

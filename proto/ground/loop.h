@@ -14,7 +14,7 @@ void mr_loop_delete(struct mr_loop **loop); /* all watches must be gone */
 int mr_loop_fd(const struct mr_loop *loop);
 /* Waits up to timeout_ms (-1: for ever), runs what is due. Deferred calls made during the turn run before it returns. */
 void mr_loop_turn(struct mr_loop *loop, int timeout_ms);
-void mr_loop_run(struct mr_loop *loop);  /* turns until mr_loop_stop */
+void mr_loop_run(struct mr_loop *loop); /* turns until mr_loop_stop */
 void mr_loop_stop(struct mr_loop *loop);
 int64_t mr_loop_now(const struct mr_loop *loop); /* monotonic microseconds, read once a turn */
 

@@ -36,7 +36,7 @@ struct mr_buf {
 	size_t n, cap;
 };
 void mr_buf_fini(struct mr_buf *b);
-void mr_buf_reset(struct mr_buf *b); /* empty, memory kept */
+void mr_buf_reset(struct mr_buf *b);           /* empty, memory kept */
 char *mr_buf_room(struct mr_buf *b, size_t n); /* n writable bytes at the end; the caller adds to b->n */
 void mr_buf_add(struct mr_buf *b, const void *p, size_t n);
 void mr_buf_str(struct mr_buf *b, struct mr_str s);
@@ -59,8 +59,8 @@ struct mr_str mr_arena_str(struct mr_arena *a, struct mr_str s); /* a copy, NUL-
 char *mr_arena_z(struct mr_arena *a, struct mr_str s);           /* the same, as a C string */
 struct mr_str mr_arena_printf(struct mr_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define MR_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define MR_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MR_MAX(a, b)    ((a) > (b) ? (a) : (b))
+#define MR_MIN(a, b)    ((a) < (b) ? (a) : (b))
 #define MR_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif
