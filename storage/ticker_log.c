@@ -44,13 +44,15 @@ enum { HEAD_SNAPSHOT, HEAD_WAL_FILE, HEAD_FLOOR_XID, HEAD_FLOOR_SEQ, HEAD_LAST_S
 	" over (order by seq rows between unbounded preceding and 1 preceding), 0) as before from l) l order by seq"
 
 /* The three ways to a row that the position has not seen: its xid is new, or was running and is finished by now, or (after a crash of
- * Postgres, when xids are handed out again) its seq is new. They exclude each other. */
+ * Postgres, when xids are handed out again) its seq is new. They exclude each other. `is true` keeps the third off the index of xid, where
+ * it would read the whole log. */
 static const char rows_sql[] =
 	"with l as (select *, coalesce(token in (select unnest($5::bytea[])), false) as held from ("
 	"select " ROW_COLUMNS " from millrace.change_log where xid >= $2::xid8"
 	" union all select " ROW_COLUMNS " from millrace.change_log where xid = any(array(select x from unnest($3::xid8[]) x"
-	" where pg_visible_in_snapshot(x, (select pg_current_snapshot())))) and xid < $2::xid8"
-	" union all select " ROW_COLUMNS " from millrace.change_log where seq > $4::bigint and xid < $2::xid8 and xid <> all($3::xid8[])"
+	" where pg_visible_in_snapshot(x, (select pg_current_snapshot()))))"
+	" union all select " ROW_COLUMNS
+	" from millrace.change_log where seq > $4::bigint and (xid < $2::xid8) is true and xid <> all($3::xid8[])"
 	") l limit $6::bigint) " SHOWN_ROWS;
 static const char payloads_sql[] =
 	"with l as (select " ROW_COLUMNS ", false as held from millrace.change_log where seq = any($2::bigint[])) " SHOWN_ROWS;

@@ -313,6 +313,38 @@ static void wait_for_name(char *name)
 	assert_true(*name);
 }
 
+#define INDEX_READS "select coalesce(sum(idx_tup_read), 0) from pg_stat_user_indexes where schemaname = 'millrace'"
+#define SEQ_READS   "select coalesce(sum(seq_tup_read), 0) from pg_stat_user_tables where relname like 'change_log%'"
+
+/* A tick's cost follows the new rows, not the size of the log. Backends report what they read once a second. */
+static void cost_follows_the_new_rows(void **state)
+{
+	struct fan f;
+	mr_test_exec(admin, "insert into millrace.change_log (part, day) select i %% 4, 0 from generate_series(1, 50000) i");
+	mr_test_exec(admin, "analyze millrace.change_log");
+	fan_start(&f);
+	tick_once(&f, false);
+	sleep(2);
+	for (int i = 0; i < 5; i++)
+		tick_once(&f, false);
+	mr_test_exec(admin, "select pg_stat_clear_snapshot()");
+	int64_t index_reads = mr_test_ask_int(admin, INDEX_READS), seq_reads = mr_test_ask_int(admin, SEQ_READS);
+	for (int i = 0; i < 20; i++) {
+		mr_test_exec(admin, INSERT);
+		assert_int_equal(new_rows(&f), 1);
+	}
+	sleep(2);
+	for (int i = 0; i < 5; i++)
+		tick_once(&f, false);
+	mr_test_exec(admin, "select pg_stat_clear_snapshot()");
+	assert_int_equal(mr_test_ask_int(admin, SEQ_READS), seq_reads);
+	index_reads = mr_test_ask_int(admin, INDEX_READS) - index_reads;
+	if (index_reads < 20 || index_reads > 500)
+		fail_msg("%lld index entries were read", (long long)index_reads);
+	empty_log();
+	fan_stop(&f);
+}
+
 static void held_snapshots(void **state)
 {
 	struct fan f;
@@ -776,6 +808,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(payloads_by_token_and_seq),
 		cmocka_unit_test(no_changes_are_empty),
 		cmocka_unit_test(too_much_for_one_tick),
+		cmocka_unit_test(cost_follows_the_new_rows),
 		cmocka_unit_test(held_snapshots),
 		cmocka_unit_test(outside_polls),
 		cmocka_unit_test(another_history),
