@@ -112,10 +112,10 @@ bool mr_place_find(struct mr_place *p, const char *app_dir, struct mr_error *err
 		.sdk = find_sdk(own),
 	};
 	free(own);
-	if (!p->worker || !p->fanout)
+	if (!p->worker)
 		return mr_fail(err, MR_INTERNAL,
-			"%s is not installed beside this program; set MILLRACE_LIBEXEC to its folder or install Millrace anew.",
-			p->worker ? "millrace-fanout" : "millrace-worker");
+			"millrace-worker is not installed beside this program; set MILLRACE_LIBEXEC to its folder or install Millrace "
+			"anew.");
 	if (!p->sdk || !mr_path_is_dir(p->sdk))
 		return mr_fail(err, MR_INTERNAL,
 			"The SDK folder %s is missing; set MILLRACE_SDK to the folder of the npm package millrace.",

@@ -8,7 +8,7 @@
 #include "proto/ground/mem.h"
 
 struct mr_place {
-	char *worker, *fanout; /* paths of millrace-worker and millrace-fanout */
+	char *worker, *fanout; /* paths of millrace-worker and millrace-fanout (NULL: not there; needed to serve only) */
 	char *sdk;             /* folder of the npm package millrace */
 	char *esbuild;
 	char *tsc; /* NULL when there is none */

@@ -288,8 +288,14 @@ static bool prepare(struct supervisor *s, struct mr_error *err)
 	if (!there)
 		return mr_fail(err, MR_NOT_FOUND, "There is no app.ts in %s; give the folder of the app with --app-dir DIR.",
 			s->settings->app_dir);
-	bool ok = mr_place_find(&s->place, s->settings->app_dir, err) && (s->lock = mr_data_dir_lock(s->settings, err)) >= 0 &&
-		  check_port(s->settings, err) && mr_secret_get(s->settings, &secret, err);
+	if (!mr_place_find(&s->place, s->settings->app_dir, err))
+		return false;
+	if (!s->place.fanout)
+		return mr_fail(err, MR_INTERNAL,
+			"millrace-fanout is not installed beside this program; set MILLRACE_LIBEXEC to its folder or install Millrace "
+			"anew.");
+	bool ok = (s->lock = mr_data_dir_lock(s->settings, err)) >= 0 && check_port(s->settings, err) &&
+		  mr_secret_get(s->settings, &secret, err);
 	if (ok) {
 		s->settings->auth_secret = mr_strdup(secret.p);
 		s->socket = mr_printf("%s/run/fanout.sock", s->settings->data_dir);

@@ -95,7 +95,7 @@ class Runner:
         if ok or bad:
             print(f"{'FAIL' if bad else 'ok  '} {suite}/{name}: {len(parts) - len(bad)} of {len(parts)} ({seconds:.1f} s)")
         for i, part in enumerate(bad):
-            self.record(suite, f"{name}/{part}", False, None, output if i == 0 else "")
+            self.record(suite, f"{name}/{part}", False, None, tap_block(output, part) or (output if i == 0 else ""))
         if not ok and not bad:
             self.record(suite, name, False, seconds, output)
 
@@ -266,6 +266,12 @@ class Runner:
                             ("client", self.client), ("flow", self.flow), ("browser", self.browser)):
             if self.wants(suite):
                 work()
+
+
+def tap_block(output, name):
+    """What TAP says below `not ok N - name`, or nothing."""
+    m = re.search(rf"^not ok \d+ - {re.escape(name)}\s*\n((?:  .*\n|\n)+)", output, re.M)
+    return m[1] if m else ""
 
 
 def executables(folder):
