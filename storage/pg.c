@@ -87,6 +87,7 @@ static void forget_statement(struct mr_pg *pg, struct mr_pg_statement *s)
 /* Closes what the kernel and libpq hold; what is outstanding stays in the queue. */
 static void close_connection(struct mr_pg *pg)
 {
+	mr_pg_delete(&pg->probe);
 	mr_watch_delete(&pg->watch);
 	mr_timer_delete(&pg->deadline);
 	mr_list_del(&pg->link);

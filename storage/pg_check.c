@@ -1,8 +1,9 @@
 /* How a connection is opened and what it must be: parameters, the checks, the settings on which images depend.
  *
  * Two statements in two pipelines. The first pins the settings and leaves a mark in the session; the second must find the same backend
- * and the mark. A transaction pooler may hand out the same backend twice while it is idle, so behind any pooler (the process id that was
- * announced at connecting is not the backend's) no two live connections may have one backend either.
+ * and the mark. A transaction pooler may hand out the same backend twice while it is idle. So behind any pooler (the process id that was
+ * announced at connecting is not the backend's) no two live connections may have one backend either, and the first connection there opens
+ * another one as a probe: while both are idle, only a pooler of whole sessions keeps them apart.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,16 +55,60 @@ int64_t mr_pg_connect_us(PGconn *conn)
 	return us;
 }
 
-static bool shares_backend(const struct mr_pg *pg)
+static bool pooled(const struct mr_pg *pg)
 {
-	if (PQbackendPID(pg->conn) == pg->backend)
-		return false;
+	return PQbackendPID(pg->conn) != pg->backend;
+}
+
+/* Another live connection to the same database for which `fits` holds, or NULL. */
+static struct mr_pg *find_other(const struct mr_pg *pg, bool (*fits)(const struct mr_pg *pg, const struct mr_pg *other))
+{
 	MR_LIST_FOR (e, &connections) {
-		const struct mr_pg *other = MR_CONTAINER(e, struct mr_pg, link);
-		if (other != pg && other->backend == pg->backend && !strcmp(other->conninfo, pg->conninfo))
-			return true;
+		struct mr_pg *other = MR_CONTAINER(e, struct mr_pg, link);
+		if (other != pg && !strcmp(other->conninfo, pg->conninfo) && fits(pg, other))
+			return other;
 	}
-	return false;
+	return NULL;
+}
+
+static bool shares_backend(const struct mr_pg *pg, const struct mr_pg *other)
+{
+	return other->backend == pg->backend;
+}
+
+static bool was_accepted(const struct mr_pg *pg, const struct mr_pg *other)
+{
+	return other->state == MR_PG_READY;
+}
+
+static void refuse_pooler(struct mr_pg *pg)
+{
+	mr_pg_die(pg, MR_POSTGRES_UNAVAILABLE, "%s", pooler_text);
+}
+
+static void on_probe(struct mr_pg *probe, enum mr_pg_state state, const struct mr_error *err, void *arg)
+{
+	struct mr_pg *pg = arg;
+	bool refused = state == MR_PG_DEAD && !strcmp(err->message, pooler_text);
+	mr_pg_delete(&pg->probe);
+	if (refused)
+		refuse_pooler(pg);
+	else
+		mr_pg_become_ready(pg); /* also when the pooler has no second session to give: that is for others to meet */
+}
+
+static void accept_pooled(struct mr_pg *pg)
+{
+	struct mr_pg *other = find_other(pg, shares_backend);
+	if (other) {
+		refuse_pooler(pg);
+		refuse_pooler(other);
+	} else if (pg->cb == on_probe || find_other(pg, was_accepted)) {
+		mr_pg_become_ready(pg);
+	} else {
+		mr_timer_stop(pg->deadline); /* the probe has its own */
+		pg->probe = mr_pg_open(pg->loop, pg->conninfo, "probe", on_probe, pg);
+	}
 }
 
 static void refuse_result(struct mr_pg *pg, const struct mr_pg_result *r)
@@ -82,8 +127,10 @@ static void on_again(const struct mr_pg_result *r, void *arg)
 		refuse_result(pg, r);
 		return;
 	}
-	if (mr_pg_int(r, 0, 0) != pg->backend || !mr_str_is(mr_pg_value(r, 0, 1), pg->mark) || shares_backend(pg))
-		mr_pg_die(pg, MR_POSTGRES_UNAVAILABLE, "%s", pooler_text);
+	if (mr_pg_int(r, 0, 0) != pg->backend || !mr_str_is(mr_pg_value(r, 0, 1), pg->mark))
+		refuse_pooler(pg);
+	else if (pooled(pg))
+		accept_pooled(pg);
 	else
 		mr_pg_become_ready(pg);
 }

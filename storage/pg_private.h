@@ -55,6 +55,7 @@ struct mr_pg {
 	struct mr_timer *deadline; /* of connecting and checking */
 	int backend;               /* pg_backend_pid() */
 	char mark[17];             /* random, left in the session to find it again */
+	struct mr_pg *probe;       /* opened to find out about a pooler */
 	struct mr_error why;       /* it died */
 
 	struct mr_pg_entry *head, **tail;
