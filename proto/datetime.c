@@ -125,6 +125,7 @@ static bool take_offset(struct text *t, int64_t *us)
 
 bool mr_datetime_read(struct mr_str s, int64_t *us)
 {
+	s = mr_str_solid(s);
 	struct text t = {s.p, s.p + s.n};
 	int64_t days, time, offset;
 	if (mr_str_is(s, "infinity") || mr_str_is(s, "-infinity")) {

@@ -104,6 +104,7 @@ const struct mr_node *mr_jwt_verify(
 	struct mr_arena *a, struct mr_str secret, struct mr_str token, int64_t now, int64_t *expires, struct mr_error *err)
 {
 	struct parts p;
+	token = mr_str_solid(token);
 	if (token.n > TOKEN_MAX)
 		return bad(err, "it is longer than 16 KB");
 	if (!split(token, &p))

@@ -472,6 +472,7 @@ static bool parse_or(struct compiler *c, struct operand *o)
 const struct mr_pred *mr_policy_compile(
 	struct mr_arena *a, const struct mr_entity *e, struct mr_str source, const struct mr_node *auth, struct mr_error *err)
 {
+	source = mr_str_solid(source);
 	struct compiler c = {.a = a, .e = e, .auth = auth, .err = err, .start = source.p, .p = source.p, .end = source.p + source.n};
 	struct operand o;
 	if (!source.n)

@@ -34,6 +34,7 @@ static bool read_exponent(const char *p, const char *end, int64_t *e)
 
 bool mr_decimal_read(struct mr_str text, struct mr_decimal *d)
 {
+	text = mr_str_solid(text);
 	const char *p = text.p, *end = text.p + text.n, *dot = NULL;
 	*d = (struct mr_decimal){0};
 	if (p < end && (*p == '-' || *p == '+'))

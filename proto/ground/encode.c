@@ -348,6 +348,7 @@ void mr_enc_node(struct mr_enc *e, const struct mr_node *n)
 void mr_json_quote(struct mr_buf *b, struct mr_str s)
 {
 	static const char hex[] = "0123456789abcdef", letters[] = "btn?fr";
+	s = mr_str_solid(s);
 	mr_buf_char(b, '"');
 	size_t plain = 0;
 	for (size_t i = 0; i < s.n; i++) {

@@ -346,6 +346,7 @@ static bool read_value(struct reader *r, struct mr_node *n, int depth)
 
 const struct mr_node *mr_json_read(struct mr_arena *a, struct mr_str json, int max_depth, bool strict, struct mr_error *err)
 {
+	json = mr_str_solid(json);
 	struct reader r = {.start = json.p, .p = json.p, .end = json.p + json.n, .max_depth = max_depth, .strict = strict, .err = err};
 	r.build.arena = a;
 	if (!mr_utf8_ok(json)) {

@@ -37,6 +37,7 @@ static inline void mr_list_del(struct mr_list *e)
 	mr_list_init(e);
 }
 #define MR_CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define MR_LIST_FOR(e, head)            for (struct mr_list *e = (head)->next, *e##_next = e->next; e != (head); e = e##_next, e##_next = e->next)
+
+#define MR_LIST_FOR(e, head) for (struct mr_list *e = (head)->next, *e##_next = e->next; e != (head); e = e##_next, e##_next = e->next)
 
 #endif

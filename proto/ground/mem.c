@@ -52,6 +52,11 @@ struct mr_str mr_str(const char *z)
 	return z ? (struct mr_str){z, strlen(z)} : (struct mr_str){NULL, 0};
 }
 
+struct mr_str mr_str_solid(struct mr_str s)
+{
+	return s.p ? s : MR_STR("");
+}
+
 bool mr_str_eq(struct mr_str a, struct mr_str b)
 {
 	return a.n == b.n && (!a.n || memcmp(a.p, b.p, a.n) == 0);

@@ -25,7 +25,8 @@ struct mr_str {
 	size_t n;
 };
 #define MR_STR(lit) ((struct mr_str){(lit), sizeof(lit) - 1})
-struct mr_str mr_str(const char *z); /* slice of a NUL-terminated string; NULL gives the empty slice */
+struct mr_str mr_str(const char *z);         /* slice of a NUL-terminated string; NULL gives the empty slice */
+struct mr_str mr_str_solid(struct mr_str s); /* the same with an address, also when it is empty: for pointer arithmetic */
 bool mr_str_eq(struct mr_str a, struct mr_str b);
 bool mr_str_is(struct mr_str a, const char *z);
 int mr_str_cmp(struct mr_str a, struct mr_str b); /* by bytes, as memcmp; shorter first */

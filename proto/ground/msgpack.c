@@ -250,6 +250,7 @@ static bool read_value(struct reader *r, struct mr_node *n, int depth)
 
 const struct mr_node *mr_msgpack_read(struct mr_arena *a, struct mr_str bytes, int max_depth, bool strict, struct mr_error *err)
 {
+	bytes = mr_str_solid(bytes);
 	const uint8_t *p = (const uint8_t *)bytes.p;
 	struct reader r = {.start = p, .p = p, .end = p + bytes.n, .max_depth = max_depth, .strict = strict, .err = err};
 	r.build.arena = a;

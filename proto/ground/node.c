@@ -79,6 +79,7 @@ static size_t character(const uint8_t *p, const uint8_t *end)
 
 bool mr_utf8_ok(struct mr_str s)
 {
+	s = mr_str_solid(s);
 	const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
 	while (p < end) {
 		size_t n = character(p, end);

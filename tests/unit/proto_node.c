@@ -267,6 +267,37 @@ static void encoder_both_ways(void **state)
 	}
 }
 
+/* The empty slice may have no address. */
+static void empty_slices(void **state)
+{
+	const struct mr_str none = {NULL, 0};
+	struct mr_arena a = {0};
+	struct mr_error err;
+	struct mr_decimal d;
+	struct mr_buf b = {0};
+	double f;
+	assert_null(mr_json_read(&a, none, 8, true, &err));
+	assert_null(mr_msgpack_read(&a, none, 8, true, &err));
+	assert_true(mr_utf8_ok(none));
+	assert_false(mr_decimal_read(none, &d));
+	assert_false(mr_double_read(none, &f));
+	mr_json_quote(&b, none);
+	mr_base64(&b, none);
+	assert_true(mr_base64_read(&b, none) && mr_base64url_read(&b, none));
+	assert_string_equal(b.p, "\"\"");
+	for (int encoding = 0; encoding < MR_ENCODINGS; encoding++) {
+		struct mr_enc e;
+		mr_enc_init(&e, &b, (enum mr_encoding)encoding);
+		mr_enc_str(&e, none);
+		mr_enc_bytes(&e, none);
+		mr_enc_raw(&e, none);
+	}
+	assert_int_equal(mr_arena_str(&a, none).n, 0);
+	assert_int_equal(mr_hash(NULL, 0), mr_hash("", 0));
+	mr_buf_fini(&b);
+	mr_arena_fini(&a);
+}
+
 static void many_keys(void **state)
 {
 	struct mr_arena a = {0};
@@ -297,6 +328,7 @@ int main(void)
 		cmocka_unit_test(doubles_read_back),
 		cmocka_unit_test(decimals_compare),
 		cmocka_unit_test(encoder_both_ways),
+		cmocka_unit_test(empty_slices),
 		cmocka_unit_test(many_keys),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,7 +72,7 @@ static void read_is(struct mr_ring *r, uint64_t want)
 {
 	struct mr_buf b = {0};
 	uint8_t token[MR_TOKEN_BYTES];
-	uint64_t position, n;
+	uint64_t position, n = 0;
 	assert_int_equal(mr_ring_read(r, 0, token, &b, &position), 1);
 	assert_true(payload_whole(token, &b, &n));
 	assert_int_equal(n, want);
@@ -245,7 +245,7 @@ static void race(size_t size, uint64_t pause, uint64_t least)
 	pthread_create(&thread, NULL, race_writer, &r);
 	for (;;) {
 		uint8_t token[MR_TOKEN_BYTES];
-		uint64_t position, n;
+		uint64_t position, n = 0;
 		bool done = atomic_load(&r.done);
 		int code = mr_ring_read(r.pair.reader, 0, token, &b, &position);
 		if (code == 0 && done)

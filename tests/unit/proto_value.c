@@ -181,6 +181,17 @@ static void every_day_reads_back(void **state)
 	assert_false(mr_datetime_from_unix_ms(INT64_MIN, &at));
 }
 
+static void empty_texts(void **state)
+{
+	static const bool taken[MR_TYPES] = {[MR_T_STRING] = true};
+	for (int t = 0; t < MR_TYPES; t++) {
+		struct mr_value v;
+		assert_true(mr_value_from_pgtext(&arena, (enum mr_type)t, MR_STR(""), &v) == taken[t]);
+	}
+	int64_t us;
+	assert_false(mr_datetime_read(mr_str(NULL), &us));
+}
+
 /* Rows */
 
 static const char rows_app[] = "{\"entities\":[{\"name\":\"R\",\"fields\":[{\"name\":\"s\",\"type\":\"string\"},{\"name\":\"n\",\"type\":"
@@ -231,6 +242,7 @@ int main(void)
 		cmocka_unit_test_teardown(nulls, fini_arena),
 		cmocka_unit_test_teardown(numerics_are_canonical, fini_arena),
 		cmocka_unit_test_teardown(every_day_reads_back, fini_arena),
+		cmocka_unit_test_teardown(empty_texts, fini_arena),
 		cmocka_unit_test_teardown(rows, fini_arena),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
