@@ -20,10 +20,10 @@ bool mr_snapshot_sees(const struct mr_snapshot *s, uint64_t xid);
 bool mr_snapshot_within(const struct mr_snapshot *a, const struct mr_snapshot *b);
 
 struct mr_position {
-	uint64_t system;   /* system identifier */
+	uint64_t system; /* system identifier */
 	uint32_t timeline;
-	int64_t seq;       /* highest seq of a log row seen; 0: none */
-	uint64_t tag;      /* random tag of that row */
+	int64_t seq;  /* highest seq of a log row seen; 0: none */
+	uint64_t tag; /* random tag of that row */
 	struct mr_snapshot snapshot;
 };
 void mr_position_fini(struct mr_position *p);
