@@ -518,7 +518,7 @@ static void visit(struct walk *w, const ProtobufCMessage *m, int scope, const st
 	} else {
 		if (!strcmp(kind, "FuncCall"))
 			visit_function(w, at);
-		else if (!strcmp(kind, "A_Const"))
+		else if (!strcmp(kind, "AConst"))
 			visit_constant(w, at);
 		else if (!strcmp(kind, "TypeName") && ((const PgQuery__TypeName *)at)->n_names > 1 &&
 			 !strcmp(name_at(((const PgQuery__TypeName *)at)->names, 0), "millrace"))

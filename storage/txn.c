@@ -203,7 +203,11 @@ void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity 
 		set_mode(txn, keyed, capture);
 		mr_pg_query(txn->pg, flags, op->sql.p, op->params.n, op->params.v, on_op_result, op);
 	}
-	mr_pg_flush(txn->pg);
+	/* Behind an error Postgres reads on only at a sync. */
+	if (txn->failed)
+		mr_pg_sync(txn->pg);
+	else
+		mr_pg_flush(txn->pg);
 }
 
 /* ---- rollback ---- */

@@ -51,7 +51,7 @@ int rig_start_bare(void **state)
 	rig.app = rig_app(rig_manifest);
 	rig.admin = mr_sync_open(rig.conninfo.p, &err);
 	assert_non_null(rig.admin);
-	rig_sql("reset search_path");
+	rig_sql("reset search_path; set lock_timeout = '10s'");
 	return 0;
 }
 
