@@ -170,6 +170,7 @@ export async function call(url, fn, args = {}, headers = {}) {
 		method: "POST",
 		headers: { "content-type": "application/json", ...headers },
 		body: JSON.stringify(args),
+		signal: AbortSignal.timeout(10000),
 	});
 	return { status: response.status, body: await response.json() };
 }
