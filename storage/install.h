@@ -6,24 +6,27 @@
 
 #include "proto/schema.h"
 
-/* Plan: SQL text that takes the database from what it is to what the app declares: `millrace` schema, tables, columns, indexes, constraints,
- * triggers, primary keys. Additive only: what would destroy or rewrite data (dropping a column or table, narrowing a type, not null over
- * existing nulls) is refused with a sentence (check_violation, data lists them). Empty text: nothing to do. Tables of entities that went away stay. */
+/* Plan: SQL text that takes the database from what it is to what the app declares: `millrace` schema, tables, columns, indexes,
+ * constraints, triggers, primary keys. Additive only: what would destroy or rewrite data (dropping a column or table, narrowing a type, not
+ * null over existing nulls) is refused with a sentence (check_violation, data lists them). Empty text: nothing to do. Tables of entities
+ * that went away stay. */
 bool mr_install_plan(const char *conninfo, const struct mr_app *app, struct mr_buf *sql, struct mr_error *err);
 /* Runs a plan in one transaction (lock_timeout 5 s). Running a plan of nothing is fine. */
 bool mr_install_apply(const char *conninfo, struct mr_str sql, struct mr_error *err);
 /* Settings that triggers read (capture_max_rows, ...) are kept in millrace.setting. */
-bool mr_install_settings(const char *conninfo, int64_t capture_max_rows, int64_t capture_max_bytes, int log_retention, struct mr_error *err);
+bool mr_install_settings(
+	const char *conninfo, int64_t capture_max_rows, int64_t capture_max_bytes, int log_retention, struct mr_error *err);
 
-/* The private cluster in dir (absolute): initdb when it is empty, then starts `postgres` as a child on a unix socket in dir (as user postgres
- * when we are root, see FACTS.md section 10). Waits until it accepts. conninfo is written to out. */
+/* The private cluster in dir (absolute): initdb when it is empty, then starts `postgres` as a child on a unix socket in dir (as user
+ * postgres when we are root, see FACTS.md section 10). Waits until it accepts. conninfo is written to out. */
 struct mr_cluster;
 struct mr_cluster *mr_cluster_start(const char *dir, struct mr_buf *out, struct mr_error *err);
 int mr_cluster_pid(const struct mr_cluster *c);
 /* Fast shutdown, waits up to 20 s. */
 void mr_cluster_stop(struct mr_cluster **c);
 
-/* Log retention: truncates the part that is due if no snapshot needs it (lock_timeout 50 ms); called now and then by the supervisor. Blocking. */
+/* Log retention: truncates the part that is due if no snapshot needs it (lock_timeout 50 ms); called now and then by the supervisor.
+ * Blocking. */
 bool mr_log_retain(const char *conninfo, struct mr_error *err);
 
 #endif

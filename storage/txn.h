@@ -10,7 +10,7 @@
 
 struct mr_txn;
 enum mr_txn_kind {
-	MR_TXN_READ,            /* repeatable read, read only */
+	MR_TXN_READ, /* repeatable read, read only */
 	MR_TXN_SERIALIZABLE,
 	MR_TXN_REPEATABLE_READ,
 	MR_TXN_READ_COMMITTED,
@@ -26,7 +26,7 @@ typedef void mr_txn_cb(struct mr_txn *txn, struct mr_str json, const struct mr_e
 /* Plan of a read: rows of `entity` for which `where` holds. */
 struct mr_plan {
 	const struct mr_entity *entity;
-	const struct mr_pred *where;
+	const struct mr_pred *where;  /* NULL: all rows */
 	const struct mr_order *order; /* NULL: by id */
 	size_t n_order;
 	int64_t limit; /* -1: none */
@@ -43,16 +43,16 @@ struct mr_write {
 	const struct mr_entity *entity;
 	struct mr_str id; /* uuid text; not for insert (there `value.id` may be given) */
 	const struct mr_node *value;
-	const struct mr_pred *allow_old, *allow_new;
+	const struct mr_pred *allow_old, *allow_new; /* live until the answer */
 };
 void mr_txn_insert(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
 void mr_txn_patch(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
 void mr_txn_replace(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
 void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
-/* ctx.db.sql: one statement with $1.. parameters (nodes). Checked by libpg_query before it is sent: SELECT, INSERT, UPDATE, DELETE (and WITH of
- * them) only, in a read transaction SELECT without FOR UPDATE only; no set_config, no mention of millrace.* settings or the schema millrace,
- * no transaction control. Gives an array of row maps (column -> value by its type: int8 a number where exact, numeric a string, ...).
- * `reads` of the statement are appended to the transaction's read set. */
+/* ctx.db.sql: one statement with $1.. parameters (nodes). Checked by libpg_query before it is sent: SELECT, INSERT, UPDATE, DELETE (and
+ * WITH of them) only, in a read transaction SELECT without FOR UPDATE only; no set_config, no mention of millrace.* settings or the schema
+ * millrace, no transaction control. Gives an array of row maps (column -> value by its type: int8 a number where exact, numeric a string,
+ * ...). `reads` of the statement are appended to the transaction's read set. */
 void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *params, mr_txn_cb *cb, void *arg);
 
 /* What was read so far: JSON array of [entity, predicate text | null], null meaning the whole table; tables that are no entity as
@@ -65,10 +65,10 @@ const char *mr_txn_snapshot(const struct mr_txn *txn);
 struct mr_record {
 	struct mr_str session; /* empty: not recorded (no duplicates can be told), a log row is written all the same */
 	int32_t day;
-	struct mr_str call;    /* "<day>.<number>" or an idempotency key */
+	struct mr_str call; /* "<day>.<number>" or an idempotency key */
 	struct mr_str fn;
 	uint8_t args_hash[32];
-	struct mr_str user;    /* userId or empty */
+	struct mr_str user; /* userId or empty */
 };
 enum mr_end {
 	MR_DONE,      /* committed now */
