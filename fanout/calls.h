@@ -9,10 +9,10 @@
 enum mr_call_kind { MR_CALL_QUERY, MR_CALL_MUTATION, MR_CALL_ENTITY };
 struct mr_call_request {
 	enum mr_call_kind kind;
-	struct mr_str fn;      /* function name, or "list" "get" "insert" "update" "delete" */
-	struct mr_str args;    /* JSON text of a map, wire form */
+	struct mr_str fn;           /* function name, or "list" "get" "insert" "update" "delete" */
+	struct mr_str args;         /* JSON text of a map, wire form */
 	const struct mr_node *auth; /* identity map or NULL */
-	struct mr_str session; /* for exactly-once; empty: none */
+	struct mr_str session;      /* for exactly-once; empty: none */
 	struct mr_str call;
 	int32_t day;
 };

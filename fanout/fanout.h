@@ -12,9 +12,9 @@ struct mr_fanout {
 	struct mr_settings settings;
 	struct mr_loop *loop;
 	struct mr_net *net;
-	struct mr_app *app;     /* what serves now; NULL until the supervisor gave one and its workers are ready */
-	char *app_dir;          /* folder of the serving build: manifest.json, web/ */
-	struct mr_str secret;   /* HS256 and positions */
+	struct mr_app *app;           /* what serves now; NULL until the supervisor gave one and its workers are ready */
+	char *app_dir;                /* folder of the serving build: manifest.json, web/ */
+	struct mr_str secret;         /* HS256 and positions */
 	int64_t counter[MR_COUNTERS]; /* indexed by the generated enum mr_counter */
 	struct mr_workers *workers;
 	struct mr_clock *clock;
@@ -22,6 +22,7 @@ struct mr_fanout {
 	struct mr_sessions *sessions;
 	bool stopping;
 };
+void mr_fanout_stop(struct mr_fanout *f); /* ends mr_net_run */
 /* false: not ready; why is a sentence (for /readyz). */
 bool mr_fanout_ready(const struct mr_fanout *f, const char **why);
 

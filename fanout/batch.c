@@ -1,0 +1,133 @@
+#include "batch.h"
+
+#include <stdlib.h>
+
+#include "proto/ground/log.h"
+
+enum { IMAGE_DEPTH = 4096 };
+
+struct builder {
+	struct mr_batch *batch;
+	const struct mr_app *app;
+	size_t cap_changes, cap_effects;
+	const struct mr_entity *misfit;
+};
+
+static bool read_image(struct builder *b, const struct mr_entity *e, const struct mr_node *image, struct mr_row *row)
+{
+	if (!image || image->kind == MR_NULL)
+		return true;
+	if (mr_row_from_image(&b->batch->arena, e, image, row))
+		return true;
+	b->misfit = e;
+	return false;
+}
+
+static void add_change(struct builder *b, uint64_t xid, const struct mr_node *node)
+{
+	const struct mr_entity *e = mr_app_entity(b->app, mr_node_str(node, "e"));
+	if (!e)
+		return;
+	struct mr_change c = {.xid = xid, .entity = e, .bulk = mr_node_truth(node, "bulk")};
+	mr_node_int(mr_node_get(node, "s"), &c.seq);
+	if (!c.bulk && (!read_image(b, e, mr_node_get(node, "o"), &c.was) || !read_image(b, e, mr_node_get(node, "n"), &c.is)))
+		c.bulk = true;
+	if (!c.bulk && !c.was.v && !c.is.v)
+		return;
+	struct mr_batch *batch = b->batch;
+	if (batch->n_changes == b->cap_changes) {
+		b->cap_changes = b->cap_changes ? 2 * b->cap_changes : 16;
+		batch->changes = mr_realloc(batch->changes, b->cap_changes * sizeof *batch->changes);
+	}
+	batch->changes[batch->n_changes++] = c;
+}
+
+static void add_changes(struct builder *b, uint64_t xid, const struct mr_node *changes)
+{
+	for (size_t i = 0; changes && changes->kind == MR_ARRAY && i < changes->n; i++)
+		add_change(b, xid, &changes->items[i]);
+}
+
+static void add_effect(struct builder *b, const struct mr_log_row *row, struct mr_str result)
+{
+	struct mr_batch *batch = b->batch;
+	if (batch->n_effects == b->cap_effects) {
+		b->cap_effects = b->cap_effects ? 2 * b->cap_effects : 16;
+		batch->effects = mr_realloc(batch->effects, b->cap_effects * sizeof *batch->effects);
+	}
+	batch->effects[batch->n_effects++] = (struct mr_effect){
+		.xid = row->xid,
+		.session = mr_arena_str(&batch->arena, row->session),
+		.call = mr_arena_str(&batch->arena, row->call),
+		.result = mr_arena_str(&batch->arena, result.n ? result : MR_STR("null")),
+	};
+}
+
+static const struct mr_node *parse(struct mr_arena *a, struct mr_str text)
+{
+	struct mr_error err;
+	const struct mr_node *n = mr_json_read(a, mr_arena_str(a, text), IMAGE_DEPTH, false, &err);
+	if (!n)
+		mr_log(MR_ERROR, "the change log holds text that is not JSON: %s", err.message);
+	return n;
+}
+
+static int by_seq(const void *x, const void *y)
+{
+	int64_t a = ((const struct mr_change *)x)->seq, b = ((const struct mr_change *)y)->seq;
+	return a < b ? -1 : a > b;
+}
+
+static void sort_changes(struct mr_batch *b)
+{
+	for (size_t i = 1; i < b->n_changes; i++) {
+		if (b->changes[i - 1].seq > b->changes[i].seq) {
+			qsort(b->changes, b->n_changes, sizeof *b->changes, by_seq);
+			return;
+		}
+	}
+}
+
+struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
+	void *arg, bool *lost, const struct mr_entity **misfit)
+{
+	struct builder b = {.batch = mr_alloc(sizeof *b.batch), .app = app};
+	b.batch->n = n;
+	mr_list_init(&b.batch->in_clock);
+	*lost = false;
+	for (size_t i = 0; i < n_rows; i++) {
+		const struct mr_log_row *row = &rows[i];
+		const struct mr_node *changes = NULL;
+		struct mr_str result = row->result;
+		if (row->changes.p) {
+			changes = parse(&b.batch->arena, row->changes);
+			*lost |= !changes;
+		} else {
+			struct mr_str text = row->has_token ? payload(arg, row->token) : (struct mr_str){0};
+			const struct mr_node *whole = text.n ? parse(&b.batch->arena, text) : NULL;
+			const struct mr_node *r = mr_node_get(whole, "result");
+			changes = mr_node_get(whole, "changes");
+			if (r)
+				result = r->raw;
+			*lost |= !whole;
+		}
+		add_changes(&b, row->xid, changes);
+		if (row->call.n)
+			add_effect(&b, row, result);
+	}
+	sort_changes(b.batch);
+	*misfit = b.misfit;
+	return b.batch;
+}
+
+void mr_batch_delete(struct mr_batch **b)
+{
+	if (!*b)
+		return;
+	mr_list_del(&(*b)->in_clock);
+	mr_arena_fini(&(*b)->arena);
+	free((*b)->changes);
+	free((*b)->effects);
+	free(*b);
+	*b = NULL;
+}

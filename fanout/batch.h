@@ -1,0 +1,44 @@
+/* A batch: the row changes of one tick, parsed, in the order of their writing. Kept while a load or run that may not have seen them is
+ * under way (clock.h), so that what it read can be brought to the tick.
+ */
+#ifndef MR_BATCH_H
+#define MR_BATCH_H
+
+#include "proto/ground/list.h"
+#include "proto/value.h"
+#include "storage/ticker.h"
+
+struct mr_change {
+	int64_t seq;
+	uint64_t xid;
+	const struct mr_entity *entity;
+	bool bulk;             /* the table changed in a way that is not told row by row */
+	struct mr_row was, is; /* v NULL: absent (insert, delete) */
+};
+
+/* The effect of one call, as the log has it. */
+struct mr_effect {
+	uint64_t xid;
+	struct mr_str session, call, result;
+};
+
+struct mr_batch {
+	struct mr_list in_clock;
+	uint64_t n; /* tick */
+	struct mr_arena arena;
+	struct mr_change *changes; /* by seq */
+	size_t n_changes;
+	struct mr_effect *effects;
+	size_t n_effects;
+};
+
+/* Finds what a log row withheld, by its token; empty when unknown. The text must live until the batch is built. */
+typedef struct mr_str mr_payload_of(void *arg, const uint8_t token[MR_TOKEN_BYTES]);
+
+/* Reads log rows. Rows of tables that the app does not declare are passed over; an image that does not fit its entity makes that change
+ * bulk and names the entity in *misfit (may be NULL). *lost: a withheld payload could not be found: everything must be read anew. */
+struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
+	void *arg, bool *lost, const struct mr_entity **misfit);
+void mr_batch_delete(struct mr_batch **b);
+
+#endif

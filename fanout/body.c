@@ -1,0 +1,274 @@
+#include "body.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/ground/log.h"
+
+struct mr_body *mr_body_new(uint64_t n)
+{
+	struct mr_body *b = mr_alloc(sizeof *b);
+	b->n = n;
+	mr_list_init(&b->in_history);
+	return b;
+}
+
+void mr_body_delete(struct mr_body **b)
+{
+	if (!*b)
+		return;
+	mr_list_del(&(*b)->in_history);
+	for (int e = 0; e < MR_ENCODINGS; e++) {
+		mr_buf_fini(&(*b)->enc[e]);
+		mr_frame_drop(&(*b)->frame[e][0]);
+		mr_frame_drop(&(*b)->frame[e][1]);
+	}
+	free(*b);
+	*b = NULL;
+}
+
+void mr_uuid_print(char out[37], const char id[16])
+{
+	static const char digits[] = "0123456789abcdef";
+	char *at = out;
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*at++ = '-';
+		*at++ = digits[(unsigned char)id[i] >> 4];
+		*at++ = digits[id[i] & 15];
+	}
+	*at = 0;
+}
+
+void mr_enc_list(struct mr_enc *e, size_t n, struct mr_str pieces)
+{
+	struct mr_buf b = {0};
+	if (e->encoding == MR_JSON) {
+		mr_buf_char(&b, '[');
+		mr_buf_str(&b, pieces);
+		mr_buf_char(&b, ']');
+	} else {
+		/* Array 32: the longest form is as good as the others. */
+		char head[5] = {(char)0xdd, (char)(n >> 24), (char)(n >> 16), (char)(n >> 8), (char)n};
+		mr_buf_add(&b, head, sizeof head);
+		mr_buf_str(&b, pieces);
+	}
+	mr_enc_raw(e, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+void mr_enc_hash(struct mr_enc *e, uint64_t h)
+{
+	char text[17];
+	snprintf(text, sizeof text, "%016llx", (unsigned long long)h);
+	mr_enc_str(e, (struct mr_str){text, 16});
+}
+
+void mr_enc_error(struct mr_enc *e, const struct mr_error *err)
+{
+	struct mr_arena a = {0};
+	struct mr_error ignored;
+	const struct mr_node *data = err->data[0] ? mr_json_read(&a, mr_str(err->data), 16, false, &ignored) : NULL;
+	mr_enc_map(e, data ? 3 : 2);
+	mr_enc_key(e, MR_STR("code"));
+	mr_enc_str(e, mr_str(mr_code_name(err->code)));
+	mr_enc_key(e, MR_STR("message"));
+	mr_enc_str(e, mr_str(err->message));
+	if (data) {
+		mr_enc_key(e, MR_STR("data"));
+		mr_enc_node(e, data);
+	}
+	mr_enc_end(e);
+	mr_arena_fini(&a);
+}
+
+/* Opens a body: a map with i and h, and `more` members to follow. */
+static struct mr_enc open_body(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, size_t more)
+{
+	struct mr_enc e;
+	mr_enc_init(&e, out, encoding);
+	mr_enc_map(&e, 2 + more);
+	mr_enc_key(&e, MR_STR("i"));
+	mr_enc_int(&e, (int64_t)i);
+	mr_enc_key(&e, MR_STR("h"));
+	mr_enc_hash(&e, h);
+	return e;
+}
+
+static void enc_id(struct mr_enc *e, const char id[16])
+{
+	char text[37];
+	mr_uuid_print(text, id);
+	mr_enc_str(e, (struct mr_str){text, 36});
+}
+
+static void enc_items(struct mr_enc *e, struct mr_str key, const struct mr_item *const *items, size_t n)
+{
+	if (!n)
+		return;
+	mr_enc_key(e, key);
+	mr_enc_array(e, n);
+	for (size_t i = 0; i < n; i++)
+		mr_row_encode(e, &items[i]->row, false);
+	mr_enc_end(e);
+}
+
+static void enc_patches(struct mr_enc *e, const struct mr_diff *d)
+{
+	if (!d->n_patch)
+		return;
+	mr_enc_key(e, MR_STR("patch"));
+	mr_enc_array(e, d->n_patch);
+	for (size_t i = 0; i < d->n_patch; i++) {
+		mr_enc_array(e, 2);
+		enc_id(e, d->is[i]->id);
+		mr_row_encode_changes(e, &d->was[i]->row, &d->is[i]->row);
+		mr_enc_end(e);
+	}
+	mr_enc_end(e);
+}
+
+void mr_body_diff(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_diff *d)
+{
+	struct mr_enc e = open_body(out, encoding, i, h, (d->n_put > 0) + (d->n_patch > 0) + (d->n_del > 0));
+	enc_items(&e, MR_STR("put"), (const struct mr_item *const *)d->put, d->n_put);
+	enc_patches(&e, d);
+	if (d->n_del) {
+		mr_enc_key(&e, MR_STR("del"));
+		mr_enc_array(&e, d->n_del);
+		for (size_t k = 0; k < d->n_del; k++)
+			enc_id(&e, d->del[k]->id);
+		mr_enc_end(&e);
+	}
+	mr_enc_end(&e);
+}
+
+void mr_body_rows(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_rowset *rs)
+{
+	struct mr_enc e = open_body(out, encoding, i, h, 1);
+	mr_enc_key(&e, MR_STR("rows"));
+	mr_enc_array(&e, mr_rowset_size(rs));
+	const struct mr_item *item;
+	for (size_t k = 0; (item = mr_rowset_next(rs, &k));)
+		mr_row_encode(&e, &item->row, false);
+	mr_enc_end(&e);
+	mr_enc_end(&e);
+}
+
+void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item *const *put, size_t n_put,
+	const char (*del)[16], size_t n_del)
+{
+	struct mr_enc e = open_body(out, encoding, i, h, (n_put > 0) + (n_del > 0));
+	enc_items(&e, MR_STR("put"), put, n_put);
+	if (n_del) {
+		mr_enc_key(&e, MR_STR("del"));
+		mr_enc_array(&e, n_del);
+		for (size_t k = 0; k < n_del; k++)
+			enc_id(&e, del[k]);
+		mr_enc_end(&e);
+	}
+	mr_enc_end(&e);
+}
+
+void mr_body_value(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_node *value)
+{
+	struct mr_enc e = open_body(out, encoding, i, h, 1);
+	mr_enc_key(&e, MR_STR("value"));
+	mr_enc_node(&e, value);
+	mr_enc_end(&e);
+}
+
+void mr_body_error(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_error *err)
+{
+	struct mr_enc e = open_body(out, encoding, i, h, 1);
+	mr_enc_key(&e, MR_STR("error"));
+	mr_enc_error(&e, err);
+	mr_enc_end(&e);
+}
+
+void mr_body_behind(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, bool behind)
+{
+	struct mr_enc e;
+	mr_enc_init(&e, out, encoding);
+	mr_enc_map(&e, 2);
+	mr_enc_key(&e, MR_STR("i"));
+	mr_enc_int(&e, (int64_t)i);
+	mr_enc_key(&e, MR_STR("behind"));
+	mr_enc_bool(&e, behind);
+	mr_enc_end(&e);
+}
+
+/* A run of elements copied from the old array (from >= 0), or new ones (from < 0, starting at `at` of the new array). */
+struct seg {
+	int64_t from;
+	size_t at, n;
+};
+
+/* Where each element of the new array stands in the old one: after the last one used if possible, so that moves stay few. */
+static size_t plan_segs(const struct mr_node *was, const struct mr_node *is, struct seg *segs)
+{
+	struct mr_map old = {0};
+	for (size_t k = was->n; k-- > 0;)
+		mr_map_put(&old, was->items[k].raw, &was->items[k]);
+	size_t n = 0;
+	int64_t expect = 0;
+	for (size_t k = 0; k < is->n; k++) {
+		const struct mr_node *found = NULL;
+		if (expect < (int64_t)was->n && mr_str_eq(was->items[expect].raw, is->items[k].raw))
+			found = &was->items[expect];
+		else
+			found = mr_map_get(&old, is->items[k].raw);
+		int64_t from = found ? found - was->items : -1;
+		struct seg *last = n ? &segs[n - 1] : NULL;
+		bool joins = last && (from < 0 ? last->from < 0 : last->from >= 0 && last->from + (int64_t)last->n == from);
+		if (joins)
+			last->n++;
+		else
+			segs[n++] = (struct seg){.from = from, .at = k, .n = 1};
+		if (from >= 0)
+			expect = from + 1;
+	}
+	mr_map_fini(&old);
+	return n;
+}
+
+static void enc_seg(struct mr_enc *e, const struct seg *s, const struct mr_node *is)
+{
+	if (s->from >= 0) {
+		mr_enc_array(e, 2);
+		mr_enc_int(e, s->from);
+		mr_enc_int(e, (int64_t)s->n);
+		mr_enc_end(e);
+		return;
+	}
+	mr_enc_map(e, 1);
+	mr_enc_key(e, MR_STR("v"));
+	mr_enc_array(e, s->n);
+	for (size_t k = 0; k < s->n; k++)
+		mr_enc_node(e, &is->items[s->at + k]);
+	mr_enc_end(e);
+	mr_enc_end(e);
+}
+
+bool mr_body_segs(
+	struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_node *was, const struct mr_node *is)
+{
+	if (was->kind != MR_ARRAY || is->kind != MR_ARRAY || !is->n || !was->n)
+		return false;
+	struct seg *segs = mr_alloc(is->n * sizeof *segs);
+	size_t n = plan_segs(was, is, segs), fresh = 0;
+	for (size_t k = 0; k < n; k++)
+		fresh += segs[k].from < 0 ? segs[k].n : 0;
+	bool pays = fresh < is->n && n <= is->n / 2 + 2;
+	if (pays) {
+		struct mr_enc e = open_body(out, encoding, i, h, 1);
+		mr_enc_key(&e, MR_STR("segs"));
+		mr_enc_array(&e, n);
+		for (size_t k = 0; k < n; k++)
+			enc_seg(&e, &segs[k], is);
+		mr_enc_end(&e);
+		mr_enc_end(&e);
+	}
+	free(segs);
+	return pays;
+}

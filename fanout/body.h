@@ -1,0 +1,42 @@
+/* Bodies: what changed in one instance in one tick, encoded once for each encoding in use and shared by all who need it.
+ */
+#ifndef MR_BODY_H
+#define MR_BODY_H
+
+#include "net.h"
+#include "proto/ground/list.h"
+#include "rowset.h"
+
+struct mr_body {
+	struct mr_list in_history;
+	uint64_t n; /* tick */
+	size_t bytes;
+	struct mr_buf enc[MR_ENCODINGS]; /* empty: not encoded, nobody spoke it at the time */
+	/* The transition that holds this body alone, without and with position: one buffer for all clients that need just it. */
+	struct mr_frame *frame[MR_ENCODINGS][2];
+};
+struct mr_body *mr_body_new(uint64_t n);
+void mr_body_delete(struct mr_body **b);
+
+/* Entity queries: i is the instance's number, h its hash after. */
+void mr_body_diff(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_diff *d);
+void mr_body_rows(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_rowset *rs);
+/* Rows whole and ids gone, for a resume by touched keys. */
+void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item *const *put, size_t n_put,
+	const char (*del)[16], size_t n_del);
+/* Function queries. */
+void mr_body_value(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_node *value);
+void mr_body_error(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_error *err);
+/* A new array as pieces of the old one and new elements; false when the whole value is no larger. Elements are compared by their source
+ * text. */
+bool mr_body_segs(
+	struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_node *was, const struct mr_node *is);
+void mr_body_behind(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, bool behind);
+
+/* An array of n pieces that are encoded already, with commas between them in JSON. */
+void mr_enc_list(struct mr_enc *e, size_t n, struct mr_str pieces);
+void mr_enc_hash(struct mr_enc *e, uint64_t h);                  /* as 16 hex digits */
+void mr_enc_error(struct mr_enc *e, const struct mr_error *err); /* as ErrorInfo */
+void mr_uuid_print(char out[37], const char id[16]);
+
+#endif

@@ -1,0 +1,127 @@
+#include "calls.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "errors.h"
+#include "proto/ground/hash.h"
+#include "tasks.h"
+
+struct mr_call {
+	struct mr_fanout *f;
+	struct mr_task *task;
+	mr_call_done *done; /* NULL: abandoned */
+	void *arg;
+};
+
+static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err)
+{
+	struct mr_call *c = arg;
+	struct mr_error failure;
+	const struct mr_node *value = mr_node_get(reply, "value"), *error = mr_node_get(reply, "error");
+	int64_t xid = 0;
+	mr_node_int(mr_node_get(reply, "xid"), &xid);
+	if (error) {
+		mr_error_from_node(error, &failure);
+		err = &failure;
+	}
+	if (c->done)
+		c->done(c->arg, value ? value->raw : MR_STR("null"), (uint64_t)xid, err);
+	free(c);
+}
+
+static bool check_day(const struct mr_fanout *f, int32_t day, struct mr_error *err)
+{
+	int32_t today = mr_today();
+	if (day > today + 1)
+		return mr_fail(err, MR_BAD_CALL_ID, "The call's day %d is in the future; today is %d (days since 1970, UTC).", (int)day,
+			(int)today);
+	if (day < today - f->settings.log_retention)
+		return mr_fail_data(err, MR_CALL_EXPIRED, "{\"setting\":\"log_retention\"}",
+			"The call is older than %lld days (log_retention); whether it ran is not known any more, so it is not run again.",
+			(long long)f->settings.log_retention);
+	return true;
+}
+
+static bool check_fn(const struct mr_fanout *f, const struct mr_call_request *rq, struct mr_error *err)
+{
+	if (rq->kind == MR_CALL_ENTITY)
+		return true;
+	const struct mr_fn *fn = mr_app_fn(f->app, rq->fn);
+	if (!fn || fn->internal || fn->kind == MR_FN_ACTION)
+		return mr_fail(err, MR_UNKNOWN_FUNCTION, "No public function \"%.*s\" is loaded.", (int)MR_MIN(rq->fn.n, 120), rq->fn.p);
+	if (fn->needs_user && !rq->auth)
+		return mr_fail(err, MR_UNAUTHENTICATED, "%s needs a signed-in caller.", fn->name.p);
+	return true;
+}
+
+static void add_member(struct mr_buf *m, const char *name, struct mr_str text)
+{
+	mr_buf_printf(m, ",\"%s\":", name);
+	mr_json_quote(m, text);
+}
+
+/* A call that nobody can repeat still gets a record of its own: if its worker dies in COMMIT, the next one finds it done. */
+static void add_record(struct mr_buf *m, const struct mr_call_request *rq)
+{
+	if (rq->session.n) {
+		add_member(m, "session", rq->session);
+		add_member(m, "call", rq->call);
+		mr_buf_printf(m, ",\"day\":%d", (int)rq->day);
+		return;
+	}
+	uint8_t raw[18];
+	struct mr_buf id = {0};
+	mr_random(raw, sizeof raw);
+	mr_buf_z(&id, "once:");
+	mr_base64url(&id, (struct mr_str){(const char *)raw, sizeof raw});
+	add_member(m, "session", mr_buf_view(&id));
+	mr_buf_printf(m, ",\"call\":\"%d.0\",\"day\":%d", (int)mr_today(), (int)mr_today());
+	mr_buf_fini(&id);
+}
+
+static void print_call(struct mr_buf *m, const struct mr_call_request *rq)
+{
+	static const char *const kinds[] = {[MR_CALL_QUERY] = "query", [MR_CALL_MUTATION] = "mutation", [MR_CALL_ENTITY] = "entity"};
+	mr_buf_printf(m, "\"t\":\"call\",\"kind\":\"%s\",\"fn\":", kinds[rq->kind]);
+	mr_json_quote(m, rq->fn);
+	mr_buf_z(m, ",\"args\":");
+	mr_buf_str(m, rq->args.n ? rq->args : MR_STR("{}"));
+	mr_buf_z(m, ",\"auth\":");
+	if (rq->auth)
+		mr_json_canonical(m, rq->auth);
+	else
+		mr_buf_z(m, "null");
+	if (rq->kind != MR_CALL_QUERY)
+		add_record(m, rq);
+	mr_buf_char(m, ',');
+	mr_task_add_time(m);
+}
+
+struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err)
+{
+	if (f->stopping) {
+		mr_fail(err, MR_SHUTTING_DOWN, "The server is stopping; the same call may be sent again when it is back.");
+		return NULL;
+	}
+	if (!f->app) {
+		mr_fail(err, MR_NO_WORKERS, "The app is still being loaded; try again in a moment.");
+		return NULL;
+	}
+	if (!check_fn(f, rq, err) || (rq->session.n && !check_day(f, rq->day, err)))
+		return NULL;
+	struct mr_call *c = mr_alloc(sizeof *c);
+	struct mr_buf m = {0};
+	c->f = f;
+	c->done = done;
+	c->arg = arg;
+	f->counter[MR_C_CALLS_TOTAL]++;
+	print_call(&m, rq);
+	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, on_answer, c);
+	return c;
+}
+
+void mr_call_abandon(struct mr_call *call)
+{
+	call->done = NULL;
+}

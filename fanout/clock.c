@@ -1,0 +1,248 @@
+#include "clock.h"
+
+#include <stdlib.h>
+
+#include "instance.h"
+#include "payloads.h"
+#include "proto/ground/log.h"
+#include "session.h"
+#include "work.h"
+#include "workers.h"
+
+enum {
+	PAYLOAD_BYTES = 64 << 20,
+	TOKENS_MAX = 512,                /* told to Postgres in one tick */
+	POSITION_EVERY_US = 1000 * 1000, /* full positions travel seldom (CLOCK.md rule 20) */
+	RETRY_US = 100 * 1000,
+};
+
+static void have_payloads(struct mr_buf *tokens, void *arg)
+{
+	struct mr_clock *clock = arg;
+	mr_workers_read_ring(clock->f->workers, clock->payloads);
+	mr_payloads_pin(clock->payloads, tokens, TOKENS_MAX);
+}
+
+static struct mr_str payload_of(void *arg, const uint8_t token[MR_TOKEN_BYTES])
+{
+	return mr_payloads_get(((struct mr_clock *)arg)->payloads, token);
+}
+
+/* Payloads that this tick has shown have served. */
+static void count_payloads(struct mr_clock *clock, const struct mr_tick *tick)
+{
+	int64_t *counter = clock->f->counter;
+	for (size_t i = 0; i < tick->n; i++) {
+		counter[tick->rows[i].changes.p ? MR_C_PAYLOADS_FROM_LOG_TOTAL : MR_C_PAYLOADS_FROM_RING_TOTAL]++;
+		if (tick->rows[i].has_token)
+			mr_payloads_del(clock->payloads, tick->rows[i].token);
+	}
+	mr_payloads_unpin(clock->payloads);
+}
+
+static void drop_batches(struct mr_clock *clock)
+{
+	uint64_t since = mr_works_since(clock);
+	MR_LIST_FOR (e, &clock->batches) {
+		struct mr_batch *b = MR_CONTAINER(e, struct mr_batch, in_clock);
+		if (b->n > since)
+			break;
+		mr_batch_delete(&b);
+	}
+}
+
+static void reset(struct mr_clock *clock, const char *why)
+{
+	mr_log(MR_WARN, "%s: every live query is read anew", why);
+	mr_instances_reset(clock->f->instances, clock->n);
+}
+
+/* Tables whose catalog entry is no longer what it was (ALTER, TRUNCATE of a leaf, disabled triggers) are read anew. */
+static void compare_fingerprints(struct mr_clock *clock, struct mr_str now)
+{
+	if (!now.n || (clock->fingerprints && mr_str_is(now, clock->fingerprints)))
+		return;
+	struct mr_arena a = {0};
+	struct mr_error err;
+	const struct mr_node *is = mr_json_read(&a, now, 8, false, &err);
+	const struct mr_node *was = clock->fingerprints ? mr_json_read(&a, mr_str(clock->fingerprints), 8, false, &err) : NULL;
+	for (size_t i = 0; was && is && is->kind == MR_MAP && i < is->n; i++) {
+		struct mr_str key = is->items[i].key;
+		const struct mr_entity *e = mr_app_entity(clock->f->app, key);
+		if (!e || mr_str_eq(mr_node_str(was, e->name.p), is->items[i].text))
+			continue;
+		mr_log(MR_INFO, "table %s was altered or rewritten: its live queries are read anew", e->table.p);
+		mr_instances_bulk(clock->f->instances, e, clock->n);
+	}
+	mr_arena_fini(&a);
+	free(clock->fingerprints);
+	clock->fingerprints = mr_strndup(now.p, now.n);
+}
+
+static void apply_tick(struct mr_clock *clock, struct mr_tick *tick)
+{
+	struct mr_fanout *f = clock->f;
+	bool lost = false;
+	const struct mr_entity *misfit = NULL;
+	struct mr_batch *b = mr_batch_new(clock->n, f->app, tick->rows, tick->n, payload_of, clock, &lost, &misfit);
+	count_payloads(clock, tick);
+	f->counter[MR_C_CHANGES_TOTAL] += (int64_t)b->n_changes;
+	mr_list_add_tail(&clock->batches, &b->in_clock);
+	if (tick->reset && clock->n > 1)
+		reset(clock, "Postgres went on without continuity");
+	if (lost)
+		reset(clock, "a payload was lost");
+	if (misfit)
+		mr_log(MR_WARN, "a row of table %s does not fit the declaration of entity %s", misfit->table.p, misfit->name.p);
+	compare_fingerprints(clock, tick->fingerprints);
+	mr_instances_apply(f->instances, b);
+	mr_sessions_effects(f->sessions, b);
+	drop_batches(clock);
+}
+
+static void set_position(struct mr_clock *clock, const struct mr_position *p)
+{
+	mr_position_copy(&clock->position, p);
+	mr_buf_reset(&clock->position_text);
+	int64_t now = mr_mono_us();
+	clock->carries_position = now - clock->last_position_us >= POSITION_EVERY_US;
+	if (clock->carries_position)
+		clock->last_position_us = now;
+}
+
+static void on_tick(struct mr_tick *tick, void *arg)
+{
+	struct mr_clock *clock = arg;
+	clock->n++;
+	clock->failing = false;
+	clock->last_tick_us = mr_mono_us();
+	clock->f->counter[MR_C_TICKS_TOTAL]++;
+	set_position(clock, tick->position);
+	if (clock->f->app)
+		apply_tick(clock, tick);
+	mr_works_at_tick(clock, tick);
+	mr_works_settle(clock);
+	mr_sessions_advance(clock->f->sessions);
+	if (clock->wanted)
+		mr_clock_want(clock);
+}
+
+static void on_failure(const struct mr_error *err, void *arg)
+{
+	struct mr_clock *clock = arg;
+	clock->f->counter[MR_C_TICK_FAILURES_TOTAL]++;
+	mr_payloads_unpin(clock->payloads);
+	mr_works_spoil(clock);
+	if (!clock->failing)
+		mr_log(MR_WARN, "no tick: %s", err->message);
+	clock->failing = true;
+	mr_timer_start(clock->soon, RETRY_US);
+}
+
+static void run(struct mr_clock *clock, bool outside)
+{
+	clock->wanted = !mr_ticker_run(clock->ticker, outside);
+}
+
+void mr_clock_want(struct mr_clock *clock)
+{
+	clock->wanted = true;
+	if (mr_ticker_busy(clock->ticker) || mr_timer_running(clock->soon))
+		return;
+	int64_t wait = clock->f->settings.tick_min_interval * 1000 - (mr_mono_us() - clock->last_tick_us);
+	if (wait > 0)
+		mr_timer_start(clock->soon, wait);
+	else
+		run(clock, false);
+}
+
+static void on_soon(void *arg)
+{
+	struct mr_clock *clock = arg;
+	if (!mr_ticker_busy(clock->ticker))
+		run(clock, false);
+}
+
+static void on_poll(void *arg)
+{
+	struct mr_clock *clock = arg;
+	bool idle = clock->f->instances->by_key.n == 0;
+	const struct mr_settings *s = &clock->f->settings;
+	if (!mr_ticker_busy(clock->ticker) && !mr_timer_running(clock->soon))
+		run(clock, true);
+	mr_timer_start(clock->poll, 1000 * (idle ? s->outside_poll_idle_interval : s->outside_poll_interval));
+}
+
+struct mr_clock *mr_clock_new(struct mr_fanout *f, const char *conninfo)
+{
+	struct mr_clock *clock = mr_alloc(sizeof *clock);
+	clock->f = f;
+	mr_list_init(&clock->batches);
+	mr_list_init(&clock->works);
+	clock->payloads = mr_payloads_new(PAYLOAD_BYTES);
+	clock->soon = mr_timer_new(f->loop, on_soon, clock);
+	clock->poll = mr_timer_new(f->loop, on_poll, clock);
+	struct mr_ticker_config config = {
+		.conninfo = conninfo, .have = have_payloads, .on_tick = on_tick, .on_failure = on_failure, .arg = clock};
+	clock->ticker = mr_ticker_new(f->loop, &config);
+	mr_timer_start(clock->poll, 0);
+	return clock;
+}
+
+void mr_clock_delete(struct mr_clock **clock)
+{
+	struct mr_clock *c = *clock;
+	if (!c)
+		return;
+	mr_ticker_delete(&c->ticker);
+	mr_timer_delete(&c->soon);
+	mr_timer_delete(&c->poll);
+	MR_LIST_FOR (e, &c->batches) {
+		struct mr_batch *b = MR_CONTAINER(e, struct mr_batch, in_clock);
+		mr_batch_delete(&b);
+	}
+	mr_payloads_delete(&c->payloads);
+	mr_position_fini(&c->position);
+	mr_buf_fini(&c->position_text);
+	free(c->fingerprints);
+	free(c);
+	*clock = NULL;
+}
+
+void mr_clock_app(struct mr_clock *clock)
+{
+	const struct mr_app *app = clock->f->app;
+	struct mr_buf b = {0};
+	struct mr_enc e;
+	mr_enc_init(&e, &b, MR_JSON);
+	mr_enc_map(&e, app->n_entities);
+	for (size_t i = 0; i < app->n_entities; i++) {
+		mr_enc_key(&e, app->entities[i].name);
+		mr_enc_array(&e, 2);
+		mr_enc_str(&e, app->entities[i].schema);
+		mr_enc_str(&e, app->entities[i].table);
+		mr_enc_end(&e);
+	}
+	mr_enc_end(&e);
+	mr_ticker_tables(clock->ticker, mr_buf_view(&b));
+	mr_buf_fini(&b);
+	free(clock->fingerprints);
+	clock->fingerprints = NULL;
+	/* Kept batches name entities of the app before; the works that need them end with its instances. */
+	MR_LIST_FOR (at, &clock->batches) {
+		struct mr_batch *batch = MR_CONTAINER(at, struct mr_batch, in_clock);
+		mr_batch_delete(&batch);
+	}
+}
+
+struct mr_str mr_clock_position(struct mr_clock *clock)
+{
+	if (!clock->position_text.n)
+		mr_position_print(&clock->position_text, &clock->position, clock->f->secret);
+	return mr_buf_view(&clock->position_text);
+}
+
+bool mr_clock_runs(const struct mr_clock *clock)
+{
+	return clock->n && !clock->failing;
+}

@@ -1,0 +1,291 @@
+#include "instance.h"
+
+#include <stdlib.h>
+
+#include "clock.h"
+#include "proto/ground/log.h"
+#include "session.h"
+#include "work.h"
+
+struct mr_instances *mr_instances_new(struct mr_fanout *f)
+{
+	struct mr_instances *all = mr_alloc(sizeof *all);
+	all->f = f;
+	all->index = mr_matcher_new();
+	mr_list_init(&all->dirty);
+	mr_list_init(&all->hit);
+	mr_list_init(&all->histories);
+	return all;
+}
+
+void mr_instances_delete(struct mr_instances **all)
+{
+	if (!*all)
+		return;
+	MR_ASSERT((*all)->by_key.n == 0);
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&(*all)->split, &i, &key, &value);) {
+		mr_map_del(&(*all)->split, key);
+		free(value);
+	}
+	mr_map_fini(&(*all)->split);
+	mr_map_fini(&(*all)->by_key);
+	mr_matcher_delete(&(*all)->index);
+	free(*all);
+	*all = NULL;
+}
+
+void mr_instance_touch(struct mr_instance *inst)
+{
+	MR_LIST_FOR (e, &inst->subs)
+		mr_session_look(MR_CONTAINER(e, struct mr_sub, in_instance)->session);
+}
+
+static void clear_whole(struct mr_instance *inst)
+{
+	for (int e = 0; e < MR_ENCODINGS; e++)
+		mr_buf_fini(&inst->whole[e]);
+}
+
+void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
+{
+	if (!inst->dirty) {
+		inst->dirty = n;
+		inst->dirty_since = mr_mono_us();
+	}
+	if (inst->work || mr_list_linked(&inst->in_dirty))
+		return;
+	if (!inst->ready && !inst->attempts) {
+		mr_work_begin(inst);
+		return;
+	}
+	mr_list_add_tail(&inst->all->dirty, &inst->in_dirty);
+	mr_clock_want(inst->all->f->clock);
+}
+
+void mr_instance_known(struct mr_instance *inst, uint64_t n)
+{
+	inst->gap = inst->ready ? inst->dirty : 0;
+	inst->gap_from = inst->from;
+	inst->from = n;
+	inst->dirty = 0;
+	if (!inst->ready)
+		inst->last = n;
+	inst->ready = true;
+	mr_instance_touch(inst);
+}
+
+uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n)
+{
+	if (!inst->ready)
+		return 0;
+	if (inst->dirty && n >= inst->dirty)
+		n = inst->dirty - 1;
+	if (n >= inst->from)
+		return n;
+	if (!inst->gap)
+		return 0;
+	if (n >= inst->gap)
+		n = inst->gap - 1;
+	return n >= inst->gap_from ? n : 0;
+}
+
+void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *encode, const void *arg)
+{
+	struct mr_instances *all = inst->all;
+	struct mr_body *b = mr_body_new(n);
+	for (int e = 0; e < MR_ENCODINGS; e++) {
+		if (!all->speaks[e])
+			continue;
+		encode(&b->enc[e], e, inst, arg);
+		b->bytes += b->enc[e].n;
+		all->f->counter[MR_C_BODIES_ENCODED_TOTAL]++;
+	}
+	mr_list_add_tail(&inst->bodies, &b->in_history);
+	inst->history += b->bytes;
+	inst->last = n;
+	clear_whole(inst);
+	if (!mr_list_linked(&inst->in_history))
+		mr_list_add_tail(&all->histories, &inst->in_history);
+	mr_instance_touch(inst);
+}
+
+/* Oldest bodies go first, while keep says no. */
+static void drop_bodies(struct mr_instance *inst, uint64_t up_to, size_t max)
+{
+	MR_LIST_FOR (e, &inst->bodies) {
+		struct mr_body *b = MR_CONTAINER(e, struct mr_body, in_history);
+		if (b->n > up_to && inst->history <= max)
+			break;
+		inst->history -= b->bytes;
+		inst->lost = b->n;
+		mr_body_delete(&b);
+	}
+	if (mr_list_empty(&inst->bodies))
+		mr_list_del(&inst->in_history);
+}
+
+void mr_instances_trim(struct mr_instances *all, uint64_t n)
+{
+	MR_LIST_FOR (e, &all->histories)
+		drop_bodies(MR_CONTAINER(e, struct mr_instance, in_history), n, (size_t)all->f->settings.history_bytes);
+}
+
+static void encode_whole(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst)
+{
+	if (inst->failure.code)
+		mr_body_error(out, encoding, inst->number, inst->hash, &inst->failure);
+	else if (inst->entity)
+		mr_body_rows(out, encoding, inst->number, inst->hash, &inst->rows);
+	else
+		mr_body_value(out, encoding, inst->number, inst->hash, inst->result);
+}
+
+struct mr_str mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding)
+{
+	MR_ASSERT(inst->ready);
+	if (!inst->whole[encoding].n)
+		encode_whole(&inst->whole[encoding], encoding, inst);
+	return mr_buf_view(&inst->whole[encoding]);
+}
+
+static void encode_failure(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)
+{
+	mr_body_error(out, encoding, inst->number, inst->hash, arg);
+}
+
+void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_error *err)
+{
+	uint64_t hash = mr_hash_fixed(err->message, strlen(err->message), err->code);
+	bool same = inst->ready && inst->failure.code && inst->hash == hash;
+	inst->failure = *err;
+	inst->hash = hash;
+	mr_instance_known(inst, n);
+	if (!same)
+		mr_instance_add_body(inst, n, encode_failure, err);
+}
+
+/* Applying a tick. */
+
+struct applying {
+	struct mr_instances *all;
+	const struct mr_batch *batch;
+	const struct mr_change *change;
+};
+
+static void on_hit(struct mr_watcher *w, void *arg)
+{
+	struct applying *a = arg;
+	struct mr_instance *inst = w->owner;
+	if (inst->mark == a->all->last_mark)
+		return;
+	inst->mark = a->all->last_mark;
+	a->all->f->counter[MR_C_INDEX_HITS_TOTAL]++;
+	if (!inst->entity) {
+		mr_instance_dirty(inst, a->batch->n);
+		return;
+	}
+	/* What is not known now is brought up to date from the batches when its rows have come. */
+	if (!inst->ready || inst->dirty || inst->failure.code)
+		return;
+	mr_rowset_apply(&inst->rows, a->change);
+	if (!mr_list_linked(&inst->in_hit))
+		mr_list_add_tail(&a->all->hit, &inst->in_hit);
+}
+
+static void on_bulk(struct mr_watcher *w, void *arg)
+{
+	struct applying *a = arg;
+	mr_instance_dirty(w->owner, a->batch->n);
+}
+
+void mr_instances_bulk(struct mr_instances *all, const struct mr_entity *e, uint64_t n)
+{
+	struct mr_batch at = {.n = n};
+	struct applying a = {.all = all, .batch = &at};
+	all->f->counter[MR_C_BULK_CHANGES_TOTAL]++;
+	mr_matcher_each(all->index, e, on_bulk, &a);
+}
+
+void mr_instances_reset(struct mr_instances *all, uint64_t n)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->by_key, &i, &key, &value);) {
+		struct mr_instance *inst = value;
+		if (inst->work)
+			mr_work_spoil(inst->work);
+		mr_instance_dirty(inst, n);
+	}
+}
+
+void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
+{
+	struct applying a = {.all = all, .batch = batch};
+	for (size_t i = 0; i < batch->n_changes; i++) {
+		const struct mr_change *c = a.change = &batch->changes[i];
+		if (c->bulk) {
+			mr_instances_bulk(all, c->entity, batch->n);
+			continue;
+		}
+		all->last_mark++;
+		if (c->was.v)
+			all->f->counter[MR_C_INDEX_PROBES_TOTAL] += (int64_t)mr_matcher_match(all->index, &c->was, on_hit, &a);
+		if (c->is.v)
+			all->f->counter[MR_C_INDEX_PROBES_TOTAL] += (int64_t)mr_matcher_match(all->index, &c->is, on_hit, &a);
+	}
+	MR_LIST_FOR (e, &all->hit) {
+		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_hit);
+		mr_list_del(&inst->in_hit);
+		/* Made dirty by a later change of the same tick: it is read anew and compared then. */
+		if (inst->dirty)
+			continue;
+		if (mr_rowset_dry(&inst->rows))
+			mr_instance_dirty(inst, batch->n);
+		else
+			mr_instance_seal(inst, batch->n);
+	}
+}
+
+bool mr_instance_meets(const struct mr_instance *inst, const struct mr_change *c)
+{
+	size_t n = inst->entity ? 1 : inst->n_reads;
+	for (size_t i = 0; i < n; i++) {
+		const struct mr_watcher *w = inst->entity ? &inst->watcher : &inst->reads[i].watcher;
+		if (w->entity != c->entity)
+			continue;
+		if (c->bulk || (c->was.v && mr_pred_eval(w->pred, &c->was) == 1) || (c->is.v && mr_pred_eval(w->pred, &c->is) == 1))
+			return true;
+	}
+	return false;
+}
+
+static void free_instance(struct mr_instance *inst)
+{
+	struct mr_instances *all = inst->all;
+	mr_work_abandon(&inst->work);
+	mr_list_del(&inst->in_dirty);
+	mr_list_del(&inst->in_hit);
+	mr_map_del(&all->by_key, inst->key);
+	mr_matcher_remove(all->index, &inst->watcher);
+	mr_instance_reads(inst, NULL);
+	if (inst->entity)
+		mr_rowset_fini(&inst->rows);
+	drop_bodies(inst, UINT64_MAX, 0);
+	clear_whole(inst);
+	mr_arena_fini(&inst->arena);
+	mr_arena_fini(&inst->reads_arena);
+	mr_arena_fini(&inst->result_arena[0]);
+	mr_arena_fini(&inst->result_arena[1]);
+	mr_app_drop(&inst->app);
+	free((char *)inst->key.p);
+	free(inst);
+	all->f->counter[MR_C_INSTANCES] = (int64_t)all->by_key.n;
+}
+
+void mr_instance_release(struct mr_instance *inst)
+{
+	if (inst->n_subs == 0)
+		free_instance(inst);
+}

@@ -1,0 +1,134 @@
+/* Query instances: live queries, each shared by every client that may see the same answer. An instance knows its state at one tick, the
+ * differences (bodies) that led there, and over which ticks its state is known; sessions take what they need from it.
+ *
+ * Life: new -> a load or run is under way -> ready -> (dirty -> load or run)* -> gone when its last subscription left.
+ * Availability: the state is known at all ticks from `from` up to now, or up to before `dirty` when a change could not be decided here (a
+ * window ran dry, a table changed in bulk, a function must run again); and before the gap that the last such wait left.
+ */
+#ifndef MR_INSTANCE_H
+#define MR_INSTANCE_H
+
+#include "body.h"
+#include "fanout.h"
+#include "matcher.h"
+
+struct mr_work;
+
+struct mr_read {
+	struct mr_watcher watcher;
+	struct mr_instance *instance;
+};
+
+struct mr_instance {
+	struct mr_instances *all;
+	struct mr_str key; /* what makes two queries one; heap */
+	char k[33];        /* the same for clients and across restarts */
+	uint64_t number;
+	struct mr_app *app;
+	bool ready;
+	uint64_t from;
+	uint64_t gap;        /* unknown from this tick to before `from`; 0: it was never known before */
+	uint64_t gap_from;   /* where the known stretch before the gap begins */
+	uint64_t dirty;      /* 0: known up to now */
+	int64_t dirty_since; /* when it became dirty, monotonic microseconds */
+	struct mr_work *work;
+	int attempts;            /* works since it was last known */
+	int aligning;            /* sessions that wait for all their functions to run at one tick */
+	struct mr_list in_dirty; /* in all->dirty while dirty and no work is under way */
+	struct mr_list subs;
+	size_t n_subs;
+	struct mr_list bodies;             /* oldest first */
+	size_t history;                    /* their bytes */
+	struct mr_list in_history;         /* in all->histories while it has bodies */
+	uint64_t lost;                     /* bodies up to this tick have been given up */
+	uint64_t last;                     /* tick of the last body, or of readiness */
+	struct mr_buf whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for, cleared by the next body */
+	uint64_t hash;
+	struct mr_arena arena; /* predicate, order */
+	uint64_t mark;         /* of the change that met it last */
+	struct mr_list in_hit; /* in all->hit while changes of this tick await their difference */
+
+	/* Entity queries. */
+	const struct mr_entity *entity; /* NULL: a function query */
+	struct mr_watcher watcher;
+	struct mr_rowset rows;
+	struct mr_str where; /* predicate's text, for workers */
+	struct mr_str order; /* order as JSON, the same */
+
+	/* Function queries. */
+	const struct mr_fn *fn;
+	struct mr_str args; /* canonical JSON */
+	struct mr_str auth; /* canonical JSON of the identity; empty: a shared run without one */
+	struct mr_read *reads;
+	size_t n_reads;
+	struct mr_arena reads_arena;
+	struct mr_arena result_arena[2]; /* of the result and the one before */
+	int result_now;
+	const struct mr_node *result; /* NULL before the first; the last good one while it fails */
+
+	struct mr_error failure; /* why the query fails now; code MR_OK: it does not */
+};
+
+struct mr_instances {
+	struct mr_fanout *f;
+	struct mr_matcher *index;
+	struct mr_map by_key;
+	struct mr_map split;  /* function queries that look at identity: key of the shared instance -> itself */
+	struct mr_list dirty; /* wait for a tick at whose snapshot they are read or run again */
+	struct mr_list hit;
+	struct mr_list histories;
+	uint64_t last_number, last_mark;
+	uint64_t speaks[MR_ENCODINGS]; /* sessions connected, by encoding */
+};
+
+struct mr_instances *mr_instances_new(struct mr_fanout *f);
+void mr_instances_delete(struct mr_instances **all);
+
+/* What a client asks for. */
+struct mr_query {
+	const struct mr_node *node; /* the subscribe message */
+	const struct mr_node *auth; /* identity or NULL */
+	struct mr_str auth_json;    /* the same, canonical; empty for nobody */
+};
+/* Finds or makes the instance for a query of this identity; a new one is dirty and waits for work. NULL and *err when refused. */
+struct mr_instance *mr_instance_find(struct mr_instances *all, const struct mr_query *q, struct mr_error *err);
+/* Gone when no subscription is left. */
+void mr_instance_release(struct mr_instance *inst);
+
+/* Greatest tick <= n at which the state is known, or 0. */
+uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
+/* The whole state as a body (of tick inst->last), encoded when first asked. */
+struct mr_str mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding);
+
+/* A tick: applies a batch to all instances it meets and makes their bodies. */
+struct mr_batch;
+void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch);
+/* The table is no longer what it was in a way that is not told row by row: its queries are read anew at the next snapshot. */
+void mr_instances_bulk(struct mr_instances *all, const struct mr_entity *e, uint64_t n);
+void mr_instances_reset(struct mr_instances *all, uint64_t n); /* every query */
+/* Gives up bodies that no session needs any more: all up to tick n. */
+void mr_instances_trim(struct mr_instances *all, uint64_t n);
+
+/* For the files of this room. */
+void mr_instance_dirty(struct mr_instance *inst, uint64_t n);
+/* Known again at tick n (and up to `dirty`, if that is set again). */
+void mr_instance_known(struct mr_instance *inst, uint64_t n);
+/* Encodes the body of what has just become of the state, in one encoding. */
+typedef void mr_body_encode(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg);
+/* Adds a body for tick n, encoded once for each encoding in use. */
+void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *encode, const void *arg);
+/* Takes the difference of the rows and makes it the body of tick n, if there is any. */
+void mr_instance_seal(struct mr_instance *inst, uint64_t n);
+/* From tick n on it fails with this error. */
+void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_error *err);
+/* The result of a function query at tick n; takes nothing over (the text is copied). */
+void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json);
+/* Replaces the read set by [[entity, predicate | null], ...]. */
+void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads);
+/* Runs of this function with these arguments look at their identity: from now on each identity has an instance of its own. */
+void mr_instance_note_split(struct mr_instance *inst);
+/* Does the change meet the read set or the predicate? */
+bool mr_instance_meets(const struct mr_instance *inst, const struct mr_change *c);
+void mr_instance_touch(struct mr_instance *inst); /* its sessions look at it again */
+
+#endif

@@ -1,0 +1,170 @@
+/* Function queries: shared runs, the split by identity, results and read sets. */
+#include <stdlib.h>
+
+#include "clock.h"
+#include "instance.h"
+#include "instance_make.h"
+#include "proto/ground/log.h"
+
+enum { RESULT_DEPTH = 4096 };
+
+static void fn_key(struct mr_buf *key, const struct mr_fn *fn, struct mr_str args, struct mr_str auth)
+{
+	mr_buf_reset(key);
+	mr_buf_printf(key, "F|%s|", fn->name.p);
+	mr_buf_str(key, args);
+	mr_buf_char(key, '|');
+	mr_buf_str(key, auth.n ? auth : MR_STR("-"));
+}
+
+static const struct mr_fn *check_fn(const struct mr_fanout *f, const struct mr_query *q, struct mr_error *err)
+{
+	struct mr_str name = mr_node_str(q->node, "fn");
+	const struct mr_fn *fn = mr_app_fn(f->app, name);
+	if (!fn || fn->internal) {
+		mr_fail(err, MR_UNKNOWN_FUNCTION, "No public function \"%.*s\" is loaded.", (int)MR_MIN(name.n, 120), name.p);
+		return NULL;
+	}
+	if (fn->kind != MR_FN_QUERY) {
+		mr_fail(err, MR_UNKNOWN_FUNCTION, "%s is not a query, so it cannot be watched; call it instead.", fn->name.p);
+		return NULL;
+	}
+	if (fn->needs_user && !q->auth) {
+		mr_fail(err, MR_UNAUTHENTICATED, "%s needs a signed-in caller.", fn->name.p);
+		return NULL;
+	}
+	return fn;
+}
+
+/* A split that was found once is remembered: later clients get an instance of their own at once. */
+static bool is_split(const struct mr_instances *all, struct mr_str key)
+{
+	return mr_map_get(&all->split, key) != NULL;
+}
+
+static void print_args(struct mr_buf *args, const struct mr_query *q)
+{
+	const struct mr_node *node = mr_node_get(q->node, "args");
+	if (node && node->kind != MR_NULL)
+		mr_json_canonical(args, node);
+	else
+		mr_buf_z(args, "{}");
+}
+
+struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct mr_query *q, struct mr_error *err)
+{
+	const struct mr_fn *fn = check_fn(all->f, q, err);
+	if (!fn)
+		return NULL;
+	struct mr_buf args = {0}, key = {0};
+	print_args(&args, q);
+	fn_key(&key, fn, mr_buf_view(&args), (struct mr_str){0});
+	struct mr_str auth = {0};
+	if (is_split(all, mr_buf_view(&key))) {
+		auth = q->auth ? q->auth_json : MR_STR("null");
+		fn_key(&key, fn, mr_buf_view(&args), auth);
+	}
+	struct mr_instance *inst = mr_instance_by_key(all, mr_buf_view(&key));
+	if (!inst) {
+		inst = mr_instance_make(all, mr_buf_view(&key));
+		inst->fn = fn;
+		inst->args = mr_arena_str(&inst->arena, mr_buf_view(&args));
+		inst->auth = mr_arena_str(&inst->arena, auth);
+		mr_instance_dirty(inst, 1);
+	}
+	mr_buf_fini(&args);
+	mr_buf_fini(&key);
+	return inst;
+}
+
+void mr_instance_note_split(struct mr_instance *inst)
+{
+	struct mr_buf key = {0};
+	fn_key(&key, inst->fn, inst->args, (struct mr_str){0});
+	struct mr_str view = mr_buf_view(&key);
+	if (is_split(inst->all, view)) {
+		mr_buf_fini(&key);
+		return;
+	}
+	char *kept = mr_buf_take(&key);
+	mr_map_put(&inst->all->split, (struct mr_str){kept, view.n}, kept);
+}
+
+struct change_of_result {
+	const struct mr_node *was, *is;
+};
+
+static void encode_result(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)
+{
+	const struct change_of_result *c = arg;
+	if (c->was && mr_body_segs(out, encoding, inst->number, inst->hash, c->was, c->is))
+		return;
+	mr_buf_reset(out);
+	mr_body_value(out, encoding, inst->number, inst->hash, c->is);
+}
+
+void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json)
+{
+	uint64_t hash = mr_hash_fixed(json.p, json.n, 3);
+	if (inst->ready && !inst->failure.code && inst->hash == hash && inst->result && mr_str_eq(inst->result->raw, json)) {
+		inst->all->f->counter[MR_C_RERUNS_EQUAL_TOTAL]++;
+		mr_instance_known(inst, n);
+		return;
+	}
+	struct change_of_result c = {.was = inst->failure.code ? NULL : inst->result};
+	int next = !inst->result_now;
+	struct mr_arena *a = &inst->result_arena[next];
+	struct mr_error err;
+	c.is = mr_json_read(a, mr_arena_str(a, json), RESULT_DEPTH, false, &err);
+	if (!c.is) {
+		mr_arena_reset(a);
+		mr_instance_fail(inst, n, &err);
+		return;
+	}
+	bool first = !inst->ready;
+	inst->result = c.is;
+	inst->failure = (struct mr_error){0};
+	inst->hash = hash;
+	mr_instance_known(inst, n);
+	if (!first)
+		mr_instance_add_body(inst, n, encode_result, &c);
+	mr_arena_reset(&inst->result_arena[inst->result_now]);
+	inst->result_now = next;
+}
+
+static const struct mr_pred *read_pred(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *text)
+{
+	static const struct mr_pred everything = {.op = MR_P_TRUE};
+	struct mr_error err;
+	const struct mr_node *node = text;
+	if (text && text->kind == MR_STRING)
+		node = mr_json_read(a, mr_arena_str(a, text->text), 256, false, &err);
+	const struct mr_pred *p = node && node->kind != MR_NULL ? mr_pred_read(a, e, node, &err) : NULL;
+	/* What cannot be read makes the dependence coarser, never wrong. */
+	return p ? p : &everything;
+}
+
+/* Read sets live in the arena of the result: both are replaced by the next run. */
+void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads)
+{
+	for (size_t i = 0; i < inst->n_reads; i++)
+		mr_matcher_remove(inst->all->index, &inst->reads[i].watcher);
+	free(inst->reads);
+	inst->reads = NULL;
+	inst->n_reads = 0;
+	size_t n = reads && reads->kind == MR_ARRAY ? reads->n : 0;
+	inst->reads = n ? mr_alloc(n * sizeof *inst->reads) : NULL;
+	mr_arena_reset(&inst->reads_arena);
+	for (size_t i = 0; i < n; i++) {
+		const struct mr_node *pair = &reads->items[i];
+		if (pair->kind != MR_ARRAY || pair->n != 2)
+			continue;
+		const struct mr_entity *e = mr_app_entity(inst->app, pair->items[0].text);
+		if (!e)
+			continue;
+		struct mr_read *r = &inst->reads[inst->n_reads++];
+		r->instance = inst;
+		r->watcher = (struct mr_watcher){.entity = e, .pred = read_pred(&inst->reads_arena, e, &pair->items[1]), .owner = inst};
+		mr_matcher_add(inst->all->index, &r->watcher);
+	}
+}

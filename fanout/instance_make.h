@@ -1,0 +1,13 @@
+/* How instances are made; for the files of this room. */
+#ifndef MR_INSTANCE_MAKE_H
+#define MR_INSTANCE_MAKE_H
+
+#include "instance.h"
+
+struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct mr_query *q, struct mr_error *err);
+struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct mr_query *q, struct mr_error *err);
+/* Keys carry the app's version by themselves; the text given is the rest. */
+struct mr_instance *mr_instance_by_key(struct mr_instances *all, struct mr_str text);
+struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str text);
+
+#endif

@@ -1,0 +1,350 @@
+#include "rowset.h"
+
+#include <stdlib.h>
+
+#include "proto/ground/log.h"
+
+/* A row as it was before the first change since the last difference; item NULL: it was not there. */
+struct before {
+	struct mr_item *item;
+	char id[16];
+};
+
+static struct mr_item *item_new(const struct mr_row *row)
+{
+	size_t n = row->entity->n, text = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!row->v[i].null)
+			text += row->v[i].text.n;
+	struct mr_item *item = mr_alloc(sizeof *item + n * sizeof(struct mr_value) + text);
+	struct mr_value *v = (struct mr_value *)(item + 1);
+	char *at = (char *)(v + n);
+	for (size_t i = 0; i < n; i++) {
+		v[i] = row->v[i];
+		if (v[i].null || !v[i].text.n) {
+			v[i].text = (struct mr_str){0};
+			continue;
+		}
+		memcpy(at, v[i].text.p, v[i].text.n);
+		v[i].text.p = at;
+		at += v[i].text.n;
+	}
+	item->refs = 1;
+	item->row = (struct mr_row){.entity = row->entity, .v = v};
+	item->hash = mr_row_hash(&item->row);
+	memcpy(item->id, v[0].uuid, sizeof item->id);
+	return item;
+}
+
+static struct mr_item *item_hold(struct mr_item *item)
+{
+	item->refs++;
+	return item;
+}
+
+static void item_drop(struct mr_item *item)
+{
+	if (item && --item->refs == 0)
+		free(item);
+}
+
+static struct mr_str id_key(const char id[16])
+{
+	return (struct mr_str){id, 16};
+}
+
+static bool is_window(const struct mr_rowset *rs)
+{
+	return rs->limit >= 0;
+}
+
+static size_t margin(const struct mr_rowset *rs)
+{
+	return MR_MAX((size_t)8, (size_t)rs->limit / 4);
+}
+
+void mr_rowset_init(struct mr_rowset *rs, const struct mr_entity *e, const struct mr_pred *pred, const struct mr_order *order,
+	size_t n_order, int64_t limit)
+{
+	*rs = (struct mr_rowset){.entity = e, .pred = pred, .order = order, .n_order = n_order, .limit = limit, .complete = true};
+}
+
+static void forget_touched(struct mr_rowset *rs)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
+		struct before *b = value;
+		item_drop(b->item);
+		mr_map_del(&rs->touched, key);
+		free(b);
+	}
+}
+
+static void drop_rows(struct mr_rowset *rs)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);) {
+		mr_map_del(&rs->by_id, key);
+		item_drop(value);
+	}
+	rs->n_window = 0;
+}
+
+static void drop_shown(struct mr_rowset *rs)
+{
+	for (size_t i = 0; i < rs->n_shown; i++)
+		item_drop(rs->shown[i]);
+	rs->n_shown = 0;
+}
+
+void mr_rowset_fini(struct mr_rowset *rs)
+{
+	drop_rows(rs);
+	drop_shown(rs);
+	forget_touched(rs);
+	mr_map_fini(&rs->by_id);
+	mr_map_fini(&rs->touched);
+	free(rs->window);
+	free(rs->shown);
+	*rs = (struct mr_rowset){0};
+}
+
+int64_t mr_rowset_want(const struct mr_rowset *rs)
+{
+	return is_window(rs) ? rs->limit + (int64_t)margin(rs) : -1;
+}
+
+/* Remembers the row of this id as it is now, if this is its first change since the last difference. */
+static void touch(struct mr_rowset *rs, const char id[16])
+{
+	if (is_window(rs) || mr_map_get(&rs->touched, id_key(id)))
+		return;
+	struct before *b = mr_alloc(sizeof *b);
+	memcpy(b->id, id, sizeof b->id);
+	b->item = mr_map_get(&rs->by_id, id_key(id));
+	if (b->item)
+		item_hold(b->item);
+	mr_map_put(&rs->touched, id_key(b->id), b);
+}
+
+/* Where the row stands in the window, or would: the first position not before it. */
+static size_t find(const struct mr_rowset *rs, const struct mr_row *row)
+{
+	size_t lo = 0, hi = rs->n_window;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (mr_order_cmp(rs->order, rs->n_order, &rs->window[mid]->row, row) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void window_remove(struct mr_rowset *rs, const struct mr_item *item)
+{
+	size_t at = find(rs, &item->row);
+	MR_ASSERT(at < rs->n_window && rs->window[at] == item);
+	memmove(rs->window + at, rs->window + at + 1, (rs->n_window - at - 1) * sizeof *rs->window);
+	rs->n_window--;
+}
+
+static void set_remove(struct mr_rowset *rs, const char id[16])
+{
+	struct mr_item *item = mr_map_get(&rs->by_id, id_key(id));
+	if (!item)
+		return;
+	touch(rs, id);
+	if (is_window(rs))
+		window_remove(rs, item);
+	mr_map_del(&rs->by_id, id_key(id));
+	item_drop(item);
+}
+
+/* Rows beyond the margin are given up; what comes after the last is unknown from then on. */
+static void window_trim(struct mr_rowset *rs)
+{
+	while (rs->n_window > (size_t)rs->limit + margin(rs)) {
+		struct mr_item *last = rs->window[rs->n_window - 1];
+		set_remove(rs, last->id);
+		rs->complete = false;
+	}
+}
+
+static void window_insert(struct mr_rowset *rs, struct mr_item *item, size_t at)
+{
+	if (rs->n_window == rs->cap_window) {
+		rs->cap_window = rs->cap_window ? 2 * rs->cap_window : 16;
+		rs->window = mr_realloc(rs->window, rs->cap_window * sizeof *rs->window);
+	}
+	memmove(rs->window + at + 1, rs->window + at, (rs->n_window - at) * sizeof *rs->window);
+	rs->window[at] = item;
+	rs->n_window++;
+}
+
+static void set_put(struct mr_rowset *rs, const struct mr_row *row)
+{
+	char id[16];
+	memcpy(id, row->v[0].uuid, sizeof id);
+	touch(rs, id);
+	set_remove(rs, id);
+	if (is_window(rs)) {
+		size_t at = find(rs, row);
+		/* Behind the last row that is known, there may be unknown rows before it. */
+		if (at == rs->n_window && !rs->complete)
+			return;
+		struct mr_item *item = item_new(row);
+		window_insert(rs, item, at);
+		mr_map_put(&rs->by_id, id_key(item->id), item);
+		window_trim(rs);
+		return;
+	}
+	struct mr_item *item = item_new(row);
+	mr_map_put(&rs->by_id, id_key(item->id), item);
+}
+
+void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
+{
+	if (!is_window(rs)) {
+		struct mr_str key;
+		void *value;
+		for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);)
+			touch(rs, ((struct mr_item *)value)->id);
+	}
+	drop_rows(rs);
+	rs->complete = true;
+	for (size_t i = 0; i < n; i++)
+		set_put(rs, &rows[i]);
+	if (is_window(rs))
+		rs->complete = (int64_t)n < mr_rowset_want(rs);
+}
+
+void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c)
+{
+	MR_ASSERT(!c->bulk && c->entity == rs->entity);
+	bool stays = c->is.v && mr_pred_eval(rs->pred, &c->is) == 1;
+	bool same_id = c->was.v && c->is.v && memcmp(c->was.v[0].uuid, c->is.v[0].uuid, 16) == 0;
+	if (c->was.v && !(stays && same_id))
+		set_remove(rs, (const char *)c->was.v[0].uuid);
+	if (stays)
+		set_put(rs, &c->is);
+	else if (c->is.v)
+		set_remove(rs, (const char *)c->is.v[0].uuid);
+}
+
+bool mr_rowset_dry(const struct mr_rowset *rs)
+{
+	return is_window(rs) && !rs->complete && rs->n_window < (size_t)rs->limit;
+}
+
+size_t mr_rowset_size(const struct mr_rowset *rs)
+{
+	return is_window(rs) ? MR_MIN(rs->n_window, (size_t)rs->limit) : rs->by_id.n;
+}
+
+static void push(struct mr_item ***list, size_t *n, struct mr_item *item)
+{
+	if ((*n & (*n - 1)) == 0)
+		*list = mr_realloc(*list, (*n ? 2 * *n : 4) * sizeof **list);
+	(*list)[(*n)++] = item_hold(item);
+}
+
+static void note(struct mr_rowset *rs, struct mr_diff *d, struct mr_item *was, struct mr_item *is)
+{
+	if (was == is)
+		return;
+	if (was)
+		rs->hash -= was->hash;
+	if (is)
+		rs->hash += is->hash;
+	if (was && is) {
+		if (was->hash == is->hash)
+			return;
+		size_t n = d->n_patch;
+		push(&d->was, &n, was);
+		push(&d->is, &d->n_patch, is);
+	} else if (is) {
+		push(&d->put, &d->n_put, is);
+	} else {
+		push(&d->del, &d->n_del, was);
+	}
+}
+
+static void diff_set(struct mr_rowset *rs, struct mr_diff *d)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
+		struct before *b = value;
+		note(rs, d, b->item, mr_map_get(&rs->by_id, id_key(b->id)));
+	}
+	forget_touched(rs);
+}
+
+static void diff_window(struct mr_rowset *rs, struct mr_diff *d)
+{
+	size_t n = mr_rowset_size(rs);
+	struct mr_map old = {0};
+	for (size_t i = 0; i < rs->n_shown; i++)
+		mr_map_put(&old, id_key(rs->shown[i]->id), rs->shown[i]);
+	for (size_t i = 0; i < n; i++)
+		note(rs, d, mr_map_del(&old, id_key(rs->window[i]->id)), rs->window[i]);
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&old, &i, &key, &value);)
+		note(rs, d, value, NULL);
+	mr_map_fini(&old);
+	struct mr_item **now = mr_alloc((n + 1) * sizeof *now);
+	for (size_t i = 0; i < n; i++)
+		now[i] = item_hold(rs->window[i]);
+	drop_shown(rs);
+	free(rs->shown);
+	rs->shown = now;
+	rs->n_shown = n;
+}
+
+bool mr_rowset_diff(struct mr_rowset *rs, struct mr_diff *d)
+{
+	MR_ASSERT(!mr_rowset_dry(rs));
+	*d = (struct mr_diff){0};
+	if (is_window(rs))
+		diff_window(rs, d);
+	else
+		diff_set(rs, d);
+	return d->n_put || d->n_patch || d->n_del;
+}
+
+static void drop_all(struct mr_item **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		item_drop(list[i]);
+	free(list);
+}
+
+void mr_diff_fini(struct mr_diff *d)
+{
+	drop_all(d->put, d->n_put);
+	drop_all(d->was, d->n_patch);
+	drop_all(d->is, d->n_patch);
+	drop_all(d->del, d->n_del);
+	*d = (struct mr_diff){0};
+}
+
+const struct mr_item *mr_rowset_next(const struct mr_rowset *rs, size_t *i)
+{
+	if (is_window(rs))
+		return *i < mr_rowset_size(rs) ? rs->window[(*i)++] : NULL;
+	struct mr_str key;
+	void *value;
+	return mr_map_next(&rs->by_id, i, &key, &value) ? value : NULL;
+}
+
+const struct mr_item *mr_rowset_get(const struct mr_rowset *rs, const char id[16])
+{
+	struct mr_item *item = mr_map_get(&rs->by_id, id_key(id));
+	if (item && is_window(rs) && find(rs, &item->row) >= (size_t)rs->limit)
+		return NULL;
+	return item;
+}

@@ -1,0 +1,64 @@
+/* The rows of one live entity query, as of one tick: a set by id, and for windows (limit) the first rows in order with a margin behind
+ * them. Pure: changes go in, differences come out.
+ */
+#ifndef MR_ROWSET_H
+#define MR_ROWSET_H
+
+#include "batch.h"
+#include "proto/ground/hash.h"
+#include "proto/predicate.h"
+
+/* One row, counted, its values in the same block. */
+struct mr_item {
+	int refs;
+	uint64_t hash;
+	struct mr_row row;
+	char id[16];
+};
+
+struct mr_rowset {
+	const struct mr_entity *entity;
+	const struct mr_pred *pred;
+	const struct mr_order *order;
+	size_t n_order;
+	int64_t limit; /* -1: none */
+	struct mr_map by_id;
+	/* Windows only: rows in order. complete: there are no others in the database; else those after the last are unknown. */
+	struct mr_item **window;
+	size_t n_window, cap_window;
+	bool complete;
+	/* What the last difference left on screen (windows), or what rows were before the changes since then (others). */
+	struct mr_item **shown;
+	size_t n_shown;
+	struct mr_map touched; /* id -> struct before */
+	uint64_t hash;         /* of what is on screen after the last difference */
+};
+
+void mr_rowset_init(struct mr_rowset *rs, const struct mr_entity *e, const struct mr_pred *pred, const struct mr_order *order,
+	size_t n_order, int64_t limit);
+void mr_rowset_fini(struct mr_rowset *rs);
+/* How many rows to read from the database: limit and margin, or -1. */
+int64_t mr_rowset_want(const struct mr_rowset *rs);
+/* Replaces all rows with what was read (mr_rowset_want rows at most; fewer: that is all there are). */
+void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n);
+/* Applies one change of its entity that is told row by row. */
+void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c);
+/* The window lost so many rows that what belongs there is unknown: it must be read again before a difference is taken. */
+bool mr_rowset_dry(const struct mr_rowset *rs);
+size_t mr_rowset_size(const struct mr_rowset *rs); /* rows on screen */
+
+/* What changed on screen since the last difference. Items are held until mr_diff_fini. */
+struct mr_diff {
+	struct mr_item **put;
+	struct mr_item **was, **is; /* pairs that differ */
+	struct mr_item **del;
+	size_t n_put, n_patch, n_del;
+};
+/* Takes the difference; true when there is any. */
+bool mr_rowset_diff(struct mr_rowset *rs, struct mr_diff *d);
+void mr_diff_fini(struct mr_diff *d);
+/* Each row on screen: for (size_t i = 0; (item = mr_rowset_next(rs, &i));) */
+const struct mr_item *mr_rowset_next(const struct mr_rowset *rs, size_t *i);
+const struct mr_item *mr_rowset_get(const struct mr_rowset *rs, const char id[16]); /* on screen, or NULL */
+
+#endif

@@ -1,0 +1,607 @@
+/* Sessions: their life and identity. */
+#include "session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "live.h"
+#include "proto/ground/log.h"
+#include "proto/jwt.h"
+
+enum { JANITOR_US = 100 * 1000 };
+
+static void on_janitor(void *arg)
+{
+	struct mr_sessions *all = arg;
+	int64_t now = mr_mono_us();
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);) {
+		struct mr_session *s = value;
+		if (!mr_list_empty(&s->replies))
+			mr_session_late_replies(s, now);
+		if (s->expires && mr_wall_us() / 1000000 > s->expires) {
+			struct mr_error err;
+			s->expires = 0;
+			mr_fail(&err, MR_TOKEN_EXPIRED, "The token has expired; connect again with a new one.");
+			mr_session_error(s, &err, 0, true);
+			if (s->ws)
+				mr_ws_close(s->ws, 4003, mr_code_name(err.code));
+		}
+	}
+	MR_LIST_FOR (e, &all->lagging)
+		mr_session_look(MR_CONTAINER(e, struct mr_session, in_lagging));
+	mr_sessions_advance(all);
+	mr_timer_start(all->janitor, JANITOR_US);
+}
+
+struct mr_sessions *mr_sessions_new(struct mr_fanout *f)
+{
+	struct mr_sessions *all = mr_alloc(sizeof *all);
+	all->f = f;
+	mr_list_init(&all->look);
+	mr_list_init(&all->lagging);
+	mr_list_init(&all->anonymous);
+	mr_list_init(&all->resumes);
+	all->janitor = mr_timer_new(f->loop, on_janitor, all);
+	mr_timer_start(all->janitor, JANITOR_US);
+	return all;
+}
+
+void mr_sessions_delete(struct mr_sessions **all)
+{
+	if (!*all)
+		return;
+	MR_ASSERT((*all)->by_id.n == 0);
+	mr_resumes_delete(*all);
+	mr_timer_delete(&(*all)->janitor);
+	mr_map_fini(&(*all)->by_id);
+	free(*all);
+	*all = NULL;
+}
+
+static struct mr_session *new_session(struct mr_sessions *all, enum mr_encoding encoding)
+{
+	struct mr_session *s = mr_alloc(sizeof *s);
+	s->all = all;
+	s->encoding = encoding;
+	mr_list_init(&s->subs);
+	mr_list_init(&s->calls);
+	mr_list_init(&s->replies);
+	mr_list_init(&s->in_look);
+	mr_list_init(&s->in_lagging);
+	return s;
+}
+
+static void count(struct mr_session *s, bool in)
+{
+	if (s->counted == in)
+		return;
+	s->counted = in;
+	s->all->f->instances->speaks[s->encoding] += in ? 1 : (uint64_t)-1;
+	s->all->f->counter[MR_C_SESSIONS] += in ? 1 : -1;
+}
+
+void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout)
+{
+	struct mr_fanout *f = fanout;
+	struct mr_session *s = new_session(f->sessions, encoding);
+	s->ws = ws;
+	mr_list_add_tail(&f->sessions->anonymous, &s->in_look);
+	return s;
+}
+
+static void drop_subs(struct mr_session *s)
+{
+	MR_LIST_FOR (e, &s->subs)
+		mr_sub_free(MR_CONTAINER(e, struct mr_sub, in_session));
+}
+
+static void forget_screen(struct mr_session *s)
+{
+	drop_subs(s);
+	MR_LIST_FOR (e, &s->replies)
+		mr_session_free_reply(MR_CONTAINER(e, struct mr_pending_reply, in_session));
+	mr_list_del(&s->in_look);
+	mr_session_lag(s, false);
+	count(s, false);
+}
+
+void mr_session_maybe_free(struct mr_session *s)
+{
+	if (s->ws || s->live || !mr_list_empty(&s->calls))
+		return;
+	forget_screen(s);
+	if (s->id.n && mr_map_get(&s->all->by_id, s->id) == s)
+		mr_map_del(&s->all->by_id, s->id);
+	mr_map_fini(&s->subs_by_id);
+	mr_arena_fini(&s->auth_arena);
+	mr_position_fini(&s->resume_from);
+	free((char *)s->id.p);
+	free(s);
+}
+
+void mr_session_closed(void *session, const char *reason)
+{
+	struct mr_session *s = session;
+	mr_log(MR_DEBUG, "session of %.*s closed: %s", (int)s->auth_json.n, s->auth_json.p ? s->auth_json.p : "", reason);
+	s->ws = NULL;
+	s->live = NULL;
+	forget_screen(s);
+	mr_session_drop_calls(s);
+	mr_session_maybe_free(s);
+}
+
+void mr_session_close(struct mr_session *s, int code, const char *reason)
+{
+	if (s->ws)
+		mr_ws_close(s->ws, code, reason);
+	else if (s->live)
+		mr_live_close(s->live);
+}
+
+void mr_session_drained(void *session)
+{
+	struct mr_session *s = session;
+	if (!mr_list_linked(&s->in_lagging))
+		return;
+	mr_session_look(s);
+	mr_sessions_advance(s->all);
+}
+
+void mr_session_look(struct mr_session *s)
+{
+	if ((s->ws || s->live) && s->id.n && !mr_list_linked(&s->in_look))
+		mr_list_add_tail(&s->all->look, &s->in_look);
+}
+
+void mr_session_send(struct mr_session *s, struct mr_str payload)
+{
+	if (s->live) {
+		mr_live_message(s->live, payload);
+		return;
+	}
+	if (!s->ws)
+		return;
+	struct mr_frame *frame = mr_frame_new(s->encoding, payload);
+	mr_ws_send(s->ws, frame);
+	mr_frame_drop(&frame);
+}
+
+void mr_session_error(struct mr_session *s, const struct mr_error *err, int64_t re, bool fatal)
+{
+	struct mr_buf b = {0};
+	struct mr_enc e;
+	s->all->f->counter[MR_C_BAD_MESSAGES_TOTAL]++;
+	mr_enc_init(&e, &b, s->encoding);
+	mr_enc_map(&e, 2 + (re > 0) + fatal);
+	mr_enc_key(&e, MR_STR("t"));
+	mr_enc_str(&e, MR_STR("error"));
+	mr_enc_key(&e, MR_STR("error"));
+	mr_enc_error(&e, err);
+	if (re > 0) {
+		mr_enc_key(&e, MR_STR("re"));
+		mr_enc_int(&e, re);
+	}
+	if (fatal) {
+		mr_enc_key(&e, MR_STR("fatal"));
+		mr_enc_bool(&e, true);
+	}
+	mr_enc_end(&e);
+	mr_session_send(s, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+/* Takes the identity of a token over; false leaves the old one. */
+static bool take_identity(struct mr_session *s, struct mr_str token, struct mr_error *err)
+{
+	struct mr_arena a = {0};
+	const struct mr_node *auth = NULL;
+	int64_t expires = 0;
+	struct mr_buf json = {0};
+	if (token.n) {
+		auth = mr_jwt_verify(&a, s->all->f->secret, token, mr_wall_us() / 1000000, &expires, err);
+		if (!auth) {
+			mr_arena_fini(&a);
+			return false;
+		}
+		mr_json_canonical(&json, auth);
+	}
+	s->auth = auth;
+	s->expires = expires;
+	s->auth_json = mr_arena_str(&a, mr_buf_view(&json));
+	mr_buf_fini(&json);
+	mr_arena_fini(&s->auth_arena);
+	s->auth_arena = a;
+	return true;
+}
+
+static void send_welcome(struct mr_session *s)
+{
+	const struct mr_fanout *f = s->all->f;
+	struct mr_str user = mr_node_str(s->auth, "userId");
+	struct mr_buf b = {0};
+	struct mr_enc e;
+	mr_enc_init(&e, &b, s->encoding);
+	mr_enc_map(&e, 7);
+	mr_enc_key(&e, MR_STR("t"));
+	mr_enc_str(&e, MR_STR("welcome"));
+	mr_enc_key(&e, MR_STR("protocol"));
+	mr_enc_int(&e, MR_PROTOCOL);
+	mr_enc_key(&e, MR_STR("user"));
+	if (user.p)
+		mr_enc_str(&e, user);
+	else
+		mr_enc_null(&e);
+	mr_enc_key(&e, MR_STR("day"));
+	mr_enc_int(&e, mr_today());
+	mr_enc_key(&e, MR_STR("mode"));
+	mr_enc_str(&e, mr_str(f->settings.mode));
+	mr_enc_key(&e, MR_STR("app"));
+	mr_enc_str(&e, f->app ? f->app->version : MR_STR(""));
+	mr_enc_key(&e, MR_STR("ping_interval"));
+	mr_enc_int(&e, f->settings.ping_interval);
+	mr_enc_end(&e);
+	mr_session_send(s, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+static bool id_ok(struct mr_str id)
+{
+	if (id.n < 32 || id.n > 64)
+		return false;
+	for (size_t i = 0; i < id.n; i++) {
+		char c = id.p[i];
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+			return false;
+	}
+	return true;
+}
+
+/* The session of this id from a former socket: its running calls become ours, if the identity is the same. */
+static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *err)
+{
+	struct mr_session *old = mr_map_get(&s->all->by_id, id);
+	if (!old)
+		return true;
+	if (!mr_str_eq(old->auth_json, s->auth_json))
+		return mr_fail(err, MR_FORBIDDEN, "This session belongs to another identity; choose a new session id.");
+	MR_LIST_FOR (e, &old->calls) {
+		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
+		mr_list_del(&c->in_session);
+		mr_list_add_tail(&s->calls, &c->in_session);
+		c->session = s;
+		s->n_calls++;
+		old->n_calls--;
+	}
+	mr_map_del(&s->all->by_id, id);
+	mr_session_close(old, 4001, "replaced");
+	mr_session_maybe_free(old);
+	return true;
+}
+
+static void begin(struct mr_session *s, struct mr_str id)
+{
+	s->id = (struct mr_str){mr_strndup(id.p, id.n), id.n};
+	mr_list_del(&s->in_look);
+	mr_map_put(&s->all->by_id, s->id, s);
+	s->at = s->all->f->clock->n;
+	count(s, true);
+}
+
+static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error *err)
+{
+	int64_t protocol;
+	struct mr_str id = mr_node_str(m, "session"), position = mr_node_str(m, "position");
+	if (s->id.n)
+		return mr_fail(err, MR_BAD_MESSAGE, "hello is sent once, as the first message.");
+	if (!mr_node_int(mr_node_get(m, "protocol"), &protocol) || protocol != MR_PROTOCOL)
+		return mr_fail(err, MR_PROTOCOL_MISMATCH, "This server speaks protocol %d; update the client.", MR_PROTOCOL);
+	if (!id_ok(id))
+		return mr_fail(err, MR_BAD_MESSAGE, "session must be 32 to 64 random characters of A-Z a-z 0-9 _ -.");
+	if (!take_identity(s, mr_node_str(m, "token"), err) || !take_over(s, id, err))
+		return false;
+	s->positions = mr_node_truth(m, "positions");
+	/* A position that we cannot read is no reason to refuse: everything is sent whole. */
+	s->resumes = position.n && mr_position_read(position, s->all->f->secret, &s->resume_from);
+	begin(s, id);
+	send_welcome(s);
+	return true;
+}
+
+struct mr_session *mr_session_live(
+	struct mr_sessions *all, struct mr_live *live, struct mr_str token, const struct mr_position *from, struct mr_error *err)
+{
+	struct mr_session *s = new_session(all, MR_JSON);
+	if (!take_identity(s, token, err)) {
+		free(s);
+		return NULL;
+	}
+	uint8_t raw[24];
+	struct mr_buf id = {0};
+	mr_random(raw, sizeof raw);
+	mr_base64url(&id, (struct mr_str){(const char *)raw, sizeof raw});
+	s->live = live;
+	s->positions = true;
+	s->resumes = from != NULL;
+	if (from)
+		mr_position_copy(&s->resume_from, from);
+	begin(s, mr_buf_view(&id));
+	mr_buf_fini(&id);
+	return s;
+}
+
+void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
+{
+	struct mr_session *s = sub->session;
+	s->n_news -= sub->state != MR_SUB_ON;
+	sub->state = state;
+	s->n_news += state != MR_SUB_ON;
+	if (s->n_news)
+		mr_session_lag(s, true);
+}
+
+/* Finds the instance that serves the subscription under the session's identity, and joins it. */
+bool mr_session_attach(struct mr_sub *sub, struct mr_error *err)
+{
+	struct mr_session *s = sub->session;
+	struct mr_arena a = {0};
+	const struct mr_node *message = mr_json_read(&a, sub->query, (int)s->all->f->settings.max_depth + 4, false, err);
+	struct mr_query q = {.node = message, .auth = s->auth, .auth_json = s->auth_json};
+	struct mr_instance *inst = message ? mr_instance_find(s->all->f->instances, &q, err) : NULL;
+	mr_arena_fini(&a);
+	if (!inst)
+		return false;
+	sub->inst = inst;
+	mr_list_add_tail(&inst->subs, &sub->in_instance);
+	inst->n_subs++;
+	inst->aligning += s->aligning;
+	mr_session_look(s);
+	return true;
+}
+
+static void detach(struct mr_sub *sub)
+{
+	struct mr_instance *inst = sub->inst;
+	if (!inst)
+		return;
+	mr_resume_leave(sub);
+	inst->aligning -= sub->session->aligning;
+	mr_list_del(&sub->in_instance);
+	inst->n_subs--;
+	sub->inst = NULL;
+	mr_instance_release(inst);
+}
+
+void mr_sub_free(struct mr_sub *sub)
+{
+	struct mr_session *s = sub->session;
+	detach(sub);
+	mr_sub_state(sub, MR_SUB_ON);
+	mr_list_del(&sub->in_session);
+	mr_map_del(&s->subs_by_id, (struct mr_str){(const char *)&sub->id, sizeof sub->id});
+	s->all->f->counter[MR_C_SUBSCRIPTIONS]--;
+	free((char *)sub->query.p);
+	free(sub);
+}
+
+static void copy_have(struct mr_sub *sub, const struct mr_node *have)
+{
+	struct mr_str k = mr_node_str(have, "k"), h = mr_node_str(have, "h");
+	if (k.n != 32 || h.n != 16)
+		return;
+	memcpy(sub->have_k, k.p, 32);
+	memcpy(sub->have_h, h.p, 16);
+}
+
+bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct mr_error *err)
+{
+	const struct mr_fanout *f = s->all->f;
+	int64_t id;
+	if (!mr_node_int(mr_node_get(m, "id"), &id) || id < 1 || id > INT32_MAX)
+		return mr_fail(err, MR_BAD_MESSAGE, "subscribe needs an id from 1 to 2147483647.");
+	uint32_t key = (uint32_t)id;
+	if (mr_map_get(&s->subs_by_id, (struct mr_str){(const char *)&key, sizeof key}))
+		return mr_fail(err, MR_BAD_MESSAGE, "Subscription %lld is in use on this socket.", (long long)id);
+	if (!f->app)
+		return mr_fail(err, MR_NO_WORKERS, "The app is still being loaded; try again in a moment.");
+	if ((int64_t)s->subs_by_id.n >= f->settings.max_subscriptions)
+		return mr_fail_data(err, MR_TOO_MANY_SUBSCRIPTIONS, "{\"setting\":\"max_subscriptions\"}",
+			"A client may hold %lld live queries (max_subscriptions).", (long long)f->settings.max_subscriptions);
+	struct mr_sub *sub = mr_alloc(sizeof *sub);
+	struct mr_buf text = {0};
+	mr_json_canonical(&text, m);
+	sub->session = s;
+	sub->id = key;
+	sub->state = MR_SUB_ON;
+	sub->query.n = text.n;
+	sub->query.p = mr_buf_take(&text);
+	copy_have(sub, mr_node_get(m, "have"));
+	mr_list_init(&sub->in_instance);
+	mr_list_add_tail(&s->subs, &sub->in_session);
+	mr_map_put(&s->subs_by_id, (struct mr_str){(const char *)&sub->id, sizeof sub->id}, sub);
+	s->all->f->counter[MR_C_SUBSCRIPTIONS]++;
+	mr_sub_state(sub, MR_SUB_NEW);
+	if (mr_session_attach(sub, err))
+		return true;
+	mr_sub_free(sub);
+	return false;
+}
+
+static void reattach(struct mr_sub *sub)
+{
+	struct mr_error err;
+	struct mr_instance *was = sub->inst;
+	/* What it shows stays good if the new instance has the same key and state. */
+	if (sub->state == MR_SUB_ON) {
+		memcpy(sub->have_k, was->k, sizeof sub->have_k);
+		snprintf(sub->have_h, sizeof sub->have_h, "%016llx", (unsigned long long)was->hash);
+	}
+	detach(sub);
+	mr_sub_state(sub, MR_SUB_NEW);
+	if (mr_session_attach(sub, &err))
+		return;
+	mr_session_error(sub->session, &err, sub->id, false);
+	mr_sub_free(sub);
+}
+
+void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst)
+{
+	/* The instance goes with its last subscription. */
+	for (size_t n = inst->n_subs; n; n--)
+		reattach(MR_CONTAINER(inst->subs.next, struct mr_sub, in_instance));
+}
+
+static void reattach_session(struct mr_session *s)
+{
+	MR_LIST_FOR (e, &s->subs)
+		reattach(MR_CONTAINER(e, struct mr_sub, in_session));
+}
+
+void mr_sessions_reattach_all(struct mr_sessions *all)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
+		reattach_session(value);
+}
+
+/* The session's text for a message without fields. */
+static void send_bare(struct mr_session *s, struct mr_str t)
+{
+	struct mr_buf b = {0};
+	struct mr_enc e;
+	mr_enc_init(&e, &b, s->encoding);
+	mr_enc_map(&e, 1);
+	mr_enc_key(&e, MR_STR("t"));
+	mr_enc_str(&e, t);
+	mr_enc_end(&e);
+	mr_session_send(s, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+static void change_identity(struct mr_session *s, const struct mr_node *m)
+{
+	struct mr_error err;
+	struct mr_buf was = {0};
+	mr_buf_str(&was, s->auth_json);
+	if (!take_identity(s, mr_node_str(m, "token"), &err)) {
+		mr_session_error(s, &err, 0, false);
+	} else {
+		send_welcome(s);
+		if (!mr_str_eq(mr_buf_view(&was), s->auth_json))
+			reattach_session(s);
+	}
+	mr_buf_fini(&was);
+}
+
+static void unsubscribe(struct mr_session *s, const struct mr_node *m)
+{
+	int64_t id;
+	if (!mr_node_int(mr_node_get(m, "id"), &id))
+		return;
+	uint32_t key = (uint32_t)id;
+	struct mr_sub *sub = mr_map_get(&s->subs_by_id, (struct mr_str){(const char *)&key, sizeof key});
+	if (sub)
+		mr_sub_free(sub);
+}
+
+static void handle(struct mr_session *s, const struct mr_node *m)
+{
+	struct mr_str t = mr_node_str(m, "t");
+	struct mr_error err;
+	int64_t id = 0;
+	if (mr_str_is(t, "hello")) {
+		if (hello(s, m, &err))
+			return;
+		mr_session_error(s, &err, 0, true);
+		mr_session_close(s, 4000, mr_code_name(err.code));
+	} else if (!s->id.n) {
+		mr_fail(&err, MR_BAD_MESSAGE, "The first message must be hello.");
+		mr_session_error(s, &err, 0, true);
+		mr_session_close(s, 4000, mr_code_name(err.code));
+	} else if (mr_str_is(t, "subscribe")) {
+		if (mr_session_subscribe(s, m, &err))
+			return;
+		mr_node_int(mr_node_get(m, "id"), &id);
+		mr_session_error(s, &err, id, false);
+	} else if (mr_str_is(t, "unsubscribe")) {
+		unsubscribe(s, m);
+	} else if (mr_str_is(t, "call")) {
+		mr_session_call(s, m);
+	} else if (mr_str_is(t, "auth")) {
+		change_identity(s, m);
+	} else if (mr_str_is(t, "ping")) {
+		send_bare(s, MR_STR("pong"));
+	} else {
+		mr_fail(&err, MR_UNKNOWN_MESSAGE, "No message \"%.*s\" is known.", (int)MR_MIN(t.n, 40), t.p ? t.p : "");
+		mr_session_error(s, &err, 0, false);
+	}
+}
+
+void mr_session_message(void *session, struct mr_str payload)
+{
+	struct mr_session *s = session;
+	struct mr_sessions *all = s->all;
+	struct mr_arena a = {0};
+	struct mr_error err;
+	int depth = (int)all->f->settings.max_depth;
+	const struct mr_node *m =
+		s->encoding == MR_JSON ? mr_json_read(&a, payload, depth, false, &err) : mr_msgpack_read(&a, payload, depth, false, &err);
+	if (!m)
+		mr_session_error(s, &err, 0, false);
+	else
+		handle(s, m);
+	mr_arena_fini(&a);
+	mr_sessions_advance(all);
+}
+
+void mr_sessions_console(struct mr_sessions *all, struct mr_str session, const struct mr_node *line)
+{
+	struct mr_session *s = mr_map_get(&all->by_id, session);
+	if (!s)
+		return;
+	struct mr_buf b = {0};
+	struct mr_enc e;
+	mr_enc_init(&e, &b, s->encoding);
+	mr_enc_map(&e, 4);
+	mr_enc_key(&e, MR_STR("t"));
+	mr_enc_str(&e, MR_STR("console"));
+	static const char *const keys[] = {"fn", "level", "text"};
+	for (size_t i = 0; i < MR_COUNT(keys); i++) {
+		mr_enc_key(&e, mr_str(keys[i]));
+		mr_enc_str(&e, mr_node_str(line, keys[i]));
+	}
+	mr_enc_end(&e);
+	mr_session_send(s, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev)
+{
+	const struct mr_node *error = mr_node_get(dev, "error");
+	bool reload = mr_node_truth(dev, "reload");
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);) {
+		struct mr_session *s = value;
+		struct mr_buf b = {0};
+		struct mr_enc e;
+		mr_enc_init(&e, &b, s->encoding);
+		mr_enc_map(&e, 1 + (error != NULL) + reload);
+		mr_enc_key(&e, MR_STR("t"));
+		mr_enc_str(&e, MR_STR("dev"));
+		if (error) {
+			mr_enc_key(&e, MR_STR("error"));
+			mr_enc_node(&e, error);
+		}
+		if (reload) {
+			mr_enc_key(&e, MR_STR("reload"));
+			mr_enc_bool(&e, true);
+		}
+		mr_enc_end(&e);
+		mr_session_send(s, mr_buf_view(&b));
+		mr_buf_fini(&b);
+	}
+}

@@ -1,0 +1,143 @@
+/* Sessions: one client each - identity, subscriptions, calls, and where it is. All that a session shows is at one tick; it advances when
+ * every query it shows is known at a later one (CLOCK.md rule 17), in one transition.
+ */
+#ifndef MR_SESSION_H
+#define MR_SESSION_H
+
+#include "calls.h"
+#include "instance.h"
+#include "storage/snapshot.h"
+
+struct mr_batch;
+struct mr_tail_cache;
+
+enum mr_sub_state {
+	MR_SUB_NEW,    /* not answered yet: its instance is not ready */
+	MR_SUB_TAIL,   /* holds rows from before: the log since its position is being read */
+	MR_SUB_ON,     /* answered; moves with the session */
+	MR_SUB_BEHIND, /* detached: shows an older snapshot, at `at` */
+};
+
+struct mr_sub {
+	struct mr_list in_instance, in_session;
+	struct mr_session *session;
+	struct mr_instance *inst;
+	uint32_t id;
+	enum mr_sub_state state;
+	uint64_t at;                 /* BEHIND: the tick it shows; TAIL: the tick at which the log was asked for */
+	struct mr_str query;         /* the subscribe message as JSON; heap */
+	char have_k[33], have_h[17]; /* what the client holds from before, or empty */
+	struct mr_resume *resume;    /* TAIL: the log since then, once it has come */
+};
+
+/* A call of this session, from its coming to its end. */
+struct mr_session_call {
+	struct mr_list in_session;
+	struct mr_session *session;
+	struct mr_str id, fn, args; /* heap, one block */
+	bool writes;
+	struct mr_call *running; /* NULL: waits for its turn, or is over */
+	bool answered;           /* its effect came with a tick before its worker's reply */
+};
+
+/* The end of a call, waiting for the transition that shows its effect. */
+struct mr_pending_reply {
+	struct mr_list in_session;
+	struct mr_str id, value; /* heap, one block; value is JSON */
+	uint64_t xid;
+	uint64_t n;      /* the tick that holds it; 0: none so far */
+	int64_t late_us; /* when it goes out ahead of the screen */
+};
+
+struct mr_session {
+	struct mr_sessions *all;
+	struct mr_str id; /* heap; empty until hello */
+	struct mr_ws *ws; /* one of these, or neither while calls outlive the socket */
+	struct mr_live *live;
+	enum mr_encoding encoding;
+	bool counted; /* in `speaks` */
+	struct mr_arena auth_arena;
+	const struct mr_node *auth; /* identity or NULL */
+	struct mr_str auth_json;
+	int64_t expires; /* seconds; 0: never */
+	bool positions;  /* wants each */
+	uint64_t at;
+	int64_t position_us; /* when it last got a position */
+	struct mr_list subs;
+	struct mr_map subs_by_id;
+	size_t n_news;        /* subs that are NEW, TAIL or BEHIND */
+	struct mr_list calls; /* struct mr_session_call, in the order sent */
+	size_t n_calls;
+	struct mr_list replies;
+	bool resumes;
+	struct mr_position resume_from;
+	struct mr_list in_look, in_lagging;
+	int64_t blocked_since; /* 0: not blocked */
+	bool aligning;
+};
+
+struct mr_sessions {
+	struct mr_fanout *f;
+	struct mr_map by_id;
+	struct mr_list anonymous; /* sockets without hello */
+	struct mr_list look, lagging;
+	struct mr_timer *janitor;
+	struct mr_list resumes; /* logs read since some position, for a while */
+	size_t n_subs;
+	bool advancing;
+};
+
+struct mr_sessions *mr_sessions_new(struct mr_fanout *f);
+void mr_sessions_delete(struct mr_sessions **all);
+
+/* Callbacks of the network. */
+void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout);
+void mr_session_message(void *session, struct mr_str payload);
+void mr_session_drained(void *session);
+void mr_session_closed(void *session, const char *reason);
+
+/* A session that is served as server-sent events. Begins with hello done, as this identity (token may be empty). NULL and *err when
+ * refused. */
+struct mr_session *mr_session_live(
+	struct mr_sessions *all, struct mr_live *live, struct mr_str token, const struct mr_position *from, struct mr_error *err);
+bool mr_session_subscribe(struct mr_session *s, const struct mr_node *message, struct mr_error *err);
+void mr_session_close(struct mr_session *s, int code, const char *reason); /* ours to close, for this reason */
+
+/* It may have something new: looked at when the tick (or turn) is over. */
+void mr_session_look(struct mr_session *s);
+void mr_sessions_advance(struct mr_sessions *all);
+void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch);
+/* The instance serves nobody any more; its subscriptions look for the one that serves them now. */
+void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst);
+void mr_sessions_reattach_all(struct mr_sessions *all);
+/* Whether a session that waits for alignment has another function under way. */
+bool mr_sessions_misaligned(const struct mr_instance *inst);
+void mr_sessions_console(struct mr_sessions *all, struct mr_str session, const struct mr_node *line);
+void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev);
+
+/* For the files of sessions. */
+void mr_session_send(struct mr_session *s, struct mr_str payload);
+void mr_session_error(struct mr_session *s, const struct mr_error *err, int64_t re, bool fatal);
+void mr_session_advance(struct mr_session *s);
+void mr_session_lag(struct mr_session *s, bool lags);
+void mr_session_call(struct mr_session *s, const struct mr_node *message);
+void mr_session_drop_calls(struct mr_session *s);
+void mr_session_next_call(struct mr_session *s);
+void mr_session_late_replies(struct mr_session *s, int64_t now);
+void mr_session_free_reply(struct mr_pending_reply *r);
+void mr_session_maybe_free(struct mr_session *s); /* gone when it has neither socket nor calls */
+bool mr_session_attach(struct mr_sub *sub, struct mr_error *err);
+void mr_sub_free(struct mr_sub *sub);
+void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
+
+/* Resumes: the log since a position, read once for all who come from there. */
+struct mr_resume;
+void mr_resume_ask(struct mr_sub *sub); /* sub is TAIL from now on; it is looked at again when the log has come */
+void mr_resume_leave(struct mr_sub *sub);
+enum mr_resume_end { MR_RESUME_WAITS, MR_RESUME_TOUCHED, MR_RESUME_FULL };
+/* The body that brings rows held at the position to the instance's state now. */
+enum mr_resume_end mr_resume_body(struct mr_sub *sub, struct mr_buf *body);
+void mr_resumes_spoil(struct mr_sessions *all); /* the declarations changed: what was read does not fit them */
+void mr_resumes_delete(struct mr_sessions *all);
+
+#endif

@@ -1,0 +1,431 @@
+/* Sessions advance: which tick a session can go to, and the transition that takes it there. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "live.h"
+#include "proto/ground/log.h"
+#include "session.h"
+
+enum {
+	POSITION_STALE_US = 10 * 1000 * 1000, /* a session that seldom gets anything gets a position with it */
+	ALIGN_AFTER_US = 100 * 1000,
+};
+
+/* A transition in the making. */
+struct transition {
+	uint64_t n;
+	struct mr_buf acks, bodies, replies;
+	size_t n_acks, n_bodies, n_replies;
+	struct mr_body *only; /* the one body, when it is all there is */
+};
+
+void mr_session_lag(struct mr_session *s, bool lags)
+{
+	if (lags && !mr_list_linked(&s->in_lagging))
+		mr_list_add_tail(&s->all->lagging, &s->in_lagging);
+	else if (!lags)
+		mr_list_del(&s->in_lagging);
+}
+
+static struct mr_sub *sub_of(struct mr_list *e)
+{
+	return MR_CONTAINER(e, struct mr_sub, in_session);
+}
+
+/* The latest tick at which everything shown is known, or 0. */
+static uint64_t find_target(const struct mr_session *s, uint64_t now)
+{
+	uint64_t n = now;
+	for (bool again = true; again && n;) {
+		again = false;
+		MR_LIST_FOR (e, &s->subs) {
+			const struct mr_sub *sub = sub_of(e);
+			if (sub->state != MR_SUB_ON)
+				continue;
+			uint64_t bound = mr_instance_bound(sub->inst, n);
+			again |= bound < n;
+			n = bound;
+		}
+	}
+	return n;
+}
+
+static void set_aligning(struct mr_session *s, bool on)
+{
+	if (s->aligning == on)
+		return;
+	s->aligning = on;
+	MR_LIST_FOR (e, &s->subs)
+		sub_of(e)->inst->aligning += on ? 1 : -1;
+}
+
+bool mr_sessions_misaligned(const struct mr_instance *inst)
+{
+	MR_LIST_FOR (e, &inst->subs) {
+		const struct mr_session *s = MR_CONTAINER(e, struct mr_sub, in_instance)->session;
+		if (!s->aligning)
+			continue;
+		MR_LIST_FOR (o, &s->subs)
+			if (sub_of(o)->inst != inst && sub_of(o)->inst->work)
+				return true;
+	}
+	return false;
+}
+
+/* Separates JSON bodies; MessagePack needs nothing between them. */
+static void comma(struct mr_buf *b, enum mr_encoding encoding, size_t already)
+{
+	if (encoding == MR_JSON && already)
+		mr_buf_char(b, ',');
+}
+
+static void add_behind(struct transition *t, struct mr_sub *sub, bool behind)
+{
+	comma(&t->bodies, sub->session->encoding, t->n_bodies++);
+	mr_body_behind(&t->bodies, sub->session->encoding, sub->inst->number, behind);
+	t->only = NULL;
+}
+
+static void add_whole(struct transition *t, struct mr_sub *sub)
+{
+	comma(&t->bodies, sub->session->encoding, t->n_bodies++);
+	mr_buf_str(&t->bodies, mr_instance_whole(sub->inst, sub->session->encoding));
+	t->only = NULL;
+}
+
+/* Queries that hold the session too long go on by themselves, marked behind. */
+static void detach_slow(struct mr_session *s, struct transition *t)
+{
+	int64_t now = mr_mono_us(), hold = s->all->f->settings.reactive_max_hold * 1000;
+	if (!s->blocked_since) {
+		s->blocked_since = now;
+		return;
+	}
+	if (now - s->blocked_since > ALIGN_AFTER_US)
+		set_aligning(s, true);
+	if (now - s->blocked_since < hold)
+		return;
+	MR_LIST_FOR (e, &s->subs) {
+		struct mr_sub *sub = sub_of(e);
+		if (sub->state != MR_SUB_ON || mr_instance_bound(sub->inst, s->all->f->clock->n) > s->at)
+			continue;
+		mr_sub_state(sub, MR_SUB_BEHIND);
+		sub->at = s->at;
+		add_behind(t, sub, true);
+	}
+}
+
+/* Bodies after `from` up to `to`; false when some have been given up. */
+static bool add_bodies(struct transition *t, struct mr_sub *sub, uint64_t from, uint64_t to)
+{
+	struct mr_instance *inst = sub->inst;
+	enum mr_encoding encoding = sub->session->encoding;
+	if (inst->lost > from)
+		return false;
+	struct mr_list *e = inst->bodies.prev;
+	while (e != &inst->bodies && MR_CONTAINER(e, struct mr_body, in_history)->n > from)
+		e = e->prev;
+	for (e = e->next; e != &inst->bodies; e = e->next) {
+		struct mr_body *b = MR_CONTAINER(e, struct mr_body, in_history);
+		if (b->n > to)
+			break;
+		if (!b->enc[encoding].n)
+			return false;
+		t->only = t->n_bodies ? NULL : b;
+		comma(&t->bodies, encoding, t->n_bodies++);
+		mr_buf_str(&t->bodies, mr_buf_view(&b->enc[encoding]));
+	}
+	return true;
+}
+
+static void add_ack(struct transition *t, struct mr_sub *sub, bool keep)
+{
+	const struct mr_instance *inst = sub->inst;
+	enum mr_encoding encoding = sub->session->encoding;
+	struct mr_enc e;
+	comma(&t->acks, encoding, t->n_acks++);
+	mr_enc_init(&e, &t->acks, encoding);
+	mr_enc_map(&e, 3 + keep + (inst->entity != NULL));
+	mr_enc_key(&e, MR_STR("id"));
+	mr_enc_int(&e, sub->id);
+	mr_enc_key(&e, MR_STR("i"));
+	mr_enc_int(&e, (int64_t)inst->number);
+	mr_enc_key(&e, MR_STR("k"));
+	mr_enc_str(&e, mr_str(inst->k));
+	if (keep) {
+		mr_enc_key(&e, MR_STR("keep"));
+		mr_enc_bool(&e, true);
+	}
+	if (inst->entity) {
+		size_t visible = 0;
+		for (size_t i = 0; i < inst->entity->n; i++)
+			visible += !inst->entity->fields[i].server_only;
+		mr_enc_key(&e, MR_STR("types"));
+		mr_enc_map(&e, visible);
+		for (size_t i = 0; i < inst->entity->n; i++) {
+			if (inst->entity->fields[i].server_only)
+				continue;
+			mr_enc_key(&e, inst->entity->fields[i].name);
+			mr_enc_str(&e, mr_str(mr_type_name(inst->entity->fields[i].type)));
+		}
+		mr_enc_end(&e);
+	}
+	mr_enc_end(&e);
+}
+
+static void answer(struct transition *t, struct mr_sub *sub, bool keep)
+{
+	sub->session->all->f->counter[keep ? MR_C_RESUMES_KEPT_TOTAL : MR_C_RESUMES_FULL_TOTAL] += sub->have_k[0] != 0;
+	add_ack(t, sub, keep);
+	if (!keep)
+		add_whole(t, sub);
+	sub->have_k[0] = 0;
+	mr_resume_leave(sub);
+	mr_sub_state(sub, MR_SUB_ON);
+}
+
+static bool holds_same_state(const struct mr_sub *sub)
+{
+	char h[17];
+	snprintf(h, sizeof h, "%016llx", (unsigned long long)sub->inst->hash);
+	return memcmp(h, sub->have_h, 16) == 0;
+}
+
+/* Rows from before can be brought here by the keys touched since: plain filters only, windows and functions go by hash. */
+static bool can_resume(const struct mr_sub *sub)
+{
+	const struct mr_instance *inst = sub->inst;
+	return sub->session->resumes && inst->entity && inst->rows.limit < 0 && !inst->failure.code;
+}
+
+static void answer_new(struct transition *t, struct mr_sub *sub)
+{
+	const struct mr_instance *inst = sub->inst;
+	bool same_key = sub->have_k[0] && strcmp(sub->have_k, inst->k) == 0;
+	if (same_key && holds_same_state(sub))
+		answer(t, sub, true);
+	else if (same_key && can_resume(sub))
+		mr_resume_ask(sub);
+	else
+		answer(t, sub, false);
+}
+
+static void answer_resumed(struct transition *t, struct mr_sub *sub)
+{
+	struct mr_buf body = {0};
+	enum mr_resume_end end = mr_resume_body(sub, &body);
+	if (end == MR_RESUME_WAITS)
+		return;
+	size_t bodies = t->bodies.n, n = t->n_bodies;
+	/* What changed since the log was asked for comes first; the touched rows, as they are now, have the last word. */
+	if (end == MR_RESUME_TOUCHED && add_bodies(t, sub, sub->at, t->n)) {
+		comma(&t->bodies, sub->session->encoding, t->n_bodies++);
+		mr_buf_str(&t->bodies, mr_buf_view(&body));
+		t->only = NULL;
+		answer(t, sub, true);
+	} else {
+		t->bodies.n = bodies;
+		t->n_bodies = n;
+		answer(t, sub, false);
+	}
+	mr_buf_fini(&body);
+}
+
+/* A detached query shows what has become known of it, and comes back when it is known where the session is. */
+static void follow_behind(struct transition *t, struct mr_sub *sub)
+{
+	if (sub->inst->last > sub->at) {
+		if (!add_bodies(t, sub, sub->at, UINT64_MAX))
+			add_whole(t, sub);
+		t->only = NULL;
+	}
+	sub->at = MR_MAX(sub->at, sub->inst->last);
+	if (mr_instance_bound(sub->inst, t->n) == t->n && sub->inst->last <= t->n) {
+		add_behind(t, sub, false);
+		mr_sub_state(sub, MR_SUB_ON);
+	}
+}
+
+static bool is_current(const struct mr_instance *inst, uint64_t n)
+{
+	return mr_instance_bound(inst, n) == n && inst->last <= n;
+}
+
+static void collect(struct mr_session *s, struct transition *t)
+{
+	MR_LIST_FOR (e, &s->subs) {
+		struct mr_sub *sub = sub_of(e);
+		bool current = is_current(sub->inst, t->n);
+		if (sub->state == MR_SUB_NEW && current)
+			answer_new(t, sub);
+		else if (sub->state == MR_SUB_TAIL && current)
+			answer_resumed(t, sub);
+		else if (sub->state == MR_SUB_BEHIND)
+			follow_behind(t, sub);
+		else if (sub->state == MR_SUB_ON && sub->inst->last > s->at && !add_bodies(t, sub, s->at, t->n) && current)
+			add_whole(t, sub);
+	}
+}
+
+static void add_replies(struct mr_session *s, struct transition *t)
+{
+	const struct mr_clock *clock = s->all->f->clock;
+	MR_LIST_FOR (e, &s->replies) {
+		struct mr_pending_reply *r = MR_CONTAINER(e, struct mr_pending_reply, in_session);
+		if (!r->n && clock->n && mr_snapshot_sees(&clock->position.snapshot, r->xid))
+			r->n = clock->n;
+		if (!r->n || r->n > t->n)
+			continue;
+		struct mr_enc enc;
+		struct mr_arena a = {0};
+		struct mr_error err;
+		comma(&t->replies, s->encoding, t->n_replies++);
+		mr_enc_init(&enc, &t->replies, s->encoding);
+		mr_enc_map(&enc, 2);
+		mr_enc_key(&enc, MR_STR("id"));
+		mr_enc_str(&enc, r->id);
+		mr_enc_key(&enc, MR_STR("value"));
+		const struct mr_node *value = mr_json_read(&a, r->value, 4096, false, &err);
+		if (value)
+			mr_enc_node(&enc, value);
+		else
+			mr_enc_null(&enc);
+		mr_enc_end(&enc);
+		mr_arena_fini(&a);
+		mr_session_free_reply(r);
+	}
+}
+
+static void enc_list(struct mr_enc *e, struct mr_str key, struct mr_buf *list, size_t n)
+{
+	if (!n)
+		return;
+	mr_enc_key(e, key);
+	mr_enc_list(e, n, mr_buf_view(list));
+}
+
+static void print_transition(struct mr_buf *b, struct mr_session *s, struct transition *t, bool position)
+{
+	struct mr_enc e;
+	mr_enc_init(&e, b, s->encoding);
+	mr_enc_map(&e, 2 + position + (t->n_acks > 0) + (t->n_bodies > 0) + (t->n_replies > 0));
+	mr_enc_key(&e, MR_STR("t"));
+	mr_enc_str(&e, MR_STR("transition"));
+	mr_enc_key(&e, MR_STR("n"));
+	mr_enc_int(&e, (int64_t)t->n);
+	if (position) {
+		mr_enc_key(&e, MR_STR("p"));
+		mr_enc_str(&e, mr_clock_position(s->all->f->clock));
+	}
+	enc_list(&e, MR_STR("q"), &t->acks, t->n_acks);
+	enc_list(&e, MR_STR("b"), &t->bodies, t->n_bodies);
+	enc_list(&e, MR_STR("r"), &t->replies, t->n_replies);
+	mr_enc_end(&e);
+}
+
+/* Positions are those of the clock, so only a session that is at its tick can get one. */
+static bool wants_position(struct mr_session *s, const struct transition *t)
+{
+	const struct mr_clock *clock = s->all->f->clock;
+	if (t->n != clock->n)
+		return false;
+	int64_t now = clock->last_tick_us;
+	if (!s->positions && !clock->carries_position && s->position_us && now - s->position_us < POSITION_STALE_US)
+		return false;
+	s->position_us = now;
+	return true;
+}
+
+static void send_transition(struct mr_session *s, struct transition *t)
+{
+	bool position = wants_position(s, t);
+	s->all->f->counter[MR_C_TRANSITIONS_TOTAL]++;
+	struct mr_frame **shared =
+		t->only && t->only->n == t->n && !t->n_acks && !t->n_replies && s->ws ? &t->only->frame[s->encoding][position] : NULL;
+	if (shared && *shared) {
+		mr_ws_send(s->ws, *shared);
+		return;
+	}
+	struct mr_buf b = {0};
+	print_transition(&b, s, t, position);
+	if (shared) {
+		*shared = mr_frame_new(s->encoding, mr_buf_view(&b));
+		mr_ws_send(s->ws, *shared);
+	} else {
+		mr_session_send(s, mr_buf_view(&b));
+	}
+	mr_buf_fini(&b);
+}
+
+static size_t pending_bytes(const struct mr_session *s)
+{
+	return s->ws ? mr_ws_pending(s->ws) : mr_live_pending(s->live);
+}
+
+/* A client that reads too slowly gets nothing until it has read; then one transition to where we are. */
+static bool is_stalled(struct mr_session *s)
+{
+	if (pending_bytes(s) <= (size_t)s->all->f->settings.send_buffer)
+		return false;
+	if (!mr_list_linked(&s->in_lagging))
+		s->all->f->counter[MR_C_BEHIND_TOTAL]++;
+	mr_session_lag(s, true);
+	return true;
+}
+
+void mr_session_advance(struct mr_session *s)
+{
+	const struct mr_clock *clock = s->all->f->clock;
+	if (!clock->n || is_stalled(s))
+		return;
+	struct transition t = {.n = find_target(s, clock->n)};
+	bool blocked = t.n < clock->n;
+	if (t.n < s->at)
+		t.n = s->at;
+	if (!blocked) {
+		s->blocked_since = 0;
+		set_aligning(s, false);
+	} else if (t.n == s->at) {
+		detach_slow(s, &t);
+	}
+	collect(s, &t);
+	add_replies(s, &t);
+	s->at = t.n;
+	mr_session_lag(s, blocked || s->n_news);
+	if (t.n_acks || t.n_bodies || t.n_replies)
+		send_transition(s, &t);
+	mr_buf_fini(&t.acks);
+	mr_buf_fini(&t.bodies);
+	mr_buf_fini(&t.replies);
+}
+
+/* The oldest tick after which somebody still needs the bodies. */
+static uint64_t needed_since(const struct mr_sessions *all)
+{
+	uint64_t n = all->f->clock->n;
+	MR_LIST_FOR (e, &all->lagging) {
+		const struct mr_session *s = MR_CONTAINER(e, struct mr_session, in_lagging);
+		n = MR_MIN(n, s->at);
+		MR_LIST_FOR (o, &s->subs) {
+			const struct mr_sub *sub = sub_of(o);
+			if (sub->state == MR_SUB_TAIL || sub->state == MR_SUB_BEHIND)
+				n = MR_MIN(n, sub->at);
+		}
+	}
+	return n;
+}
+
+void mr_sessions_advance(struct mr_sessions *all)
+{
+	if (all->advancing)
+		return;
+	all->advancing = true;
+	while (!mr_list_empty(&all->look)) {
+		struct mr_session *s = MR_CONTAINER(all->look.next, struct mr_session, in_look);
+		mr_list_del(&s->in_look);
+		mr_session_advance(s);
+	}
+	mr_instances_trim(all->f->instances, needed_since(all));
+	all->advancing = false;
+}

@@ -1,0 +1,179 @@
+/* Resumes: which rows were touched since the position that a client comes from. The log is read once for all who come from there or later.
+ */
+#include <stdlib.h>
+
+#include "batch.h"
+#include "clock.h"
+#include "proto/ground/log.h"
+#include "session.h"
+
+enum {
+	TAIL_BYTES = 32 << 20, /* above it the rows themselves are cheaper */
+	IMAGE_DEPTH = 4096,
+};
+
+struct mr_resume {
+	struct mr_list in_sessions;
+	struct mr_sessions *all;
+	struct mr_position from;
+	uint64_t asked; /* the tick that was current when it was asked for */
+	int waiting;    /* subscriptions that hold it */
+	bool come, ok, spoiled;
+	bool under_way; /* the ticker will call back */
+	struct mr_batch *batch;
+};
+
+static void free_resume(struct mr_resume *r)
+{
+	mr_list_del(&r->in_sessions);
+	mr_position_fini(&r->from);
+	mr_batch_delete(&r->batch);
+	free(r);
+}
+
+static void maybe_free(struct mr_resume *r)
+{
+	if (!r->waiting && !r->under_way)
+		free_resume(r);
+}
+
+static struct mr_str no_payload(void *arg, const uint8_t token[MR_TOKEN_BYTES])
+{
+	return (struct mr_str){0};
+}
+
+static void look_again(struct mr_resume *r)
+{
+	MR_LIST_FOR (e, &r->all->lagging)
+		mr_session_look(MR_CONTAINER(e, struct mr_session, in_lagging));
+}
+
+static void on_tail(const struct mr_tail *tail, void *arg)
+{
+	struct mr_resume *r = arg;
+	struct mr_fanout *f = r->all->f;
+	r->under_way = false;
+	r->come = true;
+	r->ok = tail->ok && !r->spoiled;
+	if (r->ok) {
+		bool lost;
+		const struct mr_entity *misfit;
+		r->batch = mr_batch_new(0, f->app, tail->rows, tail->n, no_payload, NULL, &lost, &misfit);
+		r->ok = !lost && !misfit;
+	}
+	look_again(r);
+	struct mr_sessions *all = r->all;
+	maybe_free(r);
+	mr_sessions_advance(all);
+}
+
+/* A log that is still to come, was asked for at this tick and reaches back far enough serves this position as well. */
+static struct mr_resume *find(struct mr_sessions *all, const struct mr_position *from)
+{
+	MR_LIST_FOR (e, &all->resumes) {
+		struct mr_resume *r = MR_CONTAINER(e, struct mr_resume, in_sessions);
+		if (r->asked == all->f->clock->n && r->from.system == from->system && r->from.timeline == from->timeline &&
+			r->from.seq <= from->seq && mr_snapshot_within(&r->from.snapshot, &from->snapshot))
+			return r;
+	}
+	return NULL;
+}
+
+void mr_resume_ask(struct mr_sub *sub)
+{
+	struct mr_session *s = sub->session;
+	struct mr_sessions *all = s->all;
+	struct mr_resume *r = find(all, &s->resume_from);
+	if (!r) {
+		r = mr_alloc(sizeof *r);
+		r->all = all;
+		r->asked = all->f->clock->n;
+		r->under_way = true;
+		mr_position_copy(&r->from, &s->resume_from);
+		mr_list_add_tail(&all->resumes, &r->in_sessions);
+		mr_ticker_tail(all->f->clock->ticker, &r->from, TAIL_BYTES, on_tail, r);
+	}
+	r->waiting++;
+	sub->resume = r;
+	sub->at = r->asked;
+	mr_sub_state(sub, MR_SUB_TAIL);
+}
+
+void mr_resume_leave(struct mr_sub *sub)
+{
+	struct mr_resume *r = sub->resume;
+	sub->resume = NULL;
+	if (!r)
+		return;
+	r->waiting--;
+	maybe_free(r);
+}
+
+void mr_resumes_spoil(struct mr_sessions *all)
+{
+	MR_LIST_FOR (e, &all->resumes) {
+		struct mr_resume *r = MR_CONTAINER(e, struct mr_resume, in_sessions);
+		r->ok = false;
+		r->spoiled = true;
+	}
+}
+
+void mr_resumes_delete(struct mr_sessions *all)
+{
+	MR_LIST_FOR (e, &all->resumes)
+		free_resume(MR_CONTAINER(e, struct mr_resume, in_sessions));
+}
+
+/* Ids that the client may hold, or must: those whose image matched before or after some change. */
+struct touched {
+	const struct mr_instance *inst;
+	struct mr_map seen;
+	const struct mr_item **put;
+	char (*del)[16];
+	size_t n_put, n_del, cap;
+};
+
+static void touch(struct touched *t, const struct mr_row *row)
+{
+	if (!row->v || mr_pred_eval(t->inst->rows.pred, row) != 1)
+		return;
+	struct mr_str id = {(const char *)row->v[0].uuid, 16};
+	if (mr_map_put(&t->seen, id, (void *)row))
+		return;
+	if (t->n_put + t->n_del == t->cap) {
+		t->cap = t->cap ? 2 * t->cap : 16;
+		t->put = mr_realloc(t->put, t->cap * sizeof *t->put);
+		t->del = mr_realloc(t->del, t->cap * sizeof *t->del);
+	}
+	const struct mr_item *item = mr_rowset_get(&t->inst->rows, id.p);
+	if (item)
+		t->put[t->n_put++] = item;
+	else
+		memcpy(t->del[t->n_del++], id.p, 16);
+}
+
+enum mr_resume_end mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
+{
+	const struct mr_resume *r = sub->resume;
+	const struct mr_instance *inst = sub->inst;
+	if (!r->come)
+		return MR_RESUME_WAITS;
+	if (!r->ok || inst->failure.code)
+		return MR_RESUME_FULL;
+	struct touched t = {.inst = inst};
+	bool bulk = false;
+	for (size_t i = 0; i < r->batch->n_changes; i++) {
+		const struct mr_change *c = &r->batch->changes[i];
+		if (c->entity != inst->entity)
+			continue;
+		bulk |= c->bulk;
+		touch(&t, &c->was);
+		touch(&t, &c->is);
+	}
+	if (!bulk)
+		mr_body_touched(body, sub->session->encoding, inst->number, inst->hash, t.put, t.n_put, (const char(*)[16])t.del, t.n_del);
+	mr_map_fini(&t.seen);
+	free(t.put);
+	free(t.del);
+	return bulk ? MR_RESUME_FULL : MR_RESUME_TOUCHED;
+}

@@ -1,0 +1,406 @@
+#include "work.h"
+
+#include <stdlib.h>
+
+#include "errors.h"
+#include "proto/ground/log.h"
+#include "session.h"
+#include "tasks.h"
+
+enum { GENERATION_MAX = 64 };
+
+/* Works that read at the same held snapshot. */
+struct generation {
+	struct mr_clock *clock;
+	struct mr_held *held;
+	int refs; /* its works, and one until the snapshot was exported */
+};
+
+struct mr_work {
+	struct mr_list in_clock;
+	struct mr_clock *clock;
+	struct mr_instance *inst;
+	struct generation *generation; /* NULL: reads at a snapshot of its own */
+	uint64_t since;                /* the tick that was current when it began; the tick itself when it has a generation */
+	struct mr_task *task;
+	bool spoiled;
+	/* The answer, while it waits for a tick that holds its snapshot. */
+	bool answered;
+	struct mr_arena arena;
+	const struct mr_node *reply;
+	struct mr_snapshot snapshot;
+};
+
+static void drop_generation(struct generation **g)
+{
+	struct generation *gen = *g;
+	*g = NULL;
+	if (!gen || --gen->refs)
+		return;
+	mr_held_drop(&gen->held);
+	free(gen);
+}
+
+static void free_work(struct mr_work *w)
+{
+	mr_list_del(&w->in_clock);
+	drop_generation(&w->generation);
+	mr_task_abandon(&w->task);
+	mr_arena_fini(&w->arena);
+	mr_snapshot_fini(&w->snapshot);
+	free(w);
+}
+
+void mr_work_abandon(struct mr_work **work)
+{
+	if (*work)
+		free_work(*work);
+	*work = NULL;
+}
+
+void mr_work_spoil(struct mr_work *work)
+{
+	work->spoiled = true;
+}
+
+void mr_works_spoil(struct mr_clock *clock)
+{
+	MR_LIST_FOR (e, &clock->works)
+		MR_CONTAINER(e, struct mr_work, in_clock)->spoiled = true;
+}
+
+uint64_t mr_works_since(const struct mr_clock *clock)
+{
+	if (mr_list_empty(&clock->works))
+		return UINT64_MAX;
+	return MR_CONTAINER(clock->works.next, struct mr_work, in_clock)->since;
+}
+
+/* The work is over, the instance is still dirty: it takes its place in the queue again. */
+static void again(struct mr_work *w)
+{
+	struct mr_instance *inst = w->inst;
+	inst->work = NULL;
+	inst->attempts++;
+	free_work(w);
+	mr_instance_dirty(inst, inst->dirty);
+}
+
+static bool is_late(const struct mr_work *w, const struct mr_change *c)
+{
+	return !mr_snapshot_sees(&w->snapshot, c->xid);
+}
+
+/* Calls see for each change that the work's snapshot does not see, in order; stops when it returns false. */
+static bool late_changes(
+	struct mr_work *w, bool (*see)(struct mr_work *w, const struct mr_batch *b, const struct mr_change *c, void *arg), void *arg)
+{
+	MR_LIST_FOR (e, &w->clock->batches) {
+		const struct mr_batch *b = MR_CONTAINER(e, struct mr_batch, in_clock);
+		for (size_t i = 0; b->n > w->since && i < b->n_changes; i++)
+			if (is_late(w, &b->changes[i]) && !see(w, b, &b->changes[i], arg))
+				return false;
+	}
+	return true;
+}
+
+static bool apply_late(struct mr_work *w, const struct mr_batch *b, const struct mr_change *c, void *arg)
+{
+	if (c->entity != w->inst->entity)
+		return true;
+	if (c->bulk)
+		return false;
+	if (mr_instance_meets(w->inst, c))
+		mr_rowset_apply(&w->inst->rows, c);
+	return true;
+}
+
+static bool first_hit(struct mr_work *w, const struct mr_batch *b, const struct mr_change *c, void *arg)
+{
+	if (!mr_instance_meets(w->inst, c))
+		return true;
+	*(uint64_t *)arg = b->n;
+	return false;
+}
+
+/* Fills the rows from the answer; false when one does not fit its declaration. */
+static bool fill_rows(struct mr_work *w, const struct mr_node *images)
+{
+	struct mr_instance *inst = w->inst;
+	size_t n = images && images->kind == MR_ARRAY ? images->n : 0;
+	struct mr_row *rows = mr_alloc((n + 1) * sizeof *rows);
+	bool ok = true;
+	for (size_t i = 0; ok && i < n; i++)
+		ok = mr_row_from_image(&w->arena, inst->entity, &images->items[i], &rows[i]);
+	if (ok)
+		mr_rowset_fill(&inst->rows, rows, n);
+	free(rows);
+	return ok;
+}
+
+static void end_work(struct mr_work *w)
+{
+	w->inst->work = NULL;
+	w->inst->attempts = 0;
+	free_work(w);
+}
+
+static void fail(struct mr_work *w, const struct mr_error *err)
+{
+	struct mr_instance *inst = w->inst;
+	uint64_t n = w->clock->n;
+	if (strcmp(mr_code_retry(err->code), "never") != 0) {
+		again(w);
+		return;
+	}
+	if (inst->entity)
+		mr_rowset_fill(&inst->rows, NULL, 0);
+	end_work(w);
+	mr_instance_fail(inst, n, err);
+}
+
+static void finish_rows(struct mr_work *w)
+{
+	struct mr_instance *inst = w->inst;
+	struct mr_error err;
+	w->clock->f->counter[MR_C_LOADS_TOTAL]++;
+	if (!fill_rows(w, mr_node_get(w->reply, "rows"))) {
+		mr_fail(&err, MR_SCHEMA_CHANGED,
+			"Table %s no longer fits the declaration of entity %s; run millrace migrate to see the difference.",
+			inst->entity->table.p, inst->entity->name.p);
+		mr_log(MR_ERROR, "%s", err.message);
+		end_work(w);
+		mr_rowset_fill(&inst->rows, NULL, 0);
+		mr_instance_fail(inst, inst->all->f->clock->n, &err);
+		return;
+	}
+	if (!late_changes(w, apply_late, NULL) || mr_rowset_dry(&inst->rows)) {
+		again(w);
+		return;
+	}
+	uint64_t n = w->clock->n;
+	end_work(w);
+	mr_instance_seal(inst, n);
+	if (!inst->failure.code)
+		mr_instance_known(inst, n);
+}
+
+/* At which tick the answer is the state: now, unless a change that it did not see met its read set; then at the tick whose snapshot it
+ * read at, if there is one, else at none (0). */
+static uint64_t known_at(struct mr_work *w, uint64_t *dirty)
+{
+	*dirty = 0;
+	if (late_changes(w, first_hit, dirty))
+		return w->clock->n;
+	return w->generation ? w->since : 0;
+}
+
+static void finish_run(struct mr_work *w)
+{
+	struct mr_instance *inst = w->inst;
+	struct mr_clock *clock = w->clock;
+	clock->f->counter[MR_C_RERUNS_TOTAL]++;
+	if (mr_node_truth(w->reply, "split")) {
+		mr_instance_note_split(inst);
+		end_work(w);
+		mr_sessions_reattach(clock->f->sessions, inst);
+		return;
+	}
+	mr_instance_reads(inst, mr_node_get(w->reply, "reads"));
+	uint64_t dirty, n = known_at(w, &dirty);
+	if (!n) {
+		again(w);
+		return;
+	}
+	const struct mr_node *value = mr_node_get(w->reply, "value"), *error = mr_node_get(w->reply, "error");
+	struct mr_error err = {0};
+	if (error) {
+		mr_error_from_node(error, &err);
+		mr_instance_fail(inst, n, &err);
+	} else {
+		mr_instance_result(inst, n, value ? value->raw : MR_STR("null"));
+	}
+	end_work(w);
+	if (dirty)
+		mr_instance_dirty(inst, dirty);
+}
+
+static void finish(struct mr_work *w)
+{
+	if (w->spoiled)
+		again(w);
+	else if (w->inst->entity)
+		finish_rows(w);
+	else
+		finish_run(w);
+}
+
+static bool is_due(const struct mr_work *w)
+{
+	return w->answered && w->clock->n && mr_snapshot_within(&w->snapshot, &w->clock->position.snapshot);
+}
+
+static struct mr_work *next_due(struct mr_clock *clock)
+{
+	MR_LIST_FOR (e, &clock->works) {
+		struct mr_work *w = MR_CONTAINER(e, struct mr_work, in_clock);
+		if (is_due(w))
+			return w;
+	}
+	return NULL;
+}
+
+void mr_works_settle(struct mr_clock *clock)
+{
+	/* Finishing one may end others (a split moves subscriptions), so the search begins anew each time. */
+	for (struct mr_work *w; (w = next_due(clock));)
+		finish(w);
+}
+
+static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err)
+{
+	struct mr_work *w = arg;
+	struct mr_error failure = {0};
+	w->task = NULL;
+	const struct mr_node *refused = w->inst->entity ? mr_node_get(reply, "error") : NULL;
+	struct mr_str snapshot = mr_node_str(reply, "snapshot");
+	bool split = mr_node_truth(reply, "split");
+	if (!err && refused) {
+		mr_error_from_node(refused, &failure);
+		err = &failure;
+	}
+	/* A function that failed before it read anything has no snapshot: its error stands by itself. */
+	if (!err && !split && !mr_snapshot_read(snapshot, &w->snapshot)) {
+		if (!mr_node_get(reply, "error")) {
+			mr_fail(&failure, MR_INTERNAL, "A worker answered a load without a snapshot.");
+			err = &failure;
+		} else {
+			mr_snapshot_copy(&w->snapshot, &w->clock->position.snapshot);
+		}
+	}
+	if (err) {
+		fail(w, err);
+		return;
+	}
+	w->arena = *arena;
+	*arena = (struct mr_arena){0};
+	w->reply = reply;
+	w->answered = true;
+	if (is_due(w) || split || w->spoiled)
+		finish(w);
+	else
+		mr_clock_want(w->clock);
+}
+
+static void add_snapshot(struct mr_buf *m, const char *snapshot)
+{
+	if (snapshot) {
+		mr_buf_z(m, ",\"snapshot\":");
+		mr_json_quote(m, mr_str(snapshot));
+	}
+}
+
+static void print_read(struct mr_buf *m, const struct mr_instance *inst)
+{
+	mr_buf_z(m, "\"t\":\"read\",\"entity\":");
+	mr_json_quote(m, inst->entity->name);
+	mr_buf_z(m, ",\"where\":");
+	mr_json_quote(m, inst->where);
+	mr_buf_z(m, ",\"order\":");
+	mr_buf_str(m, inst->order);
+	int64_t want = mr_rowset_want(&inst->rows);
+	/* One more than allowed tells that there are too many. */
+	mr_buf_printf(m, ",\"limit\":%lld", (long long)(want < 0 ? inst->all->f->settings.instance_max_rows + 1 : want));
+}
+
+static void print_run(struct mr_buf *m, const struct mr_instance *inst)
+{
+	mr_buf_z(m, "\"t\":\"run\",\"fn\":");
+	mr_json_quote(m, inst->fn->name);
+	mr_buf_z(m, ",\"args\":");
+	mr_buf_str(m, inst->args);
+	mr_buf_z(m, ",\"auth\":");
+	mr_buf_str(m, inst->auth.n ? inst->auth : MR_STR("null"));
+	mr_buf_printf(m, ",\"shared\":%s,", inst->auth.n ? "false" : "true");
+	mr_task_add_time(m);
+}
+
+static void send_work(struct mr_work *w, const char *snapshot)
+{
+	struct mr_buf m = {0};
+	if (w->inst->entity)
+		print_read(&m, w->inst);
+	else
+		print_run(&m, w->inst);
+	add_snapshot(&m, snapshot);
+	w->task = mr_task_new(w->clock->f, &m, (struct mr_str){0}, on_answer, w);
+}
+
+static struct mr_work *new_work(struct mr_instance *inst, struct generation *g)
+{
+	struct mr_clock *clock = inst->all->f->clock;
+	struct mr_work *w = mr_alloc(sizeof *w);
+	w->clock = clock;
+	w->inst = inst;
+	w->since = clock->n;
+	w->generation = g;
+	if (g)
+		g->refs++;
+	mr_list_add_tail(&clock->works, &w->in_clock);
+	mr_list_del(&inst->in_dirty);
+	inst->work = w;
+	return w;
+}
+
+void mr_work_begin(struct mr_instance *inst)
+{
+	send_work(new_work(inst, NULL), NULL);
+}
+
+static void on_export(struct mr_held *held, const char *name, void *arg)
+{
+	struct generation *g = arg;
+	MR_LIST_FOR (e, &g->clock->works) {
+		struct mr_work *w = MR_CONTAINER(e, struct mr_work, in_clock);
+		if (w->generation != g)
+			continue;
+		if (name)
+			send_work(w, name);
+		else
+			again(w);
+	}
+	drop_generation(&g);
+}
+
+/* A session that no tick suits, since its functions run at different ones, gets them all run at the same one. */
+static bool must_wait(const struct mr_instance *inst)
+{
+	return inst->aligning && mr_sessions_misaligned(inst);
+}
+
+void mr_works_at_tick(struct mr_clock *clock, struct mr_tick *tick)
+{
+	struct mr_list *dirty = &clock->f->instances->dirty;
+	if (mr_list_empty(dirty) || mr_ticker_held(clock->ticker) >= MR_HELD_MAX / 2) {
+		mr_tick_done(tick, NULL);
+		return;
+	}
+	struct generation *g = mr_alloc(sizeof *g);
+	g->clock = clock;
+	g->refs = 1;
+	int n = 0;
+	MR_LIST_FOR (e, dirty) {
+		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_dirty);
+		if (n < GENERATION_MAX && !must_wait(inst)) {
+			new_work(inst, g);
+			n++;
+		}
+	}
+	if (!n) {
+		mr_tick_done(tick, NULL);
+		free(g);
+		return;
+	}
+	mr_tick_done(tick, &g->held);
+	mr_held_export(g->held, on_export, g);
+}

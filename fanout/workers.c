@@ -1,0 +1,429 @@
+#include "workers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "instance.h"
+#include "proto/ground/hash.h"
+#include "proto/ground/log.h"
+#include "proto/policy.h"
+#include "session.h"
+
+enum { LANES = 64, JANITOR_US = 200 * 1000, MANIFEST_MAX = 64 << 20 };
+
+/* --- the serving version --- */
+
+static bool serves(const struct mr_workers *all, const struct mr_worker *w)
+{
+	const struct mr_app *app = all->f->app;
+	return app && w->ready && !w->draining && mr_str_is(app->version, w->version);
+}
+
+static void drain(struct mr_worker *w)
+{
+	if (w->draining)
+		return;
+	w->draining = true;
+	mr_link_send(w->link, MR_STR("{\"t\":\"drain\"}"));
+}
+
+struct mr_worker *mr_workers_least_busy(struct mr_workers *all)
+{
+	struct mr_worker *best = NULL;
+	MR_LIST_FOR (e, &all->workers) {
+		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
+		if (serves(all, w) && (!best || w->n_tasks < best->n_tasks))
+			best = w;
+	}
+	return best;
+}
+
+static void tell_supervisor(struct mr_workers *all, const char *t, struct mr_str version, const struct mr_error *err)
+{
+	struct mr_buf b = {0};
+	mr_buf_printf(&b, "{\"t\":\"%s\",\"version\":", t);
+	mr_json_quote(&b, version);
+	if (err) {
+		mr_buf_z(&b, ",\"error\":");
+		mr_json_quote(&b, mr_str(err->message));
+	}
+	mr_buf_char(&b, '}');
+	if (all->supervisor)
+		mr_link_send(all->supervisor, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+static int64_t count_ready(const struct mr_workers *all, const struct mr_app *app)
+{
+	int64_t n = 0;
+	MR_LIST_FOR (e, &all->workers) {
+		const struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
+		n += w->ready && !w->draining && mr_str_is(app->version, w->version);
+	}
+	return n;
+}
+
+/* From this moment on calls run on the new code and live queries are those of the new declarations; old workers finish what they have. */
+static void take_over(struct mr_workers *all)
+{
+	struct mr_fanout *f = all->f;
+	struct mr_app *old = f->app;
+	f->app = all->next;
+	all->next = NULL;
+	free(f->app_dir);
+	f->app_dir = all->next_dir;
+	all->next_dir = NULL;
+	mr_log(MR_INFO, "app %s serves", f->app->version.p);
+	mr_resumes_spoil(f->sessions);
+	mr_clock_app(f->clock);
+	mr_sessions_reattach_all(f->sessions);
+	MR_LIST_FOR (e, &all->workers) {
+		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
+		if (w->lane >= 0 && w->ready && !mr_str_is(f->app->version, w->version))
+			drain(w);
+	}
+	mr_app_drop(&old);
+	tell_supervisor(all, "app_serves", f->app->version, NULL);
+	mr_tasks_dispatch(all);
+	mr_clock_want(f->clock);
+	mr_sessions_advance(f->sessions);
+}
+
+static void consider(struct mr_workers *all)
+{
+	if (all->next && count_ready(all, all->next) >= all->next_workers)
+		take_over(all);
+	else
+		mr_tasks_dispatch(all);
+}
+
+static bool read_file(const char *path, struct mr_buf *out, struct mr_error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 1;
+	while (fd >= 0 && n > 0 && out->n < MANIFEST_MAX) {
+		n = read(fd, mr_buf_room(out, 65536), 65536);
+		out->n += n > 0 ? (size_t)n : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return (fd >= 0 && n == 0) || mr_fail(err, MR_INTERNAL, "Cannot read %s: %s.", path, strerror(errno));
+}
+
+static bool check_policies(const struct mr_app *app, struct mr_error *err)
+{
+	for (size_t i = 0; i < app->n_entities; i++)
+		for (int act = 0; act < MR_ACTS; act++)
+			if (app->entities[i].policy[act].n && !mr_policy_check(&app->entities[i], app->entities[i].policy[act], err))
+				return false;
+	return true;
+}
+
+static struct mr_app *load_app(const char *dir, struct mr_error *err)
+{
+	char *path = mr_printf("%s/manifest.json", dir);
+	struct mr_buf text = {0};
+	struct mr_app *app = read_file(path, &text, err) ? mr_app_read(mr_buf_view(&text), err) : NULL;
+	if (app && !check_policies(app, err))
+		mr_app_drop(&app);
+	mr_buf_fini(&text);
+	free(path);
+	return app;
+}
+
+static void on_app(struct mr_workers *all, const struct mr_node *m)
+{
+	struct mr_str dir = mr_node_str(m, "dir"), version = mr_node_str(m, "version");
+	struct mr_error err;
+	char *path = mr_strndup(dir.p, dir.n);
+	struct mr_app *app = load_app(path, &err);
+	if (!app) {
+		free(path);
+		tell_supervisor(all, "app_refused", version, &err);
+		return;
+	}
+	if (all->f->app && mr_str_eq(all->f->app->version, app->version)) {
+		mr_app_drop(&app);
+		free(path);
+		tell_supervisor(all, "app_serves", version, NULL);
+		return;
+	}
+	mr_app_drop(&all->next);
+	free(all->next_dir);
+	all->next = app;
+	all->next_dir = path;
+	all->next_workers = 1;
+	mr_node_int(mr_node_get(m, "workers"), &all->next_workers);
+	consider(all);
+}
+
+/* --- peers --- */
+
+static void free_lane(struct mr_worker *w)
+{
+	if (w->lane >= 0)
+		w->all->lane_used[w->lane] = false;
+	w->lane = -1;
+}
+
+static void count_workers(struct mr_workers *all)
+{
+	int64_t n = 0;
+	MR_LIST_FOR (e, &all->workers)
+		n += MR_CONTAINER(e, struct mr_worker, in_workers)->ready;
+	all->f->counter[MR_C_WORKERS] = n;
+}
+
+static void on_peer_gone(struct mr_worker *w)
+{
+	struct mr_workers *all = w->all;
+	uint64_t running = 0;
+	enum mr_reason reason = MR_REASON_NONE;
+	if (all->supervisor == w->link)
+		all->supervisor = NULL;
+	mr_list_del(&w->in_workers);
+	if (w->lane >= 0) {
+		mr_ring_last(all->ring, w->lane, &running, &reason);
+		if (!w->draining && w->ready) {
+			all->f->counter[MR_C_WORKER_DEATHS_TOTAL]++;
+			mr_log(MR_WARN, "worker %d (pid %d) is gone with %zu tasks", w->lane, w->pid, w->n_tasks);
+		}
+		/* What it published before it died may be committed: its records stay in reach until the lane is given away. */
+		mr_workers_read_ring(all, all->payloads);
+		free_lane(w);
+	}
+	mr_tasks_orphaned(w, running, reason);
+	mr_link_delete(&w->link);
+	free(w->version);
+	free(w);
+	count_workers(all);
+	mr_tasks_dispatch(all);
+	mr_clock_want(all->f->clock);
+	mr_sessions_advance(all->f->sessions);
+}
+
+static int find_lane(const struct mr_workers *all)
+{
+	for (int i = 0; i < all->lanes; i++)
+		if (!all->lane_used[i])
+			return i;
+	return -1;
+}
+
+static void welcome_worker(struct mr_worker *w, const struct mr_node *m)
+{
+	struct mr_workers *all = w->all;
+	int64_t pid = 0, protocol = 0;
+	struct mr_str version = mr_node_str(m, "app");
+	mr_node_int(mr_node_get(m, "pid"), &pid);
+	mr_node_int(mr_node_get(m, "protocol"), &protocol);
+	int lane = find_lane(all);
+	if (protocol != MR_LINK_PROTOCOL || lane < 0) {
+		mr_log(MR_ERROR, "worker of pid %d is refused: %s", (int)pid,
+			lane < 0 ? "no lane of the ring is free" : "it is of another release");
+		drain(w);
+		return;
+	}
+	w->lane = lane;
+	w->pid = (int)pid;
+	w->version = mr_strndup(version.p, version.n);
+	all->lane_used[lane] = true;
+	mr_ring_reset_lane(all->ring, lane);
+	struct mr_buf origin = {0}, b = {0};
+	mr_hex(&origin, (struct mr_str){(const char *)all->origin, sizeof all->origin});
+	mr_buf_printf(&b, "{\"t\":\"welcome\",\"lane\":%d,\"origin\":\"%s\"}", lane, origin.p);
+	int fds[] = {all->ring_fd, all->bell};
+	mr_link_send_fds(w->link, mr_buf_view(&b), fds, 2);
+	mr_buf_fini(&origin);
+	mr_buf_fini(&b);
+}
+
+static void welcome_supervisor(struct mr_worker *w)
+{
+	struct mr_workers *all = w->all;
+	char text[64];
+	int n = snprintf(text, sizeof text, "{\"t\":\"welcome\",\"port\":%d}", mr_net_port(all->f->net));
+	all->supervisor = w->link;
+	mr_link_send(w->link, (struct mr_str){text, (size_t)n});
+}
+
+static void on_ready(struct mr_worker *w)
+{
+	w->ready = true;
+	count_workers(w->all);
+	consider(w->all);
+}
+
+static void handle(struct mr_worker *w, struct mr_str text, const struct mr_node *m)
+{
+	struct mr_workers *all = w->all;
+	struct mr_str t = mr_node_str(m, "t");
+	if (mr_str_is(t, "reply") || mr_str_is(t, "rows"))
+		mr_tasks_answer(w, text, m);
+	else if (mr_str_is(t, "log"))
+		mr_tasks_console(w, m);
+	else if (mr_str_is(t, "ready"))
+		on_ready(w);
+	else if (mr_str_is(t, "hello") && mr_str_is(mr_node_str(m, "role"), "worker"))
+		welcome_worker(w, m);
+	else if (mr_str_is(t, "hello") && mr_str_is(mr_node_str(m, "role"), "supervisor"))
+		welcome_supervisor(w);
+	else if (w->link == all->supervisor && mr_str_is(t, "app"))
+		on_app(all, m);
+	else if (w->link == all->supervisor && mr_str_is(t, "dev"))
+		mr_sessions_dev(all->f->sessions, m);
+	else if (w->link == all->supervisor && mr_str_is(t, "stop"))
+		mr_fanout_stop(all->f);
+	else
+		mr_log(MR_WARN, "a peer sent what is not understood: %.*s", (int)MR_MIN(text.n, 200), text.p);
+}
+
+static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, int n_fds, void *arg)
+{
+	struct mr_worker *w = arg;
+	struct mr_workers *all = w->all;
+	for (int i = 0; i < n_fds; i++)
+		close(fds[i]);
+	if (!text.p) {
+		on_peer_gone(w);
+		return;
+	}
+	struct mr_arena a = {0};
+	struct mr_error err;
+	const struct mr_node *m = mr_json_read(&a, text, 5000, false, &err);
+	if (m)
+		handle(w, text, m);
+	else
+		mr_log(MR_ERROR, "a worker sent a damaged frame: %s", err.message);
+	mr_arena_fini(&a);
+	mr_sessions_advance(all->f->sessions);
+}
+
+static void on_accept(void *arg, int events)
+{
+	struct mr_workers *all = arg;
+	int fd = accept4(all->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	struct mr_worker *w = mr_alloc(sizeof *w);
+	w->all = all;
+	w->lane = -1;
+	mr_list_init(&w->tasks);
+	mr_list_add_tail(&all->workers, &w->in_workers);
+	w->link = mr_link_new(all->f->loop, fd, on_frame, w);
+}
+
+/* --- the ring --- */
+
+void mr_workers_read_ring(struct mr_workers *all, struct mr_payloads *payloads)
+{
+	uint8_t token[MR_TOKEN_BYTES];
+	struct mr_buf payload = {0};
+	uint64_t position;
+	for (int lane = 0; lane < all->lanes; lane++) {
+		for (int got = 1; all->lane_used[lane] && got;) {
+			mr_buf_reset(&payload);
+			got = mr_ring_read(all->ring, lane, token, &payload, &position);
+			if (got < 0)
+				all->f->counter[MR_C_RING_LAPPED_TOTAL]++;
+			else if (got)
+				mr_payloads_add(payloads, token, mr_buf_view(&payload));
+		}
+	}
+	mr_buf_fini(&payload);
+}
+
+static void on_bell(void *arg)
+{
+	struct mr_workers *all = arg;
+	uint64_t times;
+	if (read(all->bell, &times, sizeof times) == sizeof times)
+		mr_clock_want(all->f->clock);
+}
+
+/* --- life --- */
+
+static void on_janitor(void *arg)
+{
+	struct mr_workers *all = arg;
+	mr_tasks_overdue(all);
+	mr_timer_start(all->janitor, JANITOR_US);
+}
+
+static bool make_ring(struct mr_workers *all, struct mr_error *err)
+{
+	size_t size = 4096;
+	while (size < (size_t)all->f->settings.ring_bytes)
+		size *= 2;
+	all->lanes = LANES;
+	all->lane_used = mr_alloc((size_t)all->lanes);
+	all->ring = mr_ring_create(all->lanes, size, &all->ring_fd);
+	if (!all->ring)
+		return mr_fail(err, MR_INTERNAL, "Cannot make shared memory of %d x %zu bytes (ring_bytes): %s.", all->lanes, size,
+			strerror(errno));
+	all->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return all->bell >= 0 || mr_fail(err, MR_INTERNAL, "Cannot make an eventfd: %s.", strerror(errno));
+}
+
+struct mr_workers *mr_workers_new(struct mr_fanout *f, const char *path, struct mr_error *err)
+{
+	struct mr_workers *all = mr_alloc(sizeof *all);
+	all->f = f;
+	all->ring_fd = all->bell = -1;
+	mr_list_init(&all->workers);
+	mr_list_init(&all->waiting);
+	mr_random(all->origin, sizeof all->origin);
+	all->listener = mr_link_listen(path);
+	if (all->listener < 0)
+		mr_fail(err, MR_INTERNAL, "Cannot listen on the control socket %s: %s.", path, strerror(errno));
+	if (all->listener < 0 || !make_ring(all, err)) {
+		mr_workers_delete(&all);
+		return NULL;
+	}
+	all->watch = mr_watch_new(f->loop, all->listener, MR_READ, on_accept, all);
+	all->janitor = mr_timer_new(f->loop, on_janitor, all);
+	mr_timer_start(all->janitor, JANITOR_US);
+	return all;
+}
+
+void mr_workers_listen_bell(struct mr_workers *all)
+{
+	mr_net_on_readable(all->f->net, all->bell, on_bell, all);
+}
+
+void mr_workers_delete(struct mr_workers **all)
+{
+	struct mr_workers *ws = *all;
+	if (!ws)
+		return;
+	mr_tasks_delete_all(ws);
+	mr_map_fini(&ws->tasks);
+	MR_LIST_FOR (e, &ws->workers) {
+		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
+		mr_list_del(&w->in_workers);
+		mr_link_delete(&w->link);
+		free(w->version);
+		free(w);
+	}
+	if (ws->watch)
+		mr_watch_delete(&ws->watch);
+	if (ws->janitor)
+		mr_timer_delete(&ws->janitor);
+	mr_ring_delete(&ws->ring);
+	int fds[] = {ws->listener, ws->ring_fd, ws->bell};
+	for (size_t i = 0; i < MR_COUNT(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(ws->lane_used);
+	mr_app_drop(&ws->next);
+	free(ws->next_dir);
+	free(ws);
+	*all = NULL;
+}
