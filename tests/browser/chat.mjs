@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { endAll, freePort, millrace, ROOT, serve, temporary, until } from "../lib/cli.mjs";
+import { descendants, endAll, freePort, millrace, ROOT, serve, temporary, until } from "../lib/cli.mjs";
 import { finish, hasFailed, note, step } from "../lib/tap.mjs";
 
 const { chromium } = createRequire(join(ROOT, "client", "package.json"))("playwright-core");
@@ -182,6 +182,23 @@ await step("a reload comes back as the same person, in the same channel", async 
 	await second.close();
 });
 
+await step("a reload while a message is under way loses nothing and sends nothing twice", async () => {
+	const workers = descendants(server.pid).filter((p) => p.command.includes("millrace-worker"));
+	assert.equal(workers.length, 2);
+	for (const { pid } of workers) process.kill(pid, "SIGSTOP"); // nobody answers
+	try {
+		await say(ann, "sent before the reload");
+		await line(ann, "sent before the reload").and(ann.locator("[data-pending]")).waitFor();
+		await ann.reload();
+		await ann.getByText("1 unsent").waitFor();
+	} finally {
+		for (const { pid } of workers) process.kill(pid, "SIGCONT");
+	}
+	for (const page of [ann, ben]) await sure(page, "sent before the reload");
+	await live(ann);
+	assert.equal(psql(`select count(*) from "Message" where body = 'sent before the reload'`), "1");
+});
+
 await step("while the server is away the page says so, and keeps what is sent", async () => {
 	for (const page of [ann, ben]) await page.goto(`${url}#general`);
 	await Promise.all([ann, ben].map((page) => sure(page, "as quick as that")));
@@ -258,8 +275,9 @@ await step("signing out forgets who one was", async () => {
 	await shot(ben, "signin");
 });
 
-await step("no page has thrown", async () => {
+await step("no page has thrown, and the types are right", async () => {
 	assert.deepEqual([...ann.problems, ...ben.problems], []);
+	assert.doesNotMatch(server.err + server.out, /error TS\d/);
 });
 
 if (hasFailed()) {

@@ -12,6 +12,10 @@ export function Channels({ channels, current }: { readonly channels: readonly Ch
 	const create = db.useMutation(api.channels.create);
 	const [name, setName] = useState("");
 
+	const change = (value: string) => {
+		setName(value);
+		if (create.error) create.reset();
+	};
 	const submit = async (event: FormEvent) => {
 		event.preventDefault();
 		const wanted = name.trim().replace(/^#/, "").toLowerCase().replace(/\s+/g, "-");
@@ -40,7 +44,7 @@ export function Channels({ channels, current }: { readonly channels: readonly Ch
 				<label className="hidden" htmlFor="new-channel">
 					New channel
 				</label>
-				<input id="new-channel" value={name} onChange={(e) => setName(e.target.value)} placeholder="New channel" maxLength={33} autoComplete="off" />
+				<input id="new-channel" value={name} onChange={(e) => change(e.target.value)} placeholder="New channel" maxLength={33} autoComplete="off" />
 				<button type="submit" disabled={create.loading || !name.trim()} aria-label="Create channel">
 					+
 				</button>

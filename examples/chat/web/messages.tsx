@@ -121,9 +121,11 @@ const Line = memo(function Line({ row, mine, pending, first }: LineProps) {
 			{first && <span className="author">{name}</span>}
 			<time dateTime={row.createdAt} title={full.format(when)}>
 				{pending ? (
-					<span role="img" aria-label="sending" title="Not confirmed yet">
-						🕓
-					</span>
+					<svg role="img" aria-label="sending" viewBox="0 0 16 16" width="12" height="12" fill="none" stroke="currentColor" strokeWidth="1.6">
+						<title>Not confirmed yet</title>
+						<circle cx="8" cy="8" r="6.5" />
+						<path d="M8 4.2V8l2.6 1.8" />
+					</svg>
 				) : (
 					clock.format(when)
 				)}

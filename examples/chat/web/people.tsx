@@ -7,7 +7,7 @@ import type { Me } from "./me";
 export function hueOf(author: string): number {
 	let h = 0;
 	for (const c of author) h = (h * 31 + (c.codePointAt(0) ?? 0)) >>> 0;
-	return h % 360;
+	return (Math.imul(h, 2654435761) >>> 0) % 360; // neighbours far apart
 }
 
 export function People({ channel, me }: { readonly channel: string; readonly me: Me }) {
