@@ -256,6 +256,20 @@ static void write_order(struct mr_enc *e, const struct list *l)
 	mr_enc_end(e);
 }
 
+bool mr_api_order(struct mr_req *req, const struct mr_fanout *f, struct mr_buf *json, struct mr_error *err)
+{
+	struct list l = {0};
+	if (!read_order(req, f, &l, err))
+		return false;
+	for (size_t i = 0; i < l.n; i++) {
+		mr_buf_z(json, i ? ",[" : "[[");
+		mr_json_quote(json, l.orders[i].field);
+		mr_buf_z(json, l.orders[i].desc ? ",\"desc\"]" : ",\"asc\"]");
+	}
+	mr_buf_z(json, l.n ? "]" : "null");
+	return true;
+}
+
 static void write_list(struct mr_buf *b, struct mr_str entity, const struct list *l)
 {
 	struct mr_enc e;

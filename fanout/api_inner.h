@@ -10,6 +10,8 @@ bool mr_api_is(const struct mr_req *req, const char *method);
 bool mr_api_identity(struct mr_req *req, const struct mr_fanout *f, const struct mr_node **auth, struct mr_error *err);
 /* The body as a JSON map; an empty body is an empty map. *text: its text. NULL: bad_message. */
 const struct mr_node *mr_api_body(struct mr_req *req, const struct mr_fanout *f, struct mr_str *text, struct mr_error *err);
+/* The orderBy parameter as the protocol's order (JSON), null when absent. */
+bool mr_api_order(struct mr_req *req, const struct mr_fanout *f, struct mr_buf *json, struct mr_error *err);
 void mr_api_reply(struct mr_req *req, int status, struct mr_str json);
 void mr_api_not_allowed(struct mr_req *req, const char *methods);
 

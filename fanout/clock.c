@@ -14,6 +14,13 @@ enum {
 	TOKENS_MAX = 512,                /* told to Postgres in one tick */
 	POSITION_EVERY_US = 1000 * 1000, /* full positions travel seldom (CLOCK.md rule 20) */
 	RETRY_US = 100 * 1000,
+	PAST_TICKS = 4096,
+};
+
+struct mr_past {
+	uint64_t n;
+	struct mr_position position;
+	struct mr_buf text; /* made when asked for */
 };
 
 static void have_payloads(struct mr_buf *tokens, void *arg)
@@ -102,8 +109,11 @@ static void apply_tick(struct mr_clock *clock, struct mr_tick *tick)
 
 static void set_position(struct mr_clock *clock, const struct mr_position *p)
 {
+	struct mr_past *past = &clock->past[clock->n % PAST_TICKS];
 	mr_position_copy(&clock->position, p);
-	mr_buf_reset(&clock->position_text);
+	mr_position_copy(&past->position, p);
+	mr_buf_reset(&past->text);
+	past->n = clock->n;
 	int64_t now = mr_mono_us();
 	clock->carries_position = now - clock->last_position_us >= POSITION_EVERY_US;
 	if (clock->carries_position)
@@ -133,8 +143,9 @@ static void on_failure(const struct mr_error *err, void *arg)
 	clock->f->counter[MR_C_TICK_FAILURES_TOTAL]++;
 	mr_payloads_unpin(clock->payloads);
 	mr_works_spoil(clock);
+	/* Before the first app the schema may not be there yet. */
 	if (!clock->failing)
-		mr_log(MR_WARN, "no tick: %s", err->message);
+		mr_log(clock->f->app ? MR_WARN : MR_DEBUG, "no tick: %s", err->message);
 	clock->failing = true;
 	mr_timer_start(clock->soon, RETRY_US);
 }
@@ -179,6 +190,7 @@ struct mr_clock *mr_clock_new(struct mr_fanout *f, const char *conninfo)
 	clock->f = f;
 	mr_list_init(&clock->batches);
 	mr_list_init(&clock->works);
+	clock->past = mr_alloc(PAST_TICKS * sizeof *clock->past);
 	clock->payloads = mr_payloads_new(PAYLOAD_BYTES);
 	clock->soon = mr_timer_new(f->loop, on_soon, clock);
 	clock->poll = mr_timer_new(f->loop, on_poll, clock);
@@ -203,7 +215,11 @@ void mr_clock_delete(struct mr_clock **clock)
 	}
 	mr_payloads_delete(&c->payloads);
 	mr_position_fini(&c->position);
-	mr_buf_fini(&c->position_text);
+	for (size_t i = 0; i < PAST_TICKS; i++) {
+		mr_position_fini(&c->past[i].position);
+		mr_buf_fini(&c->past[i].text);
+	}
+	free(c->past);
 	free(c->fingerprints);
 	free(c);
 	*clock = NULL;
@@ -235,11 +251,14 @@ void mr_clock_app(struct mr_clock *clock)
 	}
 }
 
-struct mr_str mr_clock_position(struct mr_clock *clock)
+struct mr_str mr_clock_position(struct mr_clock *clock, uint64_t n)
 {
-	if (!clock->position_text.n)
-		mr_position_print(&clock->position_text, &clock->position, clock->f->secret);
-	return mr_buf_view(&clock->position_text);
+	struct mr_past *past = &clock->past[n % PAST_TICKS];
+	if (past->n != n)
+		return (struct mr_str){0};
+	if (!past->text.n)
+		mr_position_print(&past->text, &past->position, clock->f->secret);
+	return mr_buf_view(&past->text);
 }
 
 bool mr_clock_runs(const struct mr_clock *clock)

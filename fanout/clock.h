@@ -16,7 +16,7 @@ struct mr_clock {
 	struct mr_payloads *payloads;
 	uint64_t n;                  /* ticks so far; 0: none yet */
 	struct mr_position position; /* of tick n */
-	struct mr_buf position_text; /* made when asked for */
+	struct mr_past *past;        /* positions of the last ticks, for sessions that are held at one of them */
 	int64_t last_position_us;    /* when a position last went to everybody */
 	bool carries_position;       /* transitions of this tick do */
 	struct mr_list batches;      /* struct mr_batch, oldest first: those that works may need */
@@ -33,7 +33,7 @@ void mr_clock_delete(struct mr_clock **clock);
 void mr_clock_want(struct mr_clock *clock);
 /* The serving app changed: its tables are watched from now on. */
 void mr_clock_app(struct mr_clock *clock);
-struct mr_str mr_clock_position(struct mr_clock *clock); /* text of the current position */
+struct mr_str mr_clock_position(struct mr_clock *clock, uint64_t n); /* text of the position at tick n; empty when it is too long ago */
 bool mr_clock_runs(const struct mr_clock *clock);        /* a tick came and Postgres answers */
 
 #endif

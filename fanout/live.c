@@ -120,7 +120,7 @@ static void add_param(struct mr_buf *b, struct mr_req *req, const char *name, bo
 	struct mr_str v = mr_req_param(req, name);
 	if (!v.n)
 		return;
-	mr_buf_printf(b, ",\"%s\":", strcmp(name, "orderBy") == 0 ? "order" : name);
+	mr_buf_printf(b, ",\"%s\":", name);
 	if (text)
 		mr_json_quote(b, v);
 	else
@@ -149,7 +149,6 @@ static struct mr_str bearer(const struct mr_req *req)
 	return h.n > 7 && strncasecmp(h.p, "Bearer ", 7) == 0 ? (struct mr_str){h.p + 7, h.n - 7} : (struct mr_str){0};
 }
 
-/* [["field","asc"], ...] as the protocol has it; the HTTP forms of orderBy are understood by the entity routes' reader. */
 static bool begin(struct mr_req *req, struct mr_fanout *f, struct mr_live *live, struct mr_error *err)
 {
 	struct mr_buf text = {0};
@@ -157,13 +156,15 @@ static bool begin(struct mr_req *req, struct mr_fanout *f, struct mr_live *live,
 	mr_buf_z(&text, "{\"id\":1");
 	add_param(&text, req, "entity", true);
 	add_param(&text, req, "where", false);
-	add_param(&text, req, "order", false);
+	mr_buf_z(&text, ",\"order\":");
+	bool ordered = mr_api_order(req, f, &text, err);
 	add_param(&text, req, "limit", false);
 	add_param(&text, req, "fn", true);
 	add_param(&text, req, "args", false);
 	bool resumes = read_last_event(req, f, &from, &text);
 	mr_buf_char(&text, '}');
-	const struct mr_node *message = mr_json_read(mr_req_arena(req), mr_buf_view(&text), (int)f->settings.max_depth, false, err);
+	const struct mr_node *message =
+		ordered ? mr_json_read(mr_req_arena(req), mr_buf_view(&text), (int)f->settings.max_depth, false, err) : NULL;
 	bool ok = false;
 	live->session = message ? mr_session_live(f->sessions, live, bearer(req), resumes ? &from : NULL, err) : NULL;
 	if (live->session) {

@@ -57,6 +57,7 @@ void mr_sessions_delete(struct mr_sessions **all)
 	mr_resumes_delete(*all);
 	mr_timer_delete(&(*all)->janitor);
 	mr_map_fini(&(*all)->by_id);
+	free((*all)->build_error);
 	free(*all);
 	*all = NULL;
 }
@@ -290,6 +291,8 @@ static void begin(struct mr_session *s, struct mr_str id)
 	count(s, true);
 }
 
+static void send_build_error(struct mr_session *s);
+
 static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error *err)
 {
 	int64_t protocol;
@@ -307,6 +310,7 @@ static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error
 	s->resumes = position.n && mr_position_read(position, s->all->f->secret, &s->resume_from);
 	begin(s, id);
 	send_welcome(s);
+	send_build_error(s);
 	return true;
 }
 
@@ -578,30 +582,45 @@ void mr_sessions_console(struct mr_sessions *all, struct mr_str session, const s
 	mr_buf_fini(&b);
 }
 
+static void send_dev(struct mr_session *s, const struct mr_node *error, bool reload)
+{
+	struct mr_buf b = {0};
+	struct mr_enc e;
+	mr_enc_init(&e, &b, s->encoding);
+	mr_enc_map(&e, 1 + (error != NULL) + reload);
+	mr_enc_key(&e, MR_STR("t"));
+	mr_enc_str(&e, MR_STR("dev"));
+	if (error) {
+		mr_enc_key(&e, MR_STR("error"));
+		mr_enc_node(&e, error);
+	}
+	if (reload) {
+		mr_enc_key(&e, MR_STR("reload"));
+		mr_enc_bool(&e, true);
+	}
+	mr_enc_end(&e);
+	mr_session_send(s, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+static void send_build_error(struct mr_session *s)
+{
+	struct mr_node error = {.kind = MR_STRING, .text = mr_str(s->all->build_error)};
+	if (s->all->build_error)
+		send_dev(s, &error, false);
+}
+
 void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev)
 {
 	const struct mr_node *error = mr_node_get(dev, "error");
+	struct mr_str text = mr_node_str(dev, "error");
 	bool reload = mr_node_truth(dev, "reload");
+	if (error) {
+		free(all->build_error);
+		all->build_error = text.n ? mr_strndup(text.p, text.n) : NULL;
+	}
 	struct mr_str key;
 	void *value;
-	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);) {
-		struct mr_session *s = value;
-		struct mr_buf b = {0};
-		struct mr_enc e;
-		mr_enc_init(&e, &b, s->encoding);
-		mr_enc_map(&e, 1 + (error != NULL) + reload);
-		mr_enc_key(&e, MR_STR("t"));
-		mr_enc_str(&e, MR_STR("dev"));
-		if (error) {
-			mr_enc_key(&e, MR_STR("error"));
-			mr_enc_node(&e, error);
-		}
-		if (reload) {
-			mr_enc_key(&e, MR_STR("reload"));
-			mr_enc_bool(&e, true);
-		}
-		mr_enc_end(&e);
-		mr_session_send(s, mr_buf_view(&b));
-		mr_buf_fini(&b);
-	}
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
+		send_dev(value, error, reload);
 }

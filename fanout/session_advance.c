@@ -252,6 +252,15 @@ static bool is_current(const struct mr_instance *inst, uint64_t n)
 	return mr_instance_bound(inst, n) == n && inst->last <= n;
 }
 
+/* What a shown query became: its bodies, or all of it when they have been given up. Readers of event streams keep no state to apply pieces
+ * to, so they get a function's value whole. */
+static void follow(struct transition *t, struct mr_sub *sub, bool current)
+{
+	bool whole = sub->session->live && !sub->inst->entity && current;
+	if (whole || (!add_bodies(t, sub, sub->session->at, t->n) && current))
+		add_whole(t, sub);
+}
+
 static void collect(struct mr_session *s, struct transition *t)
 {
 	MR_LIST_FOR (e, &s->subs) {
@@ -263,8 +272,8 @@ static void collect(struct mr_session *s, struct transition *t)
 			answer_resumed(t, sub);
 		else if (sub->state == MR_SUB_BEHIND)
 			follow_behind(t, sub);
-		else if (sub->state == MR_SUB_ON && sub->inst->last > s->at && !add_bodies(t, sub, s->at, t->n) && current)
-			add_whole(t, sub);
+		else if (sub->state == MR_SUB_ON && sub->inst->last > s->at)
+			follow(t, sub, current);
 	}
 }
 
@@ -316,7 +325,7 @@ static void print_transition(struct mr_buf *b, struct mr_session *s, struct tran
 	mr_enc_int(&e, (int64_t)t->n);
 	if (position) {
 		mr_enc_key(&e, MR_STR("p"));
-		mr_enc_str(&e, mr_clock_position(s->all->f->clock));
+		mr_enc_str(&e, mr_clock_position(s->all->f->clock, t->n));
 	}
 	enc_list(&e, MR_STR("q"), &t->acks, t->n_acks);
 	enc_list(&e, MR_STR("b"), &t->bodies, t->n_bodies);
@@ -324,14 +333,13 @@ static void print_transition(struct mr_buf *b, struct mr_session *s, struct tran
 	mr_enc_end(&e);
 }
 
-/* Positions are those of the clock, so only a session that is at its tick can get one. */
 static bool wants_position(struct mr_session *s, const struct transition *t)
 {
-	const struct mr_clock *clock = s->all->f->clock;
-	if (t->n != clock->n)
-		return false;
+	struct mr_clock *clock = s->all->f->clock;
 	int64_t now = clock->last_tick_us;
 	if (!s->positions && !clock->carries_position && s->position_us && now - s->position_us < POSITION_STALE_US)
+		return false;
+	if (!mr_clock_position(clock, t->n).n)
 		return false;
 	s->position_us = now;
 	return true;
