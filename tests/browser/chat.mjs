@@ -57,6 +57,9 @@ async function tab(context) {
 	const page = await context.newPage();
 	page.problems = [];
 	page.on("pageerror", (e) => page.problems.push(String(e)));
+	page.on("console", (m) => {
+		if (m.type() === "error" && !/WebSocket connection|ERR_CONNECTION/.test(m.text())) page.problems.push(m.text());
+	});
 	await page.goto(url);
 	return page;
 }
@@ -231,6 +234,17 @@ await step("when it is back, the tabs are back by themselves, and the message ar
 	await shot(ben, "dark");
 });
 
+await step("a killed fanout is forgotten in a moment", async () => {
+	const [fanout] = descendants(server.pid).filter((p) => p.command.includes("millrace-fanout"));
+	process.kill(fanout.pid, "SIGKILL");
+	await say(ann, "through the crash");
+	await sure(ben, "through the crash");
+	await sure(ann, "through the crash");
+	await Promise.all([ann, ben].map(live));
+	assert.equal(psql(`select count(*) from "Message" where body = 'through the crash'`), "1");
+	await counts(ben, "Ann", 4);
+});
+
 await step("the newest 50 show first, and scrolling up brings more, where one was reading", async () => {
 	psql(`insert into "Message" (channel, author, "authorName", body, "createdAt") select c.id, 'psql', 'psql', 'line ' || i, now() - interval '1 day' + i * interval '1 second' from "Channel" c, generate_series(1, 130) i where c.name = 'random'`);
 	await ann.getByRole("link", { name: "random" }).click();
@@ -277,6 +291,7 @@ await step("signing out forgets who one was", async () => {
 
 await step("no page has thrown, and the types are right", async () => {
 	assert.deepEqual([...ann.problems, ...ben.problems], []);
+	await until("the end of the type check", () => !descendants(server.pid).some((p) => p.command.includes("/tsc ")), 60);
 	assert.doesNotMatch(server.err + server.out, /error TS\d/);
 });
 

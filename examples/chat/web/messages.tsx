@@ -41,6 +41,7 @@ export function Messages({ channel, me, send }: Props) {
 	}, [more, loading]);
 
 	const { unseen, scrolled, toEnd } = useEnd(list, data[0]);
+	const heard = useAnnouncement(data[0], me);
 	const rows = [...data].reverse();
 	return (
 		<div className="messages">
@@ -53,7 +54,7 @@ export function Messages({ channel, me, send }: Props) {
 					{!loading && data.length === 0 && send.failed.length === 0 && (
 						<p className="empty">Nobody has said anything in #{channel.name} yet. Say hello.</p>
 					)}
-					<ol role="log" aria-live="polite" aria-relevant="additions" aria-label="Messages">
+					<ol aria-label="Messages">
 						{rows.map((row, i) => (
 							<Fragment key={row.id}>
 								{newDay(rows[i - 1], row) && <li className="day">{day.format(new Date(row.createdAt))}</li>}
@@ -71,6 +72,9 @@ export function Messages({ channel, me, send }: Props) {
 					)}
 				</div>
 			</div>
+			<p className="hidden" aria-live="polite">
+				{heard}
+			</p>
 			{unseen && (
 				<button type="button" className="jump" onClick={toEnd}>
 					New messages ↓
@@ -80,26 +84,41 @@ export function Messages({ channel, me, send }: Props) {
 	);
 }
 
+const time = (row: Message) => Date.parse(row.createdAt);
+
 /** Whether something new has come below what is in sight. */
 function useEnd(list: { readonly current: HTMLDivElement | null }, newest: Message | undefined) {
-	const [seen, setSeen] = useState(newest?.id);
+	const [seen, setSeen] = useState(newest);
 	const atEnd = () => Math.abs(list.current?.scrollTop ?? 0) < 40;
 	const scrolled = () => {
-		if (atEnd()) setSeen(newest?.id);
+		if (atEnd()) setSeen(newest);
 	};
 	useEffect(() => {
 		if (newest && isPending(newest)) list.current?.scrollTo({ top: 0 }); // one's own
 		scrolled();
 	}, [newest?.id]);
-	const unseen = newest !== undefined && seen !== undefined && seen !== newest.id && !atEnd();
+	const unseen = newest !== undefined && seen !== undefined && time(newest) > time(seen) && !atEnd();
 	return { unseen, scrolled, toEnd: () => list.current?.scrollTo({ top: 0, behavior: "smooth" }) };
+}
+
+/** For screen readers: what others say from now on, and not what was loaded. */
+function useAnnouncement(newest: Message | undefined, me: Me): string {
+	const before = useRef(newest);
+	const [heard, setHeard] = useState("");
+	useEffect(() => {
+		const last = before.current;
+		before.current = newest;
+		if (last && newest && time(newest) > time(last) && newest.author !== me.userId)
+			setHeard(`${newest.authorName ?? newest.author}: ${newest.body}`);
+	}, [newest, me.userId]);
+	return heard;
 }
 
 function newDay(before: Message | undefined, row: Message): boolean {
 	return new Date(row.createdAt).toDateString() !== (before && new Date(before.createdAt).toDateString());
 }
 function together(before: Message | undefined, row: Message): boolean {
-	return before?.author === row.author && !newDay(before, row) && Date.parse(row.createdAt) - Date.parse(before.createdAt) < CLOSE;
+	return before?.author === row.author && !newDay(before, row) && time(row) - time(before) < CLOSE;
 }
 
 interface LineProps {
