@@ -333,13 +333,26 @@ static void print_transition(struct mr_buf *b, struct mr_session *s, struct tran
 	mr_enc_end(&e);
 }
 
+/* A position vouches for everything the client holds: none is given while rows from before wait for their answer, or a query is behind. */
+static bool holds_stale_rows(const struct mr_session *s)
+{
+	if (!s->n_news)
+		return false;
+	MR_LIST_FOR (e, &s->subs) {
+		const struct mr_sub *sub = sub_of(e);
+		if (sub->state == MR_SUB_BEHIND || (sub->state != MR_SUB_ON && sub->have_k[0]))
+			return true;
+	}
+	return false;
+}
+
 static bool wants_position(struct mr_session *s, const struct transition *t)
 {
 	struct mr_clock *clock = s->all->f->clock;
 	int64_t now = clock->last_tick_us;
 	if (!s->positions && !clock->carries_position && s->position_us && now - s->position_us < POSITION_STALE_US)
 		return false;
-	if (!mr_clock_position(clock, t->n).n)
+	if (holds_stale_rows(s) || !mr_clock_position(clock, t->n).n)
 		return false;
 	s->position_us = now;
 	return true;

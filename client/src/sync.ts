@@ -196,7 +196,7 @@ export class Sync {
 			message.fn = spec.fn;
 			message.args = spec.args;
 		}
-		if (result.has && result.key !== "" && !result.error) message.have = { k: result.key, h: result.hash };
+		if (result.has && result.key !== "" && !result.error && !result.behind) message.have = { k: result.key, h: result.hash };
 		return message;
 	}
 
@@ -244,7 +244,7 @@ export class Sync {
 		for (const ack of message.q ?? []) this.answered(ack, changed);
 		for (const body of message.b ?? []) this.changed(body, changed);
 		for (const query of changed) query.result.finish();
-		if (message.p !== undefined) this.position = message.p;
+		if (message.p !== undefined && this.isWhole()) this.position = message.p;
 		const ended: (() => void)[] = [];
 		for (const reply of message.r ?? []) {
 			this.dropLayer(reply.id, changed);
@@ -256,6 +256,12 @@ export class Sync {
 		this.show(changed);
 		for (const end of ended) end();
 		if (ended.length > 0) this.options.onChange();
+	}
+
+	/** A position vouches for all that is held: not while rows from before wait for their answer, or a query is behind. */
+	private isWhole(): boolean {
+		for (const { result, fresh } of this.byId.values()) if (result.has && (!fresh || result.behind)) return false;
+		return true;
 	}
 
 	private answered(ack: Ack, changed: Set<LiveQuery>): void {

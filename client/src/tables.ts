@@ -242,7 +242,7 @@ export interface TransitionMessage {
 	t: "transition";
 	/** Number of the tick that the session is at from now on; only grows on one socket. */
 	n: number;
-	/** The full position, to resume from. */
+	/** The full position, to resume from. Not given while rows from before (`have`) wait for their answer or a query is behind. */
 	p?: string;
 	/** What changed, by instance, in order; the same instance may occur more than once. */
 	b?: Body[];
