@@ -34,6 +34,6 @@ void mr_clock_want(struct mr_clock *clock);
 /* The serving app changed: its tables are watched from now on. */
 void mr_clock_app(struct mr_clock *clock);
 struct mr_str mr_clock_position(struct mr_clock *clock, uint64_t n); /* text of the position at tick n; empty when it is too long ago */
-bool mr_clock_runs(const struct mr_clock *clock);        /* a tick came and Postgres answers */
+bool mr_clock_runs(const struct mr_clock *clock);                    /* a tick came and Postgres answers */
 
 #endif

@@ -83,7 +83,7 @@ struct mr_sessions {
 	struct mr_list look, lagging;
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */
-	char *build_error; /* development: the app does not build; told to all who come */
+	char *build_error;      /* development: the app does not build; told to all who come */
 	bool advancing;
 };
 
