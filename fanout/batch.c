@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 
 enum { IMAGE_DEPTH = 4096 };
@@ -88,6 +89,56 @@ static void sort_changes(struct mr_batch *b)
 	}
 }
 
+static bool same_row(const struct mr_row *a, const struct mr_row *b)
+{
+	if (!a->v || !b->v)
+		return !a->v && !b->v;
+	for (size_t i = 0; i < a->entity->n; i++)
+		if (!mr_value_eq(&a->v[i], &b->v[i]))
+			return false;
+	return true;
+}
+
+static struct mr_str id_of(const struct mr_row *row)
+{
+	return (struct mr_str){(const char *)row->v[0].uuid, 16};
+}
+
+/* The state in which the changes before left the row of this id. */
+static const struct mr_row *state_after(const struct mr_change *c, struct mr_str id)
+{
+	static const struct mr_row absent;
+	return c->is.v && mr_str_eq(id_of(&c->is), id) ? &c->is : &absent;
+}
+
+/* Each change of a row must begin where the one before it ended. Where it does not, their numbers do not tell the order of writing (an
+ * AFTER trigger wrote a row whose own capture was still to come), and the table is read anew. */
+static void check_chains(struct mr_batch *b, const struct mr_entity *e)
+{
+	struct mr_map last = {0};
+	for (size_t i = 0; i < b->n_changes; i++) {
+		struct mr_change *c = &b->changes[i];
+		if (c->entity != e || c->bulk)
+			continue;
+		struct mr_str id = id_of(c->was.v ? &c->was : &c->is);
+		const struct mr_change *before = mr_map_get(&last, id);
+		if (before && !same_row(state_after(before, id), &c->was)) {
+			c->bulk = true;
+			break;
+		}
+		mr_map_put(&last, id, c);
+		if (c->was.v && c->is.v)
+			mr_map_put(&last, id_of(&c->is), c);
+	}
+	mr_map_fini(&last);
+}
+
+static void check_all_chains(struct mr_batch *b, const struct mr_app *app)
+{
+	for (size_t i = 0; b->n_changes > 1 && i < app->n_entities; i++)
+		check_chains(b, &app->entities[i]);
+}
+
 struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
 	void *arg, bool *lost, const struct mr_entity **misfit)
 {
@@ -116,6 +167,7 @@ struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct
 			add_effect(&b, row, result);
 	}
 	sort_changes(b.batch);
+	check_all_chains(b.batch, app);
 	*misfit = b.misfit;
 	return b.batch;
 }

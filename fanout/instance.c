@@ -197,7 +197,10 @@ static void on_hit(struct mr_watcher *w, void *arg)
 static void on_bulk(struct mr_watcher *w, void *arg)
 {
 	struct applying *a = arg;
-	mr_instance_dirty(w->owner, a->batch->n);
+	struct mr_instance *inst = w->owner;
+	if (inst->work)
+		mr_work_spoil(inst->work);
+	mr_instance_dirty(inst, a->batch->n);
 }
 
 void mr_instances_bulk(struct mr_instances *all, const struct mr_entity *e, uint64_t n)
