@@ -10,7 +10,7 @@
 enum { KEY_MAX = 255, ORDERS_MAX = 8 };
 
 /* How the result is wrapped. */
-enum wrap { AS_RESULT, AS_DATA, AS_ROW, AS_CREATED };
+enum wrap { AS_VALUE, AS_DATA, AS_ROW, AS_CREATED };
 
 struct asked {
 	struct mr_req *req;
@@ -37,7 +37,7 @@ static void answer(const struct asked *a, struct mr_str value)
 		return;
 	}
 	if (a->wrap != AS_CREATED)
-		mr_buf_z(&b, a->wrap == AS_RESULT ? "{\"result\":" : "{\"data\":");
+		mr_buf_z(&b, a->wrap == AS_VALUE ? "{\"value\":" : "{\"data\":");
 	mr_buf_str(&b, value);
 	mr_buf_z(&b, a->wrap == AS_CREATED ? "\n" : "}\n");
 	mr_api_reply(a->req, a->wrap == AS_CREATED ? 201 : 200, mr_buf_view(&b));
@@ -140,7 +140,7 @@ void mr_api_fn(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 		(rq.kind == MR_CALL_MUTATION && !take_key(req, &rq, &err)))
 		mr_req_error(req, &err);
 	else
-		start(req, f, &rq, AS_RESULT);
+		start(req, f, &rq, AS_VALUE);
 }
 
 /* --- lists --- */

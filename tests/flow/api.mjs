@@ -56,12 +56,12 @@ test("a mutation and a query", async () => {
 	const a = await ask("POST", "/api/fn/test.write", {}, '{"a":[1,{"$int":"9007199254740993"}]}');
 	assert.equal(a.status, 200);
 	assert.equal(a.headers["cache-control"], "no-store");
-	const { kind, fn, session, call, auth } = a.json.result;
+	const { kind, fn, session, call, auth } = a.json.value;
 	assert.deepEqual([kind, fn, session, call, auth], [1, "test.write", "", "", null]);
-	assert.deepEqual(a.json.result.args, { a: [1, { $int: "9007199254740993" }] });
+	assert.deepEqual(a.json.value.args, { a: [1, { $int: "9007199254740993" }] });
 	const b = await ask("POST", "/api/fn/test.read", bearer);
-	assert.deepEqual([b.json.result.kind, b.json.result.args], [0, {}]);
-	assert.deepEqual(b.json.result.auth, { userId: "ada", role: "admin" });
+	assert.deepEqual([b.json.value.kind, b.json.value.args], [0, {}]);
+	assert.deepEqual(b.json.value.auth, { userId: "ada", role: "admin" });
 });
 
 test("a call that fails, and one refused at once", async () => {
@@ -100,15 +100,15 @@ test("tokens", async () => {
 test("Idempotency-Key: a session of its own, bound to the user; its own day", async () => {
 	const today = Math.floor(Date.now() / 86400e3);
 	const expected = (user, key) => "http:" + crypto.createHash("sha256").update(`${user}\0${key}`).digest("base64url");
-	const a = (await ask("POST", "/api/fn/test.write", { ...bearer, "Idempotency-Key": "k1" }, "{}")).json.result;
+	const a = (await ask("POST", "/api/fn/test.write", { ...bearer, "Idempotency-Key": "k1" }, "{}")).json.value;
 	assert.equal(a.session, expected("ada", "k1"));
 	assert.equal(a.call, `${today}.0`);
 	assert.equal(a.day, today);
-	const b = (await ask("POST", "/api/fn/test.write", { "Idempotency-Key": "k1" }, "{}")).json.result;
+	const b = (await ask("POST", "/api/fn/test.write", { "Idempotency-Key": "k1" }, "{}")).json.value;
 	assert.equal(b.session, expected("", "k1"));
-	const c = (await ask("POST", "/api/fn/test.write", { "Idempotency-Key": `${today - 1}.abc` }, "{}")).json.result;
+	const c = (await ask("POST", "/api/fn/test.write", { "Idempotency-Key": `${today - 1}.abc` }, "{}")).json.value;
 	assert.equal(c.call, `${today - 1}.0`);
-	const d = (await ask("POST", "/api/fn/test.read", { "Idempotency-Key": "k1" }, "{}")).json.result;
+	const d = (await ask("POST", "/api/fn/test.read", { "Idempotency-Key": "k1" }, "{}")).json.value;
 	assert.equal(d.session, "");
 	await refused(400, "bad_call_id", "POST", "/api/fn/test.write", { "Idempotency-Key": "x".repeat(256) }, "{}");
 	await refused(400, "bad_call_id", "POST", "/api/fn/test.write", { "Idempotency-Key": "" }, "{}");
@@ -171,7 +171,7 @@ test("guests", async () => {
 	assert.equal(a.status, 200);
 	assert.equal(a.json.name, 'Ada "L"');
 	assert.match(a.json.userId, /^guest:[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-	const b = (await ask("POST", "/api/fn/test.read", { Authorization: `Bearer ${a.json.token}` })).json.result;
+	const b = (await ask("POST", "/api/fn/test.read", { Authorization: `Bearer ${a.json.token}` })).json.value;
 	assert.equal(b.auth.userId, a.json.userId);
 	assert.equal(b.auth.name, 'Ada "L"');
 	assert.equal((await ask("POST", "/api/auth/guest")).json.name, "Guest");
