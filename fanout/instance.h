@@ -33,6 +33,7 @@ struct mr_instance {
 	int64_t dirty_since; /* when it became dirty, monotonic microseconds */
 	struct mr_work *work;
 	int attempts;            /* works since it was last known */
+	uint64_t spoke_in;       /* transition in which it last had a body */
 	int aligning;            /* sessions that wait for all their functions to run at one tick */
 	struct mr_list in_dirty; /* in all->dirty while dirty and no work is under way */
 	struct mr_list subs;

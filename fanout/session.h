@@ -84,6 +84,7 @@ struct mr_sessions {
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */
 	char *build_error;      /* development: the app does not build; told to all who come */
+	uint64_t last_serial; /* of transitions */
 	bool advancing;
 };
 

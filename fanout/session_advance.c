@@ -18,6 +18,8 @@ struct transition {
 	struct mr_buf acks, bodies, replies;
 	size_t n_acks, n_bodies, n_replies;
 	struct mr_body *only; /* the one body, when it is all there is */
+	uint64_t serial;
+	bool again; /* an instance has more to say, in the next one */
 };
 
 void mr_session_lag(struct mr_session *s, bool lags)
@@ -261,19 +263,38 @@ static void follow(struct transition *t, struct mr_sub *sub, bool current)
 		add_whole(t, sub);
 }
 
-static void collect(struct mr_session *s, struct transition *t)
+/* Bodies name the instance, and a client applies them to every query that shares it: so in one transition each instance speaks once. */
+static bool claim(struct transition *t, struct mr_sub *sub)
+{
+	if (sub->inst->spoke_in == t->serial)
+		return false;
+	sub->inst->spoke_in = t->serial;
+	return true;
+}
+
+static void collect_shown(struct mr_session *s, struct transition *t)
 {
 	MR_LIST_FOR (e, &s->subs) {
 		struct mr_sub *sub = sub_of(e);
-		bool current = is_current(sub->inst, t->n);
-		if (sub->state == MR_SUB_NEW && current)
+		if (sub->state == MR_SUB_ON && sub->inst->last > s->at && claim(t, sub))
+			follow(t, sub, is_current(sub->inst, t->n));
+	}
+}
+
+static void collect_new(struct mr_session *s, struct transition *t)
+{
+	MR_LIST_FOR (e, &s->subs) {
+		struct mr_sub *sub = sub_of(e);
+		if (sub->state == MR_SUB_ON || (sub->state != MR_SUB_BEHIND && !is_current(sub->inst, t->n)))
+			continue;
+		if (!claim(t, sub))
+			t->again = true;
+		else if (sub->state == MR_SUB_NEW)
 			answer_new(t, sub);
-		else if (sub->state == MR_SUB_TAIL && current)
+		else if (sub->state == MR_SUB_TAIL)
 			answer_resumed(t, sub);
-		else if (sub->state == MR_SUB_BEHIND)
+		else
 			follow_behind(t, sub);
-		else if (sub->state == MR_SUB_ON && sub->inst->last > s->at)
-			follow(t, sub, current);
 	}
 }
 
@@ -400,7 +421,7 @@ void mr_session_advance(struct mr_session *s)
 	const struct mr_clock *clock = s->all->f->clock;
 	if (!clock->n || is_stalled(s))
 		return;
-	struct transition t = {.n = find_target(s, clock->n)};
+	struct transition t = {.n = find_target(s, clock->n), .serial = ++s->all->last_serial};
 	bool blocked = t.n < clock->n;
 	if (t.n < s->at)
 		t.n = s->at;
@@ -410,12 +431,15 @@ void mr_session_advance(struct mr_session *s)
 	} else if (t.n == s->at) {
 		detach_slow(s, &t);
 	}
-	collect(s, &t);
+	collect_shown(s, &t);
+	collect_new(s, &t);
 	add_replies(s, &t);
 	s->at = t.n;
 	mr_session_lag(s, blocked || s->n_news);
 	if (t.n_acks || t.n_bodies || t.n_replies)
 		send_transition(s, &t);
+	if (t.again)
+		mr_session_look(s);
 	mr_buf_fini(&t.acks);
 	mr_buf_fini(&t.bodies);
 	mr_buf_fini(&t.replies);
