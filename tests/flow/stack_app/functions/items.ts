@@ -1,0 +1,87 @@
+import { v } from "millrace/server";
+import { mutation, query } from "../_generated/server";
+
+export const add = mutation({
+	args: { id: v.optional(v.id("Item")), grp: v.string(), n: v.optional(v.number()), note: v.optional(v.string()) },
+	auth: "public",
+	handler: (ctx, item) => ctx.db.insert("Item", item),
+});
+
+/** Many rows in one transaction, each with a large note. */
+export const addMany = mutation({
+	args: { grp: v.string(), count: v.number(), size: v.number() },
+	auth: "public",
+	handler: async (ctx, { grp, count, size }) => {
+		for (let n = 0; n < count; n++) await ctx.db.insert("Item", { grp, n, note: "x".repeat(size) });
+		return count;
+	},
+});
+
+/** Reads, then writes: a lost update would show. */
+export const bump = mutation({
+	args: { id: v.id("Item") },
+	auth: "public",
+	handler: async (ctx, { id }) => {
+		const item = await ctx.db.get("Item", id);
+		if (!item) return ctx.error("gone", "There is no such item.");
+		await ctx.db.patch("Item", id, { n: item.n + 1 });
+		return item.n + 1;
+	},
+});
+
+export const fail = mutation({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: async (ctx, { grp }) => {
+		await ctx.db.insert("Item", { grp });
+		throw new TypeError("it was to fail");
+	},
+});
+
+export const refuse = mutation({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: async (ctx, { grp }) => {
+		await ctx.db.insert("Item", { grp });
+		ctx.error("quota", "Too many items.", { left: 0 });
+	},
+});
+
+export const nested = mutation({
+	args: { list: v.array(v.object({ price: v.number() })) },
+	auth: "public",
+	handler: (_ctx, { list }) => list.length,
+});
+
+export const any = query({ auth: "public", args: { x: v.optional(v.any()) }, handler: (_ctx, { x }) => x ?? null });
+export const inGroup = query({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: (ctx, { grp }) => ctx.db.query("Item").where({ grp }).orderBy([["n", "asc"]]).collect(),
+});
+export const count = query({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: async (ctx, { grp }) => (await ctx.db.sql<{ count: number }>`select count(*)::int as count from "Item" where grp = ${grp}`)[0]?.count ?? 0,
+});
+export const whoami = query({ auth: "public", handler: (ctx) => ctx.auth.userId });
+export const mine = query({ handler: (ctx) => `diary of ${ctx.auth.userId}` });
+
+export const slow = query({
+	args: { seconds: v.number() },
+	auth: "public",
+	handler: async (ctx, { seconds }) => {
+		await ctx.db.sql`select 1 as one from pg_sleep(${seconds}::float8)`;
+		return "version one";
+	},
+});
+export const version = query({ auth: "public", handler: () => "version one" });
+
+export const talk = mutation({
+	auth: "public",
+	handler: () => {
+		console.log("a line", 1, { of: "three" });
+		console.error("an error");
+		return null;
+	},
+});
