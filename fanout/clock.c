@@ -49,7 +49,7 @@ static void count_payloads(struct mr_clock *clock, const struct mr_tick *tick)
 
 static void drop_batches(struct mr_clock *clock)
 {
-	uint64_t since = mr_works_since(clock);
+	uint64_t since = MR_MIN(mr_works_since(clock), mr_resumes_since(clock->f->sessions));
 	MR_LIST_FOR (e, &clock->batches) {
 		struct mr_batch *b = MR_CONTAINER(e, struct mr_batch, in_clock);
 		if (b->n > since)

@@ -132,14 +132,14 @@ void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json
 	inst->result_now = next;
 }
 
-static const struct mr_pred *read_pred(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *text)
+/* The predicate is given as a tree or as its text; what is kept must not point into the answer, which goes. */
+static const struct mr_pred *read_pred(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *given)
 {
 	static const struct mr_pred everything = {.op = MR_P_TRUE};
 	struct mr_error err;
-	const struct mr_node *node = text;
-	if (text && text->kind == MR_STRING)
-		node = mr_json_read(a, mr_arena_str(a, text->text), 256, false, &err);
-	const struct mr_pred *p = node && node->kind != MR_NULL ? mr_pred_read(a, e, node, &err) : NULL;
+	struct mr_str text = given->kind == MR_STRING ? given->text : given->raw;
+	const struct mr_node *node = given->kind == MR_NULL ? NULL : mr_json_read(a, mr_arena_str(a, text), 256, false, &err);
+	const struct mr_pred *p = node ? mr_pred_read(a, e, node, &err) : NULL;
 	/* What cannot be read makes the dependence coarser, never wrong. */
 	return p ? p : &everything;
 }

@@ -7,6 +7,8 @@
 #include "proto/ground/log.h"
 #include "proto/policy.h"
 
+enum { TEXT_DEPTH = 4096 };
+
 static void encode_diff(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)
 {
 	mr_body_diff(out, encoding, inst->number, inst->hash, arg);
@@ -99,6 +101,30 @@ static void print_key(struct mr_buf *key, const struct mr_entity *e, int64_t lim
 	}
 }
 
+/* A new instance outlives the message and the identity that it was made for: its predicate and order are read anew from their texts, in an
+ * arena of its own. */
+static struct mr_instance *make_rows(struct mr_instances *all, const struct mr_entity *e, struct mr_str key, struct mr_str where,
+	struct mr_str order_text, int64_t limit)
+{
+	struct mr_instance *inst = mr_instance_make(all, key);
+	struct mr_arena *a = &inst->arena;
+	struct mr_error err;
+	const struct mr_order *order = NULL;
+	size_t n_order = 0;
+	inst->entity = e;
+	inst->where = mr_arena_str(a, where);
+	inst->order = mr_arena_str(a, order_text);
+	const struct mr_node *node = mr_json_read(a, inst->where, TEXT_DEPTH, false, &err);
+	const struct mr_pred *pred = node ? mr_pred_read(a, e, node, &err) : NULL;
+	node = mr_json_read(a, inst->order, TEXT_DEPTH, false, &err);
+	MR_ASSERT(pred && node && mr_order_read(a, e, node, true, &order, &n_order, &err));
+	mr_rowset_init(&inst->rows, e, pred, order, n_order, limit);
+	inst->watcher = (struct mr_watcher){.entity = e, .pred = pred, .owner = inst};
+	mr_matcher_add(all->index, &inst->watcher);
+	mr_instance_dirty(inst, 1);
+	return inst;
+}
+
 struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct mr_query *q, struct mr_error *err)
 {
 	struct mr_app *app = all->f->app;
@@ -121,18 +147,8 @@ struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct
 		print_order(&order_text, e, order, n_order);
 		print_key(&key, e, limit, mr_buf_view(&where), mr_buf_view(&order_text));
 		inst = mr_instance_by_key(all, mr_buf_view(&key));
-		if (!inst) {
-			inst = mr_instance_make(all, mr_buf_view(&key));
-			inst->arena = a;
-			a = (struct mr_arena){0};
-			inst->entity = e;
-			inst->where = mr_arena_str(&inst->arena, mr_buf_view(&where));
-			inst->order = mr_arena_str(&inst->arena, mr_buf_view(&order_text));
-			mr_rowset_init(&inst->rows, e, pred, order, n_order, limit);
-			inst->watcher = (struct mr_watcher){.entity = e, .pred = pred, .owner = inst};
-			mr_matcher_add(all->index, &inst->watcher);
-			mr_instance_dirty(inst, 1);
-		}
+		if (!inst)
+			inst = make_rows(all, e, mr_buf_view(&key), mr_buf_view(&where), mr_buf_view(&order_text), limit);
 	}
 	mr_arena_fini(&a);
 	mr_buf_fini(&where);

@@ -84,7 +84,7 @@ struct mr_sessions {
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */
 	char *build_error;      /* development: the app does not build; told to all who come */
-	uint64_t last_serial; /* of transitions */
+	uint64_t last_serial;   /* of transitions */
 	bool advancing;
 };
 
@@ -138,7 +138,8 @@ void mr_resume_leave(struct mr_sub *sub);
 enum mr_resume_end { MR_RESUME_WAITS, MR_RESUME_TOUCHED, MR_RESUME_FULL };
 /* The body that brings rows held at the position to the instance's state now. */
 enum mr_resume_end mr_resume_body(struct mr_sub *sub, struct mr_buf *body);
-void mr_resumes_spoil(struct mr_sessions *all); /* the declarations changed: what was read does not fit them */
+uint64_t mr_resumes_since(const struct mr_sessions *all); /* oldest tick whose later batches are needed; UINT64_MAX: none */
+void mr_resumes_spoil(struct mr_sessions *all);           /* the declarations changed: what was read does not fit them */
 void mr_resumes_delete(struct mr_sessions *all);
 
 #endif

@@ -217,20 +217,13 @@ static void answer_resumed(struct transition *t, struct mr_sub *sub)
 {
 	struct mr_buf body = {0};
 	enum mr_resume_end end = mr_resume_body(sub, &body);
-	if (end == MR_RESUME_WAITS)
-		return;
-	size_t bodies = t->bodies.n, n = t->n_bodies;
-	/* What changed since the log was asked for comes first; the touched rows, as they are now, have the last word. */
-	if (end == MR_RESUME_TOUCHED && add_bodies(t, sub, sub->at, t->n)) {
+	if (end == MR_RESUME_TOUCHED) {
 		comma(&t->bodies, sub->session->encoding, t->n_bodies++);
 		mr_buf_str(&t->bodies, mr_buf_view(&body));
 		t->only = NULL;
-		answer(t, sub, true);
-	} else {
-		t->bodies.n = bodies;
-		t->n_bodies = n;
-		answer(t, sub, false);
 	}
+	if (end != MR_RESUME_WAITS)
+		answer(t, sub, end == MR_RESUME_TOUCHED);
 	mr_buf_fini(&body);
 }
 

@@ -152,6 +152,29 @@ static void touch(struct touched *t, const struct mr_row *row)
 		memcpy(t->del[t->n_del++], id.p, 16);
 }
 
+/* true: the table changed in a way that is not told row by row. */
+static bool touch_all(struct touched *t, const struct mr_batch *b)
+{
+	bool bulk = false;
+	for (size_t i = 0; i < b->n_changes; i++) {
+		const struct mr_change *c = &b->changes[i];
+		if (c->entity != t->inst->entity)
+			continue;
+		bulk |= c->bulk;
+		touch(t, &c->was);
+		touch(t, &c->is);
+	}
+	return bulk;
+}
+
+uint64_t mr_resumes_since(const struct mr_sessions *all)
+{
+	uint64_t since = UINT64_MAX;
+	MR_LIST_FOR (e, &all->resumes)
+		since = MR_MIN(since, MR_CONTAINER(e, struct mr_resume, in_sessions)->asked);
+	return since;
+}
+
 enum mr_resume_end mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
 {
 	const struct mr_resume *r = sub->resume;
@@ -161,14 +184,12 @@ enum mr_resume_end mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
 	if (!r->ok || inst->failure.code)
 		return MR_RESUME_FULL;
 	struct touched t = {.inst = inst};
-	bool bulk = false;
-	for (size_t i = 0; i < r->batch->n_changes; i++) {
-		const struct mr_change *c = &r->batch->changes[i];
-		if (c->entity != inst->entity)
-			continue;
-		bulk |= c->bulk;
-		touch(&t, &c->was);
-		touch(&t, &c->is);
+	bool bulk = touch_all(&t, r->batch);
+	/* And what the ticks brought since the log was asked for. */
+	MR_LIST_FOR (e, &sub->session->all->f->clock->batches) {
+		const struct mr_batch *b = MR_CONTAINER(e, struct mr_batch, in_clock);
+		if (b->n > r->asked)
+			bulk |= touch_all(&t, b);
 	}
 	if (!bulk)
 		mr_body_touched(body, sub->session->encoding, inst->number, inst->hash, t.put, t.n_put, (const char(*)[16])t.del, t.n_del);

@@ -1,0 +1,44 @@
+import { v } from "millrace/server";
+import { mutation, query } from "../_generated/server";
+
+const args = { mark: v.string(), grp: v.string(), n: v.float64() };
+
+const add = (isolation: "serializable" | "repeatable read" | "read committed") =>
+	mutation({ args, auth: "public", isolation, handler: (ctx, { mark, grp, n }) => ctx.db.insert("Item", { grp, n, note: mark }) });
+export const addSerializable = add("serializable");
+export const addRepeatable = add("repeatable read");
+export const addCommitted = add("read committed");
+
+/** Moves the first row of a group elsewhere, and writes a row that says so. */
+export const move = mutation({
+	args: { ...args, to: v.string() },
+	auth: "public",
+	handler: async (ctx, { mark, grp, n, to }) => {
+		const first = await ctx.db.query("Item").where({ grp }).order([["n", "asc"]]).first();
+		if (first) await ctx.db.patch("Item", first.id, { grp: to, n });
+		return ctx.db.insert("Item", { grp: to, n, note: mark, ...(first ? { parent: first.id } : {}) });
+	},
+});
+
+/** Deletes by its key, children by the cascade, and writes a row that says so. */
+export const drop = mutation({
+	args,
+	auth: "public",
+	handler: async (ctx, { mark, grp, n }) => {
+		const last = await ctx.db.query("Item").where({ grp }).order([["n", "desc"]]).first();
+		if (last) await ctx.db.delete("Item", last.id);
+		return ctx.db.insert("Item", { grp, n, note: mark });
+	},
+});
+
+export const sums = query({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: (ctx, { grp }) => ctx.db.sql`select count(*)::int as count, coalesce(sum(n), 0)::int as sum from "Item" where grp = ${grp}`,
+});
+
+export const list = query({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: (ctx, { grp }) => ctx.db.query("Item").where({ grp }).order([["n", "asc"], ["id", "asc"]]).collect(),
+});

@@ -1,0 +1,181 @@
+// A client by the rules of docs/protocol.md and nothing else: what it holds after each transition is told to the checker.
+import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
+import { print, QUERIES } from "./queries.mjs";
+
+const WebSocket = createRequire(new URL("../../client/package.json", import.meta.url))("ws");
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+class Held {
+	constructor(query) {
+		this.query = query;
+		this.rows = new Map();
+		this.value = undefined;
+		this.has = false;
+		this.stale = false; // from an earlier socket, not answered yet
+		this.k = this.h = "";
+		this.behind = false;
+		this.failed = undefined;
+	}
+	apply(body) {
+		this.failed = body.error;
+		if (body.behind !== undefined) {
+			this.behind = body.behind;
+			return;
+		}
+		if (body.h !== undefined) this.h = body.h;
+		if (body.rows) this.rows = new Map(body.rows.map((row) => [row.id, row]));
+		for (const row of body.put ?? []) this.rows.set(row.id, row);
+		for (const [id, fields] of body.patch ?? []) {
+			if (!this.rows.has(id)) throw new Error(`a patch of ${id}, which is not held`);
+			this.rows.set(id, { ...this.rows.get(id), ...fields });
+		}
+		for (const id of body.del ?? []) this.rows.delete(id);
+		if (body.value !== undefined) this.value = body.value;
+		if (body.segs) {
+			const old = this.value;
+			this.value = body.segs.flatMap((seg) => (Array.isArray(seg) ? old.slice(seg[0], seg[0] + seg[1]) : seg.v));
+		}
+		this.text = undefined;
+	}
+	print() {
+		return (this.text ??= print(this.query.ask.entity ? [...this.rows.values()].sort(this.query.compare) : this.value));
+	}
+}
+
+export class Client {
+	constructor(number, url, random, checker) {
+		Object.assign(this, { number, random, checker });
+		this.url = url.replace(/^http/, "ws") + "api/sync";
+		this.session = randomBytes(24).toString("base64url");
+		this.held = new Map();
+		this.calls = new Map();
+		this.lastQuery = this.lastCall = 0;
+		this.stopped = false;
+	}
+
+	send(message) {
+		if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+	}
+	subscribe(id, held) {
+		const have = held.has && held.k && !held.failed && !held.behind ? { have: { k: held.k, h: held.h } } : {};
+		this.send({ t: "subscribe", id, ...held.query.ask, ...have });
+	}
+
+	async run() {
+		while (!this.stopped) {
+			await this.connected().catch(() => undefined);
+			await sleep(20 + this.random.below(100));
+		}
+	}
+	connected() {
+		return new Promise((resolve) => {
+			const socket = (this.socket = new WebSocket(this.url, ["millrace.v1.json"]));
+			this.tick = -1;
+			this.byInstance = new Map();
+			socket.on("error", () => undefined);
+			socket.on("open", () => this.greet());
+			socket.on("message", (data) => this.receive(JSON.parse(data)));
+			socket.on("close", () => {
+				for (const held of this.held.values()) held.stale = held.has;
+				resolve();
+			});
+		});
+	}
+	greet() {
+		this.send({ t: "hello", protocol: 1, session: this.session, positions: true, ...(this.position ? { position: this.position } : {}) });
+		for (const [id, held] of this.held) this.subscribe(id, held);
+		for (const call of this.calls.values()) this.send(call.message);
+	}
+
+	receive(message) {
+		if (message.t === "transition") this.transition(message);
+		else if (message.t === "reply") this.reply(message);
+		else if (message.t === "error") this.refused(message);
+	}
+	refused(message) {
+		this.checker.refusals.set(message.error.code, (this.checker.refusals.get(message.error.code) ?? 0) + 1);
+		if (message.re === undefined) return;
+		const held = this.held.get(message.re);
+		setTimeout(() => held && this.held.get(message.re) === held && this.subscribe(message.re, held), 100);
+	}
+	transition(message) {
+		if (message.n < this.tick) this.checker.fault(`client ${this.number}: tick ${message.n} after ${this.tick}`);
+		this.tick = message.n;
+		for (const ack of message.q ?? []) this.answered(ack);
+		for (const body of message.b ?? []) for (const held of this.byInstance.get(body.i) ?? []) held.apply(body);
+		for (const reply of message.r ?? []) this.done(reply.id, message.p, true);
+		if (message.p) this.checked(message.p);
+	}
+	answered(ack) {
+		const held = this.held.get(ack.id);
+		if (!held) return;
+		for (const sharing of this.byInstance.values()) sharing.delete(held);
+		if (!this.byInstance.has(ack.i)) this.byInstance.set(ack.i, new Set());
+		this.byInstance.get(ack.i).add(held);
+		if (!ack.keep) Object.assign(held, { rows: new Map(), value: undefined, text: undefined });
+		Object.assign(held, { has: true, stale: false, k: ack.k });
+	}
+	checked(position) {
+		const all = [...this.held.values()].filter((held) => held.has);
+		if (all.some((held) => held.stale || held.behind)) return;
+		this.position = position;
+		this.checker.saw(this.number, position, all.filter((held) => !held.failed));
+	}
+
+	/** Its effect must be in the snapshot of the transition that brings its reply. */
+	done(id, position, inTransition) {
+		const call = this.calls.get(id);
+		if (!call) return void this.checker.fault(`client ${this.number}: a second or unasked reply to ${id}`);
+		this.calls.delete(id);
+		this.checker.acknowledged(call.mark, inTransition ? position : undefined);
+	}
+	reply(message) {
+		if (!this.calls.has(message.id)) return; // answered before, on the socket before
+		if (!message.error) return void this.done(message.id, undefined, false);
+		const { code } = message.error;
+		this.checker.refusals.set(code, (this.checker.refusals.get(code) ?? 0) + 1);
+		const call = this.calls.get(message.id);
+		if (["no_workers", "postgres_unavailable", "conflict", "shutting_down"].includes(code)) setTimeout(() => this.send(call.message), 100);
+		else this.calls.delete(message.id);
+	}
+
+	/** One random act: ask, leave, write, or lose the line. */
+	act(writes) {
+		const { random } = this;
+		const what = random.next();
+		if (what < 0.02) return void this.socket?.terminate();
+		if (what < 0.15 || this.held.size === 0) return void this.add();
+		if (what < 0.25) return void this.remove();
+		if (writes && this.calls.size < 5) this.write();
+	}
+	add() {
+		if (this.held.size >= 6) return;
+		const held = new Held(this.random.pick(QUERIES));
+		this.held.set(++this.lastQuery, held);
+		this.subscribe(this.lastQuery, held);
+	}
+	remove() {
+		const id = this.random.pick([...this.held.keys()]);
+		this.held.delete(id);
+		this.send({ t: "unsubscribe", id });
+	}
+	write() {
+		const { random } = this;
+		const number = ++this.lastCall;
+		const mark = `c${this.number}-${number}`;
+		const id = `${Math.floor(Date.now() / 86400000)}.${number}`;
+		const fn = `items.${random.pick(["addSerializable", "addRepeatable", "addCommitted", "move", "drop", "drop"])}`;
+		const pickGroup = () => random.pick(["a", "b", "c", "d"]);
+		const args = { mark, grp: pickGroup(), n: random.below(100), ...(fn === "items.move" ? { to: pickGroup() } : {}) };
+		const call = { mark, message: { t: "call", id, fn, args } };
+		this.calls.set(id, call);
+		this.checker.asked.add(mark);
+		this.send(call.message);
+	}
+
+	stop() {
+		this.stopped = true;
+		this.socket?.terminate();
+	}
+}
