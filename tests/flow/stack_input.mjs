@@ -222,7 +222,7 @@ test("bad tokens at hello", async () => {
 	await fatal("token_expired", hello(sign(stack.secret, { sub: "ann", exp: now - 1000 })));
 	assert.equal((await stack.call("items.whoami", {}, { Authorization: "Bearer nonsense" })).code, "bad_token");
 	assert.equal((await stack.call("items.whoami", {}, { Authorization: "Basic YTpi" })).code, "bad_token");
-	assert.equal((await stack.call("items.whoami", {}, ann)).json.result, "ann");
+	assert.equal((await stack.call("items.whoami", {}, ann)).json.value, "ann");
 	await works();
 });
 
@@ -303,7 +303,7 @@ test("Idempotency-Key: twice runs once, also side by side", async () => {
 	const key = { "Idempotency-Key": `key-${uuid()}` };
 	const answers = await Promise.all(Array.from({ length: 8 }, () => stack.call("items.add", { grp: "key" }, key)));
 	assert.deepEqual([...new Set(answers.map((a) => a.status))], [200]);
-	assert.equal(new Set(answers.map((a) => a.json.result)).size, 1);
+	assert.equal(new Set(answers.map((a) => a.json.value)).size, 1);
 	assert.equal((await stack.call("items.add", { grp: "key", n: 1 }, key)).code, "call_mismatch");
 	assert.equal((await stack.call("items.add", { grp: "key" }, { ...key, ...ann })).status, 200, "another caller's key is another key");
 	const write = { ...ann, "Idempotency-Key": "write" };

@@ -223,7 +223,7 @@ export class Client {
 				return test();
 			}, seconds);
 		} catch (e) {
-			if (e !== this.broken) e.message += `; last messages: ${JSON.stringify(this.messages.slice(-4)).slice(0, 1500)}; closed: ${this.closed}`;
+			if (e !== this.broken) e.message += `; last messages: ${JSON.stringify(this.messages.slice(-4), (_, v) => (typeof v === "bigint" ? `${v}n` : v)).slice(0, 1500)}; closed: ${this.closed}`;
 			throw e;
 		}
 	}
