@@ -273,6 +273,7 @@ static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *e
 		mr_list_del(&c->in_session);
 		mr_list_add_tail(&s->calls, &c->in_session);
 		c->session = s;
+		c->answered = false;
 		s->n_calls++;
 		old->n_calls--;
 	}

@@ -135,9 +135,9 @@ void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
 struct mr_resume;
 void mr_resume_ask(struct mr_sub *sub); /* sub is TAIL from now on; it is looked at again when the log has come */
 void mr_resume_leave(struct mr_sub *sub);
-enum mr_resume_end { MR_RESUME_WAITS, MR_RESUME_TOUCHED, MR_RESUME_FULL };
-/* The body that brings rows held at the position to the instance's state now. */
-enum mr_resume_end mr_resume_body(struct mr_sub *sub, struct mr_buf *body);
+bool mr_resume_come(const struct mr_sub *sub); /* the log has come */
+/* The body that brings rows held at the position to the instance's state now; false: the log does not tell, it must be sent whole. */
+bool mr_resume_body(struct mr_sub *sub, struct mr_buf *body);
 uint64_t mr_resumes_since(const struct mr_sessions *all); /* oldest tick whose later batches are needed; UINT64_MAX: none */
 void mr_resumes_spoil(struct mr_sessions *all);           /* the declarations changed: what was read does not fit them */
 void mr_resumes_delete(struct mr_sessions *all);

@@ -216,14 +216,13 @@ static void answer_new(struct transition *t, struct mr_sub *sub)
 static void answer_resumed(struct transition *t, struct mr_sub *sub)
 {
 	struct mr_buf body = {0};
-	enum mr_resume_end end = mr_resume_body(sub, &body);
-	if (end == MR_RESUME_TOUCHED) {
+	bool touched = mr_resume_body(sub, &body);
+	if (touched) {
 		comma(&t->bodies, sub->session->encoding, t->n_bodies++);
 		mr_buf_str(&t->bodies, mr_buf_view(&body));
 		t->only = NULL;
 	}
-	if (end != MR_RESUME_WAITS)
-		answer(t, sub, end == MR_RESUME_TOUCHED);
+	answer(t, sub, touched);
 	mr_buf_fini(&body);
 }
 
@@ -274,14 +273,22 @@ static void collect_shown(struct mr_session *s, struct transition *t)
 	}
 }
 
+static bool can_be_answered(const struct mr_sub *sub, uint64_t n)
+{
+	if (sub->state == MR_SUB_TAIL && !mr_resume_come(sub))
+		return false;
+	return sub->state != MR_SUB_ON && (sub->state == MR_SUB_BEHIND || is_current(sub->inst, n));
+}
+
 static void collect_new(struct mr_session *s, struct transition *t)
 {
 	MR_LIST_FOR (e, &s->subs) {
 		struct mr_sub *sub = sub_of(e);
-		if (sub->state == MR_SUB_ON || (sub->state != MR_SUB_BEHIND && !is_current(sub->inst, t->n)))
+		if (!can_be_answered(sub, t->n))
 			continue;
+		/* It goes on in the next transition; who is behind has time. */
 		if (!claim(t, sub))
-			t->again = true;
+			t->again |= sub->state != MR_SUB_BEHIND;
 		else if (sub->state == MR_SUB_NEW)
 			answer_new(t, sub);
 		else if (sub->state == MR_SUB_TAIL)

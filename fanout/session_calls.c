@@ -138,6 +138,8 @@ void mr_session_drop_calls(struct mr_session *s)
 {
 	MR_LIST_FOR (e, &s->calls) {
 		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
+		/* A reply that was on its way is lost with the socket: its end tells it again. */
+		c->answered = false;
 		if (!c->running)
 			free_call(c);
 	}

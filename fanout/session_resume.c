@@ -175,14 +175,18 @@ uint64_t mr_resumes_since(const struct mr_sessions *all)
 	return since;
 }
 
-enum mr_resume_end mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
+bool mr_resume_come(const struct mr_sub *sub)
+{
+	return sub->resume->come;
+}
+
+bool mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
 {
 	const struct mr_resume *r = sub->resume;
 	const struct mr_instance *inst = sub->inst;
-	if (!r->come)
-		return MR_RESUME_WAITS;
+	MR_ASSERT(r->come);
 	if (!r->ok || inst->failure.code)
-		return MR_RESUME_FULL;
+		return false;
 	struct touched t = {.inst = inst};
 	bool bulk = touch_all(&t, r->batch);
 	/* And what the ticks brought since the log was asked for. */
@@ -196,5 +200,5 @@ enum mr_resume_end mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
 	mr_map_fini(&t.seen);
 	free(t.put);
 	free(t.del);
-	return bulk ? MR_RESUME_FULL : MR_RESUME_TOUCHED;
+	return !bulk;
 }

@@ -97,7 +97,7 @@ export class Client {
 		this.checker.refusals.set(message.error.code, (this.checker.refusals.get(message.error.code) ?? 0) + 1);
 		if (message.re === undefined) return;
 		const held = this.held.get(message.re);
-		setTimeout(() => held && this.held.get(message.re) === held && this.subscribe(message.re, held), 100);
+		this.later(() => held && this.held.get(message.re) === held && this.subscribe(message.re, held));
 	}
 	transition(message) {
 		if (message.n < this.tick) this.checker.fault(`client ${this.number}: tick ${message.n} after ${this.tick}`);
@@ -136,8 +136,14 @@ export class Client {
 		const { code } = message.error;
 		this.checker.refusals.set(code, (this.checker.refusals.get(code) ?? 0) + 1);
 		const call = this.calls.get(message.id);
-		if (["no_workers", "postgres_unavailable", "conflict", "shutting_down"].includes(code)) setTimeout(() => this.send(call.message), 100);
+		if (["no_workers", "postgres_unavailable", "conflict", "shutting_down"].includes(code)) this.later(() => this.calls.get(message.id) === call && this.send(call.message));
 		else this.calls.delete(message.id);
+	}
+
+	/** Again on this socket; the next one begins with everything anyway. */
+	later(act) {
+		const { socket } = this;
+		setTimeout(() => this.socket === socket && act(), 100);
 	}
 
 	/** One random act: ask, leave, write, or lose the line. */
