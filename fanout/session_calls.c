@@ -241,6 +241,9 @@ void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch)
 		struct mr_session *s = mr_map_get(&all->by_id, effect->session);
 		struct mr_session_call *c = s && s->ws ? find_call(s, effect->call) : NULL;
 		struct mr_error refused;
+		/* The worker's word may have come first: its reply has waited for this tick. */
+		if (s && !mr_list_empty(&s->replies))
+			mr_session_look(s);
 		/* A refusal is recorded too; the worker tells it. */
 		if (!c || c->answered || mr_error_from_result(effect->result, &refused))
 			continue;
