@@ -21,13 +21,15 @@ interface ValueCase {
 	msgpack?: string;
 	also_json?: string[];
 	also_msgpack?: string[];
+	beyond_js?: boolean; // a number that JavaScript does not have
 }
 // The server is trusted not to send these; finding them would cost each message, and they do no harm here.
 const TOLERATED = /^(NUL|lone|two high|key twice|nested 65|\$ key$)/;
 
 test("values in both encodings", { skip }, () => {
 	const { values, refused } = read<{ values: ValueCase[]; refused: ValueCase[] }>("values.json");
-	for (const { note, json = "", msgpack = "", also_json = [], also_msgpack = [] } of values) {
+	for (const { note, json = "", msgpack = "", also_json = [], also_msgpack = [], beyond_js = false } of values) {
+		if (beyond_js) continue;
 		const value = parseWire(json);
 		for (const text of [json, ...also_json]) assert.ok(sameValue(parseWire(text), value), `${note}: ${text}`);
 		for (const text of [msgpack, ...also_msgpack]) assert.ok(sameValue(decodeMsgpack(hex(text)), value), `${note}: ${text}`);
