@@ -63,17 +63,15 @@ static bool is_name(struct mr_str s)
 	return s.n > 0 && s.n <= NAME_MAX_BYTES;
 }
 
-/* "messages.send", also "admin/users.list": path of the module, dot, name. */
+/* "messages.send", also "admin/users.list": path of the module, dot, name; a module's default export has the module's name alone. */
 static bool is_fn_name(struct mr_str s)
 {
-	bool dot = false;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i], low = c | 0x20;
-		dot |= c == '.';
 		if (!(c == '_' || c == '.' || c == '/' || c == '-' || (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9')))
 			return false;
 	}
-	return dot && s.n <= 200;
+	return s.n > 0 && s.n <= 200;
 }
 
 /* A member that must be a string when it is there; *s keeps its default otherwise. */
@@ -366,7 +364,7 @@ static bool read_fn(struct reader *r, const struct mr_node *n, struct mr_fn *fn)
 		return false;
 	where = place(r, (struct mr_str){0}, "function", fn->name);
 	if (!is_fn_name(fn->name))
-		return refuse(r, where, "a function's name is <module>.<name>");
+		return refuse(r, where, "a function's name is <module>.<name>, or <module> for a default export");
 	if (!text_member(r, where, n, "kind", &kind) || !text_member(r, where, n, "auth", &auth) ||
 		!bool_member(r, where, n, "internal", &fn->internal))
 		return false;

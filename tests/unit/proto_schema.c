@@ -80,7 +80,7 @@ static void refuses_wrong_manifests(void **state)
 		"{\"entities\":[{\"name\":\"A\",\"indexes\":[{\"name\":\"i\",\"fields\":[5]}]}]}",
 		"{\"policies\":[{\"entity\":\"A\",\"read\":\"true\"}]}",
 		"{\"entities\":[{\"name\":\"A\"}],\"policies\":[{\"entity\":\"A\",\"read\":5}]}", "{\"policies\":[5]}",
-		"{\"functions\":[{\"name\":\"f\",\"kind\":\"query\"}]}", "{\"functions\":[{\"name\":\"a.f\",\"kind\":\"thing\"}]}",
+		"{\"functions\":[{\"name\":\"f g\",\"kind\":\"query\"}]}", "{\"functions\":[{\"name\":\"a.f\",\"kind\":\"thing\"}]}",
 		"{\"functions\":[{\"name\":\"a.f\",\"kind\":\"query\",\"auth\":\"king\"}]}",
 		"{\"functions\":[{\"name\":\"a.f\",\"kind\":\"query\",\"isolation\":\"none\"}]}",
 		"{\"functions\":[{\"name\":\"a.f\",\"kind\":\"query\"},{\"name\":\"a.f\",\"kind\":\"query\"}]}"};
