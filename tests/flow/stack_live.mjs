@@ -209,6 +209,7 @@ test("WebSocket clients come back after the fanout's death, with the difference 
 	process.kill(fanout().pid, "SIGKILL");
 	for (const c of [a, b]) await c.until("the end of its socket", () => c.closed);
 	stack.psql(`insert into "Item" (id, grp, note) values (gen_random_uuid(), '${grp}', 'meanwhile')`);
+	await until("it serves", async () => (await stack.call("items.version").catch(() => ({}))).status === 200);
 	for (const c of [a, b]) await c.again();
 	for (const id of calls) if (!a.results.has(id)) a.send({ t: "call", id, fn: "items.add", args: { grp, note: id } });
 	await a.until("all replies", () => calls.every((id) => a.results.has(id)), 20);

@@ -130,6 +130,7 @@ export class Client {
 	byInstance = new Map();
 	results = new Map();
 	messages = [];
+	wakes = [];
 	calls = 0;
 	n = 0;
 	transitions = 0;
@@ -148,13 +149,17 @@ export class Client {
 			this.ws.once("close", done);
 		});
 		this.ws.on("error", () => {});
-		this.ws.on("close", (code) => (this.closed = code));
+		this.ws.on("close", (code) => {
+			this.closed = code;
+			this.wake();
+		});
 		this.ws.on("message", (data, binary) => {
 			try {
 				this.take(binary ? decode(data) : JSON.parse(data.toString()));
 			} catch (e) {
 				this.broken ??= e;
 			}
+			this.wake();
 		});
 	}
 	async ready() {
@@ -216,16 +221,25 @@ export class Client {
 		for (const b of m.b ?? []) for (const live of this.byInstance.get(b.i) ?? []) live.apply(b);
 		for (const r of m.r ?? []) this.results.set(r.id, { t: "reply", ...r });
 	}
+	/** Looks after each message. */
 	async until(what, test, seconds = 10) {
-		try {
-			return await until(what, () => {
-				if (this.broken) throw this.broken;
-				return test();
-			}, seconds);
-		} catch (e) {
-			if (e !== this.broken) e.message += `; last messages: ${JSON.stringify(this.messages.slice(-4), (_, v) => (typeof v === "bigint" ? `${v}n` : v)).slice(0, 1500)}; closed: ${this.closed}`;
-			throw e;
+		const end = Date.now() + seconds * 1000;
+		for (;;) {
+			if (this.broken) throw this.broken;
+			const value = await test();
+			if (value) return value;
+			if (Date.now() > end) throw new Error(`waited ${seconds} s in vain for: ${what}; closed: ${this.closed}; last: ${this.last(4)}`);
+			await new Promise((done) => {
+				const timer = setTimeout(done, 100);
+				this.wakes.push(() => done(clearTimeout(timer)));
+			});
 		}
+	}
+	last(n) {
+		return JSON.stringify(this.messages.slice(-n), (_, v) => (typeof v === "bigint" ? `${v}n` : v)).slice(0, 1500);
+	}
+	wake() {
+		for (const wake of this.wakes.splice(0)) wake();
 	}
 	subscribe(query) {
 		const id = (this.lastQuery = (this.lastQuery ?? 0) + 1);
