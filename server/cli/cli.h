@@ -5,8 +5,8 @@
 #include "proto/ground/mem.h"
 #include "proto/settings.h"
 
-/* Exit statuses; told in `millrace help`. */
-enum { MR_EXIT_OK = 0, MR_EXIT_FAILED = 1, MR_EXIT_USAGE = 2, MR_EXIT_PENDING = 3 };
+/* Exit statuses; told in `millrace help` (the last one is told as failed). */
+enum { MR_EXIT_OK = 0, MR_EXIT_FAILED = 1, MR_EXIT_USAGE = 2, MR_EXIT_PENDING = 3, MR_EXIT_NO_DATABASE = 4 };
 
 struct mr_cli {
 	const char *command;

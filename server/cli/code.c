@@ -24,7 +24,7 @@ struct mr_app_code {
 };
 
 /* What a build job writes back: `built VERSION WEB\n` and warnings, or `pending\n` and SQL. */
-static const char built_word[] = "built ", pending_word[] = "pending\n";
+static const char built_word[] = "built ", pending_word[] = "pending\n", away_word[] = "away\n";
 
 struct mr_app_code *mr_code_new(const struct mr_code_config *config)
 {
@@ -113,7 +113,7 @@ static bool migrate(const struct mr_app_code *c, const char *dir, struct mr_buf 
 	}
 	if (!ok) {
 		mr_buf_reset(out);
-		mr_buf_printf(out, "%s\n", err.message);
+		mr_buf_printf(out, "%s%s\n", err.code == MR_POSTGRES_UNAVAILABLE ? away_word : "", err.message);
 	}
 	mr_buf_fini(&sql);
 	return ok;
@@ -205,8 +205,10 @@ static void take_build(struct mr_app_code *c, struct mr_app_build *build)
 static void build_done(bool ok, struct mr_str out, void *arg)
 {
 	struct mr_app_code *c = arg;
-	const size_t n = sizeof pending_word - 1;
-	if (!ok) {
+	const size_t n = sizeof pending_word - 1, away = sizeof away_word - 1;
+	if (!ok && out.n >= away && memcmp(out.p, away_word, away) == 0) {
+		fail(c, MR_EXIT_NO_DATABASE, (struct mr_str){out.p + away, out.n - away});
+	} else if (!ok) {
 		fail(c, MR_EXIT_FAILED, out);
 	} else if (out.n >= n && memcmp(out.p, pending_word, n) == 0) {
 		fail(c, MR_EXIT_PENDING, (struct mr_str){out.p + n, out.n - n});
