@@ -261,7 +261,10 @@ for (const signal of ["SIGKILL", "SIGINT"])
 		for (const code of codes) assert.equal(code, "postgres_unavailable");
 		await exact(grp, pairs, 15);
 		const ids = JSON.stringify(truth(grp).map((r) => r.id));
-		await b.until("the group", () => JSON.stringify(group.value.map((r) => r.id).sort()) === ids, 15);
+		const same = () => JSON.stringify(group.value?.map((r) => r.id).sort()) === ids;
+		await b.until("the group", same, 10).catch((e) => {
+			throw new Error(`the function query shows ${group.value?.length} rows of ${JSON.parse(ids).length}, error ${JSON.stringify(group.error)}, behind ${group.behind}: ${e.message}`);
+		});
 		assert.deepEqual([a.closed, b.closed], [undefined, undefined], "the connections stayed");
 		a.unsubscribe(pairs[0][1]);
 		b.unsubscribe(pairs[1][1]);
