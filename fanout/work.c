@@ -262,12 +262,14 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	struct mr_work *w = arg;
 	struct mr_error failure = {0};
 	w->task = NULL;
-	const struct mr_node *refused = w->inst->entity ? mr_node_get(reply, "error") : NULL;
+	const struct mr_node *refused = mr_node_get(reply, "error");
 	struct mr_str snapshot = mr_node_str(reply, "snapshot");
 	bool split = mr_node_truth(reply, "split");
+	/* A function's own error is its result; one that says nothing about it (Postgres went away) is no answer at all. */
 	if (!err && refused) {
 		mr_error_from_node(refused, &failure);
-		err = &failure;
+		if (w->inst->entity || strcmp(mr_code_retry(failure.code), "never") != 0)
+			err = &failure;
 	}
 	/* A function that failed before it read anything has no snapshot: its error stands by itself. */
 	if (!err && !split && !mr_snapshot_read(snapshot, &w->snapshot)) {
