@@ -139,9 +139,10 @@ test("1000 bumps over 8 clients end at 1000", async () => {
 	const id = await a.value("items.add", { grp: "bump" });
 	const clients = await Promise.all(Array.from({ length: 8 }, () => stack.client()));
 	const lives = await Promise.all(clients.map((c) => c.live({ entity: "Item", where: { grp: "bump" } })));
-	const values = [];
-	const work = clients.map(async (c) => values.push(...(await Promise.all(Array.from({ length: 125 }, async () => (await c.call("items.bump", { id }, { seconds: 40 })).value ?? NaN)))));
-	await Promise.all(work);
+	const bump = (c) => c.call("items.bump", { id }, { seconds: 40 });
+	const replies = (await Promise.all(clients.map((c) => Promise.all(Array.from({ length: 125 }, () => bump(c)))))).flat();
+	assert.deepEqual(replies.filter((r) => r.error), []);
+	const values = replies.map((r) => r.value);
 	assert.equal(new Set(values).size, 1000, "each bump saw another number");
 	assert.equal(stack.psql(`select n from "Item" where id = '${id}'`), "1000");
 	for (const [i, c] of clients.entries()) {
