@@ -74,7 +74,7 @@ static void refuse(const struct mr_net *net, int fd)
 
 	int n = snprintf(body, sizeof(body),
 		"{\"error\":{\"code\":\"%s\",\"message\":\"the server has its %d connections (setting max_connections)\"}}",
-		mr_code_name(MR_TOO_MANY_CALLS), net->config.max_connections);
+		mr_code_name(MR_TOO_MANY_CONNECTIONS), net->config.max_connections);
 	n = snprintf(text, sizeof(text),
 		"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
 		"Content-Length: %d\r\n\r\n%s",

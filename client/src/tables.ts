@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "8174ba41b65ec113";
+export const TABLES_HASH = "4d7d8e4425eb2e66";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -43,6 +43,7 @@ export type ErrorCode =
 	| "call_mismatch"
 	| "too_many_subscriptions"
 	| "too_many_calls"
+	| "too_many_connections"
 	| "too_many_rows"
 	| "no_workers"
 	| "schema_changed"
@@ -88,6 +89,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly http: number; readonl
 	call_mismatch: { http: 409, retry: "never" },
 	too_many_subscriptions: { http: 429, retry: "later" },
 	too_many_calls: { http: 429, retry: "later" },
+	too_many_connections: { http: 503, retry: "later" },
 	too_many_rows: { http: 413, retry: "never" },
 	no_workers: { http: 503, retry: "same" },
 	schema_changed: { http: 409, retry: "later" },

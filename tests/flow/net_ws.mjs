@@ -318,6 +318,7 @@ test("max_connections: one more is told so", async () => {
 	const extra = new Raw(small.port);
 	const answer = await extra.response();
 	assert.equal(answer.status, 503);
+	assert.equal(JSON.parse(answer.body).error.code, "too_many_connections");
 	assert.match(JSON.parse(answer.body).error.message, /max_connections/);
 	held[0].destroy();
 	await sleep(50);
