@@ -2,7 +2,8 @@
  *
  * Every connection is checked when it opens: a primary (not in recovery), a session of its own (a transaction pooler is refused with a
  * sentence), server 14 or newer; then the settings on which images depend are pinned (DateStyle ISO, TimeZone UTC, extra_float_digits 1,
- * bytea_output hex, IntervalStyle iso_8601, client_encoding UTF8, search_path "$user", public; standard_conforming_strings on).
+ * bytea_output hex, IntervalStyle iso_8601, client_encoding UTF8, search_path public alone, so that no role's name redirects;
+ * standard_conforming_strings on).
  */
 #ifndef MR_PG_H
 #define MR_PG_H

@@ -18,7 +18,7 @@ static const char check_sql[] =
 	"select pg_is_in_recovery(), pg_backend_pid(), set_config('DateStyle', 'ISO, MDY', false), set_config('TimeZone', 'UTC', false),"
 	" set_config('extra_float_digits', '1', false), set_config('bytea_output', 'hex', false),"
 	" set_config('IntervalStyle', 'iso_8601', false), set_config('client_encoding', 'UTF8', false),"
-	" set_config('search_path', '\"$user\", public', false), set_config('standard_conforming_strings', 'on', false),"
+	" set_config('search_path', 'public', false), set_config('standard_conforming_strings', 'on', false),"
 	" set_config('millrace.session', $1, false)";
 static const char again_sql[] = "select pg_backend_pid(), current_setting('millrace.session', true)";
 

@@ -57,12 +57,15 @@ struct mr_op {
 	struct mr_params params;
 	struct mr_buf sql;
 	struct mr_error refusal; /* of our own, found before anything was sent */
+	bool app_sql;            /* a statement of ctx.db.sql */
 };
 struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 /* Sends op->sql with op->params (or, when op->refusal is set, comes back with it). keyed: by an index, if it can be (CLOCK.md rule 25).
  * capture: the entity whose changes this statement returns, or NULL. */
 void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity *capture, mr_op_take *take);
 void mr_op_answer(struct mr_op *op, struct mr_str json);
+/* What a failed result means. A value that Postgres refuses within a statement of the app is that statement's failure. */
+void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
 /* final: the transaction cannot go on. */
 void mr_op_fail(struct mr_op *op, const struct mr_error *err, bool final);
 

@@ -190,6 +190,7 @@ static bool refuse_in_reads(const struct mr_txn *txn, const struct mr_sql_check 
 void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *params, mr_txn_cb *cb, void *arg)
 {
 	struct mr_op *op = mr_op_new(txn, cb, arg);
+	op->app_sql = true;
 	const struct mr_sql_check *check = mr_sql_check(text);
 	size_t n = params && params->kind == MR_ARRAY ? params->n : 0;
 	if (check->refusal.code)

@@ -8,7 +8,7 @@ enum { VALUES_MAX = 64 }; /* of one IN list; longer ones pin nothing */
 
 /* ---- names ---- */
 
-/* An unqualified name is found by the pinned search_path: "$user", public. */
+/* An unqualified name is found by the pinned search_path, which is public alone. */
 static const struct mr_entity *entity_of(const struct mr_app *app, struct mr_str schema, struct mr_str table)
 {
 	for (size_t i = 0; i < app->n_entities; i++) {
@@ -187,7 +187,7 @@ static void on_rows(const struct mr_pg_result *r, void *arg)
 	struct mr_error err;
 	mr_buf_reset(&op->sql);
 	if (!mr_pg_ok(r)) {
-		mr_pg_error(r, &err);
+		mr_op_error(op, r, &err);
 		mr_txn_fail(op->txn, &err);
 	} else if (!mr_sql_rows(r, &op->sql, &err)) {
 		mr_txn_fail(op->txn, &err);

@@ -123,6 +123,11 @@ static void order_and_parameters(void **state)
 		"select current_setting('TimeZone') || current_setting('DateStyle') || current_setting('IntervalStyle')"
 		" || current_setting('extra_float_digits') || current_setting('bytea_output')");
 	assert_string_equal(a[0].value, "UTCISO, MDYiso_86011hex");
+	/* A schema that is named as the role takes nobody's place. */
+	mr_test_exec(admin, "create schema if not exists authorization current_user");
+	ask_now(pg, &a[0], "select array_to_string(current_schemas(false), ' ')");
+	assert_string_equal(a[0].value, "public");
+	mr_test_exec(admin, "drop schema \"%s\"", mr_test_ask(admin, "select current_user"));
 	assert_int_equal(mr_test_ask_int(admin, "select count(*) from pg_stat_activity where application_name = 'millrace test'"), 1);
 	struct mr_str *many = mr_alloc(70000 * sizeof(*many));
 	a[5] = (struct answer){0};
