@@ -22,10 +22,8 @@ static void finish(void *arg)
 static void on_cancelled(const struct mr_pg_result *r, void *arg)
 {
 	struct cancel *c = arg;
-	if (mr_pg_ok(r))
-		mr_defer(c->own->loop, finish, c); /* else the state callback or the next line ends it */
-	else if (mr_pg_state(c->own) != MR_PG_DEAD)
-		mr_defer(c->own->loop, finish, c);
+	if (mr_pg_ok(r) || mr_pg_state(c->own) != MR_PG_DEAD)
+		mr_defer(c->own->loop, finish, c); /* else the state callback ends it */
 }
 
 static bool still_runs(const struct cancel *c)

@@ -129,7 +129,7 @@ static void serve(struct mr_pool *pool)
 		move(s, SLOT_LENT);
 		finish_waiter(MR_CONTAINER(pool->waiters.next, struct waiter, link), s->pg, NULL);
 	}
-	while ((size_t)(pool->count[SLOT_OPENING] + pool->count[SLOT_SETTLING]) < pool->waiting && pool->open < pool->max &&
+	while ((size_t)pool->count[SLOT_OPENING] + (size_t)pool->count[SLOT_SETTLING] < pool->waiting && pool->open < pool->max &&
 		!mr_timer_running(pool->retry))
 		open_slot(pool);
 }

@@ -38,6 +38,8 @@ static inline void mr_list_del(struct mr_list *e)
 }
 #define MR_CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define MR_LIST_FOR(e, head) for (struct mr_list *e = (head)->next, *e##_next = e->next; e != (head); e = e##_next, e##_next = e->next)
+/* The element may be taken out, and freed, within. */
+#define MR_LIST_FOR(e, head)                                                                                                               \
+	for (struct mr_list * (e) = (head)->next, *e##_next = (e)->next; (e) != (head); (e) = e##_next, e##_next = (e)->next)
 
 #endif
