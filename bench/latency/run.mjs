@@ -1,0 +1,56 @@
+// Starts a server of its own in production mode, measures, stops it.
+import { spawn, spawnSync } from "node:child_process";
+import { cpSync, readFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
+import { join } from "node:path";
+import { BUILD, endAll, freePort, millrace, remove, ROOT, serve, temporary } from "../../tests/lib/cli.mjs";
+
+const cut = process.argv.indexOf("--");
+const args = process.argv.slice(2, cut < 0 ? undefined : cut);
+const serving = cut < 0 ? [] : process.argv.slice(cut + 1);
+const value = (name, fallback) => {
+	const at = args.indexOf(name);
+	return at < 0 ? fallback : args[at + 1];
+};
+const quick = args.includes("--quick");
+const writes = value("--writes", quick ? "60" : "500");
+const subscribers = value("--subscribers", "1,100,1000").split(",");
+for (const n of [writes, ...subscribers]) if (!/^[1-9]\d*$/.test(n)) throw new Error(`not a number of writes or subscribers: ${n}`);
+
+const home = temporary("latency");
+let measuring;
+async function end(status) {
+	measuring?.kill();
+	await endAll();
+	remove(home);
+	process.exit(status);
+}
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void end(130));
+
+function machine() {
+	const model = cpus()[0].model;
+	const git = spawnSync("git", ["-C", ROOT, "describe", "--always", "--dirty"], { encoding: "utf8" });
+	const load = loadavg()[0].toFixed(2);
+	return `${cpus().length} cores (${model}), load before ${load}; commit ${git.stdout?.trim() || "unknown"}; ${new Date().toISOString().slice(0, 10)}`;
+}
+
+try {
+	console.log(machine() + (serving.length ? `; ${serving.join(" ")}` : ""));
+	const app = join(home, "app");
+	const data = join(home, "data");
+	cpSync(join(ROOT, "bench", "latency", "app"), app, { recursive: true });
+	const common = ["--app-dir", app, "--data-dir", data];
+	const migrated = millrace(["migrate", "--apply", ...common]);
+	if (migrated.status !== 0) throw new Error(migrated.err);
+	const port = await freePort();
+	const server = await serve(["serve", ...common, "--port", String(port), ...serving]);
+	await server.ready();
+	const conninfo = readFileSync(join(data, "run", "database"), "utf8").trim();
+	measuring = spawn(join(BUILD, "bench", "latency", "latency"), [String(port), conninfo, writes, ...subscribers], { stdio: "inherit" });
+	const status = await new Promise((resolve) => measuring.once("close", (code) => resolve(code ?? 1)));
+	if (status !== 0) console.error(server.err.trimEnd().split("\n").slice(-20).join("\n"));
+	await end(status);
+} catch (e) {
+	console.error(e.message);
+	await end(1);
+}
