@@ -30,6 +30,7 @@ TAP = re.compile(r"^\s*(not ok|ok)\b\s*\d*\s*-?\s*(.*)$")
 SPEC = re.compile(r"^(\u2714|\u2716) (.*?) \(\d[\d.]*ms\)")
 CMOCKA = re.compile(r"^\[\s*(OK|FAILED|PASSED)\s*\] (.*)$")
 NODE_SUM = re.compile(r"^(?:#|\u2139) (pass|fail) (\d+)\s*$", re.M)
+CONCURRENT = ["--suite", "concurrent"]
 SCRIPT_SECONDS = 180
 SHOWN_LINES = 120
 
@@ -146,8 +147,8 @@ class Runner:
 
     # --- builds ---
 
-    def build(self, name, options, env=None):
-        """Sets up and compiles build/<name>; a result of its own. Gives the folder, or None."""
+    def build(self, name, options, env=None, targets=lambda folder: []):
+        """Sets up and compiles build/<name>, all of it or some targets; a result of its own. Gives the folder, or None."""
         folder = BUILDS / name
         env = {**os.environ, **(env or {})}
         began, text = time.monotonic(), ""
@@ -157,7 +158,9 @@ class Runner:
             if status != 0:
                 self.record("build", name, False, time.monotonic() - began, text)
                 return None
-        status, text, _ = self.run(["ninja", "-C", str(folder)], env, 1800)
+        status, text, _ = self.run(["ninja", "-C", str(folder), "build.ninja"], env)  # so that targets knows those of today
+        if status == 0:
+            status, text, _ = self.run(["ninja", "-C", str(folder), *targets(folder)], env, 1800)
         self.record("build", name, status == 0, time.monotonic() - began, text)
         return folder if status == 0 else None
 
@@ -167,10 +170,11 @@ class Runner:
         return self._sanitized
 
     def threads(self):
-        return self.build("threads", ["-Db_sanitize=thread", "-Db_lundef=false", "--buildtype=debugoptimized"], {"CC": "clang"})
+        return self.build("threads", ["-Db_sanitize=thread", "-Db_lundef=false", "--buildtype=debugoptimized"], {"CC": "clang"},
+                          lambda folder: sorted({os.path.relpath(t["cmd"][0], folder) for t in meson_tests(folder) if matches(t, CONCURRENT)}))
 
     def release(self):
-        return self.build("release", ["--buildtype=release"])
+        return self.build("release", ["--buildtype=release"], None, programs)
 
     # --- suites ---
 
@@ -203,7 +207,7 @@ class Runner:
 
     def concurrent(self):
         if folder := self.threads():
-            self.meson("threads", folder, ["--suite", "concurrent"], {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
+            self.meson("threads", folder, CONCURRENT, {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
 
     def fuzz(self):
         folder = self.sanitized()
@@ -281,6 +285,12 @@ def executables(folder):
 def meson_tests(folder):
     info = folder / "meson-info" / "intro-tests.json"
     return json.loads(info.read_text()) if info.exists() else []
+
+
+def programs(folder):
+    """The executables that are installed."""
+    targets = json.loads((folder / "meson-info" / "intro-targets.json").read_text())
+    return sorted(os.path.relpath(t["filename"][0], folder) for t in targets if t["type"] == "executable" and t["installed"])
 
 
 def matches(test, options):
