@@ -13,7 +13,7 @@
 #include "line.h"
 #include "samples.h"
 
-enum { WARM_UP = 20, EVENTS = 256, WAIT_MS = 30000, PAUSE_US = 25000, WRITER = -1 };
+enum { WARM_UP = 20, EVENTS = 256, WAIT_MS = 30000, PAUSE_US = 20000, WRITER = -1 };
 enum way { SOCKET, HTTP, OUTSIDE, WAYS };
 static const char *const way_names[] = {"function, WebSocket", "function, HTTP", "outside COMMIT"};
 static const char body[] = "Sixty-four bytes of text, as long as a short message in a chat.";
@@ -191,7 +191,7 @@ static double await_all(struct bench *b, enum way way, int mark)
 
 static void one_write(struct bench *b, enum way way, int mark, struct results *r)
 {
-	usleep((useconds_t)(random() % PAUSE_US)); /* no rhythm in step with the poll for outside writers */
+	usleep((useconds_t)(random() % PAUSE_US)); /* one period of the poll for writers from outside */
 	double commit = mr_floor_commit(&b->floor, b->channel, mark, body), tick = mr_floor_tick(&b->floor);
 	if (way == OUTSIDE)
 		mr_outside_insert(&b->floor, b->channel, mark, body);

@@ -189,7 +189,8 @@ static void each_row(const struct mr_entity *e, void (*each)(const struct mr_row
 	for (int i = 0; i < 64; i++) {
 		struct mr_value v[6] = {{.type = MR_T_UUID}, {.type = MR_T_INT, .null = i % 4 == 3, .i = i % 4},
 			{.type = MR_T_INT, .null = i / 4 % 4 == 3, .i = i / 4 % 4},
-			{.type = MR_T_FLOAT, .null = i / 16 == 3, .d = (int)(i / 16) - 1}, {.type = MR_T_INT}, {.type = MR_T_JSON, .null = true}};
+			{.type = MR_T_FLOAT, .null = i / 16 == 3, .d = (int)(i / 16) - 1}, {.type = MR_T_INT},
+			{.type = MR_T_JSON, .null = true}};
 		struct mr_row row = {e, v};
 		each(&row, arg);
 	}
