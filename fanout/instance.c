@@ -241,11 +241,12 @@ void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
 	MR_LIST_FOR (e, &all->hit) {
 		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_hit);
 		mr_list_del(&inst->in_hit);
-		/* Made dirty by a later change of the same tick: it is read anew and compared then. */
-		if (inst->dirty)
-			continue;
+		/* Dry, or made dirty by a later change of the same tick: it is read anew and compared then. Until that, who comes new gets
+		 * the state of a tick before this one. */
 		if (mr_rowset_dry(&inst->rows))
 			mr_instance_dirty(inst, batch->n);
+		if (inst->dirty)
+			mr_rowset_revert(&inst->rows);
 		else
 			mr_instance_seal(inst, batch->n);
 	}

@@ -214,6 +214,7 @@ void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
 			touch(rs, ((struct mr_item *)value)->id);
 	}
 	drop_rows(rs);
+	rs->reverted = false;
 	rs->complete = true;
 	for (size_t i = 0; i < n; i++)
 		set_put(rs, &rows[i]);
@@ -223,7 +224,7 @@ void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
 
 void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c)
 {
-	MR_ASSERT(!c->bulk && c->entity == rs->entity);
+	MR_ASSERT(!c->bulk && c->entity == rs->entity && !rs->reverted);
 	bool stays = c->is.v && mr_pred_eval(rs->pred, &c->is) == 1;
 	bool same_id = c->was.v && c->is.v && memcmp(c->was.v[0].uuid, c->is.v[0].uuid, 16) == 0;
 	if (c->was.v && !(stays && same_id))
@@ -236,7 +237,39 @@ void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c)
 
 bool mr_rowset_dry(const struct mr_rowset *rs)
 {
-	return is_window(rs) && !rs->complete && rs->n_window < (size_t)rs->limit;
+	return rs->reverted || (is_window(rs) && !rs->complete && rs->n_window < (size_t)rs->limit);
+}
+
+static void revert_window(struct mr_rowset *rs)
+{
+	drop_rows(rs);
+	for (size_t i = 0; i < rs->n_shown; i++) {
+		struct mr_item *item = item_hold(rs->shown[i]);
+		window_insert(rs, item, i);
+		mr_map_put(&rs->by_id, id_key(item->id), item);
+	}
+}
+
+static void revert_set(struct mr_rowset *rs)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
+		const struct before *b = value;
+		item_drop(mr_map_del(&rs->by_id, key));
+		if (b->item)
+			mr_map_put(&rs->by_id, id_key(b->item->id), item_hold(b->item));
+	}
+	forget_touched(rs);
+}
+
+void mr_rowset_revert(struct mr_rowset *rs)
+{
+	if (is_window(rs))
+		revert_window(rs);
+	else
+		revert_set(rs);
+	rs->reverted = true;
 }
 
 size_t mr_rowset_size(const struct mr_rowset *rs)

@@ -27,6 +27,7 @@ struct mr_rowset {
 	struct mr_item **window;
 	size_t n_window, cap_window;
 	bool complete;
+	bool reverted; /* what has changed since the last difference is unknown: nothing is applied before the next fill */
 	/* What the last difference left on screen (windows), or what rows were before the changes since then (others). */
 	struct mr_item **shown;
 	size_t n_shown;
@@ -45,6 +46,8 @@ void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n);
 void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c);
 /* The window lost so many rows that what belongs there is unknown: it must be read again before a difference is taken. */
 bool mr_rowset_dry(const struct mr_rowset *rs);
+/* Takes back all that came since the last difference, so that whoever asks for the rows gets those of that moment until a fill. */
+void mr_rowset_revert(struct mr_rowset *rs);
 size_t mr_rowset_size(const struct mr_rowset *rs); /* rows on screen */
 
 /* What changed on screen since the last difference. Items are held until mr_diff_fini. */

@@ -96,6 +96,13 @@ static void add_whole(struct transition *t, struct mr_sub *sub)
 	t->only = NULL;
 }
 
+static void detach(struct transition *t, struct mr_sub *sub)
+{
+	mr_sub_state(sub, MR_SUB_BEHIND);
+	sub->at = sub->session->at;
+	add_behind(t, sub, true);
+}
+
 /* Queries that hold the session too long go on by themselves, marked behind. */
 static void detach_slow(struct mr_session *s, struct transition *t)
 {
@@ -112,28 +119,33 @@ static void detach_slow(struct mr_session *s, struct transition *t)
 		struct mr_sub *sub = sub_of(e);
 		if (sub->state != MR_SUB_ON || mr_instance_bound(sub->inst, s->all->f->clock->n) > s->at)
 			continue;
-		mr_sub_state(sub, MR_SUB_BEHIND);
-		sub->at = s->at;
-		add_behind(t, sub, true);
+		detach(t, sub);
 	}
 }
 
-/* Bodies after `from` up to `to`; false when some have been given up. */
+/* The first body after `from`, or the list's head; NULL when some have been given up or were not made in this encoding. */
+static struct mr_list *bodies_after(struct mr_instance *inst, enum mr_encoding encoding, uint64_t from)
+{
+	struct mr_list *e = inst->bodies.prev;
+	if (inst->lost > from)
+		return NULL;
+	for (; e != &inst->bodies && MR_CONTAINER(e, struct mr_body, in_history)->n > from; e = e->prev)
+		if (!MR_CONTAINER(e, struct mr_body, in_history)->enc[encoding].n)
+			return NULL;
+	return e->next;
+}
+
+/* Bodies after `from` up to `to`; false, and none, when not all are there. */
 static bool add_bodies(struct transition *t, struct mr_sub *sub, uint64_t from, uint64_t to)
 {
-	struct mr_instance *inst = sub->inst;
 	enum mr_encoding encoding = sub->session->encoding;
-	if (inst->lost > from)
+	struct mr_list *e = bodies_after(sub->inst, encoding, from);
+	if (!e)
 		return false;
-	struct mr_list *e = inst->bodies.prev;
-	while (e != &inst->bodies && MR_CONTAINER(e, struct mr_body, in_history)->n > from)
-		e = e->prev;
-	for (e = e->next; e != &inst->bodies; e = e->next) {
+	for (; e != &sub->inst->bodies; e = e->next) {
 		struct mr_body *b = MR_CONTAINER(e, struct mr_body, in_history);
 		if (b->n > to)
 			break;
-		if (!b->enc[encoding].n)
-			return false;
 		t->only = t->n_bodies ? NULL : b;
 		comma(&t->bodies, encoding, t->n_bodies++);
 		mr_buf_str(&t->bodies, mr_buf_view(&b->enc[encoding]));
@@ -246,13 +258,18 @@ static bool is_current(const struct mr_instance *inst, uint64_t n)
 	return mr_instance_bound(inst, n) == n && inst->last <= n;
 }
 
-/* What a shown query became: its bodies, or all of it when they have been given up. Readers of event streams keep no state to apply pieces
- * to, so they get a function's value whole. */
-static void follow(struct transition *t, struct mr_sub *sub, bool current)
+/* What a shown query became: its bodies, or all of it when they have been given up; when all of it is of a later tick, it gets that by
+ * itself. Readers of event streams keep no state to apply pieces to, so they get a function's value whole. */
+static void follow(struct transition *t, struct mr_sub *sub)
 {
+	bool current = is_current(sub->inst, t->n);
 	bool whole = sub->session->live && !sub->inst->entity && current;
-	if (whole || (!add_bodies(t, sub, sub->session->at, t->n) && current))
+	if (!whole && add_bodies(t, sub, sub->session->at, t->n))
+		return;
+	if (current)
 		add_whole(t, sub);
+	else
+		detach(t, sub);
 }
 
 /* Bodies name the instance, and a client applies them to every query that shares it: so in one transition each instance speaks once. */
@@ -269,7 +286,7 @@ static void collect_shown(struct mr_session *s, struct transition *t)
 	MR_LIST_FOR (e, &s->subs) {
 		struct mr_sub *sub = sub_of(e);
 		if (sub->state == MR_SUB_ON && sub->inst->last > s->at && claim(t, sub))
-			follow(t, sub, is_current(sub->inst, t->n));
+			follow(t, sub);
 	}
 }
 

@@ -175,6 +175,7 @@ static void finish_rows(struct mr_work *w)
 		return;
 	}
 	if (!late_changes(w, apply_late, NULL) || mr_rowset_dry(&inst->rows)) {
+		mr_rowset_revert(&inst->rows);
 		again(w);
 		return;
 	}

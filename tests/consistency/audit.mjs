@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 
 export const AUDIT_SQL = `
 create table if not exists audit (seq bigserial primary key, xid xid8 not null default pg_current_xact_id(), id uuid not null, row json);
+create index if not exists audit_xid on audit (xid);
 create or replace function audit_row() returns trigger language plpgsql as $$ begin
 	if tg_op = 'DELETE' then insert into audit (id) values (old.id);
 	else insert into audit (id, row) values (new.id, row_to_json(new)); end if;
@@ -39,48 +40,70 @@ export class Psql {
 	}
 }
 
-/** Follows the audit: state(snapshot) for snapshots that come in their order. */
+/** The rows at snapshots that come in their order. */
+export class Walk {
+	constructor() {
+		this.later = []; // versions that no snapshot so far has seen, by seq
+		this.current = new Map(); // id -> { seq, row }
+	}
+	add(versions) {
+		this.later.push(...versions);
+		this.later.sort((a, b) => a.seq - b.seq);
+	}
+	/** true: the rows differ from those of the snapshot before. */
+	advance(snapshot) {
+		const rest = [];
+		const before = this.later.length;
+		for (const version of this.later) {
+			const known = this.current.get(version.id);
+			if (!snapshot.sees(version.xid)) rest.push(version);
+			else if (known === undefined || known.seq < version.seq) this.current.set(version.id, version);
+		}
+		this.later = rest;
+		return rest.length !== before;
+	}
+	rows() {
+		return [...this.current.values()].filter((v) => v.row).map((v) => v.row);
+	}
+}
+
+/** All versions that were ever committed. */
 export class Audit {
 	constructor(psql) {
 		this.psql = psql;
 		this.known = new Set();
-		this.later = []; // versions that no snapshot so far has seen, by seq
-		this.current = new Map(); // id -> { seq, row }
-		this.marks = new Map(); // note -> [xid]
+		this.versions = [];
+		this.since = "0"; // all transactions before it had ended when the audit was last read
 	}
-	/** Reads what has been committed since; a version may commit long after its number was drawn. */
+	/** Reads what has been committed since; gives the new versions. */
 	async read() {
-		const floor = this.later.length ? this.later[0].seq - 1 : Math.max(0, this.last ?? 0) - 20000;
-		const text = await this.psql.run(`select seq || '|' || xid || '|' || id || '|' || coalesce(row::text, '') from audit where seq > ${floor} order by seq;`);
-		for (const line of text.split("\n")) {
-			if (!line) continue;
-			const [seq, xid, id, ...rest] = line.split("|");
-			if (this.known.has(seq)) continue;
-			this.known.add(seq);
-			const row = rest.join("|");
-			this.later.push({ seq: Number(seq), xid: BigInt(xid), id, row: row ? JSON.parse(row) : null });
-			this.last = Math.max(this.last ?? 0, Number(seq));
-		}
-		this.later.sort((a, b) => a.seq - b.seq);
+		const text = await this.psql.run(`begin isolation level repeatable read; select pg_snapshot_xmin(pg_current_snapshot());
+select seq || '|' || xid || '|' || id || '|' || coalesce(row::text, '') from audit where xid >= '${this.since}'::xid8 order by seq; commit;`);
+		const [since, ...lines] = text.split("\n");
+		if (!/^\d+$/.test(since)) throw new Error(`the audit cannot be read: ${text}${this.psql.errors}`);
+		this.since = since;
+		return lines.filter((line) => line).map((line) => this.take(line)).filter((version) => version);
 	}
-	/** Rows of the snapshot; changed: whether they differ from those of the one before. */
-	advance(snapshot) {
-		const rest = [];
-		let changed = false;
-		for (const version of this.later) {
-			if (!snapshot.sees(version.xid)) {
-				rest.push(version);
-				continue;
-			}
-			changed = true;
-			const before = this.current.get(version.id);
-			if (before === undefined || before.seq < version.seq) this.current.set(version.id, version);
-			if (before === undefined && version.row?.note) this.marks.set(version.row.note, [...(this.marks.get(version.row.note) ?? []), version.xid]);
-		}
-		this.later = rest;
-		return changed;
+	take(line) {
+		const [seq, xid, id, ...rest] = line.split("|");
+		if (this.known.has(seq)) return undefined;
+		this.known.add(seq);
+		const row = rest.join("|");
+		const version = { seq: Number(seq), xid: BigInt(xid), id, row: row ? JSON.parse(row) : null };
+		this.versions.push(version);
+		return version;
 	}
-	rows() {
-		return [...this.current.values()].filter((v) => v.row).map((v) => v.row);
+	/** The versions of these rows, in the order of their writing. */
+	history(ids) {
+		const own = this.versions.filter((v) => ids.includes(v.id)).sort((a, b) => a.seq - b.seq);
+		return own.map(({ seq, xid, id, row }) => ({ seq, xid: String(xid), id, ...row }));
+	}
+	/** The transactions that inserted each marked row: each row's first version. */
+	inserts() {
+		const first = new Map();
+		for (const v of this.versions) if (!first.has(v.id) || v.seq < first.get(v.id).seq) first.set(v.id, v);
+		const marks = new Map();
+		for (const { row, xid } of first.values()) if (row?.note) marks.set(row.note, [...(marks.get(row.note) ?? []), xid]);
+		return marks;
 	}
 }

@@ -1,76 +1,104 @@
 // Compares what clients saw at each snapshot with what Postgres holds at it.
+import { Walk } from "./audit.mjs";
 import { snapshotOf } from "./position.mjs";
-import { QUERIES } from "./queries.mjs";
 
-const SETTLE_MS = 4000; // a session that is held at an older tick tells it late, but not later than this
+const SETTLE_MS = 4000; // most clients have told of a snapshot by then; those that come later are judged at the end
+const FAULTS_TOLD = 20;
 
 export class Checker {
 	constructor(audit) {
 		this.audit = audit;
-		this.seen = new Map(); // snapshot key -> { snapshot, at, views: [{ client, query, text }] }
+		this.walk = new Walk();
+		this.seen = new Map(); // snapshot key -> { snapshot, at, views: [{ client, held, text, events }] }
+		this.late = []; // told after a later snapshot was judged
 		this.asked = new Set();
 		this.acked = new Map(); // mark -> position or undefined
-		this.faults = [];
+		this.faults = []; // { client, text }
 		this.refusals = new Map();
-		this.states = this.transitions = this.snapshots = this.late = 0;
+		this.states = this.transitions = this.snapshots = this.failed = this.behind = 0;
 		this.frontier = 0n;
 	}
-	fault(text) {
-		if (this.faults.length < 20) this.faults.push(text);
+	fault(text, client) {
+		this.faults.push({ client, text });
+	}
+	refused(code) {
+		this.refusals.set(code, (this.refusals.get(code) ?? 0) + 1);
 	}
 	saw(client, position, held) {
 		this.transitions++;
 		const key = position.split(".")[0];
 		let at = this.seen.get(key);
 		if (!at) this.seen.set(key, (at = { snapshot: snapshotOf(position), at: Date.now(), views: [] }));
-		for (const h of held) at.views.push({ client, query: h.query, text: h.print() });
+		for (const h of held) at.views.push({ client, held: h, text: h.print(), events: h.events.length + h.forgotten });
 	}
-	acknowledged(mark, position) {
-		if (this.acked.has(mark)) this.fault(`${mark} was acknowledged twice`);
+	acknowledged(mark, position, client) {
+		if (this.acked.has(mark)) this.fault(`${mark} was acknowledged twice`, client);
 		this.acked.set(mark, position);
 	}
 
 	/** Judges all snapshots that are old enough (all, at the end), in their order. */
 	async judge(end = false) {
 		const now = Date.now();
-		const due = [...this.seen].filter(([, s]) => end || now - s.at > SETTLE_MS).sort((a, b) => (a[1].snapshot.order < b[1].snapshot.order ? -1 : 1));
-		await this.audit.read();
-		for (const [key, s] of due) {
-			this.seen.delete(key);
-			this.judgeOne(s);
+		const due = [...this.seen].filter(([, s]) => end || now - s.at > SETTLE_MS);
+		this.walk.add(await this.audit.read());
+		for (const [key] of due) this.seen.delete(key);
+		const all = due.map(([, s]) => s);
+		this.late.push(...all.filter((s) => s.snapshot.order < this.frontier));
+		this.judgeAll(this.walk, all.filter((s) => s.snapshot.order >= this.frontier));
+		if (end) {
+			const again = new Walk();
+			again.add(this.audit.versions);
+			this.judgeAll(again, this.late);
 		}
 	}
-	judgeOne({ snapshot, views }) {
-		if (snapshot.order < this.frontier) {
-			this.late++;
-			return;
+	judgeAll(walk, all) {
+		all.sort((a, b) => (a.snapshot.order < b.snapshot.order ? -1 : a.snapshot.order > b.snapshot.order ? 1 : 0));
+		let expected = new Map();
+		for (const { snapshot, views } of all) {
+			this.snapshots++;
+			if (walk.advance(snapshot)) expected = new Map();
+			if (snapshot.order > this.frontier) this.frontier = snapshot.order;
+			for (const view of views) {
+				this.states++;
+				const want = expect(expected, view.held.query, walk);
+				if (want !== view.text) this.differs(view, want, snapshot);
+			}
 		}
-		this.frontier = snapshot.order;
-		this.snapshots++;
-		if (this.audit.advance(snapshot)) this.expected = new Map();
-		this.expected ??= new Map();
-		for (const view of views) {
-			this.states++;
-			const want = this.expect(view.query);
-			if (want !== view.text) this.differs(view, want, snapshot);
-		}
-	}
-	expect(query) {
-		let text = this.expected.get(query);
-		if (text === undefined) this.expected.set(query, (text = query.print(query.expect(this.audit.rows()))));
-		return text;
 	}
 	differs(view, want, snapshot) {
+		const { held, events } = view;
 		const running = [...snapshot.running].join(",");
-		this.fault(`client ${view.client}, query ${JSON.stringify(view.query.ask)}, snapshot xmax ${snapshot.xmax} running [${running}]\n` +
-			`  Postgres: ${want.slice(0, 2000)}\n  client:   ${view.text.slice(0, 2000)}`);
+		const upTo = Math.max(0, events - held.forgotten);
+		const lines = (list) => list.map((e) => `\n    ${JSON.stringify(e).slice(0, 1500)}`).join("");
+		this.fault(`client ${view.client}, query ${JSON.stringify(held.query.ask)}, snapshot xmax ${snapshot.xmax} running [${running}]\n` +
+			`  Postgres: ${want.slice(0, 2000)}\n  client:   ${view.text.slice(0, 2000)}\n` +
+			`  what it was told last:${lines(held.events.slice(Math.max(0, upTo - 12), upTo))}\n  and then:${lines(held.events.slice(upTo, upTo + 3))}\n` +
+			`  versions of the rows that differ:${lines(this.audit.history(idsThatDiffer(want, view.text)))}`, view.client);
+	}
+
+	/** Nothing is written any more: every query of every client must come to show what Postgres holds. Gives those that do not. */
+	async behindNow(clients) {
+		await this.audit.read().then((versions) => this.walk.add(versions));
+		const walk = new Walk();
+		walk.add(this.audit.versions);
+		walk.advance({ sees: () => true });
+		const expected = new Map();
+		const stuck = [];
+		for (const client of clients)
+			for (const held of client.held.values()) {
+				const want = expect(expected, held.query, walk);
+				const state = !held.has ? "unanswered" : held.stale ? "not resumed" : held.behind ? "behind" : held.failed ? `failed: ${held.failed.code}` : held.print();
+				if (state !== want) stuck.push({ client: client.number, held, want, state });
+			}
+		return stuck;
 	}
 
 	/** Each acknowledged call ran once, and was in the snapshot that brought its reply; no call ran twice. */
 	judgeCalls() {
+		const inserts = this.audit.inserts();
 		let unseen = 0;
 		for (const mark of this.asked) {
-			const ran = this.audit.marks.get(mark) ?? [];
+			const ran = inserts.get(mark) ?? [];
 			if (ran.length > 1) this.fault(`${mark} ran ${ran.length} times`);
 			if (!this.acked.has(mark)) continue;
 			if (ran.length === 0) this.fault(`${mark} was acknowledged and is not there`);
@@ -78,10 +106,25 @@ export class Checker {
 			if (!position) unseen++;
 			else if (ran.length === 1 && !snapshotOf(position).sees(ran[0])) this.fault(`${mark} was acknowledged in a transition that does not hold it`);
 		}
+		for (const [mark, ran] of inserts) if (mark === "never" || (!this.asked.has(mark) && ran.length)) this.fault(`${mark} is there and nobody asked for it`);
 		return unseen;
+	}
+	told() {
+		return this.faults.slice(0, FAULTS_TOLD).map((f) => f.text);
 	}
 }
 
-export function attachPrinters(print) {
-	for (const query of QUERIES) query.print = print;
+const isEntry = (entry) => entry && typeof entry === "object" && "id" in entry;
+
+/** Ids of the rows that one of both lists has and the other not, or not so. */
+function idsThatDiffer(a, b) {
+	const rows = [a, b].map((text) => new Set((text.endsWith("]") ? JSON.parse(text) : []).filter(isEntry).map((row) => JSON.stringify(row))));
+	const odd = [...rows[0]].filter((row) => !rows[1].has(row)).concat([...rows[1]].filter((row) => !rows[0].has(row)));
+	return [...new Set(odd.map((row) => JSON.parse(row).id))].slice(0, 4);
+}
+
+function expect(known, query, walk) {
+	let text = known.get(query);
+	if (text === undefined) known.set(query, (text = query.print(query.expect(walk.rows()))));
+	return text;
 }

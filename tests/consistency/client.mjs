@@ -1,10 +1,13 @@
 // A client by the rules of docs/protocol.md and nothing else: what it holds after each transition is told to the checker.
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
+import { decode, encode } from "../lib/stack_msgpack.mjs";
 import { print, QUERIES } from "./queries.mjs";
 
 const WebSocket = createRequire(new URL("../../client/package.json", import.meta.url))("ws");
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const EVENTS_KEPT = 400;
 
 class Held {
 	constructor(query) {
@@ -16,18 +19,24 @@ class Held {
 		this.k = this.h = "";
 		this.behind = false;
 		this.failed = undefined;
+		this.events = []; // what it was told, for the one who must find out why it is wrong
+		this.forgotten = 0;
+	}
+	note(event) {
+		if (this.events.push(event) < 2 * EVENTS_KEPT) return;
+		this.events.splice(0, EVENTS_KEPT);
+		this.forgotten += EVENTS_KEPT;
 	}
 	apply(body) {
+		if (body.behind !== undefined) this.behind = body.behind;
+		const tells = ["rows", "put", "patch", "del", "value", "segs", "error"].some((part) => body[part] !== undefined);
+		if (!tells) return;
 		this.failed = body.error;
-		if (body.behind !== undefined) {
-			this.behind = body.behind;
-			return;
-		}
 		if (body.h !== undefined) this.h = body.h;
 		if (body.rows) this.rows = new Map(body.rows.map((row) => [row.id, row]));
 		for (const row of body.put ?? []) this.rows.set(row.id, row);
 		for (const [id, fields] of body.patch ?? []) {
-			if (!this.rows.has(id)) throw new Error(`a patch of ${id}, which is not held`);
+			if (!this.rows.has(id)) throw new Error(`a patch of row ${id}, which is not held, by ${JSON.stringify(this.query.ask)}`);
 			this.rows.set(id, { ...this.rows.get(id), ...fields });
 		}
 		for (const id of body.del ?? []) this.rows.delete(id);
@@ -52,13 +61,15 @@ export class Client {
 		this.calls = new Map();
 		this.lastQuery = this.lastCall = 0;
 		this.stopped = false;
+		this.binary = number % 3 === 0;
 	}
 
 	send(message) {
-		if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+		if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(this.binary ? encode(message) : JSON.stringify(message));
 	}
 	subscribe(id, held) {
 		const have = held.has && held.k && !held.failed && !held.behind ? { have: { k: held.k, h: held.h } } : {};
+		held.note({ subscribes: id, ...have });
 		this.send({ t: "subscribe", id, ...held.query.ask, ...have });
 	}
 
@@ -70,14 +81,15 @@ export class Client {
 	}
 	connected() {
 		return new Promise((resolve) => {
-			const socket = (this.socket = new WebSocket(this.url, ["millrace.v1.json"]));
+			const socket = (this.socket = new WebSocket(this.url, [`millrace.v1.${this.binary ? "msgpack" : "json"}`]));
 			this.tick = -1;
 			this.byInstance = new Map();
 			socket.on("error", () => undefined);
 			socket.on("open", () => this.greet());
-			socket.on("message", (data) => this.receive(JSON.parse(data)));
+			socket.on("message", (data) => this.receive(this.binary ? decode(data) : JSON.parse(data)));
 			socket.on("close", () => {
 				for (const held of this.held.values()) held.stale = held.has;
+				for (const held of this.held.values()) held.note({ closed: true });
 				resolve();
 			});
 		});
@@ -89,52 +101,68 @@ export class Client {
 	}
 
 	receive(message) {
+		try {
+			this.take(message);
+		} catch (e) {
+			this.checker.fault(`client ${this.number}: ${e.message}`, this.number);
+			this.socket.terminate();
+		}
+	}
+	take(message) {
 		if (message.t === "transition") this.transition(message);
 		else if (message.t === "reply") this.reply(message);
 		else if (message.t === "error") this.refused(message);
 	}
 	refused(message) {
-		this.checker.refusals.set(message.error.code, (this.checker.refusals.get(message.error.code) ?? 0) + 1);
+		this.checker.refused(message.error.code);
 		if (message.re === undefined) return;
 		const held = this.held.get(message.re);
 		this.later(() => held && this.held.get(message.re) === held && this.subscribe(message.re, held));
 	}
 	transition(message) {
-		if (message.n < this.tick) this.checker.fault(`client ${this.number}: tick ${message.n} after ${this.tick}`);
+		if (message.n < this.tick) this.checker.fault(`client ${this.number}: tick ${message.n} after ${this.tick}`, this.number);
 		this.tick = message.n;
-		for (const ack of message.q ?? []) this.answered(ack);
-		for (const body of message.b ?? []) for (const held of this.byInstance.get(body.i) ?? []) held.apply(body);
+		for (const ack of message.q ?? []) this.answered(ack, message);
+		for (const body of message.b ?? []) {
+			for (const held of this.byInstance.get(body.i) ?? []) {
+				held.note({ n: message.n, p: message.p !== undefined, ...body });
+				if (!this.drops?.(body)) held.apply(body);
+			}
+		}
 		for (const reply of message.r ?? []) this.done(reply.id, message.p, true);
 		if (message.p) this.checked(message.p);
 	}
-	answered(ack) {
+	answered(ack, { n }) {
 		const held = this.held.get(ack.id);
 		if (!held) return;
+		held.note({ n, answered: { ...ack, types: undefined } });
 		for (const sharing of this.byInstance.values()) sharing.delete(held);
 		if (!this.byInstance.has(ack.i)) this.byInstance.set(ack.i, new Set());
 		this.byInstance.get(ack.i).add(held);
 		if (!ack.keep) Object.assign(held, { rows: new Map(), value: undefined, text: undefined });
-		Object.assign(held, { has: true, stale: false, k: ack.k });
+		Object.assign(held, { has: true, stale: false, behind: false, failed: undefined, k: ack.k });
 	}
 	checked(position) {
 		const all = [...this.held.values()].filter((held) => held.has);
-		if (all.some((held) => held.stale || held.behind)) return;
+		if (all.some((held) => held.stale)) return; // the server may not have read that we hold it, yet
+		if (all.some((held) => held.behind)) return void this.checker.fault(`client ${this.number}: a position, while a query is behind`, this.number);
 		this.position = position;
+		this.checker.failed += all.filter((held) => held.failed).length;
 		this.checker.saw(this.number, position, all.filter((held) => !held.failed));
 	}
 
 	/** Its effect must be in the snapshot of the transition that brings its reply. */
 	done(id, position, inTransition) {
 		const call = this.calls.get(id);
-		if (!call) return void this.checker.fault(`client ${this.number}: a second or unasked reply to ${id}`);
+		if (!call) return void this.checker.fault(`client ${this.number}: a second or unasked reply to ${id}`, this.number);
 		this.calls.delete(id);
-		this.checker.acknowledged(call.mark, inTransition ? position : undefined);
+		this.checker.acknowledged(call.mark, inTransition ? position : undefined, this.number);
 	}
 	reply(message) {
 		if (!this.calls.has(message.id)) return; // answered before, on the socket before
 		if (!message.error) return void this.done(message.id, undefined, false);
 		const { code } = message.error;
-		this.checker.refusals.set(code, (this.checker.refusals.get(code) ?? 0) + 1);
+		this.checker.refused(code);
 		const call = this.calls.get(message.id);
 		if (["no_workers", "postgres_unavailable", "conflict", "shutting_down"].includes(code)) this.later(() => this.calls.get(message.id) === call && this.send(call.message));
 		else this.calls.delete(message.id);

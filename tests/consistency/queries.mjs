@@ -37,3 +37,4 @@ const plain = (row) => ({ id: row.id, grp: row.grp, n: row.n, note: row.note ?? 
 const isRow = (value) => value !== null && typeof value === "object" && "id" in value;
 /** Text of a result: equal results have equal texts. */
 export const print = (result) => JSON.stringify(result.map((e) => (isRow(e) ? plain(e) : { count: e.count, sum: e.sum })));
+for (const query of QUERIES) query.print = print;

@@ -179,13 +179,29 @@ static void change_row(struct world *w, int id, struct mr_row is)
 	}
 }
 
+/* Until rows are read anew, who asks gets what the last difference left. */
+static void check_reverted(struct query *q)
+{
+	const struct mr_item *item;
+	uint64_t shown[ROWS] = {0};
+	mr_rowset_revert(&q->rows);
+	for (size_t i = 0; (item = mr_rowset_next(&q->rows, &i));) {
+		shown[id_of(&item->row)] = item->hash;
+		assert_ptr_equal(mr_rowset_get(&q->rows, item->id), item);
+	}
+	assert_memory_equal(shown, q->held, sizeof shown);
+	assert_true(mr_rowset_dry(&q->rows));
+}
+
 static void settle(struct world *w)
 {
 	for (size_t i = 0; i < QUERIES; i++) {
 		struct query *q = &w->q[i];
-		if (mr_rowset_dry(&q->rows)) {
+		bool dry = mr_rowset_dry(&q->rows);
+		if (dry || rnd(20) == 0) {
+			check_reverted(q);
 			fill(w, q);
-			q->refills++;
+			q->refills += dry;
 		}
 		take_diff(q);
 		check(w, q);
