@@ -15,6 +15,7 @@ enum {
 	POSITION_EVERY_US = 1000 * 1000, /* full positions travel seldom (CLOCK.md rule 20) */
 	RETRY_US = 100 * 1000,
 	PAST_TICKS = 4096,
+	FOLLOWS_US = 1000 * 1000, /* so long may a tick take before we say that we do not follow */
 };
 
 struct mr_past {
@@ -125,6 +126,7 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	struct mr_clock *clock = arg;
 	clock->n++;
 	clock->failing = false;
+	clock->waits_since = 0;
 	clock->last_tick_us = mr_mono_us();
 	clock->f->counter[MR_C_TICKS_TOTAL]++;
 	set_position(clock, tick->position);
@@ -152,6 +154,8 @@ static void on_failure(const struct mr_error *err, void *arg)
 
 static void run(struct mr_clock *clock, bool outside)
 {
+	if (!clock->waits_since)
+		clock->waits_since = mr_mono_us();
 	clock->wanted = !mr_ticker_run(clock->ticker, outside);
 }
 
@@ -264,4 +268,9 @@ struct mr_str mr_clock_position(struct mr_clock *clock, uint64_t n)
 bool mr_clock_runs(const struct mr_clock *clock)
 {
 	return clock->n && !clock->failing;
+}
+
+bool mr_clock_follows(const struct mr_clock *clock)
+{
+	return !clock->waits_since || mr_mono_us() - clock->waits_since < FOLLOWS_US;
 }

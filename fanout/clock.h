@@ -22,6 +22,7 @@ struct mr_clock {
 	struct mr_list batches;      /* struct mr_batch, oldest first: those that works may need */
 	struct mr_list works;        /* struct mr_work, oldest first */
 	bool wanted, failing;
+	int64_t waits_since; /* when the tick that has not come yet was asked for first; 0: none is under way */
 	int64_t last_tick_us;
 	struct mr_timer *poll, *soon;
 	char *fingerprints;
@@ -35,5 +36,6 @@ void mr_clock_want(struct mr_clock *clock);
 void mr_clock_app(struct mr_clock *clock);
 struct mr_str mr_clock_position(struct mr_clock *clock, uint64_t n); /* text of the position at tick n; empty when it is too long ago */
 bool mr_clock_runs(const struct mr_clock *clock);                    /* a tick came and Postgres answers */
+bool mr_clock_follows(const struct mr_clock *clock); /* no tick is overdue: what is shown is what Postgres holds, give or take a moment */
 
 #endif

@@ -88,6 +88,10 @@ void mr_live_message(struct mr_live *live, struct mr_str json)
 	bool over = false;
 	if (mr_str_is(t, "transition")) {
 		print_events(&out, live, m);
+	} else if (mr_str_is(t, "status")) {
+		mr_buf_z(&out, "event: status\ndata: ");
+		mr_buf_str(&out, json);
+		mr_buf_z(&out, "\n\n");
 	} else if (mr_str_is(t, "error")) {
 		mr_buf_z(&out, "event: error\ndata: ");
 		mr_buf_str(&out, json);

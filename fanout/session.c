@@ -11,6 +11,8 @@
 
 enum { JANITOR_US = 100 * 1000 };
 
+static void check_following(struct mr_sessions *all);
+
 static void on_janitor(void *arg)
 {
 	struct mr_sessions *all = arg;
@@ -32,6 +34,8 @@ static void on_janitor(void *arg)
 	}
 	MR_LIST_FOR (e, &all->lagging)
 		mr_session_look(MR_CONTAINER(e, struct mr_session, in_lagging));
+	mr_sessions_early_check(all, now);
+	check_following(all);
 	mr_sessions_advance(all);
 	mr_timer_start(all->janitor, JANITOR_US);
 }
@@ -44,6 +48,8 @@ struct mr_sessions *mr_sessions_new(struct mr_fanout *f)
 	mr_list_init(&all->lagging);
 	mr_list_init(&all->anonymous);
 	mr_list_init(&all->resumes);
+	mr_sessions_early_init(all);
+	all->following = true;
 	all->janitor = mr_timer_new(f->loop, on_janitor, all);
 	mr_timer_start(all->janitor, JANITOR_US);
 	return all;
@@ -72,6 +78,7 @@ static struct mr_session *new_session(struct mr_sessions *all, enum mr_encoding 
 	mr_list_init(&s->replies);
 	mr_list_init(&s->in_look);
 	mr_list_init(&s->in_lagging);
+	mr_list_init(&s->in_early);
 	return s;
 }
 
@@ -105,6 +112,8 @@ static void forget_screen(struct mr_session *s)
 	MR_LIST_FOR (e, &s->replies)
 		mr_session_free_reply(MR_CONTAINER(e, struct mr_pending_reply, in_session));
 	mr_list_del(&s->in_look);
+	mr_list_del(&s->in_early);
+	mr_buf_fini(&s->early);
 	mr_session_lag(s, false);
 	count(s, false);
 }
@@ -294,6 +303,34 @@ static void begin(struct mr_session *s, struct mr_str id)
 
 static void send_build_error(struct mr_session *s);
 
+static void send_status(struct mr_session *s)
+{
+	struct mr_buf b = {0};
+	struct mr_enc e;
+	mr_enc_init(&e, &b, s->encoding);
+	mr_enc_map(&e, 2);
+	mr_enc_key(&e, MR_STR("t"));
+	mr_enc_str(&e, MR_STR("status"));
+	mr_enc_key(&e, MR_STR("following"));
+	mr_enc_bool(&e, s->all->following);
+	mr_enc_end(&e);
+	mr_session_send(s, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+/* A screen that stands still since Postgres does not answer looks like one on which nothing happens: so it is said. */
+static void check_following(struct mr_sessions *all)
+{
+	bool following = mr_clock_follows(all->f->clock);
+	if (following == all->following)
+		return;
+	all->following = following;
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
+		send_status(value);
+}
+
 static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error *err)
 {
 	int64_t protocol;
@@ -311,6 +348,8 @@ static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error
 	s->resumes = position.n && mr_position_read(position, s->all->f->secret, &s->resume_from);
 	begin(s, id);
 	send_welcome(s);
+	if (!s->all->following)
+		send_status(s);
 	send_build_error(s);
 	return true;
 }
@@ -545,13 +584,11 @@ static void handle(struct mr_session *s, const struct mr_node *m)
 	}
 }
 
-void mr_session_message(void *session, struct mr_str payload)
+void mr_session_handle(struct mr_session *s, struct mr_str payload)
 {
-	struct mr_session *s = session;
-	struct mr_sessions *all = s->all;
 	struct mr_arena a = {0};
 	struct mr_error err;
-	int depth = (int)all->f->settings.max_depth;
+	int depth = (int)s->all->f->settings.max_depth;
 	const struct mr_node *m =
 		s->encoding == MR_JSON ? mr_json_read(&a, payload, depth, false, &err) : mr_msgpack_read(&a, payload, depth, false, &err);
 	if (!m)
@@ -559,6 +596,14 @@ void mr_session_message(void *session, struct mr_str payload)
 	else
 		handle(s, m);
 	mr_arena_fini(&a);
+}
+
+void mr_session_message(void *session, struct mr_str payload)
+{
+	struct mr_session *s = session;
+	struct mr_sessions *all = s->all;
+	if (!mr_session_keep_early(s, payload))
+		mr_session_handle(s, payload);
 	mr_sessions_advance(all);
 }
 
@@ -624,4 +669,6 @@ void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev)
 	void *value;
 	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
 		send_dev(value, error, reload);
+	if (all->build_error)
+		mr_sessions_do_early(all);
 }

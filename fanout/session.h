@@ -71,7 +71,8 @@ struct mr_session {
 	struct mr_list replies;
 	bool resumes;
 	struct mr_position resume_from;
-	struct mr_list in_look, in_lagging;
+	struct mr_list in_look, in_lagging, in_early;
+	struct mr_buf early;   /* messages that wait for the app: length (size_t) and payload of each */
 	int64_t blocked_since; /* 0: not blocked */
 	bool aligning;
 };
@@ -85,6 +86,9 @@ struct mr_sessions {
 	struct mr_list resumes; /* logs read since some position, for a while */
 	char *build_error;      /* development: the app does not build; told to all who come */
 	uint64_t last_serial;   /* of transitions */
+	struct mr_list early;   /* sessions with messages that wait for the first app */
+	int64_t early_until;    /* none waits longer, monotonic microseconds */
+	bool following;         /* what the clients were told last */
 	bool advancing;
 };
 
@@ -130,6 +134,14 @@ void mr_session_maybe_free(struct mr_session *s); /* gone when it has neither so
 bool mr_session_attach(struct mr_sub *sub, struct mr_error *err);
 void mr_sub_free(struct mr_sub *sub);
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
+
+/* Messages before the first app (session_early.c). keep: true when the message waits; else those before it are done now. */
+bool mr_session_keep_early(struct mr_session *s, struct mr_str payload);
+void mr_session_do_early(struct mr_session *s);
+void mr_sessions_do_early(struct mr_sessions *all);
+void mr_sessions_early_init(struct mr_sessions *all);
+void mr_sessions_early_check(struct mr_sessions *all, int64_t now);
+void mr_session_handle(struct mr_session *s, struct mr_str payload); /* one message, now */
 
 /* Resumes: the log since a position, read once for all who come from there. */
 struct mr_resume;

@@ -91,6 +91,7 @@ static void take_over(struct mr_workers *all)
 	}
 	mr_app_drop(&old);
 	tell_supervisor(all, "app_serves", f->app->version, NULL);
+	mr_sessions_do_early(f->sessions);
 	mr_tasks_dispatch(all);
 	mr_clock_want(f->clock);
 	mr_sessions_advance(f->sessions);

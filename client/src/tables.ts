@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "4d7d8e4425eb2e66";
+export const TABLES_HASH = "28fc53ca3474cb8c";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -298,6 +298,13 @@ export interface DevMessage {
 	reload?: boolean;
 }
 
+/** Whether the server follows the database. Sent when that changes, and after `welcome` while it does not. */
+export interface StatusMessage {
+	t: "status";
+	/** false: Postgres does not answer, so what is shown may be old; a transition or `true` ends that. */
+	following: boolean;
+}
+
 /** Answers ping. */
 export interface PongMessage {
 	t: "pong";
@@ -320,4 +327,5 @@ export type ServerMessage =
 	| ErrorMessage
 	| ConsoleMessage
 	| DevMessage
+	| StatusMessage
 	| PongMessage;
