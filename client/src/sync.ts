@@ -215,6 +215,7 @@ export class Sync {
 			case "dev":
 				if (message.error === null) this.askAgain();
 				return;
+			case "status":
 			case "console":
 			case "pong":
 				return;
