@@ -1,12 +1,12 @@
 /* Contention by itself never refuses a call: what has conflicted a few times takes its turn by a session-level advisory lock, and so do,
- * for a while, all later calls of that function. If that does not help (it conflicts with other functions), all take turns on one lock. */
+ * for a while, all later calls of that function. If that does not help (it conflicts with other functions), all take turns on one lock.
+ * Only what is lost then counts to mutation_retries: to writers from outside, or to workers that do not take turns yet. */
 #include <stdlib.h>
 
 #include "worker.h"
 
 enum {
 	FUNCTION_AFTER = 5, /* conflicts of one call */
-	ALL_AFTER = 10,
 	HOT_FOR_US = 500 * 1000,
 };
 
@@ -47,7 +47,7 @@ void mr_hot_conflict(struct mr_job *job)
 {
 	if (job->conflicts >= FUNCTION_AFTER)
 		mark(job->w, key_name(job));
-	if (job->conflicts >= ALL_AFTER)
+	if (job->conflicts >= MR_HOT_ALL_AFTER)
 		mark(job->w, MR_STR(""));
 }
 
@@ -56,7 +56,7 @@ bool mr_hot_key(struct mr_job *job, int64_t *key)
 	if (!mr_job_writes(job))
 		return false;
 	struct mr_str all = MR_STR(""), own = key_name(job);
-	if (job->conflicts < ALL_AFTER && !is_hot(job->w, all)) {
+	if (job->conflicts < MR_HOT_ALL_AFTER && !is_hot(job->w, all)) {
 		if (job->conflicts < FUNCTION_AFTER && !is_hot(job->w, own))
 			return false;
 		*key = lock_key(own);

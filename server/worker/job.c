@@ -347,7 +347,7 @@ static bool may_retry(struct mr_job *job, const struct mr_error *err)
 	if (job->cancelled || job->snapshot || time_left(job) <= 0)
 		return false;
 	if (err->code == MR_CONFLICT)
-		return job->conflicts <= job->w->settings.mutation_retries;
+		return job->lost_turns <= job->w->settings.mutation_retries;
 	return err->code == MR_POSTGRES_UNAVAILABLE;
 }
 
@@ -356,6 +356,7 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 	job->why = *err;
 	if (err->code == MR_CONFLICT) {
 		job->conflicts++;
+		job->lost_turns += job->has_lock && job->conflicts > MR_HOT_ALL_AFTER;
 		if (mr_job_writes(job))
 			mr_hot_conflict(job);
 	}

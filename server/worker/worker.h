@@ -114,6 +114,7 @@ struct mr_job {
 	struct mr_run run;
 
 	int conflicts, tries;
+	int lost_turns;        /* conflicts while it had the lock that all take turns on */
 	bool unknown;          /* a COMMIT of it was never answered */
 	bool tombstone;        /* its last attempt only settles which end it had */
 	bool again;            /* after this rollback comes another attempt */
@@ -185,6 +186,7 @@ const struct mr_pred *mr_where_id(struct mr_arena *a, const struct mr_entity *e,
 const struct mr_entity *mr_entity_of(struct mr_worker *w, const struct mr_node *args, struct mr_error *err);
 
 /* hot.c: functions that conflict often take turns, by an advisory lock of Postgres that all workers know. */
+enum { MR_HOT_ALL_AFTER = 10 };                    /* conflicts of one call, after which it takes turns with all that conflict */
 bool mr_hot_key(struct mr_job *job, int64_t *key); /* true: it must take a turn before it begins */
 void mr_hot_conflict(struct mr_job *job);
 void mr_hot_free(struct mr_worker *w);
