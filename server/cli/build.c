@@ -28,24 +28,26 @@ static bool say(struct mr_buf *text, const struct mr_error *err)
 	return false;
 }
 
+/* The entry comes by standard input and names no path of this machine, and the bundle of production says nothing of where its parts lay:
+ * so the same sources give the same version, whoever builds them. */
 static bool bundle(const struct mr_builder *b, const struct mr_modules *m, const char *dir, struct mr_buf *text, struct mr_error *err)
 {
 	struct mr_buf entry = {0};
 	struct mr_args a = {0};
-	char *path = mr_printf("%s/entry.ts", dir);
-	mr_modules_entry(m, b->app_dir, &entry);
-	bool ok = mr_file_write(path, mr_buf_view(&entry), 0644, err) && mr_esbuild_args(&a, b->place, b->development, err);
+	mr_modules_entry(m, &entry);
+	bool ok = mr_esbuild_args(&a, b->place, b->development, err);
 	if (ok) {
-		mr_args_add(&a, "%s", path);
+		mr_args_add(&a, "--loader=ts");
+		mr_args_add(&a, "--sourcefile=entry.ts");
 		mr_args_add(&a, "--outfile=%s/bundle.js", dir);
 		mr_args_add(&a, "--format=iife");
 		mr_args_add(&a, "--target=es2022");
 		mr_args_add(&a, "--sourcemap=external");
 		mr_args_add(&a, "--charset=utf8");
-		ok = mr_esbuild_run(&a, b->app_dir, text, err);
+		if (!b->development)
+			mr_args_add(&a, "--minify-whitespace");
+		ok = mr_esbuild_run(&a, b->app_dir, mr_buf_view(&entry), text, err);
 	}
-	unlink(path);
-	free(path);
 	mr_args_fini(&a);
 	mr_buf_fini(&entry);
 	return ok;
@@ -107,7 +109,7 @@ static bool write_manifest(const char *dir, struct mr_str json, const char *vers
 	return ok;
 }
 
-/* Sums are taken over names and hashes of files, so that no two trees look alike. */
+/* Sums are taken over names and hashes of files, so that no two trees look alike; maps name paths of this machine and do not count. */
 struct summing {
 	const char *dir;
 	struct mr_buf list;
@@ -116,6 +118,9 @@ struct summing {
 static bool sum_file(const char *rel, void *arg)
 {
 	struct summing *s = arg;
+	size_t n = strlen(rel);
+	if (n > 4 && strcmp(rel + n - 4, ".map") == 0)
+		return true;
 	char *path = mr_printf("%s/%s", s->dir, rel);
 	struct mr_buf content = {0};
 	struct mr_error none;

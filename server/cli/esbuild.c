@@ -65,11 +65,11 @@ void mr_esbuild_react(struct mr_args *a, const struct mr_place *p, const char *a
 	}
 }
 
-bool mr_esbuild_run(const struct mr_args *a, const char *app_dir, struct mr_buf *text, struct mr_error *err)
+bool mr_esbuild_run(const struct mr_args *a, const char *app_dir, struct mr_str input, struct mr_buf *text, struct mr_error *err)
 {
 	struct mr_buf printed = {0};
 	int status = 0;
-	struct mr_spawn s = {.argv = (const char *const *)a->v, .cwd = app_dir, .out = -1, .err = -1, .tool = true};
+	struct mr_spawn s = {.argv = (const char *const *)a->v, .cwd = app_dir, .input = input, .out = -1, .err = -1, .tool = true};
 	if (!mr_run(&s, BUNDLE_TIMEOUT_MS, &printed, text, &status, err)) {
 		mr_buf_fini(&printed);
 		mr_buf_reset(text);

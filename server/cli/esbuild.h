@@ -20,6 +20,6 @@ void mr_esbuild_react(struct mr_args *a, const struct mr_place *p, const char *a
 
 /* Runs it in app_dir (its messages name files relative to that). false: `text` holds esbuild's messages, or err a fault of another kind
  * (then text is empty). Warnings of a build that worked are left in text as well. */
-bool mr_esbuild_run(const struct mr_args *a, const char *app_dir, struct mr_buf *text, struct mr_error *err);
+bool mr_esbuild_run(const struct mr_args *a, const char *app_dir, struct mr_str input, struct mr_buf *text, struct mr_error *err);
 
 #endif

@@ -89,23 +89,23 @@ void mr_modules_fini(struct mr_modules *m)
 	*m = (struct mr_modules){0};
 }
 
-static void import(struct mr_buf *out, const char *as, const char *app_dir, const char *file)
+static void import(struct mr_buf *out, const char *as, const char *file)
 {
-	char *path = mr_printf("%s/%s", app_dir, file);
+	char *path = mr_printf("./%s", file);
 	mr_buf_printf(out, "import * as %s from ", as);
 	mr_json_quote(out, mr_str(path));
 	mr_buf_z(out, ";\n");
 	free(path);
 }
 
-void mr_modules_entry(const struct mr_modules *m, const char *app_dir, struct mr_buf *out)
+void mr_modules_entry(const struct mr_modules *m, struct mr_buf *out)
 {
 	mr_buf_z(out, "// Written by millrace; what the bundle of the app's functions starts from.\n"
 		      "import { register } from \"millrace/runtime\";\n");
-	import(out, "app", app_dir, "app.ts");
+	import(out, "app", "app.ts");
 	for (size_t i = 0; i < m->n; i++) {
 		char *as = mr_printf("m%zu", i);
-		import(out, as, app_dir, m->v[i].file);
+		import(out, as, m->v[i].file);
 		free(as);
 	}
 	mr_buf_z(out, "register({ app, modules: {");

@@ -19,6 +19,6 @@ bool mr_modules_find(struct mr_modules *m, const char *app_dir, struct mr_error 
 void mr_modules_fini(struct mr_modules *m);
 
 /* The source that esbuild starts from: imports app.ts and each module and gives them to the runtime. */
-void mr_modules_entry(const struct mr_modules *m, const char *app_dir, struct mr_buf *out);
+void mr_modules_entry(const struct mr_modules *m, struct mr_buf *out);
 
 #endif

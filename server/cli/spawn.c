@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,10 +28,23 @@ static void become_child(pid_t parent)
 		signal(sig, SIG_DFL);
 }
 
+/* A descriptor that gives this text and then its end, or -1. */
+static int text_fd(struct mr_str text)
+{
+	if (!text.n)
+		return open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fd = memfd_create("input", MFD_CLOEXEC);
+	if (fd >= 0 && (write(fd, text.p, text.n) != (ssize_t)text.n || lseek(fd, 0, SEEK_SET) != 0)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 static void exec_child(const struct mr_spawn *s)
 {
-	int null = open("/dev/null", O_RDONLY);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+	int in = text_fd(s->input);
+	if (in < 0 || dup2(in, STDIN_FILENO) < 0)
 		_exit(127);
 	if (s->out >= 0 && dup2(s->out, STDOUT_FILENO) < 0)
 		_exit(127);

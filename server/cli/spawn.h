@@ -1,5 +1,5 @@
 /* Child processes. Each child is told by the kernel when this process dies (even by kill -9), has its own process group (a Ctrl-C on the
- * terminal reaches only us, we end the others in order), an empty standard input and only the descriptors it is given.
+ * terminal reaches only us, we end the others in order), no standard input but what it is given, and only the descriptors it is given.
  */
 #ifndef MR_CLI_SPAWN_H
 #define MR_CLI_SPAWN_H
@@ -13,6 +13,7 @@ struct mr_spawn {
 	const char *const *argv; /* argv[0] is a path; NULL-terminated */
 	const char *cwd;         /* NULL: ours */
 	int out, err;            /* descriptors for standard output and error; -1: ours */
+	struct mr_str input;     /* its standard input */
 	const char *node_path;   /* NODE_PATH for it, or NULL */
 	bool tool;               /* a foreign program or the app's own code at build time: gets no secrets in its environment */
 };

@@ -147,7 +147,7 @@ static bool bundle(const struct mr_place *p, const char *app_dir, const char *en
 			mr_args_add(&a, "--loader:%s=file", assets[i]);
 		if (!development)
 			mr_args_add(&a, "--minify");
-		ok = mr_esbuild_run(&a, app_dir, text, err);
+		ok = mr_esbuild_run(&a, app_dir, (struct mr_str){0}, text, err);
 	}
 	mr_args_fini(&a);
 	return ok;

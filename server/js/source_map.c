@@ -83,11 +83,21 @@ static bool read_mappings(struct mr_source_map *m, struct mr_str text)
 	return true;
 }
 
+/* The map names files from the bundle's folder; people know them from the app's. */
+static struct mr_str shown_name(struct mr_str path)
+{
+	while (path.n > 3 && memcmp(path.p, "../", 3) == 0)
+		path = (struct mr_str){path.p + 3, path.n - 3};
+	return path;
+}
+
 static void read_sources(struct mr_source_map *m, const struct mr_node *sources)
 {
 	m->sources = mr_alloc((sources->n + 1) * sizeof *m->sources);
-	for (size_t i = 0; i < sources->n; i++)
-		m->sources[m->n_sources++] = mr_strndup(sources->items[i].text.p ? sources->items[i].text.p : "", sources->items[i].text.n);
+	for (size_t i = 0; i < sources->n; i++) {
+		struct mr_str name = shown_name(sources->items[i].text);
+		m->sources[m->n_sources++] = mr_strndup(name.p ? name.p : "", name.n);
+	}
 }
 
 struct mr_source_map *mr_source_map_read(struct mr_str json, const char *bundle)
