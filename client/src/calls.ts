@@ -48,6 +48,9 @@ export class Calls {
 		return `${this.day(now)}.${this.number++}`;
 	}
 
+	get size(): number {
+		return this.open.size;
+	}
 	get pending(): number {
 		let n = 0;
 		for (const call of this.open.values()) if (call.durable) n++;

@@ -3,6 +3,7 @@
 import { functionName, type FunctionRef, isFunctionRef } from "./api.js";
 import { isBrowser, showDevelopment } from "./development.js";
 import { MillraceError } from "./error.js";
+import { Freshness } from "./freshness.js";
 import { newId } from "./ids.js";
 import { cleanValue, cleanWhere, ValueError } from "./json.js";
 import { type Operation, Transaction } from "./layers.js";
@@ -48,6 +49,15 @@ export interface SyncStatus {
 	readonly state: LinkStatus;
 	/** When that began (milliseconds since 1970). */
 	readonly since: number;
+	/** What is shown may be old: there is no line, or not all of it was answered on the new one, or the database does not answer. */
+	readonly stale: boolean;
+	/** Whether the server follows the database, as last told. */
+	readonly following: boolean;
+	/**
+	 * The last moment at which what is shown is known to have been right (milliseconds since 1970; 0: none yet). Exact while `stale`;
+	 * else that of the last change of this status.
+	 */
+	readonly asOf: number;
 	/** Mutations without an answer. */
 	readonly pending: number;
 	/** Who the server says the caller is; undefined: it has not said yet. */
@@ -173,7 +183,10 @@ class Runner {
 		readonly WebSocket: WebSocketMaker;
 		readonly greet: () => void;
 		readonly message: (message: ServerMessage) => void;
-		readonly lost: () => void;
+		/** `clean`: the server has closed it in good order. */
+		readonly lost: (clean: boolean) => void;
+		/** Whether something that was said waits for its answer. */
+		readonly unanswered: () => boolean;
 		readonly status: (status: LinkStatus, since: number) => void;
 		readonly confused: (error: MillraceError) => void;
 	};
@@ -184,14 +197,14 @@ class Runner {
 	constructor(hooks: Runner["hooks"]) {
 		this.hooks = hooks;
 	}
-	on(event: LinkEvent): void {
+	on(event: LinkEvent, clean = false): void {
 		const now = Date.now();
 		const before = this.state;
 		const { state, effects } = stepLink(before, event, now, Math.random());
 		this.state = state;
 		const wasLive = before.phase === "greeted" || before.phase === "ready";
 		const isLive = state.phase === "greeted" || state.phase === "ready";
-		if (wasLive && !isLive) this.hooks.lost();
+		if (wasLive && !isLive) this.hooks.lost(clean);
 		for (const effect of effects) {
 			if (effect === "open") this.open();
 			else if (effect === "drop") this.drop();
@@ -229,10 +242,10 @@ class Runner {
 		socket.onmessage = (event: { readonly data: unknown }) => {
 			if (current()) this.heard(event.data);
 		};
-		socket.onclose = () => {
+		socket.onclose = (event: { readonly wasClean?: boolean }) => {
 			if (!current()) return;
 			this.socket = undefined;
-			this.on({ type: "lost" });
+			this.on({ type: "lost" }, event.wasClean === true);
 		};
 		socket.onerror = () => undefined; // onclose follows
 	}
@@ -257,9 +270,12 @@ class Runner {
 		if (message.t === "welcome") this.on({ type: "welcomed", pingInterval: message.ping_interval });
 		else this.on({ type: "heard" });
 		this.hooks.message(message);
+		if (this.state.quick !== Infinity && !this.hooks.unanswered()) this.on({ type: "settled" });
 	}
 	send(message: ClientMessage): void {
-		if (this.socket?.readyState === 1) this.socket.send(encodeMessage(this.hooks.encoding, message));
+		if (this.socket?.readyState !== 1) return;
+		this.socket.send(encodeMessage(this.hooks.encoding, message));
+		if (IS_ANSWERED.has(message.t)) this.on({ type: "sent" });
 	}
 	/** The page is going, or told not to go on. */
 	stop(): void {
@@ -268,6 +284,7 @@ class Runner {
 	}
 }
 
+const IS_ANSWERED: ReadonlySet<ClientMessage["t"]> = new Set(["auth", "subscribe", "call"] as const);
 const TOKEN_ERRORS: ReadonlySet<string> = new Set(["bad_token", "token_expired"]);
 
 const scopesInUse = new Set<string>();
@@ -280,6 +297,22 @@ function claimScope(origin: string): string {
 	return scope;
 }
 
+export const NO_STATUS: SyncStatus = Object.freeze({
+	state: "connecting",
+	since: 0,
+	stale: true,
+	following: true,
+	asOf: 0,
+	pending: 0,
+	user: undefined,
+});
+
+/** But for `asOf`, which moves with every frame. */
+function sameStatus(a: SyncStatus, b: SyncStatus): boolean {
+	const line = a.state === b.state && a.since === b.since && a.stale === b.stale && a.following === b.following;
+	return line && a.pending === b.pending && a.user === b.user;
+}
+
 class MillraceClient {
 	private readonly options: ClientOptions;
 	private readonly stores: Stores;
@@ -287,6 +320,7 @@ class MillraceClient {
 	private readonly scope: string;
 	private readonly tokenKey: string;
 	private readonly sync: Sync;
+	private readonly freshness = new Freshness();
 	private readonly runner: Runner;
 	private readonly statusListeners: Listeners<SyncStatus> = new Set();
 	private readonly devListeners: Listeners<ConsoleMessage | DevMessage> = new Set();
@@ -311,7 +345,7 @@ class MillraceClient {
 		this.token = options.token !== undefined ? options.token : this.stores.device.getItem(this.tokenKey);
 		const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketMaker }).WebSocket;
 		if (!WebSocket) throw new Error("createClient: there is no WebSocket here; pass one, for instance { WebSocket } from the package ws");
-		this.status = { state: "connecting", since: Date.now(), pending: 0, user: undefined };
+		this.status = { ...NO_STATUS, since: Date.now() };
 		this.sync = new Sync({
 			send: (message) => this.runner.send(message),
 			store: this.stores.tab,
@@ -327,7 +361,11 @@ class MillraceClient {
 			WebSocket,
 			greet: () => void this.greet(),
 			message: (message) => this.receive(message),
-			lost: () => this.sync.lost(),
+			lost: (clean) => {
+				if (clean) this.freshness.closed(this.sync.caughtUp, Date.now());
+				this.sync.lost();
+			},
+			unanswered: () => this.sync.unanswered,
 			status: (state, since) => this.noteStatus(state, since),
 			confused: (error) => this.failed(error),
 		});
@@ -419,6 +457,7 @@ class MillraceClient {
 			}
 			if (!this.tokenSet) this.token = token;
 		}
+		this.freshness.begin();
 		for (const message of this.sync.greeting(this.token)) this.runner.send(message);
 	}
 
@@ -426,6 +465,8 @@ class MillraceClient {
 		if (message.t === "console" || message.t === "dev") tell(this.devListeners, message);
 		if (message.t === "welcome") this.replaced = undefined;
 		this.sync.receive(message);
+		this.freshness.heard(message, this.sync.caughtUp, Date.now());
+		this.noteStatus();
 		if (message.t === "error" && message.re === undefined) this.connectionRefused(message.error.code, message.fatal ?? false);
 	}
 	private connectionRefused(code: string, fatal: boolean): void {
@@ -465,11 +506,13 @@ class MillraceClient {
 	}
 
 	private noteStatus(state = this.status.state, since = this.status.since): void {
-		const { pending, user } = this.sync;
-		const now = this.status;
-		if (now.state === state && now.since === since && now.pending === pending && now.user === user) return;
-		this.status = { state, since, pending, user };
-		tell(this.statusListeners, this.status);
+		const { pending, user, caughtUp } = this.sync;
+		const { following, asOf } = this.freshness;
+		const stale = state !== "connected" || !following || !caughtUp;
+		const next: SyncStatus = { state, since, stale, following, asOf, pending, user };
+		if (sameStatus(this.status, next)) return;
+		this.status = next;
+		tell(this.statusListeners, next);
 	}
 	onStatus(callback: (status: SyncStatus) => void): () => void {
 		return listen(this.statusListeners, callback);

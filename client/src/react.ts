@@ -21,6 +21,7 @@ import {
 	entitySpec,
 	functionSpec,
 	type MutationOptions,
+	NO_STATUS,
 	type SyncStatus,
 } from "./client.js";
 import { isBrowser } from "./development.js";
@@ -194,8 +195,6 @@ export interface Db<App> {
 	useClient(): Client<App>;
 }
 export type QueryArgs<Args> = Record<never, never> extends Args ? [args?: Args | "skip"] : [args: Args | "skip"];
-
-const NO_STATUS: SyncStatus = Object.freeze({ state: "connecting", since: 0, pending: 0, user: undefined });
 
 function useStatus(given: Client | undefined): SyncStatus {
 	const client = useClientOr(given);

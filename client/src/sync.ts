@@ -152,6 +152,17 @@ export class Sync {
 	get pending(): number {
 		return this.calls.pending;
 	}
+	/** Something that was said on the present socket waits for its answer. */
+	get unanswered(): boolean {
+		if (this.calls.size > 0) return true;
+		for (const query of this.byId.values()) if (!query.fresh) return true;
+		return false;
+	}
+	/** All that is held has been answered on the present socket. */
+	get caughtUp(): boolean {
+		for (const { result, fresh } of this.byId.values()) if (result.has && !fresh) return false;
+		return true;
+	}
 
 	// --- the socket ---
 
