@@ -67,6 +67,7 @@ async function tryPage() {
 		const page = await browser.newPage();
 		const thrown = [];
 		page.on("pageerror", (e) => thrown.push(String(e)));
+		page.on("console", (m) => m.type() === "error" && thrown.push(`${m.text()} ${m.location().url}`));
 		await page.goto(`http://localhost:${port}/`);
 		const write = async (words) => {
 			await page.getByLabel("New note").fill(words);
