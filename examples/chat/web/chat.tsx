@@ -55,7 +55,7 @@ export function Chat({ me, signOut }: { readonly me: Me; readonly signOut: () =>
 			<main>
 				<header>
 					<h2>{channel ? `#${channel.name}` : " "}</h2>
-					<Status fresh={channels.synced} />
+					<Status ready={channels.synced} />
 				</header>
 				{channel && <Messages key={channel.id} channel={channel} me={me} send={send} />}
 				{channel && <Composer key={`write ${channel.id}`} channel={channel} send={send} />}

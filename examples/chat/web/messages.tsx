@@ -15,6 +15,13 @@ const CLOSE = 5 * 60 * 1000; // lines of one author within this time stand toget
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
+/** In a narrow column: without the half of the day, which the line above tells. */
+const short = (when: Date) =>
+	clock
+		.formatToParts(when)
+		.map((part) => (part.type === "dayPeriod" ? "" : part.value))
+		.join("")
+		.trim();
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 
 interface Props {
@@ -145,8 +152,10 @@ const Line = memo(function Line({ row, mine, pending, first }: LineProps) {
 						<circle cx="8" cy="8" r="6.5" />
 						<path d="M8 4.2V8l2.6 1.8" />
 					</svg>
-				) : (
+				) : first ? (
 					clock.format(when)
+				) : (
+					short(when)
 				)}
 			</time>
 			<p className="body">{row.body}</p>

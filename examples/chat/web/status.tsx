@@ -4,14 +4,13 @@ import { db } from "../_generated/db";
 
 /** Seconds since a moment; ticks only while asked to. */
 function useSecondsSince(since: number, running: boolean): number {
-	const [now, setNow] = useState(Date.now);
+	const [, tick] = useState(0);
 	useEffect(() => {
 		if (!running) return;
-		setNow(Date.now());
-		const timer = setInterval(() => setNow(Date.now()), 1000);
+		const timer = setInterval(() => tick((n) => n + 1), 1000);
 		return () => clearInterval(timer);
 	}, [running, since]);
-	return Math.max(0, Math.floor((now - since) / 1000));
+	return Math.max(0, Math.floor((Date.now() - since) / 1000));
 }
 
 function duration(seconds: number): string {
@@ -20,28 +19,25 @@ function duration(seconds: number): string {
 	return `${Math.floor(seconds / 3600)} h`;
 }
 
-/** `fresh`: all that is shown has been confirmed on this connection. */
-export function Status({ fresh = true }: { readonly fresh?: boolean }) {
-	const { state, since, pending } = db.useSyncStatus();
-	const [lastLive, setLastLive] = useState<number>();
-	useEffect(() => {
-		if (state === "connected" && fresh) return () => setLastLive(Date.now());
-	}, [state, fresh]);
-	const live = state === "connected" && fresh;
-	const seconds = useSecondsSince(live ? since : (lastLive ?? since), !live);
-	const stale = !live && lastLive !== undefined ? ` · what you see is ${duration(seconds)} old` : "";
+/** `ready`: there is something to be seen. */
+export function Status({ ready = true }: { readonly ready?: boolean }) {
+	const { state, since, stale, following, asOf, pending } = db.useSyncStatus();
+	const live = !stale && ready;
+	const age = useSecondsSince(asOf, !live);
+	const tried = useSecondsSince(since, state === "connecting");
 	const words = {
-		connecting: seconds < 2 ? "Connecting…" : `Connecting… for ${duration(seconds)}`,
-		connected: fresh ? "Live" : "Catching up…",
+		connecting: tried < 2 ? "Connecting…" : `Connecting… for ${duration(tried)}`,
+		connected: live ? "Live" : following ? "Catching up…" : "The database does not answer",
 		reconnecting: "Reconnecting…",
 		offline: "Offline",
 	}[state];
+	const seen = asOf > 0 ? ` · what you see is ${duration(age)} old` : following ? "" : " · what you see may be old";
 	return (
-		<p className="status" data-state={live ? "live" : state}>
+		<p className="status" data-state={live ? "live" : state === "connected" && !following ? "stale" : state}>
 			<span className="dot" aria-hidden="true" />
 			{/* the seconds are for eyes only: a screen reader hears the state when it changes */}
 			<span role="status">{words}</span>
-			<span aria-hidden="true">{stale}</span>
+			{!live && <span aria-hidden="true">{seen}</span>}
 			{pending > 0 && <span className="unsent"> · {pending} unsent</span>}
 		</p>
 	);
