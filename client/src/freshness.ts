@@ -1,5 +1,5 @@
-// How old the screen may be: the last moment at which it is known to have been right. Known is what the server told in time: any frame on a
-// socket on which all that is held was answered says that the screen was right when it came, unless the database does not answer the server.
+// How old the screen may be: the last moment at which it is known to have been right. Any frame on a socket on which all that is held
+// was answered says that the screen was right when it came, unless the database does not answer the server.
 //
 //  F1  `asOf` never goes back, and is no later than the last frame heard.
 //  F2  While the server does not follow the database, or not all that is held was answered, it stands.

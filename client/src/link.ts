@@ -14,9 +14,9 @@
 //  L3  The n-th wait in a row is at most min(16 s, 100 ms * 2^n) and at least half of it; it starts anew after 5 s of being ready.
 //  L4  `wake` and a network that came back try at once; when ready they ask for a sign of life. A network that went drops at once.
 //  L5  Silence of ping_interval asks for a sign, silence of `patience` after that drops. While something that was sent is unanswered,
-//      silence of 1 s asks, then of 2, 4, 5, 5, ... s: so a dead line is found within 5 s of sending. Only silence counts: a slow answer is none.
+//      silence of 1 s asks, then of 2, 4, 5, 5, ... s: so a dead line is found within 5 s of sending. A slow answer is no silence.
 //  L8  `patience` is 4 s; each time that it ended in a drop it doubles, to twice ping_interval at most, until a sign comes within 4 s:
-//      a line on which one big frame takes longer than that gets through with a later try.
+//      so one big frame on a slow line gets through with a later try.
 //  L9  A timer that rings late (the tab slept) drops only when nothing is heard for another `patience`.
 //  L6  The status is `connected` exactly in `ready`.
 //  L7  Nothing leaves `closed`.
