@@ -1,24 +1,18 @@
 // timeout: 180
 // examples/chat in Chromium, on a server of its own: two people, refused and unsent messages, psql, a server that goes and comes back.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { descendants, endAll, freePort, millrace, ROOT, serve, temporary, until } from "../lib/cli.mjs";
 import { finish, hasFailed, note, step } from "../lib/tap.mjs";
+import { launch, line, live, openPage, say, shot as takeShot, signIn, status, sure } from "./lib/page.mjs";
 
-const { chromium } = createRequire(join(ROOT, "client", "package.json"))("playwright-core");
-
-const shots = process.env.TMPDIR ?? temporary("chat-shots");
 const data = join(temporary("chat"), "data");
 const port = await freePort();
 const args = ["dev", "--app-dir", join(ROOT, "examples", "chat"), "--data-dir", data, "--port", String(port), "--workers", "2"];
 const url = `http://localhost:${port}/`;
 let server;
 
-const browser = await chromium.launch({
-	executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
-});
+const browser = await launch();
 
 /** In the page: what became of each message line, so that what lasts a millisecond is seen as well. */
 function watchLines() {
@@ -48,34 +42,13 @@ function watchLines() {
 }
 
 async function person(options) {
-	const context = await browser.newContext({ viewport: { width: 1200, height: 760 }, ...options });
+	const context = await browser.newContext({ viewport: { width: 1200, height: 760 }, locale: "en-US", ...options });
 	context.setDefaultTimeout(10000);
 	await context.addInitScript(watchLines);
 	return tab(context);
 }
-async function tab(context) {
-	const page = await context.newPage();
-	page.problems = [];
-	page.on("pageerror", (e) => page.problems.push(String(e)));
-	page.on("console", (m) => {
-		if (m.type() === "error" && !/WebSocket connection|ERR_CONNECTION/.test(m.text())) page.problems.push(m.text());
-	});
-	await page.goto(url);
-	return page;
-}
-async function signIn(page, name) {
-	await page.getByLabel("Your name").fill(name);
-	await page.getByRole("button", { name: "Join the chat" }).click();
-	await page.getByRole("heading", { name: "#general" }).waitFor();
-}
-async function say(page, text) {
-	await page.getByLabel(/^Message to #/).fill(text);
-	await page.keyboard.press("Enter");
-}
-const line = (page, text) => page.locator(".line", { has: page.getByText(text, { exact: true }) });
-const sure = (page, text) => line(page, text).and(page.locator(":not([data-pending])")).waitFor();
-const status = (page) => page.locator(".status");
-const live = (page) => page.locator('.status[data-state="live"]').waitFor();
+const tab = (context) => openPage(context, url);
+const shot = (page, name) => takeShot(page, `chat-${name}`);
 const count = (page, name) => page.locator(".people li", { hasText: name }).locator(".number");
 const counts = (page, name, n) => until(`${name} with ${n}`, async () => (await count(page, name).allTextContents()).join() === String(n), 10);
 const history = (page, text) => page.evaluate((body) => globalThis.seen[body] ?? [], text);
@@ -84,12 +57,6 @@ function psql(sql) {
 	assert.equal(code, 0, err);
 	return out.trim();
 }
-async function shot(page, name) {
-	const path = join(shots, `chat-${name}.png`);
-	await page.screenshot({ path });
-	note(`screenshot: ${path}`);
-}
-
 let ann, ben;
 
 await step("the server starts", async () => {
@@ -279,6 +246,30 @@ await step("it fits a telephone", async () => {
 	await sure(ben, "yes, still here");
 	assert.ok(await ben.getByLabel("Message to #general").isVisible());
 	await shot(ben, "narrow");
+});
+
+await step("a time takes one line beside long names, and none of a line that follows, also where the day has two halves", async () => {
+	psql(`insert into "Message" (channel, author, "authorName", body) select id, 'long', 'Maximiliana Featherstonehaugh-Longfellow', 'long ' || i from "Channel", generate_series(1, 3) i where name = 'general'`);
+	for (const page of [ann, ben]) {
+		await page.goto(`${url}#general`);
+		await sure(page, "long 3");
+		const lines = await page.locator(".line").evaluateAll((all) =>
+			all.map((one) => ({
+				first: "first" in one.dataset,
+				height: one.getBoundingClientRect().height,
+				time: one.querySelector("time").textContent,
+				timeHeight: one.querySelector("time").getBoundingClientRect().height,
+				wide: one.scrollWidth > one.clientWidth,
+			})),
+		);
+		for (const { first, height, time, timeHeight, wide } of lines) {
+			assert.match(time, first ? /^\d\d:\d\d [AP]M$/ : /^\d\d:\d\d$/);
+			assert.ok(!wide && timeHeight < 26 && height < (first ? 52 : 28), `${time}: ${height} px, its time ${timeHeight} px`);
+		}
+		assert.ok(lines.filter(({ first }) => !first).length >= 2);
+	}
+	await shot(ben, "narrow-long-names");
+	psql(`delete from "Message" where author = 'long'`);
 });
 
 await step("signing out forgets who one was", async () => {

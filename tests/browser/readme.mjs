@@ -5,12 +5,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { alive, BUILD, descendants, freePort, ROOT, temporary, until, writeFiles } from "../lib/cli.mjs";
 import { finish, note, step } from "../lib/tap.mjs";
+import { launch } from "./lib/page.mjs";
 
-const { chromium } = createRequire(join(ROOT, "client", "package.json"))("playwright-core");
 const text = readFileSync(join(ROOT, "README.md"), "utf8");
 const port = await freePort();
 const home = temporary("readme");
@@ -59,10 +58,7 @@ async function shows(expected, printed, what) {
 }
 
 async function tryPage() {
-	const browser = await chromium.launch({
-		executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-		args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
-	});
+	const browser = await launch();
 	try {
 		const page = await browser.newPage();
 		const thrown = [];
