@@ -7,7 +7,7 @@
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 
-enum { KEY_MAX = 255, ORDERS_MAX = 8 };
+enum { KEY_MAX = 255 };
 
 /* How the result is wrapped. */
 enum wrap { AS_VALUE, AS_DATA, AS_ROW, AS_CREATED };
@@ -136,172 +136,22 @@ void mr_api_fn(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 	struct mr_call_request rq = {0};
 	struct mr_error err = {0};
 
-	if (!find_fn(f, rest, &rq, &err) || !mr_api_identity(req, f, &rq.auth, &err) || !mr_api_body(req, f, &rq.args, &err) ||
-		(rq.kind == MR_CALL_MUTATION && !take_key(req, &rq, &err)))
+	if (!mr_api_params(req, mr_api_no_params, &err) || !find_fn(f, rest, &rq, &err) || !mr_api_identity(req, f, &rq.auth, &err) ||
+		!mr_api_body(req, f, &rq.args, &err) || (rq.kind == MR_CALL_MUTATION && !take_key(req, &rq, &err)))
 		mr_req_error(req, &err);
 	else
 		start(req, f, &rq, AS_VALUE);
 }
 
-/* --- lists --- */
-
-struct order {
-	struct mr_str field;
-	bool desc;
-};
-struct list {
-	struct mr_str where; /* JSON text, or empty */
-	int64_t limit;       /* -1: none */
-	struct order orders[ORDERS_MAX];
-	size_t n;
-};
-
-static bool add_order(struct list *l, struct mr_str field, bool desc, struct mr_error *err)
-{
-	if (l->n == ORDERS_MAX)
-		return mr_fail(err, MR_BAD_FILTER, "orderBy takes at most %d fields", ORDERS_MAX);
-	if (field.n == 0)
-		return mr_fail(err, MR_BAD_FILTER, "orderBy names an empty field");
-	l->orders[l->n++] = (struct order){field, desc};
-	return true;
-}
-
-static bool add_direction(struct list *l, struct mr_str field, const struct mr_node *direction, struct mr_error *err)
-{
-	if (direction->kind != MR_STRING || (!mr_str_is(direction->text, "asc") && !mr_str_is(direction->text, "desc")))
-		return mr_fail(err, MR_BAD_FILTER, "a direction of orderBy is \"asc\" or \"desc\"");
-	return add_order(l, field, mr_str_is(direction->text, "desc"), err);
-}
-
-/* {"field":"desc", ...} or [["field","desc"], ...] */
-static bool read_order_json(struct list *l, const struct mr_node *n, struct mr_error *err)
-{
-	for (size_t i = 0; i < n->n; i++) {
-		const struct mr_node *e = &n->items[i];
-		if (n->kind == MR_MAP) {
-			if (!add_direction(l, e->key, e, err))
-				return false;
-		} else if (e->kind != MR_ARRAY || e->n != 2 || e->items[0].kind != MR_STRING) {
-			return mr_fail(err, MR_BAD_FILTER, "orderBy is an array of [field, direction]");
-		} else if (!add_direction(l, e->items[0].text, &e->items[1], err)) {
-			return false;
-		}
-	}
-	return true;
-}
-
-/* field,-field */
-static bool read_order_words(struct list *l, struct mr_str s, struct mr_error *err)
-{
-	for (const char *p = s.p, *end = s.p + s.n; p <= end;) {
-		const char *comma = p < end ? memchr(p, ',', (size_t)(end - p)) : NULL, *stop = comma ? comma : end;
-		bool desc = p < stop && *p == '-';
-		if (!add_order(l, (struct mr_str){p + desc, (size_t)(stop - p) - desc}, desc, err))
-			return false;
-		p = stop + 1;
-	}
-	return true;
-}
-
-static bool read_order(struct mr_req *req, const struct mr_fanout *f, struct list *l, struct mr_error *err)
-{
-	struct mr_str s = mr_req_param(req, "orderBy");
-
-	if (s.n == 0)
-		return true;
-	if (!mr_utf8_ok(s))
-		return mr_fail(err, MR_BAD_FILTER, "orderBy is not UTF-8");
-	if (s.p[0] != '{' && s.p[0] != '[')
-		return read_order_words(l, s, err);
-	const struct mr_node *n = mr_json_read(mr_req_arena(req), s, (int)f->settings.max_depth, false, err);
-	return n && read_order_json(l, n, err);
-}
-
-static bool read_where(struct mr_req *req, const struct mr_fanout *f, struct list *l, struct mr_error *err)
-{
-	struct mr_str s = mr_req_param(req, "where");
-
-	if (s.n == 0)
-		return true;
-	const struct mr_node *n = mr_json_read(mr_req_arena(req), s, (int)f->settings.max_depth, false, err);
-	if (n && n->kind != MR_MAP)
-		return mr_fail(err, MR_BAD_FILTER, "where must be a JSON object");
-	l->where = s;
-	return n != NULL;
-}
-
-static bool read_limit(struct mr_req *req, struct list *l, struct mr_error *err)
-{
-	struct mr_str s = mr_req_param(req, "limit");
-
-	l->limit = s.p ? 0 : -1;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9' || i >= 9)
-			return mr_fail(err, MR_BAD_FILTER, "limit is a whole number");
-		l->limit = l->limit * 10 + s.p[i] - '0';
-	}
-	return !s.p || s.n > 0 || mr_fail(err, MR_BAD_FILTER, "limit is a whole number");
-}
-
-static void write_order(struct mr_enc *e, const struct list *l)
-{
-	mr_enc_key(e, MR_STR("order"));
-	mr_enc_array(e, l->n);
-	for (size_t i = 0; i < l->n; i++) {
-		mr_enc_array(e, 2);
-		mr_enc_str(e, l->orders[i].field);
-		mr_enc_str(e, l->orders[i].desc ? MR_STR("desc") : MR_STR("asc"));
-		mr_enc_end(e);
-	}
-	mr_enc_end(e);
-}
-
-bool mr_api_order(struct mr_req *req, const struct mr_fanout *f, struct mr_buf *json, struct mr_error *err)
-{
-	struct list l = {0};
-	if (!read_order(req, f, &l, err))
-		return false;
-	for (size_t i = 0; i < l.n; i++) {
-		mr_buf_z(json, i ? ",[" : "[[");
-		mr_json_quote(json, l.orders[i].field);
-		mr_buf_z(json, l.orders[i].desc ? ",\"desc\"]" : ",\"asc\"]");
-	}
-	mr_buf_z(json, l.n ? "]" : "null");
-	return true;
-}
-
-static void write_list(struct mr_buf *b, struct mr_str entity, const struct list *l)
-{
-	struct mr_enc e;
-
-	mr_enc_init(&e, b, MR_JSON);
-	mr_enc_map(&e, 1 + (l->where.n != 0) + (l->n != 0) + (l->limit >= 0));
-	mr_enc_key(&e, MR_STR("entity"));
-	mr_enc_str(&e, entity);
-	if (l->where.n) {
-		mr_enc_key(&e, MR_STR("where"));
-		mr_enc_raw(&e, l->where);
-	}
-	if (l->n)
-		write_order(&e, l);
-	if (l->limit >= 0) {
-		mr_enc_key(&e, MR_STR("limit"));
-		mr_enc_int(&e, l->limit);
-	}
-	mr_enc_end(&e);
-}
+/* --- entities --- */
 
 static bool list_args(struct mr_req *req, const struct mr_fanout *f, struct mr_str entity, struct mr_buf *args, struct mr_error *err)
 {
-	struct list l = {0};
-
-	if (!read_where(req, f, &l, err) || !read_order(req, f, &l, err) || !read_limit(req, &l, err))
-		return false;
-	write_list(args, entity, &l);
-	return true;
+	mr_buf_char(args, '{');
+	bool ok = mr_api_params(req, mr_api_list_params, err) && mr_api_list(req, f, entity, args, err);
+	mr_buf_char(args, '}');
+	return ok;
 }
-
-/* --- entities --- */
 
 /* entity, and id and value where they belong. */
 static bool row_args(struct mr_req *req, const struct mr_fanout *f, struct mr_str entity, struct mr_str id, bool value, struct mr_buf *args,
@@ -310,7 +160,7 @@ static bool row_args(struct mr_req *req, const struct mr_fanout *f, struct mr_st
 	struct mr_str text;
 	struct mr_enc e;
 
-	if (value && !mr_api_body(req, f, &text, err))
+	if (!mr_api_params(req, mr_api_no_params, err) || (value && !mr_api_body(req, f, &text, err)))
 		return false;
 	mr_enc_init(&e, args, MR_JSON);
 	mr_enc_map(&e, 1 + (id.n != 0) + value);
@@ -330,18 +180,18 @@ static bool row_args(struct mr_req *req, const struct mr_fanout *f, struct mr_st
 
 struct act {
 	const char *method, *fn;
-	bool has_id, has_value, writes;
+	bool is_list, has_id, has_value, writes;
 	enum wrap wrap;
 };
 
 static const struct act *find_act(const struct mr_req *req, bool has_id)
 {
 	static const struct act acts[] = {
-		{"GET", "list", false, false, false, AS_DATA},
-		{"POST", "insert", false, true, true, AS_CREATED},
-		{"GET", "get", true, false, false, AS_ROW},
-		{"PATCH", "update", true, true, true, AS_DATA},
-		{"DELETE", "delete", true, false, true, AS_DATA},
+		{"GET", "list", true, false, false, false, AS_DATA},
+		{"POST", "insert", false, false, true, true, AS_CREATED},
+		{"GET", "get", false, true, false, false, AS_ROW},
+		{"PATCH", "update", false, true, true, true, AS_DATA},
+		{"DELETE", "delete", false, true, false, true, AS_DATA},
 	};
 
 	for (size_t i = 0; i < MR_COUNT(acts); i++)
@@ -368,8 +218,7 @@ static void serve_act(struct mr_req *req, struct mr_fanout *f, struct mr_str ent
 	struct mr_buf args = {0};
 
 	bool ok = check_entity(f, entity, id, &err) && mr_api_identity(req, f, &rq.auth, &err) &&
-		  (act->wrap == AS_DATA && !act->has_id ? list_args(req, f, entity, &args, &err)
-							: row_args(req, f, entity, id, act->has_value, &args, &err)) &&
+		  (act->is_list ? list_args(req, f, entity, &args, &err) : row_args(req, f, entity, id, act->has_value, &args, &err)) &&
 		  (!act->writes || take_key(req, &rq, &err));
 	rq.args = mr_buf_view(&args);
 	if (ok)

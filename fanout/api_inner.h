@@ -1,4 +1,4 @@
-/* Private to api*.c: what the routes share. */
+/* Private to api*.c and live.c: what the routes share. */
 #ifndef MR_API_INNER_H
 #define MR_API_INNER_H
 
@@ -10,8 +10,11 @@ bool mr_api_is(const struct mr_req *req, const char *method);
 bool mr_api_identity(struct mr_req *req, const struct mr_fanout *f, const struct mr_node **auth, struct mr_error *err);
 /* The body as a JSON map; an empty body is an empty map. *text: its text. NULL: bad_message. */
 const struct mr_node *mr_api_body(struct mr_req *req, const struct mr_fanout *f, struct mr_str *text, struct mr_error *err);
-/* The orderBy parameter as the protocol's order (JSON), null when absent. */
-bool mr_api_order(struct mr_req *req, const struct mr_fanout *f, struct mr_buf *json, struct mr_error *err);
+/* Refuses parameters that are not in the NULL-terminated list `known`. */
+bool mr_api_params(struct mr_req *req, const char *const *known, struct mr_error *err);
+extern const char *const mr_api_no_params[], *const mr_api_list_params[];
+/* Appends `"entity":..,"where":..,"order":..,"limit":..`, members of a JSON map, from the parameters where, orderBy and limit. */
+bool mr_api_list(struct mr_req *req, const struct mr_fanout *f, struct mr_str entity, struct mr_buf *out, struct mr_error *err);
 void mr_api_reply(struct mr_req *req, int status, struct mr_str json);
 void mr_api_not_allowed(struct mr_req *req, const char *methods);
 

@@ -143,16 +143,28 @@ void mr_body_diff(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uin
 	mr_enc_end(&e);
 }
 
+static int in_order(const void *x, const void *y, void *arg)
+{
+	const struct mr_item *const *a = x, *const *b = y;
+	const struct mr_rowset *rs = *(const struct mr_rowset *const *)arg;
+	return mr_order_cmp(rs->order, rs->n_order, &(*a)->row, &(*b)->row);
+}
+
 void mr_body_rows(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_rowset *rs)
 {
 	struct mr_enc e = open_body(out, encoding, i, h, 1);
+	size_t n = mr_rowset_size(rs), at = 0;
+	const struct mr_item **items = mr_alloc((n + 1) * sizeof *items);
+	for (size_t k = 0; k < n; k++)
+		items[k] = mr_rowset_next(rs, &at);
+	qsort_r(items, n, sizeof *items, in_order, &rs);
 	mr_enc_key(&e, MR_STR("rows"));
-	mr_enc_array(&e, mr_rowset_size(rs));
-	const struct mr_item *item;
-	for (size_t k = 0; (item = mr_rowset_next(rs, &k));)
-		mr_row_encode(&e, &item->row, false);
+	mr_enc_array(&e, n);
+	for (size_t k = 0; k < n; k++)
+		mr_row_encode(&e, &items[k]->row, false);
 	mr_enc_end(&e);
 	mr_enc_end(&e);
+	free(items);
 }
 
 void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item *const *put, size_t n_put,

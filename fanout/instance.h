@@ -90,6 +90,7 @@ struct mr_query {
 	const struct mr_node *node; /* the subscribe message */
 	const struct mr_node *auth; /* identity or NULL */
 	struct mr_str auth_json;    /* the same, canonical; empty for nobody */
+	bool ordered;               /* its rows are to be told in their order, limit or not */
 };
 /* Finds or makes the instance for a query of this identity; a new one is dirty and waits for work. NULL and *err when refused. */
 struct mr_instance *mr_instance_find(struct mr_instances *all, const struct mr_query *q, struct mr_error *err);

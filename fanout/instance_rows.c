@@ -42,17 +42,6 @@ void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 	mr_diff_fini(&d);
 }
 
-static bool read_limit(const struct mr_fanout *f, const struct mr_node *node, int64_t *limit, struct mr_error *err)
-{
-	*limit = -1;
-	if (!node || node->kind == MR_NULL)
-		return true;
-	int64_t max = f->settings.instance_max_rows;
-	if (!mr_node_int(node, limit) || *limit < 1 || *limit > max)
-		return mr_fail(err, MR_BAD_FILTER, "limit must be a whole number from 1 to %lld (instance_max_rows).", (long long)max);
-	return true;
-}
-
 /* Filter and read policy as one predicate. A policy that allows this caller nothing at all is said so, instead of an empty list. */
 static const struct mr_pred *build_predicate(struct mr_arena *a, const struct mr_entity *e, const struct mr_query *q, struct mr_error *err)
 {
@@ -91,11 +80,13 @@ static void print_order(struct mr_buf *b, const struct mr_entity *e, const struc
 	mr_enc_end(&enc);
 }
 
-static void print_key(struct mr_buf *key, const struct mr_entity *e, int64_t limit, struct mr_str where, struct mr_str order)
+/* Without a limit the order is the client's business, and those who differ in it share an instance; but for those who are to be told in
+ * order. */
+static void print_key(struct mr_buf *key, const struct mr_entity *e, int64_t limit, struct mr_str where, struct mr_str order, bool ordered)
 {
 	mr_buf_printf(key, "E|%s|%016llx|%lld|", e->name.p, (unsigned long long)e->shape, (long long)limit);
 	mr_buf_str(key, where);
-	if (limit >= 0) {
+	if (limit >= 0 || ordered) {
 		mr_buf_char(key, '|');
 		mr_buf_str(key, order);
 	}
@@ -142,10 +133,10 @@ struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct
 	int64_t limit;
 	const struct mr_pred *pred = build_predicate(&a, e, q, err);
 	if (pred && mr_order_read(&a, e, mr_node_get(q->node, "order"), true, &order, &n_order, err) &&
-		read_limit(all->f, mr_node_get(q->node, "limit"), &limit, err)) {
+		mr_limit_read(mr_node_get(q->node, "limit"), all->f->settings.instance_max_rows, &limit, err)) {
 		mr_pred_print(&where, e, pred);
 		print_order(&order_text, e, order, n_order);
-		print_key(&key, e, limit, mr_buf_view(&where), mr_buf_view(&order_text));
+		print_key(&key, e, limit, mr_buf_view(&where), mr_buf_view(&order_text), q->ordered);
 		inst = mr_instance_by_key(all, mr_buf_view(&key));
 		if (!inst)
 			inst = make_rows(all, e, mr_buf_view(&key), mr_buf_view(&where), mr_buf_view(&order_text), limit);

@@ -119,18 +119,6 @@ static void on_closed(void *arg)
 	free_live(live);
 }
 
-static void add_param(struct mr_buf *b, struct mr_req *req, const char *name, bool text)
-{
-	struct mr_str v = mr_req_param(req, name);
-	if (!v.n)
-		return;
-	mr_buf_printf(b, ",\"%s\":", name);
-	if (text)
-		mr_json_quote(b, v);
-	else
-		mr_buf_str(b, v);
-}
-
 /* Last-Event-ID: position~key~hash. */
 static bool read_last_event(struct mr_req *req, const struct mr_fanout *f, struct mr_position *from, struct mr_buf *message)
 {
@@ -153,23 +141,47 @@ static struct mr_str bearer(const struct mr_req *req)
 	return h.n > 7 && strncasecmp(h.p, "Bearer ", 7) == 0 ? (struct mr_str){h.p + 7, h.n - 7} : (struct mr_str){0};
 }
 
-static bool begin(struct mr_req *req, struct mr_fanout *f, struct mr_live *live, struct mr_error *err)
+/* Appends what is asked for, as members of a subscribe message. */
+static bool read_query(struct mr_req *req, const struct mr_fanout *f, struct mr_buf *out, struct mr_error *err)
+{
+	static const char *const fn_params[] = {"fn", "args", NULL}, *const list_params[] = {"entity", "where", "orderBy", "limit", NULL};
+	struct mr_str entity = mr_req_param(req, "entity"), fn = mr_req_param(req, "fn"), args = mr_req_param(req, "args");
+	if (!entity.n && !fn.n)
+		return mr_fail(err, MR_BAD_MESSAGE, "/api/live needs entity=NAME or fn=MODULE.NAME");
+	if (entity.n)
+		return mr_api_params(req, list_params, err) && mr_api_list(req, f, entity, out, err);
+	if (!mr_api_params(req, fn_params, err) ||
+		(args.n && !mr_json_read(mr_req_arena(req), args, (int)f->settings.max_depth, false, err)))
+		return false;
+	mr_buf_z(out, "\"fn\":");
+	mr_json_quote(out, fn);
+	if (args.n) {
+		mr_buf_z(out, ",\"args\":");
+		mr_buf_str(out, args);
+	}
+	return true;
+}
+
+static const struct mr_node *read_message(
+	struct mr_req *req, const struct mr_fanout *f, struct mr_position *from, bool *resumes, struct mr_error *err)
 {
 	struct mr_buf text = {0};
-	struct mr_position from = {0};
-	mr_buf_z(&text, "{\"id\":1");
-	add_param(&text, req, "entity", true);
-	add_param(&text, req, "where", false);
-	mr_buf_z(&text, ",\"order\":");
-	bool ordered = mr_api_order(req, f, &text, err);
-	add_param(&text, req, "limit", false);
-	add_param(&text, req, "fn", true);
-	add_param(&text, req, "args", false);
-	bool resumes = read_last_event(req, f, &from, &text);
+	mr_buf_z(&text, "{\"id\":1,");
+	bool ok = read_query(req, f, &text, err);
+	*resumes = read_last_event(req, f, from, &text);
 	mr_buf_char(&text, '}');
+	struct mr_arena *a = mr_req_arena(req);
 	const struct mr_node *message =
-		ordered ? mr_json_read(mr_req_arena(req), mr_buf_view(&text), (int)f->settings.max_depth, false, err) : NULL;
-	bool ok = false;
+		ok ? mr_json_read(a, mr_arena_str(a, mr_buf_view(&text)), (int)f->settings.max_depth + 1, false, err) : NULL;
+	mr_buf_fini(&text);
+	return message;
+}
+
+static bool begin(struct mr_req *req, struct mr_fanout *f, struct mr_live *live, struct mr_error *err)
+{
+	struct mr_position from = {0};
+	bool resumes = false, ok = false;
+	const struct mr_node *message = read_message(req, f, &from, &resumes, err);
 	live->session = message ? mr_session_live(f->sessions, live, bearer(req), resumes ? &from : NULL, err) : NULL;
 	if (live->session) {
 		struct mr_session *s = live->session;
@@ -180,7 +192,6 @@ static bool begin(struct mr_req *req, struct mr_fanout *f, struct mr_live *live,
 	set(&live->k, mr_node_str(mr_node_get(message, "have"), "k"));
 	set(&live->h, mr_node_str(mr_node_get(message, "have"), "h"));
 	mr_position_fini(&from);
-	mr_buf_fini(&text);
 	return ok;
 }
 

@@ -59,6 +59,7 @@ void mr_ws_close(struct mr_ws *ws, int code, const char *reason);
 struct mr_str mr_req_method(const struct mr_req *req);
 struct mr_str mr_req_path(const struct mr_req *req);
 struct mr_str mr_req_param(struct mr_req *req, const char *name);
+bool mr_req_next_param(struct mr_req *req, size_t *at, struct mr_str *name); /* names in their order; *at begins as 0 */
 struct mr_str mr_req_header(const struct mr_req *req, const char *name);
 struct mr_str mr_req_body(const struct mr_req *req);
 struct mr_arena *mr_req_arena(struct mr_req *req); /* freed with the request */

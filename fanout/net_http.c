@@ -77,24 +77,40 @@ struct mr_str mr_req_path(const struct mr_req *req)
 	return req->path;
 }
 
-static bool named(struct mr_req *req, struct mr_str name, const char *wanted)
+/* The parameter that begins at *at of the query; false at its end. */
+static bool next_param(struct mr_req *req, size_t *at, struct mr_str *name, struct mr_str *raw)
 {
+	const char *p = req->query.p + *at;
+	size_t left = req->query.p ? req->query.n - *at : 0;
 	bool clean;
-	return mr_str_is(memchr(name.p, '%', name.n) ? decode(&req->arena, name, true, &clean) : name, wanted);
+
+	if (!left)
+		return false;
+	const char *amp = memchr(p, '&', left);
+	size_t n = amp ? (size_t)(amp - p) : left;
+	const char *eq = memchr(p, '=', n);
+	*name = (struct mr_str){p, eq ? (size_t)(eq - p) : n};
+	*raw = eq ? (struct mr_str){eq + 1, n - name->n - 1} : MR_STR("");
+	if (memchr(name->p, '%', name->n))
+		*name = decode(&req->arena, *name, true, &clean);
+	*at += n + (amp != NULL);
+	return true;
+}
+
+bool mr_req_next_param(struct mr_req *req, size_t *at, struct mr_str *name)
+{
+	struct mr_str raw;
+	return next_param(req, at, name, &raw);
 }
 
 struct mr_str mr_req_param(struct mr_req *req, const char *name)
 {
-	const char *p = req->query.p, *end = p ? p + req->query.n : p;
+	struct mr_str is, raw;
 	bool clean;
 
-	while (p && p < end) {
-		const char *amp = memchr(p, '&', (size_t)(end - p)), *stop = amp ? amp : end;
-		const char *eq = memchr(p, '=', (size_t)(stop - p));
-		if (named(req, (struct mr_str){p, (size_t)((eq ? eq : stop) - p)}, name))
-			return decode(&req->arena, eq ? (struct mr_str){eq + 1, (size_t)(stop - eq - 1)} : MR_STR(""), true, &clean);
-		p = amp ? amp + 1 : NULL;
-	}
+	for (size_t at = 0; next_param(req, &at, &is, &raw);)
+		if (mr_str_is(is, name))
+			return decode(&req->arena, raw, true, &clean);
 	return (struct mr_str){NULL, 0};
 }
 

@@ -412,6 +412,16 @@ bool mr_order_read(struct mr_arena *a, const struct mr_entity *e, const struct m
 	return true;
 }
 
+bool mr_limit_read(const struct mr_node *n, int64_t most, int64_t *limit, struct mr_error *err)
+{
+	*limit = -1;
+	if (!n || n->kind == MR_NULL)
+		return true;
+	if (!mr_node_int(n, limit) || *limit < 1 || *limit > most)
+		return mr_fail(err, MR_BAD_FILTER, "limit must be a whole number from 1 to %lld (instance_max_rows).", (long long)most);
+	return true;
+}
+
 /* Ascending, nulls last; descending turns all of it round. */
 static int cmp_nulls_last(const struct mr_value *a, const struct mr_value *b)
 {

@@ -70,6 +70,8 @@ struct mr_order {
 /* From [[field, "asc" | "desc"], ...] or null; appends id (in the direction of the last entry) when it is absent. At most 8 entries. */
 bool mr_order_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *order, bool visible, const struct mr_order **o,
 	size_t *n, struct mr_error *err);
+/* The limit of a query, wherever it was given: from 1 to `most` (instance_max_rows); -1 when absent (NULL or null). */
+bool mr_limit_read(const struct mr_node *n, int64_t most, int64_t *limit, struct mr_error *err);
 int mr_order_cmp(
 	const struct mr_order *o, size_t n, const struct mr_row *a, const struct mr_row *b); /* nulls last asc, first desc, as Postgres */
 

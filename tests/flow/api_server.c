@@ -142,7 +142,7 @@ static struct mr_app *read_app(const char *path)
 
 int main(int argc, char **argv)
 {
-	struct mr_fanout f = {.settings = {.mode = argc > 3 ? argv[3] : "development", .max_depth = 64},
+	struct mr_fanout f = {.settings = {.mode = argc > 3 ? argv[3] : "development", .max_depth = 64, .instance_max_rows = 50000},
 		.secret = MR_STR("a secret of thirty-two bytes or more"),
 		.loop = mr_loop_new(),
 		.app = strcmp(argv[1], "-") ? read_app(argv[1]) : NULL,

@@ -151,6 +151,22 @@ test("1000 bumps over 8 clients end at 1000", async () => {
 	}
 });
 
+test("server-sent events keep the order that was asked for, with and without a limit; what is asked wrongly is refused", async () => {
+	const grp = "ordered";
+	for (const n of [5, 3, 9, 1, 7, 2, 8]) await a.value("items.add", { grp, n });
+	for (const [query, want] of [[{ orderBy: "-n" }, [9, 8, 7, 5, 3, 2, 1]], [{ orderBy: "n" }, [1, 2, 3, 5, 7, 8, 9]], [{ orderBy: "-n", limit: 3 }, [9, 8, 7]]]) {
+		const stream = await Events.open(stack, { entity: "Item", where: { grp }, ...query });
+		await until("the rows", () => stream.events.length > 0);
+		assert.deepEqual(stream.events[0].json.rows.map((r) => r.n), want, JSON.stringify(query));
+		stream.close();
+	}
+	for (const query of ["entity=Item&orderby=n", "entity=Item&limit=0", "entity=Item&fn=items.count", "where={}", "fn=items.count&where={}", "fn=items.count&args={"]) {
+		const response = await fetch(new URL(`/api/live?${query}`, stack.url));
+		assert.equal(response.status, 400, query);
+		assert.match((await response.json()).error.code, /^bad_(message|filter)$/, query);
+	}
+});
+
 test("server-sent events: the result, then what changes, and a resume tells only the difference", async () => {
 	const grp = "events";
 	for (let n = 0; n < 20; n++) await a.value("items.add", { grp, n });

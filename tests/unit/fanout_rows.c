@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "fanout/body.h"
 #include "fanout/matcher.h"
 #include "fanout/rowset.h"
 
@@ -242,6 +243,60 @@ static void rows_follow_changes(void **state)
 	free(w);
 }
 
+/* The ids' last digits, as a whole body tells the rows. */
+static void told_order(
+	struct mr_arena *a, const struct mr_entity *e, const char *order_text, const struct mr_row *rows, size_t n, char *out)
+{
+	const struct mr_order *order;
+	size_t n_order;
+	struct mr_error err;
+	struct mr_rowset rs;
+	struct mr_buf body = {0};
+	const struct mr_pred *all = mr_pred_from_where(a, e, mr_json_read(a, MR_STR("{}"), 8, false, &err), true, &err);
+	assert_true(mr_order_read(a, e, mr_json_read(a, mr_str(order_text), 8, false, &err), true, &order, &n_order, &err));
+	mr_rowset_init(&rs, e, all, order, n_order, -1);
+	mr_rowset_fill(&rs, rows, n);
+	mr_body_rows(&body, MR_JSON, 1, 2, &rs);
+	const struct mr_node *told = mr_node_get(mr_json_read(a, mr_arena_str(a, mr_buf_view(&body)), 8, false, &err), "rows");
+	assert_int_equal(n, told->n);
+	for (size_t i = 0; i < n; i++) {
+		struct mr_str id = mr_node_str(&told->items[i], "id");
+		out[i] = id.p[id.n - 1];
+	}
+	mr_buf_fini(&body);
+	mr_rowset_fini(&rs);
+}
+
+/* A whole body tells its rows in their order although nothing limits them; without an order by id. */
+static void whole_bodies_are_in_order(void **state)
+{
+	static const char *const cases[][2] = {
+		{"null", "01234567"},
+		{"[[\"n\",\"asc\"]]", "40516273"},
+		{"[[\"n\",\"desc\"]]", "37261504"},
+		{"[[\"grp\",\"desc\"]]", "76543210"},
+		{"[[\"grp\",\"desc\"],[\"id\",\"asc\"]]", "01234567"},
+		{"[[\"grp\",\"asc\"],[\"n\",\"desc\"]]", "37261504"},
+	};
+	struct mr_error err;
+	struct mr_arena a = {0};
+	struct mr_row rows[8];
+	struct mr_app *app = mr_app_read(MR_STR(MANIFEST), &err);
+	for (size_t i = 0; i < MR_COUNT(rows); i++) {
+		struct mr_str text =
+			mr_arena_printf(&a, "{\"id\":\"00000000-0000-7000-8000-00000000000%zu\",\"grp\":\"a\",\"n\":%zu,\"note\":null}", i,
+				i % 4 * 2 + (i < 4));
+		assert_true(mr_row_from_image(&a, &app->entities[0], mr_json_read(&a, text, 8, false, &err), &rows[i]));
+	}
+	for (size_t i = 0; i < MR_COUNT(cases); i++) {
+		char told[9] = "";
+		told_order(&a, &app->entities[0], cases[i][0], rows, MR_COUNT(rows), told);
+		assert_string_equal(cases[i][1], told);
+	}
+	mr_arena_fini(&a);
+	mr_app_drop(&app);
+}
+
 static struct mr_str nothing(void *arg, const uint8_t token[MR_TOKEN_BYTES])
 {
 	return (struct mr_str){0};
@@ -299,6 +354,7 @@ int main(void)
 		cmocka_unit_test(changes_come_in_the_order_of_writing),
 		cmocka_unit_test(broken_chains_are_read_anew),
 		cmocka_unit_test(rows_follow_changes),
+		cmocka_unit_test(whole_bodies_are_in_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
