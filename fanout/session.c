@@ -576,8 +576,6 @@ static void handle(struct mr_session *s, const struct mr_node *m)
 		mr_session_call(s, m);
 	} else if (mr_str_is(t, "auth")) {
 		change_identity(s, m);
-	} else if (mr_str_is(t, "ping")) {
-		send_bare(s, MR_STR("pong"));
 	} else {
 		mr_fail(&err, MR_UNKNOWN_MESSAGE, "No message \"%.*s\" is known.", (int)MR_MIN(t.n, 40), t.p ? t.p : "");
 		mr_session_error(s, &err, 0, false);
@@ -593,7 +591,9 @@ void mr_session_handle(struct mr_session *s, struct mr_str payload)
 		s->encoding == MR_JSON ? mr_json_read(&a, payload, depth, false, &err) : mr_msgpack_read(&a, payload, depth, false, &err);
 	if (!m)
 		mr_session_error(s, &err, 0, false);
-	else
+	else if (s->id.n && mr_str_is(mr_node_str(m, "t"), "ping"))
+		send_bare(s, MR_STR("pong"));
+	else if (!mr_session_keep_early(s, payload))
 		handle(s, m);
 	mr_arena_fini(&a);
 }
@@ -602,8 +602,7 @@ void mr_session_message(void *session, struct mr_str payload)
 {
 	struct mr_session *s = session;
 	struct mr_sessions *all = s->all;
-	if (!mr_session_keep_early(s, payload))
-		mr_session_handle(s, payload);
+	mr_session_handle(s, payload);
 	mr_sessions_advance(all);
 }
 

@@ -73,6 +73,7 @@ struct mr_session {
 	struct mr_position resume_from;
 	struct mr_list in_look, in_lagging, in_early;
 	struct mr_buf early;   /* messages that wait for the app: length (size_t) and payload of each */
+	bool early_over;       /* it has waited: nothing of it waits any more */
 	int64_t blocked_since; /* 0: not blocked */
 	bool aligning;
 };
@@ -135,7 +136,8 @@ bool mr_session_attach(struct mr_sub *sub, struct mr_error *err);
 void mr_sub_free(struct mr_sub *sub);
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
 
-/* Messages before the first app (session_early.c). keep: true when the message waits; else those before it are done now. */
+/* Messages before the first app (session_early.c). keep: true when the message waits; else those before it are done now.
+ * A ping is no message in this sense, it is answered at once. */
 bool mr_session_keep_early(struct mr_session *s, struct mr_str payload);
 void mr_session_do_early(struct mr_session *s);
 void mr_sessions_do_early(struct mr_sessions *all);

@@ -10,11 +10,13 @@ static bool may_wait(const struct mr_session *s, size_t n)
 {
 	const struct mr_sessions *all = s->all;
 	size_t max = (size_t)all->f->settings.max_frame;
-	return s->id.n && !all->f->app && !all->build_error && mr_mono_us() < all->early_until && s->early.n + n + sizeof n <= max;
+	return !s->early_over && !all->f->app && !all->build_error && mr_mono_us() < all->early_until && s->early.n + n + sizeof n <= max;
 }
 
 bool mr_session_keep_early(struct mr_session *s, struct mr_str payload)
 {
+	if (!s->id.n)
+		return false; /* hello */
 	if (!may_wait(s, payload.n)) {
 		mr_session_do_early(s);
 		return false;
@@ -29,6 +31,7 @@ bool mr_session_keep_early(struct mr_session *s, struct mr_str payload)
 void mr_session_do_early(struct mr_session *s)
 {
 	struct mr_buf kept = s->early;
+	s->early_over = true;
 	s->early = (struct mr_buf){0};
 	mr_list_del(&s->in_early);
 	for (size_t at = 0, n; at < kept.n; at += n) {

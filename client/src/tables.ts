@@ -301,7 +301,7 @@ export interface DevMessage {
 /** Whether the server follows the database. Sent when that changes, and after `welcome` while it does not. */
 export interface StatusMessage {
 	t: "status";
-	/** false: Postgres does not answer, so what is shown may be old; a transition or `true` ends that. */
+	/** false: Postgres does not answer, so what is shown may be old, until `true` or a new socket; transitions from memory may come meanwhile. */
 	following: boolean;
 }
 
