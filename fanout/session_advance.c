@@ -104,23 +104,26 @@ static void detach(struct transition *t, struct mr_sub *sub)
 }
 
 /* Queries that hold the session too long go on by themselves, marked behind. */
-static void detach_slow(struct mr_session *s, struct transition *t)
+static bool detach_slow(struct mr_session *s, struct transition *t)
 {
+	bool any = false;
 	int64_t now = mr_mono_us(), hold = s->all->f->settings.reactive_max_hold * 1000;
 	if (!s->blocked_since) {
 		s->blocked_since = now;
-		return;
+		return false;
 	}
 	if (now - s->blocked_since > ALIGN_AFTER_US)
 		set_aligning(s, true);
 	if (now - s->blocked_since < hold)
-		return;
+		return false;
 	MR_LIST_FOR (e, &s->subs) {
 		struct mr_sub *sub = sub_of(e);
 		if (sub->state != MR_SUB_ON || mr_instance_bound(sub->inst, s->all->f->clock->n) > s->at)
 			continue;
 		detach(t, sub);
+		any = true;
 	}
+	return any;
 }
 
 /* The first body after `from`, or the list's head; NULL when some have been given up or were not made in this encoding. */
@@ -445,8 +448,8 @@ void mr_session_advance(struct mr_session *s)
 	if (!blocked) {
 		s->blocked_since = 0;
 		set_aligning(s, false);
-	} else if (t.n == s->at) {
-		detach_slow(s, &t);
+	} else if (t.n == s->at && detach_slow(s, &t)) {
+		t.n = MR_MAX(s->at, find_target(s, clock->n));
 	}
 	collect_shown(s, &t);
 	collect_new(s, &t);

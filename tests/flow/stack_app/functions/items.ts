@@ -85,3 +85,13 @@ export const talk = mutation({
 		return null;
 	},
 });
+
+/** Takes its time whenever it runs. */
+export const slowCount = query({
+	args: { grp: v.string(), seconds: v.number() },
+	auth: "public",
+	handler: async (ctx, { grp, seconds }) => {
+		await ctx.db.sql`select 1 as one from pg_sleep(${seconds}::float8)`;
+		return (await ctx.db.query("Item").where({ grp }).collect()).length;
+	},
+});

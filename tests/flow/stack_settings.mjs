@@ -1,0 +1,82 @@
+// Limits that settings name, each reached by a client and said by its name; and constraints of the database as errors of their own.
+import assert from "node:assert/strict";
+import { run, test } from "../lib/net_client.mjs";
+import { sleep, Stack, until } from "../lib/stack.mjs";
+
+const stack = await Stack.start([
+	["--max-subscriptions", "3"], ["--max-queued-calls", "4"], ["--instance-max-rows", "20"],
+	["--reactive-max-hold", "300"], ["--send-buffer", "4096"], ["--history-bytes", "65536"],
+].flat());
+const a = await stack.client();
+
+test("max_subscriptions", async () => {
+	const lives = await Promise.all(["x", "y", "z"].map((grp) => a.live({ entity: "Item", where: { grp } })));
+	const { error } = await a.refused({ t: "subscribe", id: 9, entity: "Item" });
+	assert.deepEqual([error.code, error.data], ["too_many_subscriptions", { setting: "max_subscriptions" }]);
+	a.unsubscribe(lives[0]);
+	a.unsubscribe(await a.live({ entity: "Item", where: { grp: "w" } }));
+	for (const live of lives.slice(1)) a.unsubscribe(live);
+});
+
+test("max_queued_calls: those above it are refused, the others are done", async () => {
+	const calls = Array.from({ length: 8 }, () => a.call("items.add", { grp: "queued" }));
+	const codes = (await Promise.all(calls)).map((reply) => reply.error?.code ?? "done");
+	const done = codes.filter((code) => code === "done").length;
+	assert.ok(done >= 4 && done < 8, codes.join());
+	assert.equal(codes.filter((code) => code === "too_many_calls").length, 8 - done);
+	assert.equal(stack.psql(`select count(*) from "Item" where grp = 'queued'`), String(done));
+});
+
+test("instance_max_rows: live, over HTTP, and with a limit", async () => {
+	const live = await a.live({ entity: "Item", where: { grp: "many" } });
+	await a.value("items.addMany", { grp: "many", count: 21, size: 1 });
+	await a.until("the error", () => live.error);
+	assert.deepEqual([live.error.code, live.error.data], ["too_many_rows", { setting: "instance_max_rows" }]);
+	assert.equal((await stack.http("GET", `/api/entities/Item?where={"grp":"many"}`)).code, "too_many_rows");
+	assert.equal((await a.live({ entity: "Item", where: { grp: "many" }, limit: 20 })).rows.size, 20);
+	assert.equal((await a.refused({ t: "subscribe", id: 99, entity: "Item", limit: 21 })).error.code, "bad_filter");
+});
+
+test("reactive_max_hold: a slow query goes on by itself, marked behind, and comes back", async () => {
+	const b = await stack.client();
+	const rows = await b.live({ entity: "Item", where: { grp: "slow" } });
+	const slow = await b.live({ fn: "items.slowCount", args: { grp: "slow", seconds: 1 } });
+	await b.value("items.add", { grp: "slow" });
+	await b.until("the row", () => rows.rows.size === 1);
+	assert.deepEqual([slow.behind, slow.value], [true, 0], "the rows did not wait for the count");
+	await b.until("the count", () => !slow.behind && slow.value === 1);
+	b.close();
+});
+
+test("send_buffer, history_bytes: who does not read gets no more, and everything when it reads again", async () => {
+	const b = await stack.client();
+	const live = await b.live({ entity: "Item", where: { grp: "flood" }, order: [["n", "desc"]], limit: 15 });
+	const before = await stack.metric("millrace_behind_total");
+	b.ws._socket.pause();
+	for (let i = 0; i < 200; i++) {
+		await a.value("items.add", { grp: "flood", n: i, note: "y".repeat(100000) });
+		if (i % 10 === 9 && (await stack.metric("millrace_behind_total")) > before) break;
+	}
+	assert.ok((await stack.metric("millrace_behind_total")) > before, "it was not behind");
+	stack.psql(`delete from "Item" where grp = 'flood' and n > 0; update "Item" set note = 'last' where grp = 'flood'`);
+	await sleep(200);
+	b.ws._socket.resume();
+	await b.until("the last state", () => live.rows.size === 1 && live.list[0].note === "last");
+	b.close();
+});
+
+test("constraints of the database", async () => {
+	stack.psql(`create table place (name text primary key); alter table "Item" add constraint known_place foreign key (note) references place not valid;
+		alter table "Item" add constraint small check (n < 1000) not valid`);
+	assert.equal((await a.call("items.add", { grp: "c", n: 1000 })).error.code, "check_violation");
+	assert.equal((await a.call("items.add", { grp: "c", note: "nowhere" })).error.code, "reference_violation");
+	assert.equal((await a.call("items.add", { grp: "c", n: 999 })).error, undefined);
+});
+
+test("the end", async () => {
+	await until("no session is left behind", async () => (await stack.metric("millrace_sessions")) <= 1);
+	a.close();
+	assert.equal((await stack.stop()).code, 0);
+});
+
+await run();
