@@ -80,12 +80,12 @@ struct mr_str mr_req_path(const struct mr_req *req)
 /* The parameter that begins at *at of the query; false at its end. */
 static bool next_param(struct mr_req *req, size_t *at, struct mr_str *name, struct mr_str *raw)
 {
-	const char *p = req->query.p + *at;
-	size_t left = req->query.p ? req->query.n - *at : 0;
 	bool clean;
 
-	if (!left)
+	if (*at >= req->query.n)
 		return false;
+	const char *p = req->query.p + *at;
+	size_t left = req->query.n - *at;
 	const char *amp = memchr(p, '&', left);
 	size_t n = amp ? (size_t)(amp - p) : left;
 	const char *eq = memchr(p, '=', n);
