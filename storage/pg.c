@@ -138,6 +138,7 @@ void mr_pg_die(struct mr_pg *pg, enum mr_code code, const char *fmt, ...)
 	va_end(ap);
 	mr_pg_one_line(text, sizeof(text), text);
 	mr_fail(&pg->why, code, "%s", text);
+	pg->why.foreign = true;
 	pg->state = MR_PG_DEAD;
 	close_connection(pg);
 	end_later(pg);

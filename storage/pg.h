@@ -34,6 +34,9 @@ bool mr_pg_ok(const struct mr_pg_result *r);
 const char *mr_pg_sqlstate(const struct mr_pg_result *r); /* "" when ok; "PIPEL" skipped after an earlier error; "08000" connection lost */
 /* The error in our terms. SQLSTATE details stay in the log (CLOCK.md rule 27). */
 void mr_pg_error(const struct mr_pg_result *r, struct mr_error *err);
+enum mr_pg_about { MR_PG_SCHEMA, MR_PG_TABLE, MR_PG_COLUMN, MR_PG_DETAIL };
+/* What an error is about, in Postgres's words; "" when it does not say. The detail may hold values that the caller must not see. */
+const char *mr_pg_about(const struct mr_pg_result *r, enum mr_pg_about what);
 int mr_pg_rows(const struct mr_pg_result *r);
 int mr_pg_columns(const struct mr_pg_result *r);
 unsigned mr_pg_column_oid(const struct mr_pg_result *r, int col);

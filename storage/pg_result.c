@@ -105,6 +105,16 @@ void mr_pg_error(const struct mr_pg_result *r, struct mr_error *err)
 	}
 	mr_pg_one_line(line, sizeof(line), message ? message : "connection to Postgres lost");
 	mr_fail(err, mr_pg_code(state), "%s", line);
+	err->foreign = true;
+}
+
+const char *mr_pg_about(const struct mr_pg_result *r, enum mr_pg_about what)
+{
+	static const int codes[] = {[MR_PG_SCHEMA] = PG_DIAG_SCHEMA_NAME,
+		[MR_PG_TABLE] = PG_DIAG_TABLE_NAME,
+		[MR_PG_COLUMN] = PG_DIAG_COLUMN_NAME,
+		[MR_PG_DETAIL] = PG_DIAG_MESSAGE_DETAIL};
+	return r->res ? field(r->res, codes[what]) : "";
 }
 
 int mr_pg_rows(const struct mr_pg_result *r)

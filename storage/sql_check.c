@@ -569,6 +569,7 @@ static void parse(struct mr_sql_check *c, const char *text)
 	struct walk w = {.check = c};
 	if (r.error) {
 		mr_fail(&c->refusal, MR_SQL_ERROR, "ctx.db.sql: %s (at character %d)", r.error->message, r.error->cursorpos);
+		c->refusal.foreign = true;
 	} else {
 		PgQuery__ParseResult *tree = pg_query__parse_result__unpack(NULL, r.parse_tree.len, (const uint8_t *)r.parse_tree.data);
 		if (tree)

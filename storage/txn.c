@@ -162,13 +162,6 @@ void mr_op_answer(struct mr_op *op, struct mr_str json)
 	end_op(op, json, NULL);
 }
 
-void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
-{
-	mr_pg_error(r, err);
-	if (op->app_sql && err->code == MR_BAD_VALUE)
-		err->code = MR_SQL_ERROR;
-}
-
 void mr_op_fail(struct mr_op *op, const struct mr_error *err, bool final)
 {
 	if (final)

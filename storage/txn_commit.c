@@ -179,6 +179,7 @@ static void on_commit(const struct mr_pg_result *r, void *arg)
 			c->outcome.end = MR_UNKNOWN;
 			mr_fail_data(&c->outcome.err, MR_POSTGRES_UNAVAILABLE, "{\"outcome\":\"unknown\"}",
 				"Postgres did not answer the commit: %s", err.message);
+			c->outcome.err.foreign = true;
 		}
 	} else if (c->duplicate) {
 		/* Skipped in the failed transaction, which has to be taken back before the record can be read. */

@@ -33,6 +33,7 @@ static void fill(struct mr_error *err, enum mr_code code, const char *data, cons
 	if (len)
 		memmove(err->data, data, len);
 	err->data[len] = 0;
+	err->foreign = false;
 }
 
 bool mr_fail(struct mr_error *err, enum mr_code code, const char *fmt, ...)

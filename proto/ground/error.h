@@ -14,6 +14,7 @@ struct mr_error {
 	enum mr_code code;
 	char message[512];
 	char data[256]; /* JSON text of a map, or empty */
+	bool foreign;   /* the sentence is Postgres's or a library's: for the log, and in production not for clients */
 };
 
 /* Fills *err; always returns false, so that `return mr_fail(err, ...)` reads well. Long texts are cut at a character. */

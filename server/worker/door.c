@@ -10,17 +10,6 @@
 
 /* ---- out ---- */
 
-void mr_error_print(struct mr_buf *b, const struct mr_error *err)
-{
-	mr_buf_z(b, "{\"code\":");
-	mr_json_quote(b, mr_str(mr_code_name(err->code)));
-	mr_buf_z(b, ",\"message\":");
-	mr_json_quote(b, mr_str(err->message));
-	if (err->data[0])
-		mr_buf_printf(b, ",\"data\":%s", err->data);
-	mr_buf_char(b, '}');
-}
-
 static void head(struct mr_buf *b, const struct mr_job *job)
 {
 	mr_buf_printf(b, "{\"t\":\"%s\",\"n\":%" PRIu64, job->kind == MR_JOB_READ ? "rows" : "reply", job->n);
@@ -60,7 +49,8 @@ void mr_answer_error_text(struct mr_job *job, struct mr_str error, struct mr_str
 void mr_answer_error(struct mr_job *job, const struct mr_error *err)
 {
 	struct mr_buf text = {0};
-	mr_error_print(&text, err);
+	mr_error_log(job, err);
+	mr_error_print(&text, job->w, err);
 	mr_answer_error_text(job, mr_buf_view(&text), MR_STR(""));
 	mr_buf_fini(&text);
 }

@@ -358,6 +358,19 @@ static const struct {
 	{"delete", MR_ACT_DELETE, begin_delete},
 };
 
+/* Who may write no row at all is told so before anything is said about the row. */
+static bool may_ever(struct act *act, enum mr_act what, const char *verb, struct mr_error *err)
+{
+	const struct mr_entity *e = act->job->entity;
+	if (what == MR_ACT_READ || mr_pred_normal(&act->job->attempt, act->policy)->op != MR_P_FALSE)
+		return true;
+	if (!e->policy[what].n)
+		return mr_fail(
+			err, MR_FORBIDDEN, "Entity %s has no %s policy, so nobody may do that but the app's functions.", e->name.p, verb);
+	return mr_fail(err, act->job->auth ? MR_FORBIDDEN : MR_UNAUTHENTICATED, "The %s policy of %s allows %s no row.", verb, e->name.p,
+		act->job->auth ? "this user" : "a caller who is not signed in");
+}
+
 static bool start(struct act *act, struct mr_error *err)
 {
 	struct mr_job *job = act->job;
@@ -367,7 +380,7 @@ static bool start(struct act *act, struct mr_error *err)
 			continue;
 		act->read = mr_policy_compile(&job->attempt, e, e->policy[MR_ACT_READ], job->auth, err);
 		act->policy = act->read ? mr_policy_compile(&job->attempt, e, e->policy[acts[i].policy], job->auth, err) : NULL;
-		return act->policy && acts[i].begin(act, err);
+		return act->policy && may_ever(act, acts[i].policy, acts[i].name, err) && acts[i].begin(act, err);
 	}
 	return mr_fail(err, MR_BAD_MESSAGE, "Unknown act on an entity: %.*s.", (int)MR_MIN(job->act.n, 50), job->act.p);
 }
@@ -378,5 +391,5 @@ void mr_entity_start(struct mr_job *job)
 	struct mr_error err;
 	*act = (struct act){.job = job, .value = mr_node_get(job->args, "value"), .id = mr_node_str(job->args, "id")};
 	if (!start(act, &err))
-		fail(act, &err);
+		mr_job_failed(job, &err);
 }

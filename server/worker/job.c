@@ -372,7 +372,8 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 		return;
 	}
 	struct mr_buf b = {0};
-	mr_error_print(&b, err);
+	mr_error_log(job, err);
+	mr_error_print(&b, job->w, err);
 	mr_job_refused(job, err->code, mr_buf_view(&b), MR_STR(""));
 	mr_buf_fini(&b);
 }

@@ -70,7 +70,7 @@ static void refuse(struct mr_job *job, enum mr_code code, struct mr_str error)
 static void refuse_error(struct mr_job *job, const struct mr_error *err)
 {
 	struct mr_buf text = {0};
-	mr_error_print(&text, err);
+	mr_error_print(&text, job->w, err);
 	refuse(job, err->code, mr_buf_view(&text));
 	mr_buf_fini(&text);
 }

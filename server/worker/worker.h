@@ -4,7 +4,8 @@
  *   door.c    messages of the fanout, in and out          job.c      a job's life: queue, connection, attempts, answer
  *   run.c     an attempt that runs a function             ops.c      what a function asks of the database
  *   entity.c  entity acts under policies                  read.c     first loads
- *   hot.c     what is contended takes turns               manifest.c --manifest
+ *   hot.c     what is contended takes turns               plain.c    errors as callers see them
+ *   manifest.c --manifest
  *
  * One thread, one worker a process; everything hangs from struct mr_worker.
  */
@@ -133,13 +134,16 @@ void mr_worker_deserted(struct mr_worker *w); /* the fanout is gone */
 bool mr_door_open(struct mr_worker *w, const char *path, struct mr_error *err);
 void mr_door_ready(struct mr_worker *w);
 void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, struct mr_str text);
-void mr_error_print(struct mr_buf *b, const struct mr_error *err); /* an ErrorInfo */
 /* Each job is answered once by one of these. `more`: further members, each beginning with a comma; may be empty. */
 void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more);
 void mr_answer_error_text(struct mr_job *job, struct mr_str error, struct mr_str more); /* error: JSON text of an ErrorInfo */
 void mr_answer_error(struct mr_job *job, const struct mr_error *err);
 void mr_answer_split(struct mr_job *job);
 void mr_answer_rows(struct mr_job *job, struct mr_str load); /* load: as mr_txn_load gives it */
+
+/* plain.c */
+void mr_error_print(struct mr_buf *b, const struct mr_worker *w, const struct mr_error *err); /* an ErrorInfo for the caller */
+void mr_error_log(const struct mr_job *job, const struct mr_error *err); /* what the caller is not told; once for each error */
 
 /* job.c */
 void mr_jobs_init(struct mr_worker *w);

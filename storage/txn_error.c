@@ -1,0 +1,72 @@
+/* Errors of Postgres in the app's words: which entity and field a refused value is of. */
+#include "txn_private.h"
+
+static const struct mr_entity *entity_of(const struct mr_app *app, const struct mr_pg_result *r)
+{
+	struct mr_str schema = mr_str(mr_pg_about(r, MR_PG_SCHEMA)), table = mr_str(mr_pg_about(r, MR_PG_TABLE));
+	for (size_t i = 0; table.n && i < app->n_entities; i++) {
+		const struct mr_entity *e = &app->entities[i];
+		if (mr_str_eq(e->table, table) && mr_str_eq(e->schema, schema))
+			return e;
+	}
+	return NULL;
+}
+
+/* Appends `"field"`; false when clients know of no such field. */
+static bool add_field(struct mr_buf *b, const struct mr_entity *e, struct mr_str column)
+{
+	if (column.n > 2 && column.p[0] == '"')
+		column = (struct mr_str){column.p + 1, column.n - 2};
+	int f = mr_entity_field(e, column);
+	if (f < 0 || e->fields[f].server_only)
+		return false;
+	mr_json_quote(b, e->fields[f].name);
+	return true;
+}
+
+/* The columns of "Key (a, b)=(x, y) ...", in whatever language; never the values. */
+static struct mr_str key_columns(const char *detail)
+{
+	const char *from = strchr(detail, '('), *to = from ? strstr(from, ")=(") : NULL;
+	return to ? (struct mr_str){from + 1, (size_t)(to - from) - 1} : (struct mr_str){"", 0};
+}
+
+static bool add_fields(struct mr_buf *b, const struct mr_entity *e, struct mr_str columns)
+{
+	bool ok = columns.n > 0;
+	while (ok && columns.n) {
+		const char *comma = memmem(columns.p, columns.n, ", ", 2);
+		size_t n = comma ? (size_t)(comma - columns.p) : columns.n, over = comma ? n + 2 : n;
+		ok = add_field(b, e, (struct mr_str){columns.p, n});
+		columns = (struct mr_str){columns.p + over, columns.n - over};
+		if (ok && columns.n)
+			mr_buf_char(b, ',');
+	}
+	return ok;
+}
+
+/* data: {"entity":..,"fields":[..]} for a value that is there already or is missing. */
+static void name_fields(const struct mr_app *app, const struct mr_pg_result *r, struct mr_error *err)
+{
+	bool missing = !strcmp(mr_pg_sqlstate(r), "23502");
+	const struct mr_entity *e = missing || err->code == MR_UNIQUE_VIOLATION ? entity_of(app, r) : NULL;
+	struct mr_buf b = {0};
+	if (!e)
+		return;
+	mr_buf_z(&b, "{\"entity\":");
+	mr_json_quote(&b, e->name);
+	mr_buf_z(&b, ",\"fields\":[");
+	bool ok = add_fields(&b, e, missing ? mr_str(mr_pg_about(r, MR_PG_COLUMN)) : key_columns(mr_pg_about(r, MR_PG_DETAIL)));
+	mr_buf_z(&b, "]}");
+	if (ok && b.n < sizeof(err->data))
+		memcpy(err->data, b.p, b.n + 1);
+	mr_buf_fini(&b);
+}
+
+void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+{
+	mr_pg_error(r, err);
+	if (op->app_sql && err->code == MR_BAD_VALUE)
+		err->code = MR_SQL_ERROR;
+	name_fields(op->txn->app, r, err);
+}
