@@ -234,7 +234,7 @@ static void send_welcome(struct mr_session *s)
 	struct mr_buf b = {0};
 	struct mr_enc e;
 	mr_enc_init(&e, &b, s->encoding);
-	mr_enc_map(&e, 7);
+	mr_enc_map(&e, 9);
 	mr_enc_key(&e, MR_STR("t"));
 	mr_enc_str(&e, MR_STR("welcome"));
 	mr_enc_key(&e, MR_STR("protocol"));
@@ -252,6 +252,10 @@ static void send_welcome(struct mr_session *s)
 	mr_enc_str(&e, f->app ? f->app->version : MR_STR(""));
 	mr_enc_key(&e, MR_STR("ping_interval"));
 	mr_enc_int(&e, f->settings.ping_interval);
+	mr_enc_key(&e, MR_STR("max_frame"));
+	mr_enc_int(&e, f->settings.max_frame);
+	mr_enc_key(&e, MR_STR("max_depth"));
+	mr_enc_int(&e, f->settings.max_depth);
 	mr_enc_end(&e);
 	mr_session_send(s, mr_buf_view(&b));
 	mr_buf_fini(&b);

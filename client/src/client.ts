@@ -8,6 +8,7 @@ import { newId } from "./ids.js";
 import { cleanValue, cleanWhere, ValueError } from "./json.js";
 import { type Operation, Transaction } from "./layers.js";
 import { initialLink, type LinkEvent, type LinkState, type LinkStatus, linkStatus, stepLink } from "./link.js";
+import { Limits } from "./limits.js";
 import type { Spec } from "./results.js";
 import type { ClientRow, EntitiesOf, EntityName, InsertOf, OrderOf, PatchOf, WhereOf } from "./server/schema.js";
 import { browserStores, type Stores } from "./stores.js";
@@ -321,6 +322,8 @@ class MillraceClient {
 	private readonly tokenKey: string;
 	private readonly sync: Sync;
 	private readonly freshness = new Freshness();
+	private readonly limits = new Limits();
+	private readonly encoding: Encoding;
 	private readonly runner: Runner;
 	private readonly statusListeners: Listeners<SyncStatus> = new Set();
 	private readonly devListeners: Listeners<ConsoleMessage | DevMessage> = new Set();
@@ -346,8 +349,10 @@ class MillraceClient {
 		const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketMaker }).WebSocket;
 		if (!WebSocket) throw new Error("createClient: there is no WebSocket here; pass one, for instance { WebSocket } from the package ws");
 		this.status = { ...NO_STATUS, since: Date.now() };
+		this.encoding = options.encoding ?? "msgpack";
 		this.sync = new Sync({
 			send: (message) => this.runner.send(message),
+			refusal: (message) => this.limits.refusal(message, (m) => encodeMessage(this.encoding, m)),
 			store: this.stores.tab,
 			scope: this.scope,
 			linger: options.linger ?? 1000,
@@ -357,7 +362,7 @@ class MillraceClient {
 		});
 		this.runner = new Runner({
 			url,
-			encoding: options.encoding ?? "msgpack",
+			encoding: this.encoding,
 			WebSocket,
 			greet: () => void this.greet(),
 			message: (message) => this.receive(message),
@@ -463,7 +468,10 @@ class MillraceClient {
 
 	private receive(message: ServerMessage): void {
 		if (message.t === "console" || message.t === "dev") tell(this.devListeners, message);
-		if (message.t === "welcome") this.replaced = undefined;
+		if (message.t === "welcome") {
+			this.replaced = undefined;
+			this.limits.set(message);
+		}
 		this.sync.receive(message);
 		this.freshness.heard(message, this.sync.caughtUp, Date.now());
 		this.noteStatus();

@@ -84,6 +84,8 @@ interface LiveQuery {
 export interface SyncOptions {
 	/** Says it on the present socket; there may be none. */
 	readonly send: (message: ClientMessage) => void;
+	/** Why the server would not take it, as far as is known. */
+	readonly refusal: (message: ClientMessage) => ErrorInfo | undefined;
 	readonly store: StringStore;
 	readonly scope: string;
 	/** Milliseconds for which a query outlives its last watcher. */
@@ -96,6 +98,7 @@ export interface SyncOptions {
 }
 
 const REFUSED_WAIT = 1000;
+const LONGEST_ID = `100000.${Number.MAX_SAFE_INTEGER}`;
 const RESEND_WAIT = [200, 400, 800, 1600, 3200];
 const SEND_AGAIN: ReadonlySet<string> = new Set(["no_workers", "postgres_unavailable"]);
 
@@ -174,7 +177,7 @@ export class Sync {
 		if (token !== null) hello.token = token;
 		if (this.position !== undefined) hello.position = this.position;
 		const subscribes = [...this.byId.values()].map((query) => this.subscribeMessage(query));
-		return [hello, ...subscribes, ...this.calls.messages()];
+		return [hello, ...[...subscribes, ...this.calls.messages()].filter((message) => !this.options.refusal(message))];
 	}
 
 	/** Another identity on the present socket; a later socket's greeting holds it anyway. */
@@ -238,8 +241,21 @@ export class Sync {
 	private welcome(message: WelcomeMessage): void {
 		this.calls.setDay(message.day, this.options.now());
 		this.user = message.user;
+		this.refuseLocally();
 		this.askAgain();
 		this.options.onChange();
+	}
+
+	/** What this server will not take, though it may have been sent before that was known. */
+	private refuseLocally(): void {
+		for (const query of this.byId.values()) {
+			const refusal = this.options.refusal(this.subscribeMessage(query));
+			if (refusal) this.refused(refusal, query.id);
+		}
+		for (const call of this.calls.all()) {
+			const error = this.options.refusal(callMessage(call));
+			if (error) this.reply({ t: "reply", id: call.id, error });
+		}
 	}
 
 	/** Queries that were refused may be answered now: the caller is another, or the app's code. */
@@ -248,7 +264,10 @@ export class Sync {
 	}
 	private subscribe(query: LiveQuery): void {
 		query.refused = false;
-		if (this.live) this.options.send(this.subscribeMessage(query));
+		const message = this.subscribeMessage(query);
+		const refusal = this.options.refusal(message);
+		if (refusal) setTimeout(() => this.refused(refusal, query.id)); // whoever asks has no listener yet
+		else if (this.live) this.options.send(message);
 	}
 
 	private transition(message: TransitionMessage): void {
@@ -529,6 +548,8 @@ export class Sync {
 
 	call(fn: string, args: Value, operations: readonly Operation[], durable: boolean): Promise<Value> {
 		return new Promise((resolve, reject) => {
+			const refusal = this.options.refusal({ t: "call", id: LONGEST_ID, fn, args });
+			if (refusal) return reject(new MillraceError(refusal.code, refusal.message, refusal.data));
 			const call = this.calls.add({ fn, args, operations, durable, restored: false, resolve, reject }, this.options.now());
 			this.layers.put(call.id, operations);
 			if (this.live) this.options.send(callMessage(call));

@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "28fc53ca3474cb8c";
+export const TABLES_HASH = "8c2ff5e5fa95a807";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -237,6 +237,10 @@ export interface WelcomeMessage {
 	app: string;
 	/** Milliseconds of silence after which the client should ping. */
 	ping_interval: number;
+	/** Bytes of the largest message that the server takes; a larger one ends the socket. */
+	max_frame: number;
+	/** How many maps and arrays a message may nest, itself included; a deeper one cannot be read and so not be answered by its id. */
+	max_depth: number;
 }
 
 /** Everything that changed for this session between two snapshots. Apply all of it, then show it. */

@@ -41,7 +41,7 @@ export class FakeSocket {
 		return this;
 	}
 	welcome(user: string | null = null, day = Math.floor(Date.now() / 86400000)): this {
-		return this.say({ t: "welcome", protocol: 1, user, day, mode: "production", app: "test", ping_interval: 25000 });
+		return this.say({ t: "welcome", protocol: 1, user, day, mode: "production", app: "test", ping_interval: 25000, max_frame: 1048576, max_depth: 64 });
 	}
 	/** Takes what was sent since the last take. */
 	take(): ClientMessage[] {

@@ -50,6 +50,7 @@ class Model {
 	newPage(): Sync {
 		return new Sync({
 			send: (message) => this.line?.receive(roundTrip(message)),
+			refusal: () => undefined,
 			store: this.store,
 			scope: "s",
 			linger: 0,
