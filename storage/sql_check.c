@@ -263,11 +263,21 @@ static const char *name_at(PgQuery__Node *const *names, size_t i)
 	return names[i]->node_case == PG_QUERY__NODE__NODE_STRING ? names[i]->string->sval : "";
 }
 
+static void moves(struct walk *w, enum mr_sql_moves how, const char *what, const char *after)
+{
+	if (how == MR_SQL_STANDS || w->check->moves != MR_SQL_STANDS)
+		return;
+	w->check->moves = how;
+	w->check->moving = mr_arena_printf(&w->check->arena, "%s%s", what, after);
+}
+
 static void visit_function(struct walk *w, const PgQuery__FuncCall *f)
 {
 	if (!f->n_funcname)
 		return;
 	const char *name = name_at(f->funcname, f->n_funcname - 1), *schema = f->n_funcname > 1 ? name_at(f->funcname, 0) : "";
+	if (!*schema || !strcmp(schema, "pg_catalog"))
+		moves(w, mr_sql_moving_function(name, f->n_args), name, "()");
 	if (!strcmp(schema, "millrace"))
 		refuse(w, "the schema millrace is not for statements");
 	else if (listed(name, refused_functions, MR_COUNT(refused_functions)))
@@ -491,6 +501,34 @@ static void visit_constant(struct walk *w, const PgQuery__AConst *c)
 		refuse(w, "names of Millrace's own settings and tables are not allowed in literals; pass text as a parameter");
 }
 
+/* CURRENT_TIMESTAMP and the like; who and where one is stays the same. */
+static void visit_value_function(struct walk *w, const PgQuery__SQLValueFunction *f)
+{
+	static const char *const names[] = {
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_DATE] = "current_date",
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_TIME] = "current_time",
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_TIME_N] = "current_time",
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_TIMESTAMP] = "current_timestamp",
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_TIMESTAMP_N] = "current_timestamp",
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIME] = "localtime",
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIME_N] = "localtime",
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP] = "localtimestamp",
+		[PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP_N] = "localtimestamp",
+	};
+	if ((size_t)f->op < MR_COUNT(names) && names[f->op])
+		moves(w, MR_SQL_TIME, names[f->op], "");
+}
+
+static void visit_cast(struct walk *w, const PgQuery__TypeCast *c)
+{
+	const PgQuery__TypeName *t = c->type_name;
+	if (!t || !t->n_names || !c->arg || c->arg->node_case != PG_QUERY__NODE__NODE_A_CONST ||
+		c->arg->a_const->val_case != PG_QUERY__A__CONST__VAL_SVAL)
+		return;
+	if (mr_sql_moving_literal(name_at(t->names, t->n_names - 1), c->arg->a_const->sval->sval))
+		moves(w, MR_SQL_TIME, c->arg->a_const->sval->sval, " as a time");
+}
+
 static void visit(struct walk *w, const ProtobufCMessage *m, int scope, const struct visible *with)
 {
 	const char *kind = m->descriptor->short_name;
@@ -518,6 +556,12 @@ static void visit(struct walk *w, const ProtobufCMessage *m, int scope, const st
 	} else {
 		if (!strcmp(kind, "FuncCall"))
 			visit_function(w, at);
+		else if (!strcmp(kind, "SQLValueFunction"))
+			visit_value_function(w, at);
+		else if (!strcmp(kind, "TypeCast"))
+			visit_cast(w, at);
+		else if (!strcmp(kind, "RangeTableSample") && !((const PgQuery__RangeTableSample *)at)->repeatable)
+			moves(w, MR_SQL_CHANCE, "tablesample", " without repeatable");
 		else if (!strcmp(kind, "AConst"))
 			visit_constant(w, at);
 		else if (!strcmp(kind, "TypeName") && ((const PgQuery__TypeName *)at)->n_names > 1 &&

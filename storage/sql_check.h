@@ -27,12 +27,16 @@ struct mr_sql_table {
 	struct mr_str alias;        /* what its columns are qualified with */
 	bool renamed;               /* its columns go by other names: no condition can be told to be on it */
 };
+/* What gives another result although nothing was written. */
+enum mr_sql_moves { MR_SQL_STANDS, MR_SQL_TIME, MR_SQL_CHANCE, MR_SQL_COUNTER };
 struct mr_sql_check {
 	struct mr_arena arena;
 	struct mr_error refusal; /* code MR_OK: it may be sent */
 	bool writes;             /* INSERT, UPDATE or DELETE somewhere in it */
 	bool locks;              /* FOR UPDATE and the like */
 	bool opaque;             /* calls functions that may read tables */
+	enum mr_sql_moves moves; /* it does, by `moving`: the first such thing in it, as "now()" */
+	struct mr_str moving;
 	const struct mr_sql_table *tables;
 	size_t n_tables;
 	const struct mr_sql_cond *conds;
@@ -41,5 +45,9 @@ struct mr_sql_check {
 
 /* Kept by text, so that a statement is parsed once in the life of a thread (some hundreds are kept). Valid until the next call. */
 const struct mr_sql_check *mr_sql_check(struct mr_str text);
+
+/* sql_moving.c */
+enum mr_sql_moves mr_sql_moving_function(const char *name, size_t n_args);
+bool mr_sql_moving_literal(const char *type, const char *text); /* 'now'::timestamptz and the like */
 
 #endif

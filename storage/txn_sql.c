@@ -181,7 +181,17 @@ static void take_sql(struct mr_op *op, const struct mr_pg_result *r)
 
 static bool refuse_in_reads(const struct mr_txn *txn, const struct mr_sql_check *check, struct mr_error *err)
 {
-	if (txn->kind != MR_TXN_READ || (!check->writes && !check->locks))
+	static const char *const instead[] = {
+		[MR_SQL_TIME] = "pass new Date(ctx.now()) as a parameter instead",
+		[MR_SQL_CHANCE] = "pass ctx.random() as a parameter instead",
+		[MR_SQL_COUNTER] = "it belongs into a mutation",
+	};
+	if (txn->kind != MR_TXN_READ)
+		return true;
+	if (!check->writes && !check->locks && check->moves)
+		return mr_fail(err, MR_SQL_ERROR, "ctx.db.sql: a query's result changes by writes alone, but %.*s changes by itself; %s.",
+			(int)MR_MIN(check->moving.n, 100), check->moving.p, instead[check->moves]);
+	if (!check->writes && !check->locks)
 		return true;
 	return mr_fail(err, MR_SQL_REFUSED, "ctx.db.sql: a query only reads; %s belongs into a mutation",
 		check->writes ? "a statement that writes" : "FOR UPDATE or FOR SHARE");

@@ -25,6 +25,9 @@ export const thrown = query({ auth: "public", handler: () => { throw new Error("
 export const add = mutation({ auth: "public", args: { name: v.string() }, handler: (ctx, { name }) => ctx.db.insert("Channel", { name, topic: "t" }) });
 export const refer = mutation({ auth: "public", args: { channel: v.id("Channel") }, handler: (ctx, { channel }) => ctx.db.insert("Message", { channel }) });
 export const code = mutation({ auth: "public", args: { channel: v.id("Channel") }, handler: (ctx, { channel }) => ctx.db.insert("Message", { channel, code: "hidden" }) });
+export const clock = query({ auth: "public", handler: (ctx) => ctx.db.sql('select count(*) from "Channel" where now() > $1', "2026-01-01T00:00:00Z") });
+export const given = query({ auth: "public", handler: (ctx) => ctx.db.sql("select $1::timestamptz > '2026-01-01' as late, $2::float8 < 1 as chance", new Date(ctx.now()), ctx.random()) });
+export const stamp = mutation({ auth: "public", handler: (ctx) => ctx.db.sql("select now() > '2026-01-01' as late") });
 export const topicless = mutation({ auth: "public", handler: (ctx) => ctx.db.sql('insert into "Channel" (id, name) values (gen_random_uuid(), \\'x\\')') });
 `,
 });
@@ -53,10 +56,18 @@ test("in development the database's words reach the developer", async () => {
 	assert.equal(twice.error.code, "unique_violation");
 	assert.match(twice.error.message, /violates unique constraint/);
 	assert.deepEqual(twice.error.data, { entity: "Channel", fields: ["name"] });
-	await server.stop();
+});
+
+test("a query is not let read what changes by itself; a mutation is", async () => {
+	const { error } = await call("clock");
+	assert.equal(error.code, "sql_error");
+	assert.match(error.message, /now\(\) changes by itself; pass new Date\(ctx\.now\(\)\) as a parameter/);
+	assert.deepEqual((await call("given")).value, [{ late: true, chance: true }]);
+	assert.deepEqual((await call("stamp")).value, [{ late: true }]);
 });
 
 test("in production they stay in the log", async () => {
+	await server.stop();
 	const migrated = millrace(["migrate", "--apply", ...args.slice(0, 4)]);
 	assert.equal(migrated.status, 0, migrated.err);
 	await start("serve");
