@@ -631,12 +631,12 @@ void mr_sessions_console(struct mr_sessions *all, struct mr_str session, const s
 	mr_buf_fini(&b);
 }
 
-static void send_dev(struct mr_session *s, const struct mr_node *error, bool reload)
+static void send_dev(struct mr_session *s, const struct mr_node *error, bool reload, const struct mr_node *types)
 {
 	struct mr_buf b = {0};
 	struct mr_enc e;
 	mr_enc_init(&e, &b, s->encoding);
-	mr_enc_map(&e, 1 + (error != NULL) + reload);
+	mr_enc_map(&e, 1 + (error != NULL) + reload + (types != NULL));
 	mr_enc_key(&e, MR_STR("t"));
 	mr_enc_str(&e, MR_STR("dev"));
 	if (error) {
@@ -647,6 +647,10 @@ static void send_dev(struct mr_session *s, const struct mr_node *error, bool rel
 		mr_enc_key(&e, MR_STR("reload"));
 		mr_enc_bool(&e, true);
 	}
+	if (types) {
+		mr_enc_key(&e, MR_STR("types"));
+		mr_enc_node(&e, types);
+	}
 	mr_enc_end(&e);
 	mr_session_send(s, mr_buf_view(&b));
 	mr_buf_fini(&b);
@@ -656,7 +660,7 @@ static void send_build_error(struct mr_session *s)
 {
 	struct mr_node error = {.kind = MR_STRING, .text = mr_str(s->all->build_error)};
 	if (s->all->build_error)
-		send_dev(s, &error, false);
+		send_dev(s, &error, false, NULL);
 }
 
 void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev)
@@ -671,7 +675,7 @@ void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev)
 	struct mr_str key;
 	void *value;
 	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
-		send_dev(value, error, reload);
+		send_dev(value, error, reload, mr_node_get(dev, "types"));
 	if (all->build_error)
 		mr_sessions_do_early(all);
 }

@@ -194,7 +194,7 @@ static void on_peer_gone(struct mr_worker *w)
 		mr_ring_last(all->ring, w->lane, &running, &reason);
 		if (!w->draining && w->ready) {
 			all->f->counter[MR_C_WORKER_DEATHS_TOTAL]++;
-			mr_log(MR_WARN, "worker %d (pid %d) is gone with %zu tasks", w->lane, w->pid, w->n_tasks);
+			mr_log(w->n_tasks ? MR_WARN : MR_DEBUG, "worker %d (pid %d) is gone with %zu tasks", w->lane, w->pid, w->n_tasks);
 		}
 		/* What it published before it died may be committed: its records stay in reach until the lane is given away. */
 		mr_workers_read_ring(all, all->payloads);

@@ -30,6 +30,7 @@ export function showDevelopment(client: {
 	return client.onDevelopment((message) => {
 		if (message.t === "console") console[message.level](`[${message.fn}]`, message.text);
 		else if (message.reload) location.reload();
+		else if (message.types !== undefined) console.warn(`There are type errors; the code runs all the same.\n${message.types}`);
 		else if (message.error !== undefined) overlay(message.error);
 	});
 }

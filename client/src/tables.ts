@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "8c2ff5e5fa95a807";
+export const TABLES_HASH = "e3ad665dd422a051";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -300,6 +300,8 @@ export interface DevMessage {
 	error?: string | null;
 	/** true: the page's own files changed; reload. */
 	reload?: boolean;
+	/** What the type check found; the code runs all the same. */
+	types?: string;
 }
 
 /** Whether the server follows the database. Sent when that changes, and after `welcome` while it does not. */

@@ -153,11 +153,11 @@ static bool work_check(struct mr_buf *out, void *arg)
 static void check_done(bool ok, struct mr_str out, void *arg)
 {
 	struct mr_app_code *c = arg;
-	if (!ok)
+	if (!ok) {
 		fprintf(stderr, "%.*s", (int)out.n, out.n ? out.p : "");
-	if (!ok)
 		mr_log(MR_WARN, "there are type errors (see above); the code runs all the same");
-	else if (c->checked_bad)
+		mr_edge_types(c->edge, out);
+	} else if (c->checked_bad)
 		mr_log(MR_INFO, "the types are right again");
 	c->checked_bad = !ok;
 }

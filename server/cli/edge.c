@@ -168,6 +168,18 @@ void mr_edge_dev(struct mr_edge *e, const char *error, bool reload)
 	mr_buf_fini(&b);
 }
 
+void mr_edge_types(struct mr_edge *e, struct mr_str text)
+{
+	struct mr_buf b = {0};
+	if (!e->up)
+		return;
+	mr_buf_z(&b, "{\"t\":\"dev\",\"types\":");
+	mr_json_quote(&b, text);
+	mr_buf_char(&b, '}');
+	mr_link_send(e->link, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
 void mr_edge_stop(struct mr_edge *e)
 {
 	mr_child_retire(e->child, 0);

@@ -23,6 +23,7 @@ bool mr_edge_is_up(const struct mr_edge *e);
 /* These do nothing while it is down. */
 void mr_edge_app(struct mr_edge *e, const char *dir, const char *version, int workers);
 void mr_edge_dev(struct mr_edge *e, const char *error, bool reload); /* error: NULL, all is well */
+void mr_edge_types(struct mr_edge *e, struct mr_str text);           /* what the type check found */
 void mr_edge_stop(struct mr_edge *e);                                /* asks it to end, and does not start it again */
 
 #endif

@@ -253,6 +253,13 @@ await step("it goes when the app builds again, and the new code serves", async (
 	}, 10);
 });
 
+await step("a type error is told in the browser's console as in the terminal, and the code runs all the same", async () => {
+	writeFileSync(join(app, "functions", "tasks.ts"), `${TASKS}\nexport const wrong: number = "a text";\n`);
+	await until("the warning", () => lines.some((l) => /^warning There are type errors/.test(l) && /tasks\.ts.*TS2322/s.test(l)), 20);
+	assert.match(server.err, /TS2322/);
+	assert.equal(await overlay().count(), 0);
+});
+
 await step("no page has thrown", () => assert.deepEqual(page.problems.filter((p) => !/it stays/.test(p)), []));
 
 if (hasFailed()) {
