@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +36,9 @@ enum {
 	START_MS = 120000, /* recovery after a crash may take its time */
 	STOP_MS = 20000,
 	OLDEST = 14,
+	/* Bytes free, below which a failure is laid to the disk. */
+	DISK_TO_MAKE = 64 << 20,
+	DISK_TO_START = 1 << 20,
 };
 /* Not "millrace": unqualified names would then be looked for, and made, in the schema of that name first. */
 #define ROLE     "postgres"
@@ -304,8 +308,17 @@ static int lock_holder(const struct mr_cluster *c)
 	return atoi(text);
 }
 
+/* The log lies on the same disk, so its last words may be missing, and what failed may have tidied up: what is free tells more. */
+static bool is_disk_full(const struct mr_cluster *c, const char *log, int64_t need)
+{
+	struct statvfs v;
+	if (strstr(log, "No space left on device") || strstr(log, "Disk quota exceeded") || strstr(log, "File too large"))
+		return true;
+	return statvfs(c->dir, &v) == 0 && ((int64_t)(v.f_bavail * v.f_frsize) < need || (v.f_files && !v.f_favail));
+}
+
 /* From what was written to the log since `from`. */
-static bool fail_from_log(const struct mr_cluster *c, int log, off_t from, const char *what, struct mr_error *err)
+static bool fail_from_log(const struct mr_cluster *c, int log, off_t from, const char *what, int64_t need, struct mr_error *err)
 {
 	char text[16384];
 	struct stat st;
@@ -316,10 +329,10 @@ static bool fail_from_log(const struct mr_cluster *c, int log, off_t from, const
 	if (strstr(text, "\"postmaster.pid\" already exists"))
 		return mr_fail(
 			err, MR_POSTGRES_UNAVAILABLE, "The private Postgres in %s is already in use by process %d", c->dir, lock_holder(c));
-	bool full = strstr(text, "No space left on device") || strstr(text, "Disk quota exceeded") || strstr(text, "File too large");
+	if (is_disk_full(c, text, need))
+		return mr_fail(err, MR_DISK_FULL, "%s: the disk is full (%s)%s", what, c->dir,
+			need == DISK_TO_MAKE ? "; about 64 MB are needed" : "");
 	const char *line = telling_line(text);
-	if (full)
-		return mr_fail(err, MR_DISK_FULL, "%s: the disk is full (%s)", what, c->dir);
 	return mr_fail(err, MR_POSTGRES_UNAVAILABLE, "%s: %s (see %s)", what, line ? line : "it says nothing", c->log);
 }
 
@@ -392,7 +405,7 @@ static bool run_initdb(struct mr_cluster *c, const char *to, struct mr_error *er
 		;
 	bool ok = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	if (!ok)
-		fail_from_log(c, log, from, "The private Postgres cannot be made", err);
+		fail_from_log(c, log, from, "The private Postgres cannot be made", DISK_TO_MAKE, err);
 	close(log);
 	free(initdb);
 	return ok;
@@ -449,7 +462,7 @@ static bool wait_ready(struct mr_cluster *c, int log, off_t from, struct mr_erro
 {
 	for (int64_t until = mr_mono_us() + START_MS * 1000ll; !is_ready(c); sleep_us(2000)) {
 		if (has_exited(c))
-			return fail_from_log(c, log, from, "The private Postgres does not start", err);
+			return fail_from_log(c, log, from, "The private Postgres does not start", DISK_TO_START, err);
 		if (mr_mono_us() > until)
 			return mr_fail(err, MR_POSTGRES_UNAVAILABLE, "The private Postgres is not ready after %d seconds (see %s)",
 				START_MS / 1000, c->log);

@@ -11,6 +11,8 @@
  * null over existing nulls) is refused with a sentence (check_violation, data lists them). Empty text: nothing to do. Tables of entities
  * that went away stay. */
 bool mr_install_plan(const char *conninfo, const struct mr_app *app, struct mr_buf *sql, struct mr_error *err);
+/* Appends a sentence and a line end for each column that no field declares and that makes inserts fail. */
+bool mr_install_left(const char *conninfo, const struct mr_app *app, struct mr_buf *out, struct mr_error *err);
 /* Runs a plan in one transaction (lock_timeout 5 s). Running a plan of nothing is fine. */
 bool mr_install_apply(const char *conninfo, struct mr_str sql, struct mr_error *err);
 /* Settings that triggers read (capture_max_rows, ...) are kept in millrace.setting. */

@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "database.h"
 #include "job.h"
+#include "notes.h"
 #include "proto/ground/log.h"
 #include "proto/ground/node.h"
 #include "typecheck.h"
@@ -119,6 +120,20 @@ static bool migrate(const struct mr_app_code *c, const char *dir, struct mr_buf 
 	return ok;
 }
 
+/* What was said of the code that serves is not said again. */
+static void tell_notes(const struct mr_app_code *c, const char *dir)
+{
+	struct mr_buf now = {0}, before = {0};
+	mr_notes(dir, c->conninfo, &now);
+	if (c->serving)
+		mr_notes(c->serving->build.dir, c->conninfo, &before);
+	if (now.n && !mr_str_eq(mr_buf_view(&now), mr_buf_view(&before)))
+		for (char *save, *line = strtok_r(now.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+			mr_log(MR_WARN, "%s", line);
+	mr_buf_fini(&now);
+	mr_buf_fini(&before);
+}
+
 static bool work_build(struct mr_buf *out, void *arg)
 {
 	struct mr_app_code *c = arg;
@@ -129,6 +144,8 @@ static bool work_build(struct mr_buf *out, void *arg)
 		mr_buf_printf(out, "%s%s %s\n", built_word, build.version, build.web);
 		mr_buf_str(out, mr_buf_view(&text));
 		ok = migrate(c, build.dir, out);
+		if (ok)
+			tell_notes(c, build.dir);
 		mr_build_prune(c->builder.data_dir, c->serving ? c->serving->build.dir : build.dir);
 		mr_app_build_fini(&build);
 	} else {

@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "database.h"
 #include "files.h"
+#include "notes.h"
 #include "proto/ground/log.h"
 
 /* Finds the tools and builds the app; says what is wrong. */
@@ -47,6 +48,15 @@ int mr_cmd_build(struct mr_cli *cli)
 	return MR_EXIT_OK;
 }
 
+static void tell_notes(const char *conninfo, const char *dir)
+{
+	struct mr_buf notes = {0};
+	mr_notes(dir, conninfo, &notes);
+	if (notes.n)
+		fputs(notes.p, stderr);
+	mr_buf_fini(&notes);
+}
+
 static int plan_and_apply(const struct mr_cli *cli, const char *conninfo, const char *dir, bool apply)
 {
 	struct mr_buf sql = {0};
@@ -70,6 +80,7 @@ static int plan_and_apply(const struct mr_cli *cli, const char *conninfo, const 
 	else if (status == MR_EXIT_OK && sql.n)
 		fputs("Applied.\n", stderr);
 	mr_buf_fini(&sql);
+	tell_notes(conninfo, dir);
 	return status;
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { temporary } from "../lib/cli.mjs";
+import { freePort, makeApp, remove, serve, temporary } from "../lib/cli.mjs";
 import { run, test } from "../lib/net_client.mjs";
 import { sleep, Stack, uuid } from "../lib/stack.mjs";
 
@@ -121,6 +121,22 @@ else
 			stack = undefined;
 			for (let i = 0; i < 50 && spawnSync("umount", [disk]).status !== 0; i++) await sleep(100);
 			rmSync(disk, { recursive: true, force: true });
+		}
+	});
+
+if (disk)
+	test("a disk too small for a database is called so at the first start", async () => {
+		const small = smallDisk(20);
+		const app = makeApp();
+		try {
+			const server = await serve(["dev", "--app-dir", app, "--data-dir", join(small, "data"), "--port", String(await freePort())]);
+			assert.equal((await server.ended).code, 1);
+			assert.match(server.err, /The private Postgres cannot be made: the disk is full \(.*\); about 64 MB are needed/);
+			assert.doesNotMatch(server.err, /PANIC/);
+		} finally {
+			remove(app);
+			for (let i = 0; i < 50 && spawnSync("umount", [small]).status !== 0; i++) await sleep(100);
+			rmSync(small, { recursive: true, force: true });
 		}
 	});
 
