@@ -55,6 +55,10 @@ void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, 
  * ...). `reads` of the statement are appended to the transaction's read set. */
 void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *params, mr_txn_cb *cb, void *arg);
 
+/* Asked last in a MR_TXN_READ transaction: null, or err conflict when a table was truncated or rewritten since the snapshot was taken, so
+ * that what was read is not what the snapshot holds. */
+void mr_txn_verify(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
+
 /* What was read so far: JSON array of [entity, predicate text | null], null meaning the whole table; tables that are no entity as
  * ["", "schema.table"]. For the reactive index. */
 void mr_txn_reads(const struct mr_txn *txn, struct mr_buf *json);

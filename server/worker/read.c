@@ -1,17 +1,30 @@
 /* First loads and refills of live queries: rows as images, and the snapshot at which they were read. */
 #include "worker.h"
 
-static void on_load(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+static bool goes_on(struct mr_job *job, const struct mr_error *err)
 {
-	struct mr_job *job = arg;
 	if (job->answered || job->step != MR_JOB_RUNNING)
-		return;
+		return false;
 	if (err) {
 		struct mr_error why = *err;
 		mr_job_failed(job, &why);
-		return;
 	}
-	mr_answer_rows(job, json);
+	return !err;
+}
+
+static void on_load(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct mr_job *job = arg;
+	if (goes_on(job, err))
+		job->loaded = mr_arena_str(&job->attempt, json);
+}
+
+static void on_verified(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct mr_job *job = arg;
+	if (!goes_on(job, err))
+		return;
+	mr_answer_rows(job, job->loaded);
 	mr_job_over(job);
 }
 
@@ -33,4 +46,5 @@ void mr_read_start(struct mr_job *job)
 		return;
 	}
 	mr_txn_load(job->txn, &plan, on_load, job);
+	mr_txn_verify(job->txn, on_verified, job);
 }

@@ -113,6 +113,7 @@ struct mr_job {
 	struct mr_arena attempt; /* until the transaction's end */
 	uint8_t token[MR_TOKEN_BYTES];
 	struct mr_run run;
+	struct mr_str loaded; /* rows of a load, until they are verified */
 
 	int conflicts, tries;
 	int lost_turns;        /* conflicts while it had the lock that all take turns on */

@@ -5,22 +5,33 @@ export const AUDIT_SQL = `
 create table if not exists audit (seq bigserial primary key, xid xid8 not null default pg_current_xact_id(), id uuid not null, row json);
 create index if not exists audit_xid on audit (xid);
 create or replace function audit_row() returns trigger language plpgsql as $$ begin
-	if tg_op = 'DELETE' then insert into audit (id) values (old.id);
-	else insert into audit (id, row) values (new.id, row_to_json(new)); end if;
+	if tg_op = 'DELETE' then insert into audit (id) values (old.id); return null; end if;
+	if tg_op = 'UPDATE' and old.id <> new.id then insert into audit (id) values (old.id); end if;
+	insert into audit (id, row) values (new.id, row_to_json(new));
+	return null; end $$;
+create or replace function audit_truncate() returns trigger language plpgsql as $$ begin
+	insert into audit (id) select id from "Item";
 	return null; end $$;
 create or replace trigger zz_audit after insert or update or delete on "Item" for each row execute function audit_row();
+create or replace trigger zz_audit_truncate before truncate on "Item" for each statement execute function audit_truncate();
 `;
 
-/** A psql that stays open; statements in, text out. */
+/** A psql that stays open; statements in, text out. When its connection dies what was asked is answered with nothing, and another follows. */
 export class Psql {
 	constructor(command, args) {
-		this.child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
-		this.waiting = [];
+		Object.assign(this, { command, args, waiting: [], out: "", errors: "", closed: false });
+		this.open();
+	}
+	open() {
+		const child = (this.child = spawn(this.command, this.args, { stdio: ["pipe", "pipe", "pipe"] }));
 		this.out = "";
-		this.errors = "";
-		this.child.stdout.setEncoding("utf8").on("data", (d) => this.read(d));
-		this.child.stderr.setEncoding("utf8").on("data", (d) => (this.errors += d));
-		this.child.stdin.on("error", () => undefined);
+		child.stdout.setEncoding("utf8").on("data", (d) => this.read(d));
+		child.stderr.setEncoding("utf8").on("data", (d) => (this.errors = (this.errors + d).slice(-4000)));
+		child.stdin.on("error", () => undefined);
+		child.on("close", () => {
+			for (const answer of this.waiting.splice(0)) answer("");
+			if (!this.closed) setTimeout(() => this.open(), 50);
+		});
 	}
 	read(data) {
 		this.out += data;
@@ -36,9 +47,13 @@ export class Psql {
 		});
 	}
 	close() {
+		this.closed = true;
 		this.child.stdin.end();
 	}
 }
+
+const READ = `begin isolation level repeatable read; select pg_snapshot_xmin(pg_current_snapshot());
+select seq || '|' || xid || '|' || id || '|' || coalesce(row::text, '') from audit where xid >= '$since'::xid8 order by seq; commit;`;
 
 /** The rows at snapshots that come in their order. */
 export class Walk {
@@ -77,10 +92,12 @@ export class Audit {
 	}
 	/** Reads what has been committed since; gives the new versions. */
 	async read() {
-		const text = await this.psql.run(`begin isolation level repeatable read; select pg_snapshot_xmin(pg_current_snapshot());
-select seq || '|' || xid || '|' || id || '|' || coalesce(row::text, '') from audit where xid >= '${this.since}'::xid8 order by seq; commit;`);
-		const [since, ...lines] = text.split("\n");
-		if (!/^\d+$/.test(since)) throw new Error(`the audit cannot be read: ${text}${this.psql.errors}`);
+		let since, lines;
+		for (let tries = 0; !/^\d+$/.test(since ?? ""); tries++) {
+			if (tries === 100) throw new Error(`the audit cannot be read: ${this.psql.errors}`);
+			if (tries) await new Promise((resolve) => setTimeout(resolve, 100)); // its connection may be what a fault has just ended
+			[since, ...lines] = (await this.psql.run(READ.replace("$since", this.since))).split("\n");
+		}
 		this.since = since;
 		return lines.filter((line) => line).map((line) => this.take(line)).filter((version) => version);
 	}

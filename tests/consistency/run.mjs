@@ -4,12 +4,13 @@
 // 2 the check itself could not run. A self-test makes one thing wrong that must be found.
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import { descendants, endAll, freePort, millrace, MILLRACE, remove, ROOT, serve, temporary } from "../lib/cli.mjs";
+import { endAll, freePort, millrace, MILLRACE, remove, ROOT, serve, temporary } from "../lib/cli.mjs";
 import { Audit, AUDIT_SQL, Psql } from "./audit.mjs";
 import { Checker } from "./checker.mjs";
 import { Client } from "./client.mjs";
+import { inject } from "./faults.mjs";
 import { seeded } from "./random.mjs";
-import { outsider, sweeper } from "./writers.mjs";
+import { entityWriter, outsider, sweeper } from "./writers.mjs";
 
 const TICK_MS = 25; // each client acts as often
 const OPEN_CALLS_SECONDS = 30;
@@ -43,24 +44,19 @@ async function started(dir) {
 	const app = join(dir, "app");
 	const data = join(dir, "data");
 	cpSync(join(ROOT, "tests/consistency/app"), app, { recursive: true });
-	const server = await serve(["dev", "--app-dir", app, "--data-dir", data, "--port", String(await freePort()), "--workers", "2"]);
-	await server.ready();
-	const set = millrace(["psql", "--data-dir", data, "--", "-qX", "-v", "ON_ERROR_STOP=1", "-c", AUDIT_SQL]);
-	if (set.status !== 0) throw new Error(set.err);
-	return { server, psql: () => new Psql(MILLRACE, ["psql", "--data-dir", data, "--", "-qAtX", "-v", "ON_ERROR_STOP=0"]) };
-}
-
-async function killer(server, killed) {
-	const kill = async (name, after) => {
-		await sleep(after);
-		const victims = descendants(server.pid).filter((p) => p.command.includes(`/${name} `));
-		if (!victims.length) throw new Error(`no ${name} to kill`);
-		process.kill(random.pick(victims).pid, "SIGKILL");
-		killed.push(name);
+	const serving = ["dev", "--app-dir", app, "--data-dir", data, "--port", String(await freePort()), "--workers", "2"];
+	const sql = (text) => {
+		const { status, err } = millrace(["psql", "--data-dir", data, "--", "-qX", "-v", "ON_ERROR_STOP=1", "-c", text]);
+		if (status !== 0) throw new Error(err);
 	};
-	const kills = [];
-	for (let i = 1; i * 10 <= seconds; i++) kills.push(kill("millrace-worker", i * 10000 - 6000), kill("millrace-fanout", i * 10000 - 2500));
-	await Promise.all(kills);
+	const first = await serve(serving);
+	await first.ready();
+	sql("alter system set max_prepared_transactions = 20"); // for transactions in two phases; needs a restart
+	await first.stop();
+	const server = await serve(serving);
+	await server.ready();
+	sql(AUDIT_SQL);
+	return { server, psql: () => new Psql(MILLRACE, ["psql", "--data-dir", data, "--", "-qAtX", "-v", "ON_ERROR_STOP=0"]) };
 }
 
 /** Makes one thing wrong. */
@@ -82,7 +78,7 @@ async function check(dir) {
 	const crowd = Array.from({ length: clients }, (_, i) => new Client(i, server.url, seeded(seed + i + 1), checker));
 	spoil(checker, crowd);
 	const running = crowd.map((client) => client.run());
-	const killed = [];
+	const faults = new Map();
 	const state = { acting: true, writing: true, judging: true };
 	const every = async (ms, name, act) => {
 		while (state[name]) {
@@ -91,18 +87,21 @@ async function check(dir) {
 		}
 	};
 	const began = Date.now();
-	const outside = Promise.all(Array.from({ length: OUTSIDERS }, (_, i) => outsider(psql(), seeded(seed + 1000 + i), () => state.writing)));
-	const works = [outside, sweeper(psql(), () => state.writing), every(1000, "judging", () => checker.judge())];
+	const outside = Promise.all(Array.from({ length: OUTSIDERS }, (_, i) => outsider(i, psql(), seeded(seed + 1000 + i), () => state.writing)));
+	const entities = entityWriter(server.url, seeded(seed + 2000), () => state.writing);
+	const works = [outside, entities, sweeper(psql(), () => state.writing), every(1000, "judging", () => checker.judge())];
 	works.push(every(TICK_MS, "acting", () => crowd.forEach((client) => client.act(client.number % 5 === 0))));
-	if (flag("faults")) works.push(killer(server, killed));
+	const faulty = flag("faults") ? inject({ server, random, psql: psql() }, () => state.acting, faults) : undefined;
+	works.push(faulty);
 	const failure = Promise.all(works).then(() => new Promise(() => undefined));
 	await Promise.race([sleep(seconds * 1000), failure]);
 
 	/* Nobody asks or writes any more: every call comes to its end, then every client to what Postgres holds. */
 	state.acting = false;
+	await faulty;
 	await within(OPEN_CALLS_SECONDS, () => crowd.every((client) => client.calls.size === 0));
 	state.writing = false;
-	const written = (await outside).reduce((a, b) => a + b, 0);
+	const written = [(await outside).reduce((a, b) => a + b, 0), await entities];
 	let stuck = [];
 	await within(SETTLED_SECONDS, async () => (stuck = await checker.behindNow(crowd)).length === 0);
 	for (const { client, held, want, state: is } of stuck.slice(0, 10))
@@ -118,13 +117,13 @@ async function check(dir) {
 	const open = crowd.reduce((n, client) => n + client.calls.size, 0);
 	if (open) checker.fault(`${open} calls had no answer ${OPEN_CALLS_SECONDS} s after the last one was asked`);
 	reader.close();
-	report(checker, { took: Date.now() - began, killed, ahead, open, written });
+	report(checker, { took: Date.now() - began, faults, ahead, open, written });
 	return checker;
 }
 
-function report(checker, { took, killed, ahead, open, written }) {
-	console.log(`seed ${seed}, ${clients} clients, ${(took / 1000).toFixed(0)} s, killed: ${killed.join(" ") || "nobody"}`);
-	console.log(`transactions: ${checker.acked.size} of ${checker.asked.size} calls acknowledged (${ahead} ahead of a transition, ${open} open), ${written} from outside`);
+function report(checker, { took, faults, ahead, open, written }) {
+	console.log(`seed ${seed}, ${clients} clients, ${(took / 1000).toFixed(0)} s; faults: ${[...faults].map(([name, n]) => `${name} ${n}`).join(", ") || "none"}`);
+	console.log(`transactions: ${checker.acked.size} of ${checker.asked.size} calls acknowledged (${ahead} ahead of a transition, ${open} open), ${written[0]} by psql, ${written[1]} entity writes`);
 	console.log(`checked: ${checker.transitions} transitions, ${checker.states} states at ${checker.snapshots} snapshots (${checker.failed} that said an error)`);
 	console.log(`refusals: ${[...checker.refusals].map(([code, n]) => `${code} ${n}`).join(", ") || "none"}`);
 	for (const fault of checker.told()) console.log(`DIFFERENCE ${fault}`);

@@ -5,4 +5,4 @@ export const Item = entity("Item", {
 	note: field.string().optional(),
 	parent: field.id("Item", { onDelete: "cascade" }).optional(),
 }).index("by_grp", ["grp", "n"]);
-policy("Item", { read: "true" });
+policy("Item", { read: "true", insert: "true", update: "true", delete: "true" });
