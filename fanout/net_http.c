@@ -275,6 +275,8 @@ void mr_req_error(struct mr_req *req, const struct mr_error *err)
 	mr_req_add_header(req, "Cache-Control", "no-store");
 	if (err->code == MR_UNAUTHENTICATED || err->code == MR_BAD_TOKEN || err->code == MR_TOKEN_EXPIRED)
 		mr_req_add_header(req, "WWW-Authenticate", "Bearer");
+	if (mr_code_http(err->code) == 503)
+		mr_req_add_header(req, "Retry-After", "2");
 	mr_req_reply(req, mr_code_http(err->code), "application/json", mr_buf_view(&b));
 	mr_buf_fini(&b);
 }

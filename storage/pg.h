@@ -55,6 +55,10 @@ void mr_pg_sync(struct mr_pg *pg);
 /* Asks for the results so far without ending the pipeline (the transaction goes on, an error skips up to the next sync). */
 void mr_pg_flush(struct mr_pg *pg);
 
+/* An attempt to connect failed; one succeeded. Logged, but not each. */
+void mr_pg_away(const char *name, const struct mr_error *err);
+void mr_pg_back(void);
+
 /* A pool: up to `max` connections opened as needed, each lent to one user at a time, reopened with jittered backoff when they die. */
 struct mr_pool;
 struct mr_pool *mr_pool_new(struct mr_loop *loop, const char *conninfo, const char *name, int max);
@@ -64,6 +68,8 @@ void mr_pool_delete(struct mr_pool **pool);
 /* Calls cb with a READY connection, at once or later, in order of asking; with NULL and err after wait_us without one. */
 typedef void mr_lease_cb(struct mr_pg *pg, const struct mr_error *err, void *arg);
 void mr_pool_lease(struct mr_pool *pool, int64_t wait_us, mr_lease_cb *cb, void *arg);
+/* true and *why: the last attempt to open a connection failed. */
+bool mr_pool_away(const struct mr_pool *pool, struct mr_error *why);
 /* Gives it back; it must be idle (outside of a transaction, nothing outstanding) or dead, else it is closed. */
 void mr_pool_return(struct mr_pool *pool, struct mr_pg *pg);
 

@@ -77,6 +77,7 @@ static void on_state(struct mr_pg *pg, enum mr_pg_state state, const struct mr_e
 	struct slot *s = arg;
 	struct mr_pool *pool = s->pool;
 	if (state == MR_PG_READY) {
+		mr_pg_back();
 		pool->backoff_us = 0;
 		move(s, SLOT_IDLE);
 		serve(pool);
@@ -85,7 +86,7 @@ static void on_state(struct mr_pg *pg, enum mr_pg_state state, const struct mr_e
 	if (s->state == SLOT_LENT)
 		return; /* its user learns it by its results and returns it */
 	if (s->state == SLOT_OPENING) {
-		mr_log(MR_WARN, "%s: %s", pool->name, err->message);
+		mr_pg_away(pool->name, err);
 		pool->why = *err;
 		back_off(pool);
 	}
@@ -205,6 +206,13 @@ void mr_pool_lease(struct mr_pool *pool, int64_t wait_us, mr_lease_cb *cb, void 
 	mr_list_add_tail(&pool->waiters, &w->link);
 	pool->waiting++;
 	serve(pool);
+}
+
+bool mr_pool_away(const struct mr_pool *pool, struct mr_error *why)
+{
+	if (pool->backoff_us)
+		*why = pool->why;
+	return pool->backoff_us;
 }
 
 static struct slot *slot_of(struct mr_pool *pool, const struct mr_pg *pg)

@@ -156,6 +156,7 @@ static void on_setup(const struct mr_pg_result *r, void *arg)
 		return;
 	}
 	c->control = mr_log_setup_done(r);
+	mr_pg_back();
 	t->backoff_us = 0;
 	move(c, CONN_IDLE);
 	pump(t);
@@ -174,7 +175,7 @@ static void on_state(struct mr_pg *pg, enum mr_pg_state state, const struct mr_e
 	bool was_ticking = c->state == CONN_TICKING;
 	close_conn(c);
 	if (was_opening) {
-		mr_log(MR_WARN, "ticker: %s", err->message);
+		mr_pg_away("ticker", err);
 		back_off(t);
 		if (t->wanted && t->total == t->count[CONN_HELD])
 			tell_failure(t, err);

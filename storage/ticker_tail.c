@@ -114,6 +114,7 @@ static void on_setup(const struct mr_pg_result *r, void *arg)
 	}
 	mr_timer_stop(rd->watchdog);
 	rd->control = mr_log_setup_done(r);
+	mr_pg_back();
 	rd->ready = true;
 	rd->backoff_us = 0;
 	pump(rd);
@@ -128,7 +129,7 @@ static void on_state(struct mr_pg *pg, enum mr_pg_state state, const struct mr_e
 		return;
 	}
 	if (!mr_list_empty(&rd->jobs))
-		mr_log(MR_WARN, "%s: %s", rd->name, err->message);
+		mr_pg_away(rd->name, err);
 	lost(rd);
 }
 

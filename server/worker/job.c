@@ -88,6 +88,8 @@ static void on_lease(struct mr_pg *pg, const struct mr_error *err, void *arg)
 {
 	struct mr_job *job = arg;
 	job->pg = pg;
+	if (pg)
+		job->away_us = 0;
 	if (!pg && !job->answered) {
 		if (job->unknown)
 			answer_unknown(job);
@@ -100,10 +102,27 @@ static void on_lease(struct mr_pg *pg, const struct mr_error *err, void *arg)
 		attempt(job);
 }
 
+/* What only reads loses nothing by an early answer. Loads and runs of live queries have nobody who waits for an answer. */
+static bool is_plain_read(const struct mr_job *job)
+{
+	return job->kind == MR_JOB_QUERY || (job->kind == MR_JOB_ENTITY && !mr_job_writes(job));
+}
+
+/* How long it waits yet for Postgres to come back: long enough for a quick restart. */
+static int64_t patience_left(struct mr_job *job)
+{
+	int64_t left = time_left(job), now = mr_mono_us();
+	if (!is_plain_read(job))
+		return left;
+	if (!job->away_us)
+		job->away_us = now;
+	return MR_MIN(left, job->away_us + job->w->settings.read_wait * 1000 - now);
+}
+
 static void lease(struct mr_job *job)
 {
 	move(job, MR_JOB_LEASING);
-	int64_t left = time_left(job);
+	int64_t left = patience_left(job);
 	mr_pool_lease(job->w->pool, left > 1000 ? left : 1000, on_lease, job);
 }
 
@@ -348,7 +367,7 @@ static bool may_retry(struct mr_job *job, const struct mr_error *err)
 		return false;
 	if (err->code == MR_CONFLICT)
 		return job->lost_turns <= job->w->settings.mutation_retries;
-	return err->code == MR_POSTGRES_UNAVAILABLE;
+	return err->code == MR_POSTGRES_UNAVAILABLE && patience_left(job) > 0;
 }
 
 void mr_job_failed(struct mr_job *job, const struct mr_error *err)
@@ -492,6 +511,25 @@ static void expire(struct mr_job *job)
 	}
 }
 
+/* The next look at a job: its deadline; reads are looked at earlier, since all connections may be taken by writes that wait for Postgres.
+ */
+static void set_timer(struct mr_job *job)
+{
+	int64_t left = time_left(job);
+	mr_timer_start(
+		job->timer, is_plain_read(job) && job->step == MR_JOB_WAITING ? MR_MIN(left, job->w->settings.read_wait * 1000) : left);
+}
+
+static bool gives_up(struct mr_job *job)
+{
+	struct mr_error why;
+	if (job->step != MR_JOB_WAITING || !is_plain_read(job) || !mr_pool_away(job->w->pool, &why))
+		return false;
+	mr_answer_error(job, &why);
+	job_free(job);
+	return true;
+}
+
 static void on_timer(void *arg)
 {
 	struct mr_job *job = arg;
@@ -499,7 +537,9 @@ static void on_timer(void *arg)
 		expire(job);
 		return;
 	}
-	mr_timer_start(job->timer, time_left(job));
+	if (gives_up(job))
+		return;
+	set_timer(job);
 	if (job->step != MR_JOB_PAUSING)
 		return;
 	if (job->pg)
@@ -639,7 +679,7 @@ void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_n
 		return;
 	}
 	move(job, MR_JOB_WAITING);
-	mr_timer_start(job->timer, time_left(job));
+	set_timer(job);
 	admit_soon(w);
 }
 

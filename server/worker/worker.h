@@ -104,6 +104,7 @@ struct mr_job {
 	struct mr_record record;
 	bool recorded; /* the record is the caller's own: the call may have been done before, by another worker */
 	int64_t began_us, deadline_us;
+	int64_t away_us;        /* when it began to wait for Postgres to come back; 0: it does not */
 	struct mr_timer *timer; /* the deadline, or the end of a pause */
 
 	struct mr_pg *pg;
