@@ -28,7 +28,9 @@ export class Psql {
 		child.stdout.setEncoding("utf8").on("data", (d) => this.read(d));
 		child.stderr.setEncoding("utf8").on("data", (d) => (this.errors = (this.errors + d).slice(-4000)));
 		child.stdin.on("error", () => undefined);
+		this.up = true;
 		child.on("close", () => {
+			this.up = false;
 			for (const answer of this.waiting.splice(0)) answer("");
 			if (!this.closed) setTimeout(() => this.open(), 50);
 		});
@@ -40,7 +42,8 @@ export class Psql {
 			this.out = this.out.slice(end + 9);
 		}
 	}
-	run(sql) {
+	async run(sql) {
+		while (!this.up) await new Promise((resolve) => setTimeout(resolve, 20));
 		return new Promise((resolve) => {
 			this.waiting.push(resolve);
 			this.child.stdin.write(`${sql}\n\\echo --done--\n`);

@@ -20,6 +20,14 @@ function statements(random) {
 	return Array.from({ length: 1 + random.below(4) }, one).join("\n");
 }
 
+/** The second phase, whoever dies meanwhile: what stays prepared holds its locks for ever. */
+async function finish(psql, verb, name) {
+	for (let left = ""; left !== "0"; ) {
+		await psql.run(`${verb} prepared ${name};`);
+		left = (await psql.run(`select count(*) from pg_prepared_xacts where gid = ${name};`)).trim();
+	}
+}
+
 /** Transactions of several statements: committed, rolled back, in two phases, now and then all rows at once; gives how many. */
 export async function outsider(number, psql, random, going) {
 	let done = 0;
@@ -31,7 +39,7 @@ export async function outsider(number, psql, random, going) {
 		await psql.run(`begin;\n${all}\n${end}`);
 		if (how >= 20 && how < 40) {
 			await sleep(random.below(50));
-			await psql.run(`${how < 25 ? "rollback" : "commit"} prepared ${name};`);
+			await finish(psql, how < 25 ? "rollback" : "commit", name);
 		}
 		await sleep(random.below(20));
 	}
