@@ -73,6 +73,7 @@ struct mr_record {
 	struct mr_str fn;
 	uint8_t args_hash[32];
 	struct mr_str user; /* userId or empty */
+	int64_t turn;       /* an advisory lock: while somebody has it alone, this may not commit (MR_REFUSED, `turn`). 0: none */
 };
 enum mr_end {
 	MR_DONE,      /* committed now */
@@ -85,6 +86,7 @@ struct mr_outcome {
 	uint64_t xid;         /* DONE and DUPLICATE */
 	struct mr_str result; /* DUPLICATE */
 	struct mr_error err;  /* REFUSED, UNKNOWN */
+	bool turn;            /* REFUSED with conflict: somebody has his turn (mr_record) */
 };
 typedef void mr_txn_end_cb(const struct mr_outcome *outcome, void *arg);
 /* Writes the log row and commits, in one pipeline. If `ring` is given, the payload (docs/changes.md) is published there before and flipped

@@ -5,6 +5,7 @@
  *   COMMIT answered              -> DONE, or REFUSED (deferred constraints, conflicts)
  *   COMMIT not answered          -> UNKNOWN: the caller asks again with the same record
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,14 +29,15 @@ struct mr_txn_commit {
 };
 
 /* `day` of a call that is not recorded is today. The settings are transaction-local: what is committed here is durable before it is seen
- * (CLOCK.md rule 5), and triggers that fire at COMMIT are not taken for our own writes. */
-static const char log_sql[] =
-	"insert into millrace.change_log (part, day, token, session, call, fn, args_hash, user_id, result, changes) "
-	"select case when d.day >= millrace.kept_from(d.today) then millrace.part_of(d.day) else millrace.refuse_expired() end, "
-	"d.day, $2, $3, $4, $5, $6, $7, $8::json, $9::json "
-	"from (select coalesce($1::integer, t.today) as day, t.today from (select millrace.today() as today) t) d "
-	"returning xid::text, set_config('millrace.capturing', '', true), set_config('synchronous_commit', "
-	"case current_setting('synchronous_commit') when 'remote_apply' then 'remote_apply' else 'on' end, true)";
+ * (CLOCK.md rule 5), and triggers that fire at COMMIT are not taken for our own writes. The shared lock lasts until COMMIT is over: who
+ * gets his turn then, and takes his snapshot after that, sees all that was let through. */
+static const char log_sql[] = "insert into millrace.change_log (part, day, token, session, call, fn, args_hash, user_id, result, changes) "
+			      "select case when not coalesce(pg_try_advisory_xact_lock_shared($10), true) then millrace.refuse_turn() "
+			      "when d.day >= millrace.kept_from(d.today) then millrace.part_of(d.day) else millrace.refuse_expired() end, "
+			      "d.day, $2, $3, $4, $5, $6, $7, $8::json, $9::json "
+			      "from (select coalesce($1::integer, t.today) as day, t.today from (select millrace.today() as today) t) d "
+			      "returning xid::text, set_config('millrace.capturing', '', true), set_config('synchronous_commit', "
+			      "case current_setting('synchronous_commit') when 'remote_apply' then 'remote_apply' else 'on' end, true)";
 
 static const char recorded_sql[] =
 	"select xid::text, coalesce(user_id, ''), coalesce(fn, ''), args_hash, result::text from millrace.change_log "
@@ -140,6 +142,8 @@ static void on_log_row(const struct mr_pg_result *r, void *arg)
 		mr_fail(&err, MR_CALL_EXPIRED, "The record of this call may have been dropped; it is not run a second time");
 	else if (txn->failed)
 		err = txn->error;
+	else if ((c->outcome.turn = !strcmp(state, "MR002")))
+		mr_fail(&err, MR_CONFLICT, "Another call has its turn");
 	else if (!strcmp(state, "23505") && c->record.session.n)
 		c->duplicate = true;
 	refuse(c, &err);
@@ -220,11 +224,17 @@ static void publish(struct mr_txn_commit *c, struct mr_str changes)
 	mr_buf_fini(&payload);
 }
 
+static struct mr_str print_turn(char text[static 24], int64_t key)
+{
+	int n = key ? snprintf(text, 24, "%" PRId64, key) : 0;
+	return n ? (struct mr_str){text, (size_t)n} : (struct mr_str){NULL, 0};
+}
+
 static void send_commit(struct mr_txn *txn)
 {
 	struct mr_txn_commit *c = txn->commit;
 	struct mr_buf changes = {0}, token = {0}, hash = {0};
-	char day[16];
+	char day[16], turn[24];
 	int n = snprintf(day, sizeof(day), "%d", c->record.day);
 	bool recorded = c->record.session.n;
 	mr_txn_print_changes(txn, &changes);
@@ -241,6 +251,7 @@ static void send_commit(struct mr_txn *txn)
 		or_null(c->record.user),
 		c->result,
 		mr_buf_view(&changes),
+		print_turn(turn, c->record.turn),
 	};
 	if (c->ring)
 		publish(c, mr_buf_view(&changes));

@@ -169,20 +169,14 @@ static void left(struct mr_job *job)
 	maybe_exit(w);
 }
 
-static const char lock_sql[] = "select pg_advisory_lock($1::bigint)", unlock_sql[] = "select pg_advisory_unlock($1::bigint)";
-
-static void lock_query(struct mr_job *job, const char *sql, int64_t key, mr_pg_result_cb *cb)
-{
-	char text[24];
-	snprintf(text, sizeof text, "%" PRId64, key);
-	struct mr_str param = mr_str(text);
-	mr_pg_query(job->pg, 0, sql, 1, &param, cb, job);
-	mr_pg_sync(job->pg);
-}
-
+/* Cancelled, when it came too late for what it was meant for: then once more. */
 static void on_unlock(const struct mr_pg_result *r, void *arg)
 {
-	left(arg);
+	struct mr_job *job = arg;
+	if (!mr_pg_ok(r) && mr_pg_state(job->pg) == MR_PG_READY)
+		mr_hot_give(job, on_unlock);
+	else
+		left(job);
 }
 
 /* The transaction is gone and the job answered: gives back the turn, then the connection. */
@@ -191,12 +185,10 @@ static void leave(struct mr_job *job)
 	MR_ASSERT(job->answered && !job->txn);
 	mr_timer_stop(job->timer);
 	move(job, MR_JOB_LEAVING);
-	if (!job->has_lock || !job->pg || mr_pg_state(job->pg) != MR_PG_READY) {
+	if (job->locks && job->pg && mr_pg_state(job->pg) == MR_PG_READY)
+		mr_hot_give(job, on_unlock);
+	else
 		left(job);
-		return;
-	}
-	job->has_lock = false;
-	lock_query(job, unlock_sql, job->lock, on_unlock);
 }
 
 /* ---- attempts ---- */
@@ -220,6 +212,7 @@ static void begin(struct mr_job *job)
 	struct mr_worker *w = job->w;
 	move(job, MR_JOB_RUNNING);
 	job->tries++;
+	job->attempt_us = mr_mono_us();
 	uint64_t number = ++w->attempts;
 	memcpy(job->token, w->origin, 8);
 	memcpy(job->token + 8, &number, 8);
@@ -237,33 +230,30 @@ static void begin(struct mr_job *job)
 static void on_lock(const struct mr_pg_result *r, void *arg)
 {
 	struct mr_job *job = arg;
-	job->has_lock = mr_pg_ok(r);
 	if (job->answered) {
 		leave(job);
 		return;
 	}
-	if (job->has_lock) {
+	if (mr_pg_ok(r)) {
 		begin(job);
 		return;
 	}
 	struct mr_error err;
+	job->turn = MR_TURN_NONE;
 	mr_pg_error(r, &err);
 	mr_job_failed(job, &err);
 }
 
 static void attempt(struct mr_job *job)
 {
-	int64_t key;
-	if (job->tombstone || !mr_hot_key(job, &key) || (job->has_lock && job->lock == key)) {
+	enum mr_turn turn = mr_hot_turn(job);
+	if (turn <= job->turn) {
 		begin(job);
 		return;
 	}
 	move(job, MR_JOB_LOCKING);
-	if (job->has_lock) /* one turn at a time: who holds two could wait for who waits for him */
-		lock_query(job, unlock_sql, job->lock, NULL);
-	job->has_lock = false;
-	job->lock = key;
-	lock_query(job, lock_sql, key, on_lock);
+	job->attempt_us = mr_mono_us();
+	mr_hot_take(job, turn, on_lock);
 }
 
 /* Another attempt after a moment; by then others have moved on. */
@@ -284,11 +274,12 @@ static void try_again(struct mr_job *job)
 	if (job->pg && mr_pg_state(job->pg) != MR_PG_READY) {
 		mr_pool_return(job->w->pool, job->pg);
 		job->pg = NULL;
-		job->has_lock = false;
+		job->turn = MR_TURN_NONE;
+		job->locks = false;
 	}
 	if (job->why.code != MR_CONFLICT)
 		pause_for(job, 200 * 1000);
-	else if (job->tombstone || job->has_lock || job->conflicts == 1)
+	else if (job->tombstone || mr_hot_turn(job) || job->conflicts == 1)
 		pause_for(job, 0);
 	else
 		pause_for(job, (int64_t)1000 << MR_MIN(job->conflicts, 5));
@@ -373,12 +364,8 @@ static bool may_retry(struct mr_job *job, const struct mr_error *err)
 void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 {
 	job->why = *err;
-	if (err->code == MR_CONFLICT) {
-		job->conflicts++;
-		job->lost_turns += job->has_lock && job->conflicts > MR_HOT_ALL_AFTER;
-		if (mr_job_writes(job))
-			mr_hot_conflict(job);
-	}
+	if (err->code == MR_CONFLICT)
+		mr_hot_conflict(job);
 	if (!job->answered && may_retry(job, err)) {
 		job->again = true;
 		roll_back(job);
@@ -447,6 +434,7 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 		job->unknown = true;
 	if (o->end == MR_REFUSED || o->end == MR_UNKNOWN) {
 		struct mr_error err = o->err;
+		job->yielded |= o->turn;
 		if (o->end == MR_UNKNOWN)
 			err.code = MR_POSTGRES_UNAVAILABLE;
 		mr_job_failed(job, &err);
@@ -467,6 +455,7 @@ void mr_job_commit(struct mr_job *job, struct mr_str result)
 		result = mr_buf_view(&job->run.text);
 	}
 	move(job, MR_JOB_ENDING);
+	mr_hot_ask(job);
 	mr_txn_commit(&job->txn, &job->record, job->token, result, job->w->ring, on_commit, job);
 }
 

@@ -59,6 +59,9 @@ struct mr_worker {
 	struct mr_timer *exit_timer;
 };
 
+/* What a call waits for before it begins (hot.c). */
+enum mr_turn { MR_TURN_NONE, MR_TURN_OWN, MR_TURN_ALL };
+
 enum mr_job_kind { MR_JOB_QUERY, MR_JOB_MUTATION, MR_JOB_ENTITY, MR_JOB_RUN, MR_JOB_READ };
 enum mr_job_step {
 	MR_JOB_WAITING, /* in a line */
@@ -108,8 +111,8 @@ struct mr_job {
 	struct mr_timer *timer; /* the deadline, or the end of a pause */
 
 	struct mr_pg *pg;
-	int64_t lock; /* key of the turn that it holds (has_lock) or waits for */
-	bool has_lock;
+	enum mr_turn turn; /* that it has, or waits for */
+	bool locks;        /* pg may hold locks of it */
 	struct mr_txn *txn;
 	struct mr_arena attempt; /* until the transaction's end */
 	uint8_t token[MR_TOKEN_BYTES];
@@ -117,7 +120,9 @@ struct mr_job {
 	struct mr_str loaded; /* rows of a load, until they are verified */
 
 	int conflicts, tries;
-	int lost_turns;        /* conflicts while it had the lock that all take turns on */
+	int lost_turns;        /* conflicts while it had the turn of all */
+	int64_t attempt_us;    /* when the last attempt began */
+	bool yielded;          /* somebody had his turn when it was to commit */
 	bool unknown;          /* a COMMIT of it was never answered */
 	bool tombstone;        /* its last attempt only settles which end it had */
 	bool again;            /* after this rollback comes another attempt */
@@ -191,10 +196,12 @@ const struct mr_pred *mr_where_read(
 const struct mr_pred *mr_where_id(struct mr_arena *a, const struct mr_entity *e, struct mr_str id, struct mr_error *err);
 const struct mr_entity *mr_entity_of(struct mr_worker *w, const struct mr_node *args, struct mr_error *err);
 
-/* hot.c: functions that conflict often take turns, by an advisory lock of Postgres that all workers know. */
-enum { MR_HOT_ALL_AFTER = 10 };                    /* conflicts of one call, after which it takes turns with all that conflict */
-bool mr_hot_key(struct mr_job *job, int64_t *key); /* true: it must take a turn before it begins */
-void mr_hot_conflict(struct mr_job *job);
+/* hot.c: what conflicts often takes turns. */
+void mr_hot_conflict(struct mr_job *job);           /* an attempt was lost */
+enum mr_turn mr_hot_turn(const struct mr_job *job); /* that it must have before it begins */
+void mr_hot_take(struct mr_job *job, enum mr_turn turn, mr_pg_result_cb *cb);
+void mr_hot_give(struct mr_job *job, mr_pg_result_cb *cb);
+void mr_hot_ask(struct mr_job *job); /* whether its record asks for the turn of all */
 void mr_hot_free(struct mr_worker *w);
 
 /* manifest.c */

@@ -46,6 +46,12 @@ begin
 	raise exception 'the record of this call has been dropped' using errcode = 'MR001';
 end $body$;
 
+-- So is one that would commit while a call that it may conflict with has its turn alone.
+create or replace function millrace.refuse_turn() returns smallint language plpgsql as $body$
+begin
+	raise exception 'another call has its turn' using errcode = 'MR002';
+end $body$;
+
 create table if not exists millrace.change_log (
 	part smallint not null,
 	seq bigint not null default nextval('millrace.seq'),
@@ -192,4 +198,4 @@ end $body$;
 revoke all on all functions in schema millrace from public;
 grant execute on function millrace.uuid_v7() to public;
 
-insert into millrace.setting values ('version', '1') on conflict (key) do update set value = excluded.value;
+insert into millrace.setting values ('version', '2') on conflict (key) do update set value = excluded.value;

@@ -479,6 +479,35 @@ static void commit_waits(void **state)
 	rig_rollback(&txn);
 }
 
+static bool turn_refuses(int64_t turn, const char *call)
+{
+	struct mr_record record = {.session = MR_STR("turns"), .day = mr_today(), .call = mr_str(call), .fn = MR_STR("f"), .turn = turn};
+	const uint8_t token[MR_TOKEN_BYTES] = {11};
+	struct rig_end e = {0};
+	struct mr_txn *txn = begin(MR_TXN_SERIALIZABLE);
+	assert_non_null(rig_write(txn, RIG_INSERT, "Node", NULL, "{\"label\":\"t\"}")->json);
+	mr_txn_commit(&txn, &record, token, MR_STR("1"), NULL, rig_ended, &e);
+	rig_until(&e.done, "answered");
+	assert_int_equal(e.end, e.turn ? MR_REFUSED : MR_DONE);
+	assert_true(!e.turn || e.err.code == MR_CONFLICT);
+	free(e.result);
+	return e.turn;
+}
+
+/* Who has a lock alone lets nobody commit who asks for it; who shares it, does. */
+static void turns(void **state)
+{
+	rig_sql("select pg_advisory_lock(77)");
+	assert_true(turn_refuses(77, "1"));
+	assert_false(turn_refuses(78, "2"));
+	assert_false(turn_refuses(0, "3"));
+	rig_sql("select pg_advisory_unlock(77), pg_advisory_lock_shared(77)");
+	assert_false(turn_refuses(77, "1"));
+	rig_sql("select pg_advisory_unlock_all()");
+	RIG_IS("3", "select count(*) from \"Node\"");
+	RIG_IS("0", "select count(*) from pg_locks where locktype = 'advisory'");
+}
+
 static void conflicts(void **state)
 {
 	struct mr_pg *other = rig_connect();
@@ -617,6 +646,7 @@ int main(void)
 		cmocka_unit_test_setup(expired_calls, clear),
 		cmocka_unit_test_setup(commit_waits, clear),
 		cmocka_unit_test_setup(conflicts, clear),
+		cmocka_unit_test_setup(turns, clear),
 		cmocka_unit_test_setup(unknown_commits, clear),
 		cmocka_unit_test_setup(killed_server_process, clear),
 	};

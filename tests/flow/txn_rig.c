@@ -182,6 +182,7 @@ void rig_ended(const struct mr_outcome *outcome, void *arg)
 	e->xid = outcome->xid;
 	e->result = mr_strndup(outcome->result.p ? outcome->result.p : "", outcome->result.n);
 	e->err = outcome->err;
+	e->turn = outcome->turn;
 }
 
 const struct mr_entity *rig_entity(const char *name)

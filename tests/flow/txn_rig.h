@@ -66,6 +66,7 @@ struct rig_end {
 	uint64_t xid;
 	char *result;
 	struct mr_error err;
+	bool turn;
 };
 void rig_answered(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg); /* arg: struct rig_answer */
 void rig_ended(const struct mr_outcome *outcome, void *arg);                                      /* arg: struct rig_end */

@@ -241,6 +241,35 @@ static void test_contention(void **state)
 	assert_int_equal(mr_test_ask_int(rig.db, "select count(*) from pg_locks where locktype = 'advisory'"), 0);
 }
 
+/* Calls that never conflict themselves, in another worker, come between read and write of those who do; no lost turn is forgiven. */
+static void test_contention_refuses_nobody(void **state)
+{
+	enum { TOUCHES = 900, EVERY = 45, INCREMENTS = TOUCHES / EVERY, AT_ONCE = 16 };
+	const char *const env[] = {"MILLRACE_MUTATION_RETRIES=0", NULL};
+	fresh_worker(env);
+	struct rig_worker *other = rig_start(&rig, env);
+	const char *args = new_counter("calm");
+	uint64_t touches[AT_ONCE], increments[INCREMENTS];
+	char slow[128], call[16];
+	snprintf(slow, sizeof slow, "%.*s,\"seconds\":0.01}", (int)strlen(args) - 1, args);
+	for (int i = 0; i < TOUCHES; i++) {
+		snprintf(call, sizeof call, "%d", i);
+		if (i >= AT_ONCE)
+			value_of(touches[i % AT_ONCE]);
+		touches[i % AT_ONCE] = rig_mutation(other, "touch", args, "touches", call);
+		if (i % EVERY == 0)
+			increments[i / EVERY] = rig_mutation(worker, "incrementSlowly", slow, "calm", call);
+	}
+	for (int i = 0; i < AT_ONCE; i++)
+		value_of(touches[i]);
+	for (int i = 0; i < INCREMENTS; i++)
+		value_of(increments[i]);
+	assert_int_equal(counter_value("calm"), INCREMENTS);
+	assert_int_equal(mr_test_ask_int(rig.db, "select count(*) from pg_locks where locktype = 'advisory'"), 0);
+	assert_int_equal(rig_end(other), 0);
+	fresh_worker(NULL);
+}
+
 static void test_two_workers_contend(void **state)
 {
 	const char *args = new_counter("two");
@@ -821,6 +850,7 @@ int main(void)
 		T(test_ring),
 		T(test_contention),
 		T(test_two_workers_contend),
+		T(test_contention_refuses_nobody),
 		T(test_reruns_see_the_same),
 		T(test_isolation),
 		T(test_done_before),

@@ -141,6 +141,9 @@ define("mutation", { auth: "public" }, {
 define("mutation", { auth: "user", isolation: "read committed" }, {
 	mine: (ctx, a) => ctx.ask("insert", { entity: "Note", value: { text: a.text, owner: ctx.env.auth.userId } }),
 });
+define("mutation", { auth: "public", isolation: "read committed" }, {
+	touch: (ctx, a) => ctx.ask("sql", { text: `update "Counter" set name = name where id = $1::uuid`, params: [a.id] }),
+});
 
 function failure(e) {
 	if (e && typeof e === "object" && !(e instanceof Error) && e.code) return e;
