@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "tasks.h"
 
@@ -20,6 +21,7 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	struct mr_error failure;
 	const struct mr_node *value = mr_node_get(reply, "value"), *error = mr_node_get(reply, "error");
 	int64_t xid = 0;
+	MR_FAULT(FANOUT_REPLY_TAKEN);
 	mr_node_int(mr_node_get(reply, "xid"), &xid);
 	if (error) {
 		mr_error_from_node(error, &failure);
@@ -110,6 +112,7 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 	}
 	if (!check_fn(f, rq, err) || (rq->session.n && !check_day(f, rq->day, err)))
 		return NULL;
+	MR_FAULT(FANOUT_CALL_TAKEN);
 	struct mr_call *c = mr_alloc(sizeof *c);
 	struct mr_buf m = {0};
 	c->f = f;
@@ -118,6 +121,7 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 	f->counter[MR_C_CALLS_TOTAL]++;
 	print_call(&m, rq);
 	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, on_answer, c);
+	MR_FAULT(FANOUT_CALL_SENT);
 	return c;
 }
 

@@ -4,6 +4,7 @@
 
 #include "instance.h"
 #include "payloads.h"
+#include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "session.h"
 #include "work.h"
@@ -132,6 +133,7 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	set_position(clock, tick->position);
 	if (clock->f->app)
 		apply_tick(clock, tick);
+	MR_FAULT(FANOUT_TICK_APPLIED);
 	mr_works_at_tick(clock, tick);
 	mr_works_settle(clock);
 	mr_sessions_advance(clock->f->sessions);

@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "live.h"
+#include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "session.h"
 
@@ -458,6 +459,7 @@ void mr_session_advance(struct mr_session *s)
 	mr_session_lag(s, blocked || s->n_news);
 	if (t.n_acks || t.n_bodies || t.n_replies)
 		send_transition(s, &t);
+	MR_FAULT(FANOUT_SESSION_ADVANCED);
 	if (t.again)
 		mr_session_look(s);
 	mr_buf_fini(&t.acks);

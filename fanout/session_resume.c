@@ -4,6 +4,7 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "session.h"
 
@@ -92,6 +93,7 @@ void mr_resume_ask(struct mr_sub *sub)
 		mr_position_copy(&r->from, &s->resume_from);
 		mr_list_add_tail(&all->resumes, &r->in_sessions);
 		mr_ticker_tail(all->f->clock->ticker, &r->from, TAIL_BYTES, on_tail, r);
+		MR_FAULT(FANOUT_RESUMING);
 	}
 	r->waiting++;
 	sub->resume = r;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "session.h"
 #include "tasks.h"
@@ -263,6 +264,7 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	struct mr_work *w = arg;
 	struct mr_error failure = {0};
 	w->task = NULL;
+	MR_FAULT(FANOUT_LOAD_TAKEN);
 	const struct mr_node *refused = mr_node_get(reply, "error");
 	struct mr_str snapshot = mr_node_str(reply, "snapshot");
 	bool split = mr_node_truth(reply, "split");
@@ -372,6 +374,7 @@ static void on_export(struct mr_held *held, const char *name, void *arg)
 		else
 			again(w);
 	}
+	MR_FAULT(FANOUT_SNAPSHOT_HELD);
 	drop_generation(&g);
 }
 

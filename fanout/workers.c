@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "instance.h"
+#include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 #include "proto/policy.h"
@@ -237,6 +238,7 @@ static void welcome_worker(struct mr_worker *w, const struct mr_node *m)
 	w->version = mr_strndup(version.p, version.n);
 	all->lane_used[lane] = true;
 	mr_ring_reset_lane(all->ring, lane);
+	MR_FAULT(FANOUT_LANE_GIVEN);
 	struct mr_buf origin = {0}, b = {0};
 	mr_hex(&origin, (struct mr_str){(const char *)all->origin, sizeof all->origin});
 	mr_buf_printf(&b, "{\"t\":\"welcome\",\"lane\":%d,\"origin\":\"%s\"}", lane, origin.p);

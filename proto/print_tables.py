@@ -18,7 +18,7 @@ NOTE = "Printed by proto/print_tables.py from the tables in proto/tables. Do not
 
 
 def load():
-    return {name: tomllib.loads((TABLES / f"{name}.toml").read_text()) for name in ("messages", "errors", "settings", "counters")}
+    return {name: tomllib.loads((TABLES / f"{name}.toml").read_text()) for name in ("messages", "errors", "settings", "counters", "faults")}
 
 
 def quote(text):
@@ -96,6 +96,8 @@ extern const char *const mr_counter_name[MR_COUNTERS];  /* without the prefix mi
 extern const char *const mr_counter_kind[MR_COUNTERS];  /* "counter" or "gauge" */
 extern const char *const mr_counter_prose[MR_COUNTERS];
 
+/* Fault points (ground/fault.h). */
+{enum("mr_fault", "MR_F_", [f["name"] for f in t["faults"]["fault"]], "MR_FAULT_POINTS")}
 /* Settings. */
 {enum("mr_setting_id", "MR_S_", [s["name"] for s in settings], "MR_SETTINGS")}
 struct mr_settings {{
@@ -326,7 +328,8 @@ def committed(t):
 def check_rows(t):
     """The tables' own rules: names are words, nothing occurs twice."""
     for names in ([e["code"] for e in t["errors"]["error"]], [m["name"] for m in t["messages"]["message"]],
-                  [s["name"] for s in t["settings"]["setting"]], [c["name"] for c in t["counters"]["counter"]]):
+                  [s["name"] for s in t["settings"]["setting"]], [c["name"] for c in t["counters"]["counter"]],
+                  [f["name"] for f in t["faults"]["fault"]]):
         assert len(set(names)) == len(names), f"a name occurs twice in {names}"
         assert all(re.fullmatch(r"[a-z][a-z0-9_]*", n) for n in names), names
     assert all(e["retry"] in ("never", "later", "same") for e in t["errors"]["error"])

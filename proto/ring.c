@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ground/atomic.h"
+#include "ground/fault.h"
 #include "ground/log.h"
 
 /* Layout. Fields of different writers lie two cache lines apart. */
@@ -185,6 +186,7 @@ uint64_t mr_ring_publish(struct mr_ring *r, const uint8_t token[MR_TOKEN_BYTES],
 	mr_store_release(word_at(r, l, start + 8 * RECORD_LENGTH), payload.n);
 	mr_store_release(word_at(r, l, start + 8 * RECORD_STATE), MR_SLOT_PENDING);
 	put_bytes(r, l, start + 8 * RECORD_TOKEN, (const char *)token, MR_TOKEN_BYTES);
+	MR_FAULT(RING_TORN);
 	put_bytes(r, l, start + 8 * RECORD_PAYLOAD, payload.p, payload.n);
 	mr_store_release(&l->tail, end);
 	r->tail = end;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "proto/ground/log.h"
 
@@ -487,6 +488,14 @@ void mr_pg_query(struct mr_pg *pg, int flags, const char *sql, int n, const stru
 	MR_ASSERT(pg->state != MR_PG_CONNECTING && !pg->deleted);
 	mr_pg_send_query(pg, flags, sql, n, params, cb, arg);
 }
+
+#ifdef MR_FAULTS
+void mr_pg_cut(struct mr_pg *pg)
+{
+	if (pg->state != MR_PG_DEAD)
+		shutdown(PQsocket(pg->conn), SHUT_RDWR);
+}
+#endif
 
 void mr_pg_sync(struct mr_pg *pg)
 {

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 #include "ticker_private.h"
@@ -292,6 +293,7 @@ static void deliver(struct mr_ticker *t)
 	tick->tick.rows = tick->rows.rows;
 	tick->tick.n = tick->rows.n;
 	tick->tick.fingerprints = mr_buf_view(&tick->fingerprints);
+	MR_FAULT_PG(FANOUT_TICK_TAKEN, t->current->pg);
 	t->config.on_tick(&tick->tick, t->config.arg);
 }
 
@@ -405,6 +407,7 @@ static void send_tick(struct mr_ticker *t, struct conn *c)
 	if (outside)
 		mr_log_ask_fingerprints(c->pg, mr_buf_view(&t->tables), on_fingerprints, c);
 	mr_pg_sync(c->pg);
+	MR_FAULT_PG(FANOUT_TICK_SENT, c->pg);
 }
 
 static bool under_way(const struct mr_ticker *t)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "txn_private.h"
 
@@ -49,9 +50,11 @@ static void finish(struct mr_txn *txn)
 {
 	struct mr_txn_commit *c = txn->commit;
 	txn->commit = NULL;
+	MR_FAULT(WORKER_COMMITTED);
 	/* An unknown end leaves the slot pending: the log will say. */
 	if (c->slot && c->outcome.end != MR_UNKNOWN)
 		mr_ring_flip(c->ring, c->slot, c->outcome.end == MR_DONE ? MR_SLOT_COMMITTED : MR_SLOT_ABORTED);
+	MR_FAULT(WORKER_FLIPPED);
 	struct mr_outcome outcome = c->outcome;
 	mr_txn_end_cb *cb = c->cb;
 	void *arg = c->arg;
@@ -253,12 +256,15 @@ static void send_commit(struct mr_txn *txn)
 		mr_buf_view(&changes),
 		print_turn(turn, c->record.turn),
 	};
+	MR_FAULT_PG(WORKER_BEFORE_RING, txn->pg);
 	if (c->ring)
 		publish(c, mr_buf_view(&changes));
+	MR_FAULT_PG(WORKER_PUBLISHED, txn->pg);
 	mr_txn_ensure_begun(txn);
 	mr_pg_query(txn->pg, 0, log_sql, (int)MR_COUNT(params), params, on_log_row, txn);
 	mr_pg_query(txn->pg, 0, "commit", 0, NULL, on_commit, txn);
 	mr_pg_sync(txn->pg);
+	MR_FAULT_PG(WORKER_COMMIT_SENT, txn->pg);
 	mr_buf_fini(&changes);
 	mr_buf_fini(&token);
 	mr_buf_fini(&hash);

@@ -1,4 +1,5 @@
 /* Writes of entities: one statement each, which returns the old row, the new row and the number of the change. */
+#include "proto/ground/fault.h"
 #include "txn_private.h"
 
 enum { DEPTH_MAX = 1000 }; /* of a json column's text */
@@ -112,6 +113,7 @@ static void take_write(struct mr_op *op, const struct mr_pg_result *r)
 {
 	struct mr_row row;
 	struct mr_error err;
+	MR_FAULT_PG(WORKER_WROTE, op->txn->pg);
 	if (!mr_pg_rows(r))
 		mr_op_answer(op, MR_STR("null"));
 	else if (take_images(op, r, &row, &err))

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 
@@ -114,6 +115,8 @@ void mr_child_start(struct mr_child *c)
 		return;
 	}
 	c->pid = pid;
+	if (c->failures)
+		MR_FAULT(SUPERVISOR_STARTED);
 	c->born = mr_mono_us();
 	mr_log(MR_DEBUG, "%s started as process %d", c->name, (int)pid);
 	if (c->started)
@@ -125,6 +128,7 @@ static void told_end(struct mr_child *c, int status)
 	struct mr_buf words = {0};
 	int64_t lived = mr_mono_us() - c->born;
 	c->pid = 0;
+	MR_FAULT(SUPERVISOR_DEATH_SEEN);
 	mr_exit_words(status, &words);
 	if (lived >= LONG_LIFE_US) {
 		c->pause_us = PAUSE_LEAST_US;

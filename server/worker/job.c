@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "worker.h"
 
@@ -216,6 +217,9 @@ static void begin(struct mr_job *job)
 	uint64_t number = ++w->attempts;
 	memcpy(job->token, w->origin, 8);
 	memcpy(job->token + 8, &number, 8);
+	MR_FAULT(WORKER_BEGAN);
+	if (job->kind == MR_JOB_RUN || job->kind == MR_JOB_READ)
+		MR_FAULT_PG(WORKER_RUN_BEGAN, job->pg);
 	job->txn = mr_txn_begin(job->pg, w->app, txn_kind(job), job->snapshot);
 	if (job->tombstone)
 		mr_job_commit(job, mr_buf_view(&job->verdict));
@@ -271,6 +275,8 @@ static void try_again(struct mr_job *job)
 	mr_run_free(job);
 	mr_arena_reset(&job->attempt);
 	job->again = false;
+	if (job->unknown && job->pg)
+		MR_FAULT_PG(WORKER_SETTLING, job->pg);
 	if (job->pg && mr_pg_state(job->pg) != MR_PG_READY) {
 		mr_pool_return(job->w->pool, job->pg);
 		job->pg = NULL;
@@ -430,6 +436,7 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 	job->txn = NULL;
 	if (o->end == MR_DONE || o->end == MR_UNKNOWN)
 		ring_bell(job->w);
+	MR_FAULT(WORKER_RUNG);
 	if (o->end == MR_UNKNOWN)
 		job->unknown = true;
 	if (o->end == MR_REFUSED || o->end == MR_UNKNOWN) {
@@ -444,6 +451,7 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 		answer_recorded(job, o);
 	else if (!job->answered)
 		answer_done(job, o);
+	MR_FAULT(WORKER_REPLIED);
 	leave(job);
 }
 

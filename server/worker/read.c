@@ -1,4 +1,5 @@
 /* First loads and refills of live queries: rows as images, and the snapshot at which they were read. */
+#include "proto/ground/fault.h"
 #include "worker.h"
 
 static bool goes_on(struct mr_job *job, const struct mr_error *err)
@@ -24,6 +25,7 @@ static void on_verified(struct mr_txn *txn, struct mr_str json, const struct mr_
 	struct mr_job *job = arg;
 	if (!goes_on(job, err))
 		return;
+	MR_FAULT_PG(WORKER_RUN_OVER, job->pg);
 	mr_answer_rows(job, job->loaded);
 	mr_job_over(job);
 }

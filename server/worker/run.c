@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "proto/ground/fault.h"
 #include "server/js/guard.h"
 #include "server/js/source_map.h"
 #include "worker.h"
@@ -117,6 +118,8 @@ static void answer_read(struct mr_job *job)
 {
 	struct mr_buf more = {0};
 	more_of_run(job, &more);
+	if (job->kind == MR_JOB_RUN)
+		MR_FAULT_PG(WORKER_RUN_OVER, job->pg);
 	mr_answer(job, mr_buf_view(&job->run.text), mr_buf_view(&more));
 	mr_buf_fini(&more);
 	mr_job_over(job);

@@ -152,12 +152,14 @@ class Runner:
         folder = BUILDS / name
         env = {**os.environ, **(env or {})}
         began, text = time.monotonic(), ""
-        if not (folder / "build.ninja").exists():
+        asked = folder / "asked.txt"
+        if not asked.exists() or asked.read_text().split() != options or not (folder / "build.ninja").exists():
             shutil.rmtree(folder, ignore_errors=True)
             status, text, _ = self.run(["meson", "setup", str(folder), str(ROOT), *options], env)
             if status != 0:
                 self.record("build", name, False, time.monotonic() - began, text)
                 return None
+            asked.write_text("\n".join(options) + "\n")
         status, text, _ = self.run(["ninja", "-C", str(folder), "build.ninja"], env)  # so that targets knows those of today
         if status == 0:
             status, text, _ = self.run(["ninja", "-C", str(folder), *targets(folder)], env, 1800)
@@ -166,7 +168,7 @@ class Runner:
 
     def sanitized(self):
         if not hasattr(self, "_sanitized"):
-            self._sanitized = self.build("sanitized", ["-Db_sanitize=address,undefined", "-Db_lundef=false", "--buildtype=debugoptimized"], {"CC": "clang"})
+            self._sanitized = self.build("sanitized", ["-Db_sanitize=address,undefined", "-Db_lundef=false", "--buildtype=debugoptimized", "-Dfaults=true"], {"CC": "clang"})
         return self._sanitized
 
     def threads(self):
