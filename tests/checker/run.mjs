@@ -1,21 +1,25 @@
-// tests/consistency/run.mjs [--seconds N] [--clients N] [--seed N] [--faults] [--self-test drop|text|lost|stuck] [--keep]
+// tests/consistency [--seconds N] [--clients N] [--seed N] [--faults all|none|NAME,...] [--self-test drop|text|lost|stuck] [--keep]
 // Random writers against random clients; every state that every client shows at every transition is compared with what Postgres holds at that
 // transition's snapshot, and at the end every query of every client must show what Postgres holds now. Exit status: 0 none differs, 1 differences,
-// 2 the check itself could not run. A self-test makes one thing wrong that must be found.
-import { cpSync } from "node:fs";
+// 2 the check itself could not run. A self-test makes one thing wrong that must be found. docs/consistency.md tells more.
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { endAll, freePort, millrace, MILLRACE, remove, ROOT, serve, temporary } from "../lib/cli.mjs";
-import { Audit, AUDIT_SQL, Psql } from "./audit.mjs";
+import { endAll, remove, temporary } from "../lib/cli.mjs";
+import { Audit, AUDIT_SQL } from "./audit.mjs";
 import { Checker } from "./checker.mjs";
 import { Client } from "./client.mjs";
-import { inject } from "./faults.mjs";
+import { chosen, continueStopped, inject } from "./faults.mjs";
 import { seeded } from "./random.mjs";
+import { Stack } from "./stack.mjs";
 import { entityWriter, outsider, sweeper } from "./writers.mjs";
 
 const TICK_MS = 25; // each client acts as often
-const OPEN_CALLS_SECONDS = 30;
-const SETTLED_SECONDS = 30; // a sanitized build on a busy machine; an idle one needs a fraction of one
+const OPEN_CALLS_SECONDS = 60;
+const SETTLED_SECONDS = 60; // a sanitized build on a busy machine; an idle one needs a fraction of one
 const OUTSIDERS = 2;
+const POINT_EVERY_MS = 400;
+const OTHER_EVERY_MS = 1500;
 
 function option(name, fallback) {
 	const at = process.argv.indexOf(`--${name}`);
@@ -34,30 +38,20 @@ async function within(seconds, test) {
 	}
 }
 
+/* A mount namespace of our own, so that the disk that we fill goes with us whatever happens. */
+if (!process.env.MR_OWN_MOUNTS) {
+	const able = process.getuid() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
+	const self = [process.execPath, ...process.argv.slice(1)];
+	const [command, ...args] = able ? ["unshare", "--mount", ...self] : self;
+	process.exit(spawnSync(command, args, { stdio: "inherit", env: { ...process.env, MR_OWN_MOUNTS: able ? "1" : "0" } }).status ?? 2);
+}
+
 const seconds = option("seconds", 60);
 const clients = option("clients", 50);
 const seed = option("seed", Date.now() % 1000000);
 const selfTest = option("self-test", "");
+const asked = option("faults", "none");
 const random = seeded(seed);
-
-async function started(dir) {
-	const app = join(dir, "app");
-	const data = join(dir, "data");
-	cpSync(join(ROOT, "tests/consistency/app"), app, { recursive: true });
-	const serving = ["dev", "--app-dir", app, "--data-dir", data, "--port", String(await freePort()), "--workers", "2"];
-	const sql = (text) => {
-		const { status, err } = millrace(["psql", "--data-dir", data, "--", "-qX", "-v", "ON_ERROR_STOP=1", "-c", text]);
-		if (status !== 0) throw new Error(err);
-	};
-	const first = await serve(serving);
-	await first.ready();
-	sql("alter system set max_prepared_transactions = 20"); // for transactions in two phases; needs a restart
-	await first.stop();
-	const server = await serve(serving);
-	await server.ready();
-	sql(AUDIT_SQL);
-	return { server, psql: () => new Psql(MILLRACE, ["psql", "--data-dir", data, "--", "-qAtX", "-v", "ON_ERROR_STOP=0"]) };
-}
 
 /** Makes one thing wrong. */
 function spoil(checker, crowd) {
@@ -71,11 +65,22 @@ function spoil(checker, crowd) {
 	if (selfTest === "stuck") crowd[0].transition = () => undefined;
 }
 
+/** Two at a time: one at the steps of a call's life, one of all others. */
+function injectAll(stack, crowd, going, done) {
+	const at = () => ({ stack, crowd, random: seeded(random.below(1 << 30)), psql: stack.psql() });
+	const faults = [...chosen(stack.faults.points, asked)];
+	const some = (isPoint) => new Map(faults.filter(([name]) => name.includes(" at ") === isPoint));
+	const kinds = [[some(true), POINT_EVERY_MS], [some(false), OTHER_EVERY_MS]].filter(([kind]) => kind.size);
+	return Promise.all([continueStopped(at(), going), ...kinds.map(([kind, every]) => inject(at(), kind, every, going, done))]);
+}
+
 async function check(dir) {
-	const { server, psql } = await started(dir);
-	const reader = psql();
+	const stack = new Stack(dir, seeded(seed + 3000));
+	await stack.start();
+	stack.sql(AUDIT_SQL);
+	const reader = stack.psql();
 	const checker = new Checker(new Audit(reader));
-	const crowd = Array.from({ length: clients }, (_, i) => new Client(i, server.url, seeded(seed + i + 1), checker));
+	const crowd = Array.from({ length: clients }, (_, i) => new Client(i, stack.url, seeded(seed + i + 1), checker));
 	spoil(checker, crowd);
 	const running = crowd.map((client) => client.run());
 	const faults = new Map();
@@ -87,12 +92,12 @@ async function check(dir) {
 		}
 	};
 	const began = Date.now();
-	const outside = Promise.all(Array.from({ length: OUTSIDERS }, (_, i) => outsider(i, psql(), seeded(seed + 1000 + i), () => state.writing)));
-	const entities = entityWriter(server.url, seeded(seed + 2000), () => state.writing);
-	const works = [outside, entities, sweeper(psql(), () => state.writing), every(1000, "judging", () => checker.judge())];
+	const outside = Promise.all(Array.from({ length: OUTSIDERS }, (_, i) => outsider(i, stack.psql(), seeded(seed + 1000 + i), () => state.writing)));
+	const entities = entityWriter(stack.url, seeded(seed + 2000), () => state.writing);
+	const works = [outside, entities, sweeper(stack.psql(), () => state.writing), every(1000, "judging", () => checker.judge())];
 	works.push(every(TICK_MS, "acting", () => crowd.forEach((client) => client.act(client.number % 5 === 0))));
-	const faulty = flag("faults") ? inject({ server, random, psql: psql() }, () => state.acting, faults) : undefined;
-	works.push(faulty);
+	const faulty = injectAll(stack, crowd, () => state.acting, faults);
+	works.push(faulty, stack.kept.then(() => new Promise(() => undefined)));
 	const failure = Promise.all(works).then(() => new Promise(() => undefined));
 	await Promise.race([sleep(seconds * 1000), failure]);
 
@@ -108,7 +113,6 @@ async function check(dir) {
 		checker.fault(`client ${client}, query ${JSON.stringify(held.query.ask)}, ${SETTLED_SECONDS} s after the last write\n  Postgres: ${want}\n  client:   ${is}\n` +
 			held.events.slice(-8).map((e) => `    ${JSON.stringify(e).slice(0, 1500)}`).join("\n"), client);
 	state.judging = false;
-	await Promise.all(works);
 	for (const client of crowd) client.stop();
 	await Promise.all(running);
 	if (selfTest === "text") [...checker.seen.values()].find((s) => s.views.length).views[0].text += " corrupted";
@@ -117,15 +121,22 @@ async function check(dir) {
 	const open = crowd.reduce((n, client) => n + client.calls.size, 0);
 	if (open) checker.fault(`${open} calls had no answer ${OPEN_CALLS_SECONDS} s after the last one was asked`);
 	reader.close();
-	report(checker, { took: Date.now() - began, faults, ahead, open, written });
+	report(checker, stack, { took: Date.now() - began, faults, ahead, open, written });
+	if (checker.faults.length) writeFileSync(join(dir, "server.log"), stack.output);
+	await stack.stop();
 	return checker;
 }
 
-function report(checker, { took, faults, ahead, open, written }) {
-	console.log(`seed ${seed}, ${clients} clients, ${(took / 1000).toFixed(0)} s; faults: ${[...faults].map(([name, n]) => `${name} ${n}`).join(", ") || "none"}`);
+const list = (counts) => [...counts].map(([name, n]) => `${name} ${n}`).join(", ") || "none";
+
+function report(checker, stack, { took, faults, ahead, open, written }) {
+	const points = stack.faults.counts();
+	console.log(`seed ${seed}, ${clients} clients, ${(took / 1000).toFixed(0)} s, ${stack.lives} lives of the supervisor, ${stack.smallRings} with the smallest ring`);
+	console.log(`faults: ${list(faults)}`);
+	if (asked !== "none") console.log(`at fault points: ${list(points.map(({ name, done }) => [name, done]))}`);
 	console.log(`transactions: ${checker.acked.size} of ${checker.asked.size} calls acknowledged (${ahead} ahead of a transition, ${open} open), ${written[0]} by psql, ${written[1]} entity writes`);
 	console.log(`checked: ${checker.transitions} transitions, ${checker.states} states at ${checker.snapshots} snapshots (${checker.failed} that said an error)`);
-	console.log(`refusals: ${[...checker.refusals].map(([code, n]) => `${code} ${n}`).join(", ") || "none"}`);
+	console.log(`refusals: ${list(checker.refusals)}`);
 	for (const fault of checker.told()) console.log(`DIFFERENCE ${fault}`);
 	console.log(`${checker.faults.length} differences`);
 }
@@ -140,5 +151,6 @@ try {
 	console.log(`the check could not run: ${e.stack}`);
 }
 await endAll();
-if (!flag("keep")) remove(dir);
+if (flag("keep")) console.log(`kept in ${dir}`);
+else remove(dir);
 process.exit(status);

@@ -12,11 +12,19 @@ export function snapshotOf(position) {
 	};
 	varint(); // system
 	varint(); // timeline
-	varint(); // seq
+	const seq = varint(); // the highest number of a log row that it holds
 	at += 8; // tag
 	const xmin = varint();
 	const xmax = xmin + varint();
 	const running = new Set();
 	for (let n = varint(), last = xmin; n > 0n; n--) running.add((last += varint()));
-	return { xmax, running, sees: (xid) => xid < xmax && !running.has(xid), order: xmax - BigInt(running.size) };
+	const holds = (xid) => xid < xmax && !running.has(xid);
+	return {
+		seq,
+		xmax,
+		running,
+		/** Both must say so: xids come again after a crash of Postgres, and what commits late has a low number. */
+		sees: (version) => holds(version.xid) && version.at < seq,
+		order: (seq << 64n) + xmax - BigInt(running.size),
+	};
 }

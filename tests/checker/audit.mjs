@@ -1,17 +1,25 @@
 // Postgres's own account: every version of every row, by the transaction that wrote it, so that the content of any snapshot is known.
 import { spawn } from "node:child_process";
 
+/* `at` is the last number that the change log had drawn before the write: the log row of the transaction has a higher one. After a crash xids
+ * are handed out again and numbers are not, so the two together tell whether a snapshot of a time before holds a version. */
 export const AUDIT_SQL = `
-create table if not exists audit (seq bigserial primary key, xid xid8 not null default pg_current_xact_id(), id uuid not null, row json);
+create table if not exists audit (seq bigserial primary key, xid xid8 not null default pg_current_xact_id(),
+	at bigint not null default current_setting('audit.at')::bigint, id uuid not null, row json);
 create index if not exists audit_xid on audit (xid);
+create or replace function audit_before() returns trigger language plpgsql as $$ begin
+	perform set_config('audit.at', (select last_value::text from millrace.seq), true);
+	return case when tg_op = 'DELETE' then old else new end; end $$;
 create or replace function audit_row() returns trigger language plpgsql as $$ begin
 	if tg_op = 'DELETE' then insert into audit (id) values (old.id); return null; end if;
 	if tg_op = 'UPDATE' and old.id <> new.id then insert into audit (id) values (old.id); end if;
 	insert into audit (id, row) values (new.id, row_to_json(new));
 	return null; end $$;
 create or replace function audit_truncate() returns trigger language plpgsql as $$ begin
+	perform set_config('audit.at', (select last_value::text from millrace.seq), true);
 	insert into audit (id) select id from "Item";
 	return null; end $$;
+create or replace trigger aa_audit before insert or update or delete on "Item" for each row execute function audit_before();
 create or replace trigger zz_audit after insert or update or delete on "Item" for each row execute function audit_row();
 create or replace trigger zz_audit_truncate before truncate on "Item" for each statement execute function audit_truncate();
 `;
@@ -55,14 +63,15 @@ export class Psql {
 	}
 }
 
-const READ = `begin isolation level repeatable read; select pg_snapshot_xmin(pg_current_snapshot());
-select seq || '|' || xid || '|' || id || '|' || coalesce(row::text, '') from audit where xid >= '$since'::xid8 order by seq; commit;`;
+const READ = `set statement_timeout = 0; begin isolation level repeatable read; select pg_snapshot_xmin(pg_current_snapshot());
+select seq || '|' || xid || '|' || at || '|' || id || '|' || coalesce(row::text, '') from audit where xid >= '$since'::xid8 or seq > $known order by seq; select 'whole'; commit;`;
 
 /** The rows at snapshots that come in their order. */
 export class Walk {
-	constructor() {
+	constructor(versions = []) {
 		this.later = []; // versions that no snapshot so far has seen, by seq
 		this.current = new Map(); // id -> { seq, row }
+		this.add(versions);
 	}
 	add(versions) {
 		this.later.push(...versions);
@@ -74,7 +83,7 @@ export class Walk {
 		const before = this.later.length;
 		for (const version of this.later) {
 			const known = this.current.get(version.id);
-			if (!snapshot.sees(version.xid)) rest.push(version);
+			if (!snapshot.sees(version)) rest.push(version);
 			else if (known === undefined || known.seq < version.seq) this.current.set(version.id, version);
 		}
 		this.later = rest;
@@ -91,39 +100,42 @@ export class Audit {
 		this.psql = psql;
 		this.known = new Set();
 		this.versions = [];
+		this.last = 0; // the highest seq that was read
 		this.since = "0"; // all transactions before it had ended when the audit was last read
 	}
 	/** Reads what has been committed since; gives the new versions. */
 	async read() {
 		let since, lines;
 		for (let tries = 0; !/^\d+$/.test(since ?? ""); tries++) {
-			if (tries === 100) throw new Error(`the audit cannot be read: ${this.psql.errors}`);
+			if (tries === 300) throw new Error(`the audit cannot be read: ${this.psql.errors}`);
 			if (tries) await new Promise((resolve) => setTimeout(resolve, 100)); // its connection may be what a fault has just ended
-			[since, ...lines] = (await this.psql.run(READ.replace("$since", this.since))).split("\n");
+			const text = await this.psql.run(READ.replace("$since", this.since).replace("$known", this.last));
+			[since, ...lines] = text.endsWith("whole\n") ? text.split("\n").slice(0, -2) : [];
 		}
 		this.since = since;
-		return lines.filter((line) => line).map((line) => this.take(line)).filter((version) => version);
+		return lines.map((line) => this.take(line)).filter((version) => version);
 	}
 	take(line) {
-		const [seq, xid, id, ...rest] = line.split("|");
+		const [seq, xid, at, id, ...rest] = line.split("|");
 		if (this.known.has(seq)) return undefined;
 		this.known.add(seq);
+		this.last = Math.max(this.last, Number(seq));
 		const row = rest.join("|");
-		const version = { seq: Number(seq), xid: BigInt(xid), id, row: row ? JSON.parse(row) : null };
+		const version = { seq: Number(seq), xid: BigInt(xid), at: BigInt(at), id, row: row ? JSON.parse(row) : null };
 		this.versions.push(version);
 		return version;
 	}
 	/** The versions of these rows, in the order of their writing. */
 	history(ids) {
 		const own = this.versions.filter((v) => ids.includes(v.id)).sort((a, b) => a.seq - b.seq);
-		return own.map(({ seq, xid, id, row }) => ({ seq, xid: String(xid), id, ...row }));
+		return own.map(({ seq, xid, at, id, row }) => ({ seq, xid: String(xid), at: String(at), id, ...row }));
 	}
-	/** The transactions that inserted each marked row: each row's first version. */
+	/** The versions that inserted each marked row: each row's first. */
 	inserts() {
 		const first = new Map();
 		for (const v of this.versions) if (!first.has(v.id) || v.seq < first.get(v.id).seq) first.set(v.id, v);
 		const marks = new Map();
-		for (const { row, xid } of first.values()) if (row?.note) marks.set(row.note, [...(marks.get(row.note) ?? []), xid]);
+		for (const version of first.values()) if (version.row?.note) marks.set(version.row.note, [...(marks.get(version.row.note) ?? []), version]);
 		return marks;
 	}
 }

@@ -12,6 +12,7 @@ export class Checker {
 		this.seen = new Map(); // snapshot key -> { snapshot, at, views: [{ client, held, text, events }] }
 		this.late = []; // told after a later snapshot was judged
 		this.asked = new Set();
+		this.denied = new Map(); // mark -> code: it was said that the call did nothing
 		this.acked = new Map(); // mark -> position or undefined
 		this.faults = []; // { client, text }
 		this.refusals = new Map();
@@ -31,6 +32,10 @@ export class Checker {
 		if (!at) this.seen.set(key, (at = { snapshot: snapshotOf(position), at: Date.now(), views: [] }));
 		for (const h of held) at.views.push({ client, held: h, text: h.print(), events: h.events.length + h.forgotten });
 	}
+	refusedCall(mark, error) {
+		this.refused(error.code);
+		if (error.data?.outcome !== "unknown") this.denied.set(mark, error.code);
+	}
 	acknowledged(mark, position, client) {
 		if (this.acked.has(mark)) this.fault(`${mark} was acknowledged twice`, client);
 		this.acked.set(mark, position);
@@ -46,9 +51,7 @@ export class Checker {
 		this.late.push(...all.filter((s) => s.snapshot.order < this.frontier));
 		this.judgeAll(this.walk, all.filter((s) => s.snapshot.order >= this.frontier));
 		if (end) {
-			const again = new Walk();
-			again.add(this.audit.versions);
-			this.judgeAll(again, this.late);
+			this.judgeAll(new Walk(this.audit.versions), this.late);
 		}
 	}
 	judgeAll(walk, all) {
@@ -61,16 +64,21 @@ export class Checker {
 			for (const view of views) {
 				this.states++;
 				const want = expect(expected, view.held.query, walk);
-				if (want !== view.text) this.differs(view, want, snapshot);
+				if (want !== view.text) this.differs(view, snapshot);
 			}
 		}
 	}
-	differs(view, want, snapshot) {
+	/** Told only when it differs from what is found without regard to the snapshots before as well. */
+	differs(view, snapshot) {
 		const { held, events } = view;
+		const walk = new Walk(this.audit.versions);
+		walk.advance(snapshot);
+		const want = expect(new Map(), held.query, walk);
+		if (want === view.text) return;
 		const running = [...snapshot.running].join(",");
 		const upTo = Math.max(0, events - held.forgotten);
 		const lines = (list) => list.map((e) => `\n    ${JSON.stringify(e).slice(0, 1500)}`).join("");
-		this.fault(`client ${view.client}, query ${JSON.stringify(held.query.ask)}, snapshot xmax ${snapshot.xmax} running [${running}]\n` +
+		this.fault(`client ${view.client}, query ${JSON.stringify(held.query.ask)}, snapshot xmax ${snapshot.xmax} running [${running}] seq ${snapshot.seq}\n` +
 			`  Postgres: ${want.slice(0, 2000)}\n  client:   ${view.text.slice(0, 2000)}\n` +
 			`  what it was told last:${lines(held.events.slice(Math.max(0, upTo - 12), upTo))}\n  and then:${lines(held.events.slice(upTo, upTo + 3))}\n` +
 			`  versions of the rows that differ:${lines(this.audit.history(idsThatDiffer(want, view.text)))}`, view.client);
@@ -79,8 +87,7 @@ export class Checker {
 	/** Nothing is written any more: every query of every client must come to show what Postgres holds. Gives those that do not. */
 	async behindNow(clients) {
 		await this.audit.read().then((versions) => this.walk.add(versions));
-		const walk = new Walk();
-		walk.add(this.audit.versions);
+		const walk = new Walk(this.audit.versions);
 		walk.advance({ sees: () => true });
 		const expected = new Map();
 		const stuck = [];
@@ -93,13 +100,14 @@ export class Checker {
 		return stuck;
 	}
 
-	/** Each acknowledged call ran once, and was in the snapshot that brought its reply; no call ran twice. */
+	/** Each acknowledged call ran once, and was in the snapshot that brought its reply; a refused one did not run; no call ran twice. */
 	judgeCalls() {
 		const inserts = this.audit.inserts();
 		let unseen = 0;
 		for (const mark of this.asked) {
 			const ran = inserts.get(mark) ?? [];
 			if (ran.length > 1) this.fault(`${mark} ran ${ran.length} times`);
+			if (this.denied.has(mark) && ran.length) this.fault(`${mark} was refused (${this.denied.get(mark)}) and is there`);
 			if (!this.acked.has(mark)) continue;
 			if (ran.length === 0) this.fault(`${mark} was acknowledged and is not there`);
 			const position = this.acked.get(mark);

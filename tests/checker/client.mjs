@@ -1,6 +1,7 @@
 // A client by the rules of docs/protocol.md and nothing else: what it holds after each transition is told to the checker.
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
 import { decode, encode } from "../lib/stack_msgpack.mjs";
 import { print, QUERIES } from "./queries.mjs";
 
@@ -8,6 +9,11 @@ const WebSocket = createRequire(new URL("../../client/package.json", import.meta
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const EVENTS_KEPT = 400;
+/** Codes after which the same request is sent again: it never runs twice. */
+const AGAIN = new Set(
+	readFileSync(new URL("../../proto/tables/errors.toml", import.meta.url), "utf8").split("[[error]]")
+		.filter((entry) => /^retry = "(later|same)"/m.test(entry)).map((entry) => /^code = "(\w+)"/m.exec(entry)[1]),
+);
 
 class Held {
 	constructor(query) {
@@ -161,11 +167,13 @@ export class Client {
 	reply(message) {
 		if (!this.calls.has(message.id)) return; // answered before, on the socket before
 		if (!message.error) return void this.done(message.id, undefined, false);
-		const { code } = message.error;
-		this.checker.refused(code);
 		const call = this.calls.get(message.id);
-		if (["no_workers", "postgres_unavailable", "conflict", "shutting_down"].includes(code)) this.later(() => this.calls.get(message.id) === call && this.send(call.message));
-		else this.calls.delete(message.id);
+		if (AGAIN.has(message.error.code)) {
+			this.checker.refused(message.error.code);
+			return this.later(() => this.calls.get(message.id) === call && this.send(call.message));
+		}
+		this.calls.delete(message.id);
+		this.checker.refusedCall(call.mark, message.error);
 	}
 
 	/** Again on this socket; the next one begins with everything anyway. */
@@ -194,12 +202,11 @@ export class Client {
 		this.held.delete(id);
 		this.send({ t: "unsubscribe", id });
 	}
-	write() {
+	write(fn = `items.${this.random.pick(["addSerializable", "addRepeatable", "addCommitted", "move", "drop", "drop"])}`) {
 		const { random } = this;
 		const number = ++this.lastCall;
 		const mark = `c${this.number}-${number}`;
 		const id = `${Math.floor(Date.now() / 86400000)}.${number}`;
-		const fn = `items.${random.pick(["addSerializable", "addRepeatable", "addCommitted", "move", "drop", "drop"])}`;
 		const pickGroup = () => random.pick(["a", "b", "c", "d"]);
 		const args = { mark, grp: pickGroup(), n: random.below(100), ...(fn === "items.move" ? { to: pickGroup() } : {}) };
 		const call = { mark, message: { t: "call", id, fn, args } };
@@ -208,6 +215,11 @@ export class Client {
 		this.send(call.message);
 	}
 
+	/** It reads nothing from its socket any more, until it does again. */
+	pause(on) {
+		if (on) this.socket?.pause?.();
+		else if (this.socket?.isPaused) this.socket.resume();
+	}
 	stop() {
 		this.stopped = true;
 		this.socket?.terminate();

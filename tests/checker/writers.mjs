@@ -23,7 +23,7 @@ function statements(random) {
 /** The second phase, whoever dies meanwhile: what stays prepared holds its locks for ever. */
 async function finish(psql, verb, name) {
 	for (let left = ""; left !== "0"; ) {
-		await psql.run(`${verb} prepared ${name};`);
+		await psql.run(`set statement_timeout = 0; ${verb} prepared ${name};`);
 		left = (await psql.run(`select count(*) from pg_prepared_xacts where gid = ${name};`)).trim();
 	}
 }
