@@ -78,21 +78,23 @@ static void start(struct mr_req *req, struct mr_fanout *f, const struct mr_call_
 
 /* --- exactly once --- */
 
-/* A key of the form <day>.<anything> names its own day, and so holds across midnight; any other key holds within today (UTC). */
-static int32_t day_of_key(struct mr_str key)
+/* The hour that a key of the form <six digits>.<anything> names; 0: none. */
+static int32_t hour_of_key(struct mr_str key)
 {
-	int32_t day = 0;
+	int32_t hour = 0;
 
-	for (size_t i = 0; i < 5; i++) {
-		if (i + 1 >= key.n || key.p[i] < '0' || key.p[i] > '9')
-			return mr_today();
-		day = day * 10 + key.p[i] - '0';
+	if (key.n < 7 || key.p[6] != '.')
+		return 0;
+	for (size_t i = 0; i < 6; i++) {
+		if (key.p[i] < '0' || key.p[i] > '9')
+			return 0;
+		hour = hour * 10 + key.p[i] - '0';
 	}
-	return key.p[5] == '.' ? day : mr_today();
+	return hour;
 }
 
 /* Turns the Idempotency-Key into a session of its own, bound to the caller, with one call in it. */
-static bool take_key(struct mr_req *req, struct mr_call_request *rq, struct mr_error *err)
+static bool take_key(struct mr_req *req, const struct mr_fanout *f, struct mr_call_request *rq, struct mr_error *err)
 {
 	struct mr_str key = mr_req_header(req, "idempotency-key"), user = mr_node_str(rq->auth, "userId");
 	struct mr_buf b = {0};
@@ -111,8 +113,11 @@ static bool take_key(struct mr_req *req, struct mr_call_request *rq, struct mr_e
 	mr_base64url(&b, (struct mr_str){(const char *)sum, sizeof(sum)});
 	rq->session = mr_arena_str(mr_req_arena(req), mr_buf_view(&b));
 	mr_buf_fini(&b);
-	rq->day = day_of_key(key);
-	rq->call = mr_arena_printf(mr_req_arena(req), "%d.0", (int)rq->day);
+	rq->hour = hour_of_key(key);
+	rq->lasting = !rq->hour;
+	rq->call = rq->lasting ? MR_STR("key") : mr_arena_printf(mr_req_arena(req), "%d.0", (int)rq->hour);
+	if (rq->lasting)
+		rq->hour = mr_fanout_hour(f);
 	return true;
 }
 
@@ -137,7 +142,7 @@ void mr_api_fn(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 	struct mr_error err = {0};
 
 	if (!mr_api_params(req, mr_api_no_params, &err) || !find_fn(f, rest, &rq, &err) || !mr_api_identity(req, f, &rq.auth, &err) ||
-		!mr_api_body(req, f, &rq.args, &err) || (rq.kind == MR_CALL_MUTATION && !take_key(req, &rq, &err)))
+		!mr_api_body(req, f, &rq.args, &err) || (rq.kind == MR_CALL_MUTATION && !take_key(req, f, &rq, &err)))
 		mr_req_error(req, &err);
 	else
 		start(req, f, &rq, AS_VALUE);
@@ -219,7 +224,7 @@ static void serve_act(struct mr_req *req, struct mr_fanout *f, struct mr_str ent
 
 	bool ok = check_entity(f, entity, id, &err) && mr_api_identity(req, f, &rq.auth, &err) &&
 		  (act->is_list ? list_args(req, f, entity, &args, &err) : row_args(req, f, entity, id, act->has_value, &args, &err)) &&
-		  (!act->writes || take_key(req, &rq, &err));
+		  (!act->writes || take_key(req, f, &rq, &err));
 	rq.args = mr_buf_view(&args);
 	if (ok)
 		start(req, f, &rq, act->wrap);

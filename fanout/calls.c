@@ -32,16 +32,19 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	free(c);
 }
 
-static bool check_day(const struct mr_fanout *f, int32_t day, struct mr_error *err)
+static bool check_hour(const struct mr_fanout *f, int32_t hour, struct mr_error *err)
 {
-	int32_t today = mr_today();
-	if (day > today + 1)
-		return mr_fail(err, MR_BAD_CALL_ID, "The call's day %d is in the future; today is %d (days since 1970, UTC).", (int)day,
-			(int)today);
-	if (day < today - f->settings.log_retention)
+	int32_t now = mr_fanout_hour(f);
+	if (hour > now + 1)
+		return mr_fail(err, MR_BAD_CALL_ID,
+			"The call's hour %d is yet to come: it is hour %d since 1970 now. Is the caller's clock right?", (int)hour,
+			(int)now);
+	if (hour < now - f->settings.log_retention)
 		return mr_fail_data(err, MR_CALL_EXPIRED, "{\"setting\":\"log_retention\"}",
-			"The call is older than %lld days (log_retention); whether it ran is not known any more, so it is not run again.",
-			(long long)f->settings.log_retention);
+			"The call's hour %d is more than %lld hours ago (log_retention; it is hour %d since 1970 now): whether it ran is "
+			"not "
+			"known any more, so it is not run again.",
+			(int)hour, (long long)f->settings.log_retention, (int)now);
 	return true;
 }
 
@@ -64,12 +67,12 @@ static void add_member(struct mr_buf *m, const char *name, struct mr_str text)
 }
 
 /* A call that nobody can repeat still gets a record of its own: if its worker dies in COMMIT, the next one finds it done. */
-static void add_record(struct mr_buf *m, const struct mr_call_request *rq)
+static void add_record(struct mr_buf *m, const struct mr_fanout *f, const struct mr_call_request *rq)
 {
 	if (rq->session.n) {
 		add_member(m, "session", rq->session);
 		add_member(m, "call", rq->call);
-		mr_buf_printf(m, ",\"day\":%d", (int)rq->day);
+		mr_buf_printf(m, ",\"hour\":%d%s", (int)rq->hour, rq->lasting ? ",\"lasting\":true" : "");
 		return;
 	}
 	uint8_t raw[18];
@@ -78,11 +81,11 @@ static void add_record(struct mr_buf *m, const struct mr_call_request *rq)
 	mr_buf_z(&id, "once:");
 	mr_base64url(&id, (struct mr_str){(const char *)raw, sizeof raw});
 	add_member(m, "session", mr_buf_view(&id));
-	mr_buf_printf(m, ",\"call\":\"%d.0\",\"day\":%d", (int)mr_today(), (int)mr_today());
+	mr_buf_printf(m, ",\"call\":\"%d.0\",\"hour\":%d", (int)mr_fanout_hour(f), (int)mr_fanout_hour(f));
 	mr_buf_fini(&id);
 }
 
-static void print_call(struct mr_buf *m, const struct mr_call_request *rq)
+static void print_call(struct mr_buf *m, const struct mr_fanout *f, const struct mr_call_request *rq)
 {
 	static const char *const kinds[] = {[MR_CALL_QUERY] = "query", [MR_CALL_MUTATION] = "mutation", [MR_CALL_ENTITY] = "entity"};
 	mr_buf_printf(m, "\"t\":\"call\",\"kind\":\"%s\",\"fn\":", kinds[rq->kind]);
@@ -95,7 +98,7 @@ static void print_call(struct mr_buf *m, const struct mr_call_request *rq)
 	else
 		mr_buf_z(m, "null");
 	if (rq->kind != MR_CALL_QUERY)
-		add_record(m, rq);
+		add_record(m, f, rq);
 	mr_buf_char(m, ',');
 	mr_task_add_time(m);
 }
@@ -110,7 +113,7 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 		mr_fail(err, MR_NO_WORKERS, "The app is still being loaded; try again in a moment.");
 		return NULL;
 	}
-	if (!check_fn(f, rq, err) || (rq->session.n && !check_day(f, rq->day, err)))
+	if (!check_fn(f, rq, err) || (rq->session.n && !check_hour(f, rq->hour, err)))
 		return NULL;
 	MR_FAULT(FANOUT_CALL_TAKEN);
 	struct mr_call *c = mr_alloc(sizeof *c);
@@ -119,7 +122,7 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 	c->done = done;
 	c->arg = arg;
 	f->counter[MR_C_CALLS_TOTAL]++;
-	print_call(&m, rq);
+	print_call(&m, f, rq);
 	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, on_answer, c);
 	MR_FAULT(FANOUT_CALL_SENT);
 	return c;

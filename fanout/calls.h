@@ -14,7 +14,8 @@ struct mr_call_request {
 	const struct mr_node *auth; /* identity map or NULL */
 	struct mr_str session;      /* for exactly-once; empty: none */
 	struct mr_str call;
-	int32_t day;
+	int32_t hour;
+	bool lasting; /* the id names no hour of its own */
 };
 struct mr_call;
 /* value: JSON text, valid during the callback; or err. xid 0: nothing was written. */

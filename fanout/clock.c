@@ -131,6 +131,8 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	clock->last_tick_us = mr_mono_us();
 	clock->f->counter[MR_C_TICKS_TOTAL]++;
 	set_position(clock, tick->position);
+	clock->f->hour = tick->hour;
+	clock->f->hour_us = clock->last_tick_us;
 	if (clock->f->app)
 		apply_tick(clock, tick);
 	MR_FAULT(FANOUT_TICK_APPLIED);

@@ -21,7 +21,15 @@ struct mr_fanout {
 	struct mr_instances *instances;
 	struct mr_sessions *sessions;
 	bool stopping;
+	int32_t hour; /* by Postgres's clock, as of its last tick; 0 before */
+	int64_t hour_us;
 };
+/* Hours since 1970 by which calls are judged: Postgres's, or ours while it does not answer. */
+static inline int32_t mr_fanout_hour(const struct mr_fanout *f)
+{
+	int32_t ours = f->hour && mr_mono_us() - f->hour_us < 60 * 1000000 ? 0 : mr_this_hour();
+	return MR_MAX(f->hour, ours);
+}
 void mr_fanout_stop(struct mr_fanout *f); /* ends mr_net_run */
 /* false: not ready; why is a sentence (for /readyz). */
 bool mr_fanout_ready(const struct mr_fanout *f, const char **why);

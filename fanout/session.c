@@ -244,8 +244,8 @@ static void send_welcome(struct mr_session *s)
 		mr_enc_str(&e, user);
 	else
 		mr_enc_null(&e);
-	mr_enc_key(&e, MR_STR("day"));
-	mr_enc_int(&e, mr_today());
+	mr_enc_key(&e, MR_STR("hour"));
+	mr_enc_int(&e, mr_fanout_hour(f));
 	mr_enc_key(&e, MR_STR("mode"));
 	mr_enc_str(&e, mr_str(f->settings.mode));
 	mr_enc_key(&e, MR_STR("app"));

@@ -114,7 +114,7 @@ static void start(struct mr_session_call *c)
 		.auth = s->auth,
 		.session = s->id,
 		.call = c->id,
-		.day = (int32_t)strtol(c->id.p, NULL, 10),
+		.hour = (int32_t)strtol(c->id.p, NULL, 10),
 	};
 	c->running = mr_call_start(s->all->f, &rq, on_done, c, &err);
 	if (!c->running)
@@ -191,7 +191,7 @@ static bool check_call(const struct mr_session *s, const struct mr_node *m, stru
 	const struct mr_node *args = mr_node_get(m, "args");
 	int64_t max = s->all->f->settings.max_queued_calls;
 	if (!id_ok(id))
-		return mr_fail(err, MR_BAD_CALL_ID, "A call id is <day>.<number>, with the day in days since 1970 (UTC).");
+		return mr_fail(err, MR_BAD_CALL_ID, "A call id is <hour>.<number>, with the hour in hours since 1970.");
 	if (!mr_node_str(m, "fn").n)
 		return mr_fail(err, MR_BAD_MESSAGE, "call needs fn, a function's name.");
 	if (args && args->kind != MR_MAP && args->kind != MR_NULL)

@@ -10,7 +10,7 @@
  *   log     { n, fn, level, text, session? }
  * fanout -> worker
  *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
- *   call    { n, kind: "query"|"mutation"|"entity", fn, args, auth: {userId,...}|null, session?, call?, day?, seed, now }
+ *   call    { n, kind: "query"|"mutation"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?, seed, now }
  *             kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?, where?, order?, limit? },
  *             under the entity's policies; answers rows as clients see them (insert: { id })
  *   run     { n, fn, args, auth|null, shared: bool, snapshot? }      a query function for a live query; answered by reply with reads,

@@ -173,28 +173,28 @@ bool mr_install_apply(const char *conninfo, struct mr_str sql, struct mr_error *
 
 /* ---- settings ---- */
 
-/* Days are kept in parts of one period each. An era begins with a new part; before its day the past era's period holds. */
+/* Hours are kept in parts of one period each. An era begins with a new part; before its hour the past era's period holds. */
 struct era {
-	int64_t day, part, period, past_day, past_part, past_period;
+	int64_t hour, part, period, past_hour, past_part, past_period;
 };
 
-/* A longer or shorter period begins behind the part that tomorrow's rows fall into; an era that is younger than one of its
+/* A longer or shorter period begins behind the part that the next hour falls into; an era that is younger than one of its
  * own periods is left alone, since only one past era is known (the next start of the server tries again). */
-static bool next_era(struct era *e, int64_t today, int64_t period)
+static bool next_era(struct era *e, int64_t now, int64_t period)
 {
 	if (e->period == period)
 		return false;
-	if (today + 1 < e->day) {
+	if (now + 1 < e->hour) {
 		e->period = period;
 		return true;
 	}
-	if (today < e->day + e->period)
+	if (now < e->hour + e->period)
 		return false;
-	int64_t parts = (today + 1 - e->day) / e->period + 1;
-	*e = (struct era){.day = e->day + parts * e->period,
+	int64_t parts = (now + 1 - e->hour) / e->period + 1;
+	*e = (struct era){.hour = e->hour + parts * e->period,
 		.part = (e->part + parts) % 4,
 		.period = period,
-		.past_day = e->day,
+		.past_hour = e->hour,
 		.past_part = e->part,
 		.past_period = e->period};
 	return true;
@@ -221,23 +221,23 @@ static bool store_number(PGconn *conn, struct mr_error *err, const char *key, in
 static bool store_period(PGconn *conn, struct mr_error *err, int period)
 {
 	PGresult *res =
-		mr_sync_query(conn, err, "select millrace.today(), (select value from millrace.setting where key = 'era')", 0, NULL);
+		mr_sync_query(conn, err, "select millrace.this_hour(), (select value from millrace.setting where key = 'era')", 0, NULL);
 	if (!res)
 		return false;
 	struct era e;
-	int64_t today = atoll(PQgetvalue(res, 0, 0));
-	int n = sscanf(PQgetvalue(res, 0, 1), "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, &e.day, &e.part,
-		&e.period, &e.past_day, &e.past_part, &e.past_period);
+	int64_t now = atoll(PQgetvalue(res, 0, 0));
+	int n = sscanf(PQgetvalue(res, 0, 1), "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, &e.hour, &e.part,
+		&e.period, &e.past_hour, &e.past_part, &e.past_period);
 	PQclear(res);
 	if (n != 6 || e.period < 1 || e.past_period < 1)
 		return mr_fail(err, MR_INTERNAL, "the row 'era' of millrace.setting is damaged");
-	if (!next_era(&e, today, period))
+	if (!next_era(&e, now, period))
 		return true;
 	char numbers[160], call[256];
-	snprintf(numbers, sizeof(numbers), "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, e.day, e.part, e.period,
-		e.past_day, e.past_part, e.past_period);
+	snprintf(numbers, sizeof(numbers), "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, e.hour, e.part, e.period,
+		e.past_hour, e.past_part, e.past_period);
 	snprintf(call, sizeof(call), "select millrace.set_period(%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ")",
-		e.day, e.part, e.period, e.past_day, e.past_part, e.past_period);
+		e.hour, e.part, e.period, e.past_hour, e.past_part, e.past_period);
 	return store_setting(conn, err, "era", numbers) && mr_sync_run(conn, err, call);
 }
 
@@ -257,13 +257,25 @@ bool mr_install_settings(const char *conninfo, int64_t capture_max_rows, int64_t
 
 /* ---- retention ---- */
 
+static bool judge(PGresult *res, struct mr_error *err)
+{
+	const char *said = PQntuples(res) ? PQgetvalue(res, 0, 0) : "";
+	bool ok = !strcmp(said, "done") || !strcmp(said, "nothing");
+	if (!ok)
+		mr_fail(err, MR_CONFLICT, "the oldest part of the change log waits to be dropped: %s", said);
+	PQclear(res);
+	return ok;
+}
+
 bool mr_log_retain(const char *conninfo, struct mr_error *err)
 {
 	PGconn *conn = mr_sync_open(conninfo, err);
 	if (!conn)
 		return false;
-	bool ok = mr_sync_run(conn, err, "begin; set local lock_timeout = '50ms'; select millrace.retain(); commit");
+	PGresult *res = mr_sync_run(conn, err, "begin; set local lock_timeout = '50ms'")
+				? mr_sync_query(conn, err, "select millrace.retain()", 0, NULL)
+				: NULL;
+	bool ok = res && mr_sync_run(conn, err, "commit") && judge(res, err);
 	PQfinish(conn);
-	/* Somebody is in the part: there is no hurry, the next round will do. */
-	return ok || err->code == MR_CONFLICT;
+	return ok;
 }

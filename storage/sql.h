@@ -8,7 +8,7 @@
 
 /* storage/sql/millrace.sql, embedded by the build; its version row is MR_SCHEMA_VERSION. */
 extern const char mr_sql_millrace[];
-enum { MR_SCHEMA_VERSION = 2 };
+enum { MR_SCHEMA_VERSION = 3 };
 
 void mr_sql_ident(struct mr_buf *b, struct mr_str name);        /* "name" */
 void mr_sql_table(struct mr_buf *b, const struct mr_entity *e); /* "schema"."table" */

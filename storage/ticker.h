@@ -31,6 +31,7 @@ struct mr_tick {
 	/* true: no continuity with what came before (first tick, new timeline or system, Postgres lost transactions, retention passed us):
 	 * every instance must be read anew. */
 	bool reset;
+	int32_t hour; /* since 1970, by the clock of Postgres */
 	/* Catalog fingerprint of the app's tables when it was read in this tick (outside polls), else empty. JSON map entity -> text. */
 	struct mr_str fingerprints;
 };

@@ -24,6 +24,7 @@ enum {
 struct mr_log_head {
 	struct mr_snapshot snapshot;
 	uint32_t timeline;
+	int32_t hour;
 	uint64_t floor_xid;
 	int64_t floor_seq;
 	bool careful;

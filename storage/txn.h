@@ -68,8 +68,9 @@ const char *mr_txn_snapshot(const struct mr_txn *txn);
 /* Who runs it, for the exactly-once record. */
 struct mr_record {
 	struct mr_str session; /* empty: not recorded (no duplicates can be told), a log row is written all the same */
-	int32_t day;
-	struct mr_str call; /* "<day>.<number>" or an idempotency key */
+	int32_t hour;          /* in which the call was issued first */
+	bool lasting;       /* the call's id does not name it: the record is found in the next part too, by who comes with a later hour */
+	struct mr_str call; /* "<hour>.<number>", or what stands for an idempotency key */
 	struct mr_str fn;
 	uint8_t args_hash[32];
 	struct mr_str user; /* userId or empty */

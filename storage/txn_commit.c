@@ -29,20 +29,26 @@ struct mr_txn_commit {
 	struct mr_arena arena;
 };
 
-/* `day` of a call that is not recorded is today. The settings are transaction-local: what is committed here is durable before it is seen
- * (CLOCK.md rule 5), and triggers that fire at COMMIT are not taken for our own writes. The shared lock lasts until COMMIT is over: who
- * gets his turn then, and takes his snapshot after that, sees all that was let through. */
-static const char log_sql[] = "insert into millrace.change_log (part, day, token, session, call, fn, args_hash, user_id, result, changes) "
+/* The hour of a call that is not recorded is this one. The settings are transaction-local: what is committed here is durable before it is
+ * seen (CLOCK.md rule 5), and triggers that fire at COMMIT are not taken for our own writes. The shared lock lasts until COMMIT is over:
+ * who gets his turn then, and takes his snapshot after that, sees all that was let through. */
+static const char log_sql[] = "insert into millrace.change_log (part, hour, token, session, call, fn, args_hash, user_id, result, changes) "
 			      "select case when not coalesce(pg_try_advisory_xact_lock_shared($10), true) then millrace.refuse_turn() "
-			      "when d.day >= millrace.kept_from(d.today) then millrace.part_of(d.day) else millrace.refuse_expired() end, "
-			      "d.day, $2, $3, $4, $5, $6, $7, $8::json, $9::json "
-			      "from (select coalesce($1::integer, t.today) as day, t.today from (select millrace.today() as today) t) d "
+			      "when c.hour < millrace.kept_from(c.now) then millrace.refuse_expired() "
+			      "when c.hour > c.now + 1 then millrace.refuse_ahead() else millrace.part_of(c.hour) end, "
+			      "c.hour, $2, $3, $4, $5, $6, $7, $8::json, $9::json "
+			      "from (select coalesce($1::integer, t.now) as hour, t.now from (select millrace.this_hour() as now) t) c "
 			      "returning xid::text, set_config('millrace.capturing', '', true), set_config('synchronous_commit', "
 			      "case current_setting('synchronous_commit') when 'remote_apply' then 'remote_apply' else 'on' end, true)";
 
+/* Keeps the place of a lasting record in the next part. */
+static const char fence_sql[] = "insert into millrace.change_log (part, hour, session, call) "
+				"values ((millrace.part_of($1::integer) + 1) % 4, $1::integer, $2, $3)";
+
+/* Not the fence, which has no hash. */
 static const char recorded_sql[] =
 	"select xid::text, coalesce(user_id, ''), coalesce(fn, ''), args_hash, result::text from millrace.change_log "
-	"where part = millrace.part_of($1::integer) and session = $2 and call = $3";
+	"where part in (0, 1, 2, 3) and session = $1 and call = $2 and args_hash is not null order by seq desc limit 1";
 
 /* ---- the end ---- */
 
@@ -120,29 +126,23 @@ static void on_recorded(const struct mr_pg_result *r, void *arg)
 static void read_record(struct mr_txn *txn)
 {
 	struct mr_txn_commit *c = txn->commit;
-	char day[16];
-	int n = snprintf(day, sizeof(day), "%d", c->record.day);
-	struct mr_str params[] = {{day, (size_t)n}, c->record.session, c->record.call};
-	mr_pg_query(txn->pg, 0, recorded_sql, 3, params, on_recorded, txn);
+	struct mr_str params[] = {c->record.session, c->record.call};
+	mr_pg_query(txn->pg, 0, recorded_sql, 2, params, on_recorded, txn);
 	mr_pg_sync(txn->pg);
 }
 
 /* ---- answers ---- */
 
-static void on_log_row(const struct mr_pg_result *r, void *arg)
+static void not_logged(struct mr_txn *txn, const struct mr_pg_result *r)
 {
-	struct mr_txn *txn = arg;
 	struct mr_txn_commit *c = txn->commit;
 	struct mr_error err;
-	if (mr_pg_ok(r)) {
-		c->logged = true;
-		c->xid = strtoull(mr_pg_value(r, 0, 0).p, NULL, 10);
-		return;
-	}
 	const char *state = mr_pg_sqlstate(r);
 	mr_pg_error(r, &err);
 	if (!strcmp(state, "MR001"))
 		mr_fail(&err, MR_CALL_EXPIRED, "The record of this call may have been dropped; it is not run a second time");
+	else if (!strcmp(state, "MR003"))
+		mr_fail(&err, MR_BAD_CALL_ID, "The call's hour is yet to come by the clock of Postgres");
 	else if (txn->failed)
 		err = txn->error;
 	else if ((c->outcome.turn = !strcmp(state, "MR002")))
@@ -153,6 +153,27 @@ static void on_log_row(const struct mr_pg_result *r, void *arg)
 	/* With the connection gone the answer may have been lost, and COMMIT with it. */
 	if (!strncmp(state, "08", 2))
 		c->outcome.end = MR_UNKNOWN;
+}
+
+static void on_log_row(const struct mr_pg_result *r, void *arg)
+{
+	struct mr_txn *txn = arg;
+	struct mr_txn_commit *c = txn->commit;
+	if (mr_pg_ok(r)) {
+		c->logged = true;
+		c->xid = strtoull(mr_pg_value(r, 0, 0).p, NULL, 10);
+	} else {
+		not_logged(txn, r);
+	}
+}
+
+static void on_fence(const struct mr_pg_result *r, void *arg)
+{
+	struct mr_txn *txn = arg;
+	if (!txn->commit->logged || mr_pg_ok(r))
+		return;
+	txn->commit->logged = false;
+	not_logged(txn, r);
 }
 
 /* States after which Postgres may have committed all the same: it or the connection ended in between. */
@@ -233,19 +254,25 @@ static struct mr_str print_turn(char text[static 24], int64_t key)
 	return n ? (struct mr_str){text, (size_t)n} : (struct mr_str){NULL, 0};
 }
 
+static void send_fence(struct mr_txn *txn, struct mr_str hour)
+{
+	struct mr_str params[] = {hour, txn->commit->record.session, txn->commit->record.call};
+	mr_pg_query(txn->pg, 0, fence_sql, (int)MR_COUNT(params), params, on_fence, txn);
+}
+
 static void send_commit(struct mr_txn *txn)
 {
 	struct mr_txn_commit *c = txn->commit;
 	struct mr_buf changes = {0}, token = {0}, hash = {0};
-	char day[16], turn[24];
-	int n = snprintf(day, sizeof(day), "%d", c->record.day);
+	char hour[16], turn[24];
+	int n = snprintf(hour, sizeof(hour), "%d", c->record.hour);
 	bool recorded = c->record.session.n;
 	mr_txn_print_changes(txn, &changes);
 	hex_param(&token, c->token, sizeof(c->token));
 	hex_param(&hash, c->record.args_hash, sizeof(c->record.args_hash));
 	struct mr_str none = {NULL, 0};
 	struct mr_str params[] = {
-		recorded ? (struct mr_str){day, (size_t)n} : none,
+		recorded ? (struct mr_str){hour, (size_t)n} : none,
 		mr_buf_view(&token),
 		or_null(c->record.session),
 		recorded ? c->record.call : none,
@@ -262,6 +289,8 @@ static void send_commit(struct mr_txn *txn)
 	MR_FAULT_PG(WORKER_PUBLISHED, txn->pg);
 	mr_txn_ensure_begun(txn);
 	mr_pg_query(txn->pg, 0, log_sql, (int)MR_COUNT(params), params, on_log_row, txn);
+	if (recorded && c->record.lasting)
+		send_fence(txn, params[0]);
 	mr_pg_query(txn->pg, 0, "commit", 0, NULL, on_commit, txn);
 	mr_pg_sync(txn->pg);
 	MR_FAULT_PG(WORKER_COMMIT_SENT, txn->pg);

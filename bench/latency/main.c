@@ -24,7 +24,7 @@ struct bench {
 	char channel[32];
 	struct line *subscribers, caller, http;
 	double *received;
-	int n, day;
+	int n, hour;
 };
 
 struct results {
@@ -54,7 +54,7 @@ static struct mr_str await(struct line *l, const char *what)
 	}
 }
 
-/* Gives the server's day. */
+/* Gives the server's hour. */
 static int greet(struct line *l, int port, int number)
 {
 	char hello[128];
@@ -64,8 +64,8 @@ static int greet(struct line *l, int port, int number)
 		(int)getpid(), number);
 	mr_line_say(l, (struct mr_str){hello, (size_t)n});
 	struct mr_str welcome = await(l, "\"welcome\"");
-	const char *day = memmem(welcome.p, welcome.n, "\"day\":", 6);
-	return day ? (int)strtol(day + 6, NULL, 10) : 0;
+	const char *hour = memmem(welcome.p, welcome.n, "\"hour\":", 7);
+	return hour ? (int)strtol(hour + 7, NULL, 10) : 0;
 }
 
 static void open_subscribers(struct bench *b, int n)
@@ -84,7 +84,7 @@ static void open_subscribers(struct bench *b, int n)
 		await(&b->subscribers[i], "\"q\":");
 		on_read(b, b->subscribers[i].fd, i);
 	}
-	b->day = greet(&b->caller, b->port, ++session);
+	b->hour = greet(&b->caller, b->port, ++session);
 	mr_line_open(&b->http, b->port);
 }
 
@@ -107,7 +107,7 @@ static void send_write(struct bench *b, enum way way, int mark)
 	mr_buf_printf(&args, "{\"channel\":\"%s\",\"mark\":%d,\"body\":\"%s\"}", b->channel, mark, body);
 	switch (way) {
 	case SOCKET:
-		mr_buf_printf(&call, "{\"t\":\"call\",\"id\":\"%d.%d\",\"fn\":\"notes.add\",\"args\":%s}", b->day, ++b->number, args.p);
+		mr_buf_printf(&call, "{\"t\":\"call\",\"id\":\"%d.%d\",\"fn\":\"notes.add\",\"args\":%s}", b->hour, ++b->number, args.p);
 		mr_line_say(&b->caller, mr_buf_view(&call));
 		break;
 	case HTTP:
@@ -125,7 +125,7 @@ static bool caller_has(struct bench *b)
 	char id[48];
 	struct mr_str m;
 	bool found = false;
-	int n = snprintf(id, sizeof id, "\"id\":\"%d.%d\"", b->day, b->number);
+	int n = snprintf(id, sizeof id, "\"id\":\"%d.%d\"", b->hour, b->number);
 	mr_line_fill(&b->caller, false);
 	while (mr_line_message(&b->caller, &m)) {
 		if (memmem(m.p, m.n, "\"error\"", 7))

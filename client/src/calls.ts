@@ -18,34 +18,36 @@ export interface Call {
 	readonly durable: boolean;
 	/** Made by an earlier page of this tab. */
 	readonly restored: boolean;
+	/** How often a server was told of it. */
+	told: number;
 	tries: number;
 	readonly resolve: (value: Value) => void;
 	readonly reject: (error: MillraceError) => void;
 }
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
 
 export class Calls {
 	private readonly open = new Map<string, Call>();
 	private readonly store: StringStore;
 	private readonly key: string;
 	private number = newCallBase();
-	private dayOffset = 0;
+	private hourOffset = 0;
 
 	constructor(store: StringStore, key: string) {
 		this.store = store;
 		this.key = key;
 	}
 
-	/** The server's day, by which ids are made from now on. */
-	setDay(day: number, now: number): void {
-		this.dayOffset = day - Math.floor(now / DAY);
+	/** The server's hour, by which ids are made from now on. */
+	setHour(hour: number, now: number): void {
+		this.hourOffset = hour - Math.floor(now / HOUR);
 	}
-	day(now: number): number {
-		return Math.floor(now / DAY) + this.dayOffset;
+	hour(now: number): number {
+		return Math.floor(now / HOUR) + this.hourOffset;
 	}
 	private mint(now: number): string {
-		return `${this.day(now)}.${this.number++}`;
+		return `${this.hour(now)}.${this.number++}`;
 	}
 
 	get size(): number {
@@ -56,8 +58,8 @@ export class Calls {
 		for (const call of this.open.values()) if (call.durable) n++;
 		return n;
 	}
-	add(fields: Omit<Call, "id" | "tries">, now: number): Call {
-		const call: Call = { ...fields, id: this.mint(now), tries: 0 };
+	add(fields: Omit<Call, "id" | "told" | "tries">, now: number): Call {
+		const call: Call = { ...fields, id: this.mint(now), told: 0, tries: 0 };
 		this.open.set(call.id, call);
 		this.save();
 		return call;
@@ -73,9 +75,9 @@ export class Calls {
 		}
 		return call;
 	}
-	/** The same call under an id of today, in its old place: only for an id that the server has refused to know. */
+	/** The same call under an id of this hour, in its old place: only for one of which no server knows more than that it refused its id. */
 	reissue(call: Call, now: number): Call {
-		const next = { ...call, id: this.mint(now), tries: call.tries + 1 };
+		const next = { ...call, id: this.mint(now), told: 0, tries: call.tries + 1 };
 		const all = [...this.open];
 		this.open.clear();
 		for (const [id, one] of all) this.open.set(id === call.id ? next.id : id, id === call.id ? next : one);
@@ -84,7 +86,7 @@ export class Calls {
 	}
 	/** All of them, in the order in which they were made. */
 	messages(): CallMessage[] {
-		return [...this.open.values()].map(callMessage);
+		return this.all().map(tell);
 	}
 	all(): Call[] {
 		return [...this.open.values()];
@@ -107,13 +109,19 @@ export class Calls {
 		try {
 			const list = parseWire(text) as unknown as Pick<Call, "id" | "fn" | "args" | "operations">[];
 			for (const one of list) {
-				this.open.set(one.id, { ...one, durable: true, restored: true, tries: 0, resolve: () => onEnd(undefined), reject: onEnd });
+				this.open.set(one.id, { ...one, durable: true, restored: true, told: 1, tries: 0, resolve: () => onEnd(undefined), reject: onEnd });
 			}
 		} catch {
 			this.store.removeItem(this.key); // not ours, or of another version
 		}
 		return this.all();
 	}
+}
+
+/** What a server is told of it now. */
+export function tell(call: Call): CallMessage {
+	call.told++;
+	return callMessage(call);
 }
 
 export function callMessage(call: Call): CallMessage {

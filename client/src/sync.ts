@@ -11,7 +11,7 @@
 //  S7  `synced` is true exactly when the present socket has answered the query.
 //  S8  What is held is offered (`have`) with the key and hash last told, and no hash when the last change told none.
 
-import { Calls, type Call, callMessage } from "./calls.js";
+import { Calls, type Call, callMessage, tell } from "./calls.js";
 import { MillraceError } from "./error.js";
 import { newSecret } from "./ids.js";
 import { printWire, whereToJson } from "./json.js";
@@ -100,6 +100,8 @@ export interface SyncOptions {
 const REFUSED_WAIT = 1000;
 const LONGEST_ID = `100000.${Number.MAX_SAFE_INTEGER}`;
 const RESEND_WAIT = [200, 400, 800, 1600, 3200];
+/** Said of a call's hour, before anything is run. */
+const REFUSED_IDS: ReadonlySet<string> = new Set(["bad_call_id", "call_expired"]);
 const SEND_AGAIN: ReadonlySet<string> = new Set(["no_workers", "postgres_unavailable"]);
 
 export class Sync {
@@ -239,7 +241,7 @@ export class Sync {
 	}
 
 	private welcome(message: WelcomeMessage): void {
-		this.calls.setDay(message.day, this.options.now());
+		this.calls.setHour(message.hour, this.options.now());
 		this.user = message.user;
 		this.refuseLocally();
 		this.askAgain();
@@ -342,17 +344,17 @@ export class Sync {
 	private sendAgain(call: Call, error: ErrorInfo): boolean {
 		if (error.code === "shutting_down") return true; // the next socket's greeting holds it
 		const now = this.options.now();
-		if (error.code === "bad_call_id" && call.tries === 0 && !call.id.startsWith(`${this.calls.day(now)}.`)) {
-			const next = this.calls.reissue(call, now); // our clock was wrong when it was made; an id that was refused never ran
+		if (REFUSED_IDS.has(error.code) && call.told === 1 && call.tries === 0 && !call.id.startsWith(`${this.calls.hour(now)}.`)) {
+			const next = this.calls.reissue(call, now); // our clock was wrong when it was made; told once and refused, it never ran
 			this.layers.rename(call.id, next.id);
-			this.options.send(callMessage(next));
+			this.options.send(tell(next));
 			return true;
 		}
 		const wait = RESEND_WAIT[call.tries];
 		if (!SEND_AGAIN.has(error.code) || wait === undefined) return false;
 		call.tries++;
 		setTimeout(() => {
-			if (this.live && this.calls.get(call.id)) this.options.send(callMessage(call));
+			if (this.live && this.calls.get(call.id)) this.options.send(tell(call));
 		}, wait);
 		return true;
 	}
@@ -552,7 +554,7 @@ export class Sync {
 			if (refusal) return reject(new MillraceError(refusal.code, refusal.message, refusal.data));
 			const call = this.calls.add({ fn, args, operations, durable, restored: false, resolve, reject }, this.options.now());
 			this.layers.put(call.id, operations);
-			if (this.live) this.options.send(callMessage(call));
+			if (this.live) this.options.send(tell(call));
 			this.showEntities(new Set(operations.map((operation) => operation.entity)));
 			this.options.onChange();
 		});

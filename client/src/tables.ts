@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "e3ad665dd422a051";
+export const TABLES_HASH = "92a59cf338401097";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -209,7 +209,7 @@ export interface UnsubscribeMessage {
 /** Runs a mutation (or a query, once). Sent again with the same id after a reconnect; it runs once. Calls of one session that write run in the order sent. */
 export interface CallMessage {
 	t: "call";
-	/** `<day>.<number>`: the day (days since 1970, UTC) in which the call was first issued, and a number unique in the session. */
+	/** `<hour>.<number>`: the hour (hours since 1970) in which the call was first issued, and a number unique in the session. */
 	id: string;
 	/** The function's name: `<module>.<name>`. */
 	fn: string;
@@ -229,8 +229,8 @@ export interface WelcomeMessage {
 	protocol: number;
 	/** Who the token says the caller is. */
 	user: string | null;
-	/** Days since 1970 (UTC) by the server's clock, for call ids. */
-	day: number;
+	/** Hours since 1970 by the server's clock, for call ids. */
+	hour: number;
 	/** In development, console lines and build errors reach the client. */
 	mode: "development" | "production";
 	/** Version of the app's code that serves. */

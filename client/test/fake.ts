@@ -40,8 +40,8 @@ export class FakeSocket {
 		this.onmessage?.({ data: typeof frame === "string" ? frame : frame.buffer } as never);
 		return this;
 	}
-	welcome(user: string | null = null, day = Math.floor(Date.now() / 86400000)): this {
-		return this.say({ t: "welcome", protocol: 1, user, day, mode: "production", app: "test", ping_interval: 25000, max_frame: 1048576, max_depth: 64 });
+	welcome(user: string | null = null, hour = Math.floor(Date.now() / 3600000)): this {
+		return this.say({ t: "welcome", protocol: 1, user, hour, mode: "production", app: "test", ping_interval: 25000, max_frame: 1048576, max_depth: 64 });
 	}
 	/** Takes what was sent since the last take. */
 	take(): ClientMessage[] {

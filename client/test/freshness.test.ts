@@ -5,7 +5,7 @@ import { Freshness } from "../src/freshness.js";
 import type { ServerMessage } from "../src/tables.js";
 import { fake } from "./fake.js";
 
-const welcome: ServerMessage = { t: "welcome", protocol: 1, user: null, day: 1, mode: "production", app: "a", ping_interval: 25000, max_frame: 1048576, max_depth: 64 };
+const welcome: ServerMessage = { t: "welcome", protocol: 1, user: null, hour: 1, mode: "production", app: "a", ping_interval: 25000, max_frame: 1048576, max_depth: 64 };
 const pong: ServerMessage = { t: "pong" };
 const status = (following: boolean): ServerMessage => ({ t: "status", following });
 const send = functionRef<"mutation", Record<never, never>, string>("messages.send");

@@ -324,15 +324,43 @@ test("calls: resent where the server says so, renumbered when our clock was wron
 	socket.say({ t: "reply", id: call.id, value: "done" });
 	assert.equal(await one, "done");
 	const two = client.mutation(send, {});
-	const [today] = calls(socket);
-	assert.ok(today?.t === "call" && today.id.startsWith("12345."));
+	const [ours] = calls(socket);
+	assert.ok(ours?.t === "call" && ours.id.startsWith("12345."));
 	socket.welcome(null, 12347);
-	socket.say({ t: "reply", id: today.id, error: { code: "bad_call_id", message: "day" } });
+	socket.say({ t: "reply", id: ours.id, error: { code: "bad_call_id", message: "hour" } });
 	const [renamed] = calls(socket);
 	assert.ok(renamed?.t === "call" && renamed.id.startsWith("12347."));
 	socket.say({ t: "reply", id: renamed.id, error: { code: "conflict", message: "no" } });
 	await assert.rejects(two, /no/);
 	assert.equal(client.status.pending, 0);
+	client.close();
+});
+
+test("rule 9: calls: an hour that is refused gives a call that was told once another id, and one that was told before none", async () => {
+	const { client, socket } = await started();
+	socket.welcome(null, 500000);
+	for (const code of ["call_expired", "bad_call_id"] as const) {
+		const fresh = client.mutation(send, {});
+		const [first] = calls(socket);
+		assert.ok(first?.t === "call");
+		socket.welcome(null, 600000);
+		socket.say({ t: "reply", id: first.id, error: { code, message: "hour" } });
+		const [second] = calls(socket);
+		assert.ok(second?.t === "call" && second.id.startsWith("600000."));
+		socket.say({ t: "reply", id: second.id, value: 1 });
+		assert.equal(await fresh, 1);
+		const told = client.mutation(send, {});
+		const [before] = calls(socket);
+		assert.ok(before?.t === "call");
+		socket.say({ t: "reply", id: before.id, error: { code: "no_workers", message: "it may have run" } });
+		await new Promise((resolve) => setTimeout(resolve, 250));
+		assert.deepEqual(calls(socket), [before]);
+		socket.welcome(null, 700000);
+		socket.say({ t: "reply", id: before.id, error: { code, message: "hour" } });
+		await assert.rejects(told, { code });
+		assert.equal(calls(socket).length, 0);
+		socket.welcome(null, 500000);
+	}
 	client.close();
 });
 

@@ -92,7 +92,7 @@ export class World {
 	}
 	private welcome(session: Session): void {
 		session.welcomed = true;
-		session.say({ t: "welcome", protocol: 1, user: session.user, day: 20000, mode: this.mode, app: "test", ping_interval: 25000, max_frame: 1048576, max_depth: 64 });
+		session.say({ t: "welcome", protocol: 1, user: session.user, hour: 480000, mode: this.mode, app: "test", ping_interval: 25000, max_frame: 1048576, max_depth: 64 });
 	}
 	private receive(session: Session, message: ClientMessage): void {
 		switch (message.t) {

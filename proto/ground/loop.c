@@ -72,9 +72,9 @@ int64_t mr_wall_us(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000 + mr_fault_clock_us();
 }
 
-int32_t mr_today(void)
+int32_t mr_this_hour(void)
 {
-	return (int32_t)(mr_wall_us() / (86400LL * 1000000));
+	return (int32_t)(mr_wall_us() / (3600LL * 1000000));
 }
 
 /* Life */

@@ -36,9 +36,9 @@ void mr_timer_delete(struct mr_timer **t);
 /* Runs cb(arg) once, later in this turn, after all callbacks of ready descriptors. Cannot be taken back. */
 void mr_defer(struct mr_loop *loop, mr_call_cb *cb, void *arg);
 
-/* Wall clock, microseconds since 1970 (UTC); days since 1970. */
+/* Wall clock, microseconds since 1970 (UTC); hours since 1970. */
 int64_t mr_wall_us(void);
-int32_t mr_today(void);
+int32_t mr_this_hour(void);
 int64_t mr_mono_us(void);
 
 #endif

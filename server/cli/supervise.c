@@ -26,6 +26,8 @@ enum {
 	LEAVE_MARGIN_US = 5000000,
 	RETAIN_FIRST_US = 30000000,
 	RETAIN_EVERY_US = 600000000,
+	RETAIN_AGAIN_US = 60000000,
+	RETAIN_SAID_EVERY = 30, /* of what it waits for */
 	POSTGRES_PAUSE_LEAST_US = 100000,
 	POSTGRES_PAUSE_MOST_US = 5000000,
 };
@@ -45,6 +47,7 @@ struct supervisor {
 	struct mr_sources *sources;
 	struct mr_watch *signals;
 	struct mr_job *retain;
+	int retain_waits;
 	struct mr_timer *retain_timer, *postgres_timer;
 	int64_t postgres_pause;
 	char *socket;
@@ -137,14 +140,17 @@ static bool work_retain(struct mr_buf *out, void *arg)
 
 static void retain_done(bool ok, struct mr_str out, void *arg)
 {
-	if (!ok)
-		mr_log(MR_WARN, "the change log could not be cut: %.*s", (int)out.n, out.n ? out.p : "");
+	struct supervisor *s = arg;
+	mr_timer_start(s->retain_timer, ok ? RETAIN_EVERY_US : RETAIN_AGAIN_US);
+	s->retain_waits = ok ? 0 : s->retain_waits + 1;
+	if (s->retain_waits % RETAIN_SAID_EVERY == 2)
+		mr_log(MR_WARN, "%.*s (next try in %d s)", (int)out.n, out.n ? out.p : "", RETAIN_AGAIN_US / 1000000);
 }
 
 static void on_retain(void *arg)
 {
 	struct supervisor *s = arg;
-	mr_timer_start(s->retain_timer, RETAIN_EVERY_US);
+	mr_timer_start(s->retain_timer, RETAIN_EVERY_US); /* also when this one hangs */
 	mr_job_start(s->retain, work_retain, retain_done, s);
 }
 

@@ -333,7 +333,7 @@ static void bury(struct mr_job *job, struct mr_str error)
 /* Errors that the same call may not meet again are not written down. */
 static bool is_final(enum mr_code code)
 {
-	return !strcmp(mr_code_retry(code), "never") && code != MR_CALL_MISMATCH && code != MR_CALL_EXPIRED;
+	return !strcmp(mr_code_retry(code), "never") && code != MR_CALL_MISMATCH && code != MR_CALL_EXPIRED && code != MR_BAD_CALL_ID;
 }
 
 void mr_job_refused(struct mr_job *job, enum mr_code code, struct mr_str error, struct mr_str more)
@@ -584,9 +584,9 @@ static bool read_function(struct mr_job *job, struct mr_error *err)
 static void read_record(struct mr_job *job)
 {
 	struct mr_record *r = &job->record;
-	const struct mr_node *day = mr_node_get(job->message, "day");
-	int64_t d;
-	r->day = mr_node_int(day, &d) ? (int32_t)d : mr_today();
+	int64_t hour;
+	r->hour = mr_node_int(mr_node_get(job->message, "hour"), &hour) ? (int32_t)hour : mr_this_hour();
+	r->lasting = mr_node_truth(job->message, "lasting");
 	r->session = job->session;
 	r->call = mr_node_str(job->message, "call");
 	job->recorded = r->session.n && r->call.n;
@@ -596,7 +596,7 @@ static void read_record(struct mr_job *job)
 		mr_random(bytes, sizeof bytes);
 		mr_hex(&hex, (struct mr_str){(const char *)bytes, sizeof bytes});
 		r->session = mr_arena_printf(&job->arena, "once.%s", hex.p);
-		r->call = mr_arena_printf(&job->arena, "%d.1", r->day);
+		r->call = mr_arena_printf(&job->arena, "%d.1", r->hour);
 		mr_buf_fini(&hex);
 	}
 	r->fn = job->fn ? job->fn->name : mr_arena_printf(&job->arena, "%s %s", job->act.p, job->entity->name.p);

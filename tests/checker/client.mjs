@@ -206,7 +206,7 @@ export class Client {
 		const { random } = this;
 		const number = ++this.lastCall;
 		const mark = `c${this.number}-${number}`;
-		const id = `${Math.floor(Date.now() / 86400000)}.${number}`;
+		const id = `${Math.floor(Date.now() / 3600000)}.${number}`;
 		const pickGroup = () => random.pick(["a", "b", "c", "d"]);
 		const args = { mark, grp: pickGroup(), n: random.below(100), ...(fn === "items.move" ? { to: pickGroup() } : {}) };
 		const call = { mark, message: { t: "call", id, fn, args } };

@@ -97,17 +97,18 @@ test("tokens", async () => {
 	assert.equal((await ask("POST", "/api/fn/test.read", { Authorization: `bearer   ${server.token}` })).status, 200);
 });
 
-test("Idempotency-Key: a session of its own, bound to the user; its own day", async () => {
-	const today = Math.floor(Date.now() / 86400e3);
+test("Idempotency-Key: a session of its own, bound to the user; its own hour", async () => {
+	const now = Math.floor(Date.now() / 3600e3);
 	const expected = (user, key) => "http:" + crypto.createHash("sha256").update(`${user}\0${key}`).digest("base64url");
 	const a = (await ask("POST", "/api/fn/test.write", { ...bearer, "Idempotency-Key": "k1" }, "{}")).json.value;
 	assert.equal(a.session, expected("ada", "k1"));
-	assert.equal(a.call, `${today}.0`);
-	assert.equal(a.day, today);
+	assert.equal(a.call, "key");
+	assert.ok(a.hour - now <= 1 && a.lasting);
 	const b = (await ask("POST", "/api/fn/test.write", { "Idempotency-Key": "k1" }, "{}")).json.value;
 	assert.equal(b.session, expected("", "k1"));
-	const c = (await ask("POST", "/api/fn/test.write", { "Idempotency-Key": `${today - 1}.abc` }, "{}")).json.value;
-	assert.equal(c.call, `${today - 1}.0`);
+	const c = (await ask("POST", "/api/fn/test.write", { "Idempotency-Key": `${now - 1}.abc` }, "{}")).json.value;
+	assert.equal(c.call, `${now - 1}.0`);
+	assert.ok(c.hour === now - 1 && !c.lasting);
 	const d = (await ask("POST", "/api/fn/test.read", { "Idempotency-Key": "k1" }, "{}")).json.value;
 	assert.equal(d.session, "");
 	await refused(400, "bad_call_id", "POST", "/api/fn/test.write", { "Idempotency-Key": "x".repeat(256) }, "{}");

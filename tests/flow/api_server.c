@@ -52,7 +52,8 @@ static void decide(struct mr_call *c, const struct mr_call_request *rq)
 		mr_buf_z(&c->value, "null");
 	} else {
 		struct mr_enc e;
-		mr_buf_printf(&c->value, "{\"kind\":%d,\"day\":%d", (int)rq->kind, (int)rq->day);
+		mr_buf_printf(
+			&c->value, "{\"kind\":%d,\"hour\":%d,\"lasting\":%s", (int)rq->kind, (int)rq->hour, rq->lasting ? "true" : "false");
 		member(&c->value, "fn", rq->fn);
 		member(&c->value, "session", rq->session);
 		member(&c->value, "call", rq->call);

@@ -156,55 +156,63 @@ static void no_superuser(void **state)
 	mr_buf_fini(&info);
 }
 
-/* Every day's part must stay what it was when its rows were written, and no day that is kept may share a part with one to be dropped. */
-static void settings_keep_days_in_their_parts(void **state)
+/* Every hour's part must stay what it was when its rows were written, and no hour that is kept may share a part with one to be dropped. */
+static void settings_keep_hours_in_their_parts(void **state)
 {
 	struct mr_error err;
 	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
-	char *before =
-		rig_value("select string_agg(millrace.part_of(millrace.today() + i)::text, '' order by i) from generate_series(-9, 1) i");
+	char *before = rig_value(
+		"select string_agg(millrace.part_of(millrace.this_hour() + i)::text, '' order by i) from generate_series(-9, 1) i");
 	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 7, &err));
-	RIG_IS(before, "select string_agg(millrace.part_of(millrace.today() + i)::text, '' order by i) from generate_series(-9, 1) i");
+	RIG_IS(before, "select string_agg(millrace.part_of(millrace.this_hour() + i)::text, '' order by i) from generate_series(-9, 1) i");
 	RIG_IS("7", "select value from millrace.setting where key = 'log_retention'");
-	/* 40 days on: the part of each day goes on by one at most, and what is kept spans a whole period before today's */
-	RIG_IS("", "select string_agg(i::text, ' ') from generate_series(2, 60) i, millrace.today() t "
+	/* 200 hours on: the part of each hour goes on by one at most, and what is kept spans a whole period before this hour's */
+	RIG_IS("", "select string_agg(i::text, ' ') from generate_series(2, 200) i, millrace.this_hour() t "
 		   "where (millrace.part_of(t + i) - millrace.part_of(t + i - 1) + 4) %% 4 > 1 or millrace.kept_from(t + i) > t + i - 2 "
 		   "or (millrace.part_of(t + i) - millrace.part_of(millrace.kept_from(t + i)) + 4) %% 4 <> 1");
-	RIG_IS("t", "select millrace.kept_from(t + 60) <= t + 60 - 7 from millrace.today() t");
+	RIG_IS("t", "select millrace.kept_from(t + 200) <= t + 200 - 7 from millrace.this_hour() t");
 	/* back again before it began, and the same settings twice */
 	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
 	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
-	RIG_IS(before, "select string_agg(millrace.part_of(millrace.today() + i)::text, '' order by i) from generate_series(-9, 1) i");
+	RIG_IS(before, "select string_agg(millrace.part_of(millrace.this_hour() + i)::text, '' order by i) from generate_series(-9, 1) i");
 	free(before);
+}
+
+static void waits(const char *why)
+{
+	struct mr_error err;
+	assert_false(mr_log_retain(rig.conninfo.p, &err));
+	assert_int_equal(err.code, MR_CONFLICT);
+	assert_non_null(strstr(err.message, why));
 }
 
 static void retention(void **state)
 {
 	struct mr_error err;
 	rig_sql("truncate millrace.change_log");
-	rig_sql("insert into millrace.change_log (part, day, changes) select millrace.part_of(d), d, '[]' from millrace.today() t, "
+	rig_sql("insert into millrace.change_log (part, hour, changes) select millrace.part_of(d), d, '[]' from millrace.this_hour() t, "
 		"generate_series(millrace.kept_from(t) - 1, t) d");
 	char *all = rig_value("select count(*) from millrace.change_log");
 	/* somebody's old snapshot needs it */
 	PGconn *other = mr_sync_open(rig.conninfo.p, &err);
 	PGconn *newer = mr_sync_open(rig.conninfo.p, &err);
 	rig_sql("begin");
-	rig_sql("insert into millrace.change_log (part, day, changes) select millrace.part_of(kept - 1), kept - 1, '[]' from "
-		"millrace.today() t, "
+	rig_sql("insert into millrace.change_log (part, hour, changes) select millrace.part_of(kept - 1), kept - 1, '[]' from "
+		"millrace.this_hour() t, "
 		"millrace.kept_from(t) kept");
 	assert_true(mr_sync_run(other, &err, "begin isolation level repeatable read; select 1 from pg_class"));
 	rig_sql("commit");
-	assert_true(mr_log_retain(rig.conninfo.p, &err));
+	waits("snapshot");
 	RIG_IS("1", "select count(*) - %s from millrace.change_log", all);
 	assert_true(mr_sync_run(other, &err, "rollback"));
 	/* somebody stands in it: told to come again */
 	assert_true(mr_sync_run(newer, &err, "begin; lock table millrace.change_log in access share mode"));
-	assert_true(mr_log_retain(rig.conninfo.p, &err));
+	waits("reads");
 	RIG_IS("1", "select count(*) - %s from millrace.change_log", all);
 	assert_true(mr_sync_run(newer, &err, "rollback"));
-	char *last = rig_value("select max(seq) from millrace.change_log where day < millrace.kept_from(millrace.today())");
+	char *last = rig_value("select max(seq) from millrace.change_log where hour < millrace.kept_from(millrace.this_hour())");
 	assert_true(mr_log_retain(rig.conninfo.p, &err));
-	RIG_IS("0", "select count(*) from millrace.change_log where day < millrace.kept_from(millrace.today())");
+	RIG_IS("0", "select count(*) from millrace.change_log where hour < millrace.kept_from(millrace.this_hour())");
 	RIG_IS("-1", "select count(*) - %s from millrace.change_log", all);
 	RIG_IS(last, "select seq from millrace.log_floor");
 	free(all);
@@ -221,7 +229,7 @@ int main(void)
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(adopts_partitions),
 		cmocka_unit_test(no_superuser),
-		cmocka_unit_test(settings_keep_days_in_their_parts),
+		cmocka_unit_test(settings_keep_hours_in_their_parts),
 		cmocka_unit_test(retention),
 	};
 	return cmocka_run_group_tests(tests, rig_start_bare, rig_stop);

@@ -1,7 +1,7 @@
 // The whole server, told nonsense: each is answered with its typed error, nothing is lost, and the connection stays unless it says `fatal`.
 import assert from "node:assert/strict";
 import { run, test } from "../lib/net_client.mjs";
-import { Client, sign, sleep, Stack, today, uuid } from "../lib/stack.mjs";
+import { Client, sign, sleep, Stack, thisHour, uuid } from "../lib/stack.mjs";
 import { encode } from "../lib/stack_msgpack.mjs";
 
 const stack = await Stack.start(["--max-frame", "65536", "--max-depth", "32"]);
@@ -197,7 +197,7 @@ test("unknown message, hello twice", async () => {
 test("no hello, wrong protocol, bad session", async () => {
 	const session = "s".repeat(40);
 	await fatal("bad_message", { t: "subscribe", id: 1, entity: "Item" });
-	await fatal("bad_message", { t: "call", id: `${today()}.1`, fn: "items.whoami" });
+	await fatal("bad_message", { t: "call", id: `${thisHour()}.1`, fn: "items.whoami" });
 	for (const protocol of [2, 0, "1", null]) await fatal("protocol_mismatch", { t: "hello", protocol, session });
 	for (const id of ["short", "s".repeat(65), `${"s".repeat(39)} `, 5, null]) await fatal("bad_message", { t: "hello", protocol: 1, session: id });
 	await works();
@@ -244,7 +244,7 @@ test("another identity cannot take a session over", async () => {
 });
 
 test("bad call ids", async () => {
-	for (const id of ["", "1", "one.1", `${today()}.`, `.1`, `${today()}.x`, `${today()}.${"1".repeat(40)}`, `${today()}.1 `, `-1.1`]) {
+	for (const id of ["", "1", "one.1", `${thisHour()}.`, `.1`, `${thisHour()}.x`, `${thisHour()}.${"1".repeat(40)}`, `${thisHour()}.1 `, `-1.1`]) {
 		const from = c.messages.length;
 		c.send({ t: "call", id, fn: "items.whoami" });
 		const m = await c.until(`a reply to ${id}`, () => c.messages.slice(from).find((x) => x.t === "reply"));
@@ -252,14 +252,14 @@ test("bad call ids", async () => {
 	}
 	c.send({ t: "call", fn: "items.whoami" });
 	await c.until("a reply", () => c.messages.at(-1).error?.code === "bad_call_id");
-	await refusedCall("bad_call_id", "items.add", { grp: "a" }, `${today() + 5}.1`);
+	await refusedCall("bad_call_id", "items.add", { grp: "a" }, `${thisHour() + 5}.1`);
 	await works();
 });
 
-test("a call of a day long ago is not run", async () => {
-	await refusedCall("call_expired", "items.add", { grp: "old" }, `${today() - 30}.1`);
+test("a call of an hour long ago is not run", async () => {
+	await refusedCall("call_expired", "items.add", { grp: "old" }, `${thisHour() - 72}.1`);
 	await refusedCall("call_expired", "items.add", { grp: "old" }, "0.1");
-	assert.equal((await stack.call("items.add", { grp: "old" }, { "Idempotency-Key": `${today() - 30}.k` })).code, "call_expired");
+	assert.equal((await stack.call("items.add", { grp: "old" }, { "Idempotency-Key": `${thisHour() - 72}.k` })).code, "call_expired");
 	assert.equal(stack.psql(`select count(*) from "Item" where grp = 'old'`), "0");
 	await works();
 });

@@ -144,7 +144,7 @@ static size_t new_rows(struct fan *f)
 	return f->n - before;
 }
 
-#define INSERT "insert into millrace.change_log (part, day, changes) values (0, 0, '[{\"e\":\"T\",\"n\":{}}]')"
+#define INSERT "insert into millrace.change_log (part, hour, changes) values (0, 0, '[{\"e\":\"T\",\"n\":{}}]')"
 
 static void empty_log(void)
 {
@@ -222,7 +222,7 @@ static void payloads_by_token_and_seq(void **state)
 	struct fan f, p = {0};
 	fan_start(&f);
 	tick_once(&f, false);
-	mr_test_exec(admin, "insert into millrace.change_log (part, day, token, session, call, result, changes) select 0, 0,"
+	mr_test_exec(admin, "insert into millrace.change_log (part, hour, token, session, call, result, changes) select 0, 0,"
 			    " decode(lpad(to_hex(i), 32, '0'), 'hex'), 's' || i, '0.' || i, '{\"r\":1}', ('[{\"i\":' || i || '}]')::json"
 			    " from generate_series(1, 400) i");
 	for (int i = 1; i <= 400; i += 2) {
@@ -273,7 +273,7 @@ static void no_changes_are_empty(void **state)
 	struct fan f;
 	fan_start(&f);
 	tick_once(&f, false);
-	mr_test_exec(admin, "insert into millrace.change_log (part, day) values (0, 0)");
+	mr_test_exec(admin, "insert into millrace.change_log (part, hour) values (0, 0)");
 	assert_int_equal(new_rows(&f), 1);
 	assert_string_equal(f.changes.p, "[]");
 	fan_stop(&f);
@@ -285,8 +285,9 @@ static void too_much_for_one_tick(void **state)
 	fan_start(&f);
 	tick_once(&f, false);
 	for (int i = 0; i < 5; i++)
-		mr_test_exec(admin, "insert into millrace.change_log (part, day, changes) values (0, 0, ('[\"' || repeat('x', 12000000) || "
-				    "'\"]')::json)");
+		mr_test_exec(admin,
+			"insert into millrace.change_log (part, hour, changes) values (0, 0, ('[\"' || repeat('x', 12000000) || "
+			"'\"]')::json)");
 	assert_int_equal(new_rows(&f), 5);
 	assert_int_equal(f.withheld, 2);
 	mr_ticker_payloads(f.ticker, f.seqs + 3, 2, on_tail, &p);
@@ -294,7 +295,7 @@ static void too_much_for_one_tick(void **state)
 	assert_int_equal(p.n, 2);
 	assert_int_equal(p.withheld, 0);
 	/* and too many rows are a reset */
-	mr_test_exec(admin, "insert into millrace.change_log (part, day) select 0, 0 from generate_series(1, 100001)");
+	mr_test_exec(admin, "insert into millrace.change_log (part, hour) select 0, 0 from generate_series(1, 100001)");
 	tick_once(&f, false);
 	assert_int_equal(f.resets, 2);
 	assert_int_equal(f.position.seq, mr_test_ask_int(admin, "select max(seq) from millrace.change_log"));
@@ -325,7 +326,7 @@ static void wait_for_name(char *name)
 static void cost_follows_the_new_rows(void **state)
 {
 	struct fan f;
-	mr_test_exec(admin, "insert into millrace.change_log (part, day) select i %% 4, 0 from generate_series(1, 50000) i");
+	mr_test_exec(admin, "insert into millrace.change_log (part, hour) select i %% 4, 0 from generate_series(1, 50000) i");
 	mr_test_exec(admin, "analyze millrace.change_log");
 	fan_start(&f);
 	tick_once(&f, false);

@@ -400,8 +400,11 @@ static void done_and_duplicate(void **state)
 	RIG_IS("1", "select count(*) from \"Node\"");
 	/* another identity, function or arguments */
 	for (int i = 0; i < 3; i++) {
-		struct mr_record record = {
-			.session = MR_STR("s1"), .day = mr_today(), .call = MR_STR("20000.1"), .fn = MR_STR("m.f"), .user = MR_STR("u1")};
+		struct mr_record record = {.session = MR_STR("s1"),
+			.hour = mr_this_hour(),
+			.call = MR_STR("20000.1"),
+			.fn = MR_STR("m.f"),
+			.user = MR_STR("u1")};
 		if (i == 0)
 			record.user = MR_STR("");
 		else if (i == 1)
@@ -422,16 +425,16 @@ static void done_and_duplicate(void **state)
 	close(fd);
 }
 
-static void commit_on_day(int32_t day, enum mr_end end, enum mr_code code)
+static void commit_in_hour(int32_t hour, enum mr_end end, enum mr_code code)
 {
-	struct mr_record record = {.session = MR_STR("old"), .day = day, .call = MR_STR("1.1"), .fn = MR_STR("m.f")};
+	struct mr_record record = {.session = MR_STR("old"), .hour = hour, .call = MR_STR("1.1"), .fn = MR_STR("m.f")};
 	const uint8_t token[MR_TOKEN_BYTES] = {9};
 	struct rig_end e = {0};
 	struct mr_txn *txn = begin(MR_TXN_SERIALIZABLE);
 	mr_txn_commit(&txn, &record, token, MR_STR("1"), NULL, rig_ended, &e);
 	rig_until(&e.done, "answered");
 	if (e.end != end || (end == MR_REFUSED && e.err.code != code))
-		fail_msg("day %+d: end %d, %s", day - mr_today(), e.end, e.err.message);
+		fail_msg("hour %+d: end %d, %s", hour - mr_this_hour(), e.end, e.err.message);
 	free(e.result);
 	assert_true(mr_pg_state(pg) == MR_PG_READY);
 }
@@ -440,12 +443,14 @@ static void expired_calls(void **state)
 {
 	struct mr_error err;
 	assert_true(mr_log_retain(rig.conninfo.p, &err));
-	commit_on_day(mr_today() - 2, MR_DONE, MR_OK);
-	commit_on_day(mr_today() - 2, MR_DUPLICATE, MR_OK);
-	commit_on_day(mr_today() + 1, MR_DONE, MR_OK);
-	commit_on_day(mr_today() - 5, MR_REFUSED, MR_CALL_EXPIRED);
-	commit_on_day(0, MR_REFUSED, MR_CALL_EXPIRED);
-	commit_on_day(-20, MR_REFUSED, MR_CALL_EXPIRED);
+	int32_t now = mr_this_hour();
+	commit_in_hour(now - 48, MR_DONE, MR_OK);
+	commit_in_hour(now - 48, MR_DUPLICATE, MR_OK);
+	commit_in_hour(now + 1, MR_DONE, MR_OK);
+	commit_in_hour(now + 3, MR_REFUSED, MR_BAD_CALL_ID);
+	commit_in_hour(now - 97, MR_REFUSED, MR_CALL_EXPIRED);
+	commit_in_hour(0, MR_REFUSED, MR_CALL_EXPIRED);
+	commit_in_hour(-20, MR_REFUSED, MR_CALL_EXPIRED);
 }
 
 /* A commit is asked for while writes are still under way, and one of nothing at all. */
@@ -481,7 +486,8 @@ static void commit_waits(void **state)
 
 static bool turn_refuses(int64_t turn, const char *call)
 {
-	struct mr_record record = {.session = MR_STR("turns"), .day = mr_today(), .call = mr_str(call), .fn = MR_STR("f"), .turn = turn};
+	struct mr_record record = {
+		.session = MR_STR("turns"), .hour = mr_this_hour(), .call = mr_str(call), .fn = MR_STR("f"), .turn = turn};
 	const uint8_t token[MR_TOKEN_BYTES] = {11};
 	struct rig_end e = {0};
 	struct mr_txn *txn = begin(MR_TXN_SERIALIZABLE);
@@ -538,7 +544,7 @@ static void conflicts(void **state)
 static void ends_as(struct mr_txn **txn, struct mr_pg *on, const char *call, bool kill_while_committing, enum mr_end end)
 {
 	struct rig_end e = {0};
-	struct mr_record record = {.session = MR_STR("lost"), .day = mr_today(), .call = mr_str(call), .fn = MR_STR("f")};
+	struct mr_record record = {.session = MR_STR("lost"), .hour = mr_this_hour(), .call = mr_str(call), .fn = MR_STR("f")};
 	const uint8_t token[MR_TOKEN_BYTES] = {7};
 	mr_txn_commit(txn, &record, token, MR_STR("\"r\""), NULL, rig_ended, &e);
 	if (kill_while_committing) {
@@ -593,7 +599,7 @@ static void killed_server_process(void **state)
 		struct mr_txn *txn = mr_txn_begin(other, rig.app, MR_TXN_SERIALIZABLE, NULL);
 		assert_non_null(rig_write(txn, RIG_INSERT, "Node", "", "{\"label\":\"kill\"}")->json);
 		struct rig_end e = {0};
-		struct mr_record record = {.session = MR_STR("kill"), .day = mr_today(), .call = mr_str(call), .fn = MR_STR("f")};
+		struct mr_record record = {.session = MR_STR("kill"), .hour = mr_this_hour(), .call = mr_str(call), .fn = MR_STR("f")};
 		const uint8_t token[MR_TOKEN_BYTES] = {8, (uint8_t)i};
 		mr_txn_commit(&txn, &record, token, MR_STR("1"), NULL, rig_ended, &e);
 		usleep((useconds_t)(i * 150));

@@ -253,7 +253,7 @@ const struct rig_end *rig_commit(struct mr_txn **txn, const char *session, const
 	number++;
 	memcpy(token + 8, &number, 8);
 	struct mr_record record = {
-		.session = mr_str(session), .day = mr_today(), .call = mr_str(call), .fn = MR_STR("m.f"), .user = MR_STR("u1")};
+		.session = mr_str(session), .hour = mr_this_hour(), .call = mr_str(call), .fn = MR_STR("m.f"), .user = MR_STR("u1")};
 	free(end.result);
 	end = (struct rig_end){0};
 	mr_txn_commit(txn, &record, token, MR_STR("{\"ok\":1}"), ring, rig_ended, &end);

@@ -299,8 +299,8 @@ static void test_isolation(void **state)
 {
 	uint64_t n = rig_send(worker,
 		"\"t\":\"call\",\"kind\":\"mutation\",\"fn\":\"t.mine\",\"args\":{\"text\":\"x\"},\"auth\":{\"userId\":\"ann\"},"
-		"\"session\":\"iso\",\"call\":\"%d.1\",\"day\":%d,\"seed\":\"1\",\"now\":1",
-		mr_today(), mr_today());
+		"\"session\":\"iso\",\"call\":\"%d.1\",\"hour\":%d,\"seed\":\"1\",\"now\":1",
+		mr_this_hour(), mr_this_hour());
 	value_of(n);
 	assert_string_equal(mr_test_ask(rig.db, "select owner from \"Note\""), "ann");
 	assert_string_equal(mr_test_ask(rig.db, "select user_id from millrace.change_log where session = 'iso'"), "ann");
@@ -632,9 +632,9 @@ static void test_entity_once(void **state)
 {
 	const char *fmt =
 		"\"t\":\"call\",\"kind\":\"entity\",\"fn\":\"insert\",\"args\":{\"entity\":\"Note\",\"value\":{\"text\":\"once\"}},"
-		"\"auth\":{\"userId\":\"ann\"},\"session\":\"http\",\"call\":\"%d.9\",\"day\":%d,\"seed\":\"1\",\"now\":1";
-	const struct mr_node *a = value_of(rig_send(worker, fmt, mr_today(), mr_today()));
-	const struct mr_node *b = value_of(rig_send(worker, fmt, mr_today(), mr_today()));
+		"\"auth\":{\"userId\":\"ann\"},\"session\":\"http\",\"call\":\"%d.9\",\"hour\":%d,\"seed\":\"1\",\"now\":1";
+	const struct mr_node *a = value_of(rig_send(worker, fmt, mr_this_hour(), mr_this_hour()));
+	const struct mr_node *b = value_of(rig_send(worker, fmt, mr_this_hour(), mr_this_hour()));
 	assert_true(mr_str_eq(mr_node_str(a, "id"), mr_node_str(b, "id")));
 	assert_int_equal(mr_test_ask_int(rig.db, "select count(*) from \"Note\""), 1);
 }

@@ -287,8 +287,8 @@ uint64_t rig_mutation(struct rig_worker *w, const char *fn, const char *args, co
 {
 	return rig_send(w,
 		"\"t\":\"call\",\"kind\":\"mutation\",\"fn\":\"t.%s\",\"args\":%s,\"auth\":null,\"session\":\"%s\",\"call\":\"%d.%s\","
-		"\"day\":%d," FROZEN,
-		fn, args, session, mr_today(), call, mr_today());
+		"\"hour\":%d," FROZEN,
+		fn, args, session, mr_this_hour(), call, mr_this_hour());
 }
 
 uint64_t rig_entity(struct rig_worker *w, const char *act, const char *args, const char *user)

@@ -11,7 +11,7 @@ import { decode, encode } from "./stack_msgpack.mjs";
 export { until } from "./cli.mjs";
 export const WebSocket = createRequire(join(ROOT, "client", "package.json"))("ws");
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-export const today = () => Math.floor(Date.now() / 86400000);
+export const thisHour = () => Math.floor(Date.now() / 3600000);
 export const uuid = () => {
 	const b = randomBytes(16);
 	b.writeUIntBE(Date.now(), 0, 6);
@@ -268,7 +268,7 @@ export class Client {
 		return this.until("an error", () => this.messages.slice(from).find((m) => m.t === "error" && m.re === re));
 	}
 	callId() {
-		return `${today()}.${++this.calls}`;
+		return `${thisHour()}.${++this.calls}`;
 	}
 	async call(fn, args = {}, { id = this.callId(), seconds = 15 } = {}) {
 		this.results.delete(id);
