@@ -1,14 +1,16 @@
 // Postgres's own account: every version of every row, by the transaction that wrote it, so that the content of any snapshot is known.
 import { spawn } from "node:child_process";
 
-/* `at` is the last number that the change log had drawn before the write: the log row of the transaction has a higher one. After a crash xids
+/* `at` is the last number that the change log had drawn before the transaction's first write: its log rows have higher ones. After a crash xids
  * are handed out again and numbers are not, so the two together tell whether a snapshot of a time before holds a version. */
 export const AUDIT_SQL = `
 create table if not exists audit (seq bigserial primary key, xid xid8 not null default pg_current_xact_id(),
 	at bigint not null default current_setting('audit.at')::bigint, id uuid not null, row json);
 create index if not exists audit_xid on audit (xid);
+create or replace function audit_begin() returns void language sql as $$
+	select set_config('audit.at', (select last_value::text from millrace.seq), true) where coalesce(current_setting('audit.at', true), '') = '' $$;
 create or replace function audit_before() returns trigger language plpgsql as $$ begin
-	perform set_config('audit.at', (select last_value::text from millrace.seq), true);
+	perform audit_begin();
 	return case when tg_op = 'DELETE' then old else new end; end $$;
 create or replace function audit_row() returns trigger language plpgsql as $$ begin
 	if tg_op = 'DELETE' then insert into audit (id) values (old.id); return null; end if;
@@ -16,7 +18,7 @@ create or replace function audit_row() returns trigger language plpgsql as $$ be
 	insert into audit (id, row) values (new.id, row_to_json(new));
 	return null; end $$;
 create or replace function audit_truncate() returns trigger language plpgsql as $$ begin
-	perform set_config('audit.at', (select last_value::text from millrace.seq), true);
+	perform audit_begin();
 	insert into audit (id) select id from "Item";
 	return null; end $$;
 create or replace trigger aa_audit before insert or update or delete on "Item" for each row execute function audit_before();

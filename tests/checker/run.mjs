@@ -28,6 +28,7 @@ function option(name, fallback) {
 	return typeof fallback === "number" ? Number(value) : value;
 }
 const flag = (name) => process.argv.includes(`--${name}`);
+const say = (text) => process.env.MR_VERBOSE && console.error(`${new Date().toISOString()} ${text}`);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 async function within(seconds, test) {
 	const end = Date.now() + seconds * 1000;
@@ -67,7 +68,7 @@ function spoil(checker, crowd) {
 
 /** Two at a time: one at the steps of a call's life, one of all others. */
 function injectAll(stack, crowd, going, done) {
-	const at = () => ({ stack, crowd, random: seeded(random.below(1 << 30)), psql: stack.psql() });
+	const at = () => ({ doing: say, stack, crowd, random: seeded(random.below(1 << 30)), psql: stack.psql() });
 	const faults = [...chosen(stack.faults.points, asked)];
 	const some = (isPoint) => new Map(faults.filter(([name]) => name.includes(" at ") === isPoint));
 	const kinds = [[some(true), POINT_EVERY_MS], [some(false), OTHER_EVERY_MS]].filter(([kind]) => kind.size);
@@ -102,12 +103,16 @@ async function check(dir) {
 	await Promise.race([sleep(seconds * 1000), failure]);
 
 	/* Nobody asks or writes any more: every call comes to its end, then every client to what Postgres holds. */
+	say("the end: waits for faults");
 	state.acting = false;
 	await faulty;
+	say("waits for calls");
 	await within(OPEN_CALLS_SECONDS, () => crowd.every((client) => client.calls.size === 0));
+	say("waits for writers");
 	state.writing = false;
 	const written = [(await outside).reduce((a, b) => a + b, 0), await entities];
 	let stuck = [];
+	say("waits for clients");
 	await within(SETTLED_SECONDS, async () => (stuck = await checker.behindNow(crowd)).length === 0);
 	for (const { client, held, want, state: is } of stuck.slice(0, 10))
 		checker.fault(`client ${client}, query ${JSON.stringify(held.query.ask)}, ${SETTLED_SECONDS} s after the last write\n  Postgres: ${want}\n  client:   ${is}\n` +
