@@ -97,10 +97,42 @@ static void add_whole(struct transition *t, struct mr_sub *sub)
 	t->only = NULL;
 }
 
+/* Bodies name the instance, and a client applies them to every query that shares it. So those of one session that share an instance are
+ * behind together, at the same tick, and come back together. */
+static void set_behind(const struct mr_sub *sub, uint64_t at)
+{
+	struct mr_session *s = sub->session;
+	MR_LIST_FOR (e, &s->subs) {
+		struct mr_sub *other = sub_of(e);
+		if (other->inst != sub->inst || (other->state != MR_SUB_ON && other->state != MR_SUB_BEHIND))
+			continue;
+		mr_sub_state(other, MR_SUB_BEHIND);
+		other->at = at;
+	}
+}
+
+static void set_back(const struct mr_sub *sub)
+{
+	MR_LIST_FOR (e, &sub->session->subs) {
+		struct mr_sub *other = sub_of(e);
+		if (other->inst == sub->inst && other->state == MR_SUB_BEHIND)
+			mr_sub_state(other, MR_SUB_ON);
+	}
+}
+
+static bool has_behind(const struct mr_session *s, const struct mr_instance *inst)
+{
+	MR_LIST_FOR (e, &s->subs) {
+		const struct mr_sub *sub = sub_of(e);
+		if (sub->state == MR_SUB_BEHIND && (!inst || sub->inst == inst))
+			return true;
+	}
+	return false;
+}
+
 static void detach(struct transition *t, struct mr_sub *sub)
 {
-	mr_sub_state(sub, MR_SUB_BEHIND);
-	sub->at = sub->session->at;
+	set_behind(sub, sub->session->at);
 	add_behind(t, sub, true);
 }
 
@@ -250,10 +282,10 @@ static void follow_behind(struct transition *t, struct mr_sub *sub)
 			add_whole(t, sub);
 		t->only = NULL;
 	}
-	sub->at = MR_MAX(sub->at, sub->inst->last);
+	set_behind(sub, MR_MAX(sub->at, sub->inst->last));
 	if (mr_instance_bound(sub->inst, t->n) == t->n && sub->inst->last <= t->n) {
 		add_behind(t, sub, false);
-		mr_sub_state(sub, MR_SUB_ON);
+		set_back(sub);
 	}
 }
 
@@ -276,7 +308,7 @@ static void follow(struct transition *t, struct mr_sub *sub)
 		detach(t, sub);
 }
 
-/* Bodies name the instance, and a client applies them to every query that shares it: so in one transition each instance speaks once. */
+/* In one transition each instance speaks once. */
 static bool claim(struct transition *t, struct mr_sub *sub)
 {
 	if (sub->inst->spoke_in == t->serial)
@@ -303,12 +335,14 @@ static bool can_be_answered(const struct mr_sub *sub, uint64_t n)
 
 static void collect_new(struct mr_session *s, struct transition *t)
 {
+	bool behind = has_behind(s, NULL);
 	MR_LIST_FOR (e, &s->subs) {
 		struct mr_sub *sub = sub_of(e);
 		if (!can_be_answered(sub, t->n))
 			continue;
-		/* It goes on in the next transition; who is behind has time. */
-		if (!claim(t, sub))
+		/* It goes on in the next transition, after those that share its instance; who is behind has time. */
+		bool waits = behind && sub->state != MR_SUB_BEHIND && has_behind(s, sub->inst);
+		if (waits || !claim(t, sub))
 			t->again |= sub->state != MR_SUB_BEHIND;
 		else if (sub->state == MR_SUB_NEW)
 			answer_new(t, sub);

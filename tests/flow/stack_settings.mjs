@@ -48,6 +48,24 @@ test("reactive_max_hold: a slow query goes on by itself, marked behind, and come
 	b.close();
 });
 
+test("rule 17: two of one client that share a slow query are behind and come back as one", async () => {
+	const b = await stack.client();
+	const ask = { fn: "items.slowRows", args: { grp: "twice", seconds: 0.5 } };
+	await b.value("items.addMany", { grp: "twice", count: 10, size: 10 }); // enough for pieces to be told rather than the whole
+	const rows = await b.live({ entity: "Item", where: { grp: "twice" } });
+	const two = [await b.live(ask), await b.live(ask)];
+	for (let i = 1; i <= 3; i++) {
+		await b.value("items.add", { grp: "twice" });
+		if (i === 2) await b.until("both behind", () => two.every((live) => live.behind));
+	}
+	for (let i = 5; i <= 6; i++) {
+		await b.until("all back", () => rows.rows.size === 8 + i && two.every((live) => !live.behind && live.value[0].id === rows.ids.at(-1)));
+		for (const live of two) assert.equal(live.value.map((row) => row.id).join(), rows.ids.reverse().join());
+		await b.value("items.add", { grp: "twice" });
+	}
+	b.close();
+});
+
 test("send_buffer, history_bytes: who does not read gets no more, and everything when it reads again", async () => {
 	const b = await stack.client();
 	const live = await b.live({ entity: "Item", where: { grp: "flood" }, order: [["n", "desc"]], limit: 15 });

@@ -86,6 +86,15 @@ export const talk = mutation({
 	},
 });
 
+export const slowRows = query({
+	args: { grp: v.string(), seconds: v.number() },
+	auth: "public",
+	handler: async (ctx, { grp, seconds }) => {
+		await ctx.db.sql`select 1 as one from pg_sleep(${seconds}::float8)`;
+		return ctx.db.query("Item").where({ grp }).order([["id", "desc"]]).collect();
+	},
+});
+
 /** Takes its time whenever it runs. */
 export const slowCount = query({
 	args: { grp: v.string(), seconds: v.number() },
