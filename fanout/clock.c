@@ -105,7 +105,7 @@ static void apply_tick(struct mr_clock *clock, struct mr_tick *tick)
 		mr_log(MR_WARN, "a row of table %s does not fit the declaration of entity %s", misfit->table.p, misfit->name.p);
 	compare_fingerprints(clock, tick->fingerprints);
 	mr_instances_apply(f->instances, b);
-	mr_sessions_effects(f->sessions, b);
+	mr_sessions_effects(f->sessions, b, !tick->standby);
 	drop_batches(clock);
 }
 

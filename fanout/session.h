@@ -112,7 +112,7 @@ void mr_session_close(struct mr_session *s, int code, const char *reason); /* ou
 /* It may have something new: looked at when the tick (or turn) is over. */
 void mr_session_look(struct mr_session *s);
 void mr_sessions_advance(struct mr_sessions *all);
-void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch);
+void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch, bool durable);
 /* The instance serves nobody any more; its subscriptions look for the one that serves them now. */
 void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst);
 void mr_sessions_reattach_all(struct mr_sessions *all);

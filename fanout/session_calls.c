@@ -233,8 +233,8 @@ void mr_session_call(struct mr_session *s, const struct mr_node *m)
 		start(c);
 }
 
-/* The log shows a call's effect: its reply travels with this tick, whether or not the worker's word has come. */
-void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch)
+/* The log shows a call's effect: if that is proof enough its reply travels with this tick, whether or not the worker's word has come. */
+void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch, bool durable)
 {
 	for (size_t i = 0; i < batch->n_effects; i++) {
 		const struct mr_effect *effect = &batch->effects[i];
@@ -245,7 +245,7 @@ void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch)
 		if (s && !mr_list_empty(&s->replies))
 			mr_session_look(s);
 		/* A refusal is recorded too; the worker tells it. */
-		if (!c || c->answered || mr_error_from_result(effect->result, &refused))
+		if (!c || c->answered || !durable || mr_error_from_result(effect->result, &refused))
 			continue;
 		c->answered = true;
 		add_reply(s, c->id, effect->result, effect->xid, batch->n);

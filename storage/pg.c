@@ -182,12 +182,16 @@ static void on_deadline(void *arg)
 	mr_pg_die(arg, MR_POSTGRES_UNAVAILABLE, "Postgres did not answer in time while connecting");
 }
 
-static void on_notice(void *arg, const char *message)
+/* The warning of a given up wait has no SQLSTATE of its own and a text in the server's language; only its place in the server's source
+ * tells it. It comes before the answer to COMMIT. */
+static void on_notice(void *arg, const PGresult *res)
 {
-	const struct mr_pg *pg = arg;
+	struct mr_pg *pg = arg;
+	const char *from = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
 	char line[512];
-	mr_pg_one_line(line, sizeof(line), message);
-	mr_log(MR_DEBUG, "%s: Postgres says: %s", pg->name, line);
+	mr_pg_one_line(line, sizeof(line), PQresultErrorMessage(res));
+	pg->unreplicated |= from && !strcmp(from, "SyncRepWaitForLSN");
+	mr_log(pg->unreplicated ? MR_WARN : MR_DEBUG, "%s: Postgres says: %s", pg->name, line);
 }
 
 static void connected(struct mr_pg *pg)
@@ -239,7 +243,7 @@ struct mr_pg *mr_pg_open(struct mr_loop *loop, const char *conninfo, const char 
 		die_of_libpq(pg, "cannot connect");
 	} else {
 		pg->connecting = true;
-		PQsetNoticeProcessor(pg->conn, on_notice, pg);
+		PQsetNoticeReceiver(pg->conn, on_notice, pg);
 		pg->deadline = mr_timer_new(loop, on_deadline, pg);
 		mr_timer_start(pg->deadline, mr_pg_connect_us(pg->conn));
 		watch(pg, MR_WRITE);
@@ -294,7 +298,8 @@ static void answer_query(struct mr_pg *pg, PGresult *res)
 		mr_pg_log_result(pg, res);
 		learn_from(pg, e, res);
 	}
-	struct mr_pg_result result = {.res = res};
+	struct mr_pg_result result = {.res = res, .unreplicated = pg->unreplicated};
+	pg->unreplicated = false;
 	mr_pg_result_cb *cb = e->cb;
 	void *arg = e->arg;
 	free_entry(e);

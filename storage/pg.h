@@ -35,6 +35,8 @@ void mr_pg_cut(struct mr_pg *pg); /* as a broken line would */
 struct mr_pg_result;
 bool mr_pg_ok(const struct mr_pg_result *r);
 const char *mr_pg_sqlstate(const struct mr_pg_result *r); /* "" when ok; "PIPEL" skipped after an earlier error; "08000" connection lost */
+/* A COMMIT that is ok, but gave up its wait for a synchronous standby (cancelled, statement_timeout): a failover may take it back. */
+bool mr_pg_unreplicated(const struct mr_pg_result *r);
 /* The error in our terms. SQLSTATE details stay in the log (CLOCK.md rule 27). */
 void mr_pg_error(const struct mr_pg_result *r, struct mr_error *err);
 enum mr_pg_about { MR_PG_SCHEMA, MR_PG_TABLE, MR_PG_COLUMN, MR_PG_DETAIL };

@@ -11,6 +11,7 @@
 /* One of two: a result of Postgres, or an error of our own (res NULL). */
 struct mr_pg_result {
 	PGresult *res;
+	bool unreplicated;
 	const char *sqlstate, *message;
 };
 
@@ -63,6 +64,7 @@ struct mr_pg {
 	mr_call_cb *on_settled; /* once, when the queue is empty again */
 	void *settled_arg;
 	uint64_t answered; /* queries so far */
+	bool unreplicated; /* said of what is answered next */
 	struct mr_map statements;
 	unsigned segment, names;
 	struct mr_buf scratch; /* parameters, NUL-terminated */

@@ -81,6 +81,11 @@ bool mr_pg_ok(const struct mr_pg_result *r)
 	return r->res && mr_pg_res_ok(r->res);
 }
 
+bool mr_pg_unreplicated(const struct mr_pg_result *r)
+{
+	return r->unreplicated;
+}
+
 const char *mr_pg_sqlstate(const struct mr_pg_result *r)
 {
 	if (mr_pg_ok(r))

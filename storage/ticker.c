@@ -293,6 +293,7 @@ static void deliver(struct mr_ticker *t)
 	tick->tick.rows = tick->rows.rows;
 	tick->tick.n = tick->rows.n;
 	tick->tick.hour = tick->head.hour;
+	tick->tick.standby = tick->head.standby;
 	tick->tick.fingerprints = mr_buf_view(&tick->fingerprints);
 	MR_FAULT_PG(FANOUT_TICK_TAKEN, t->current->pg);
 	t->config.on_tick(&tick->tick, t->config.arg);

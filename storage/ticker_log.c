@@ -19,7 +19,9 @@ static const char begin_sql[] = "begin isolation level repeatable read read only
 /* Retention raises the floor and truncates in one transaction: it comes wholly before our snapshot, or after our transaction. */
 static const char lock_sql[] = "lock table millrace.change_log in access share mode";
 
-#define HEAD_COLUMNS    "pg_current_snapshot(), pg_walfile_name(pg_current_wal_lsn()), f.xid, f.seq, millrace.this_hour()"
+#define HEAD_COLUMNS                                                                                                                       \
+	"pg_current_snapshot(), pg_walfile_name(pg_current_wal_lsn()), f.xid, f.seq, millrace.this_hour(), "                               \
+	"current_setting('synchronous_standby_names') <> ''"
 #define HEAD_TABLES     " from (select) one left join millrace.log_floor f on true"
 #define CAREFUL_COLUMNS ", m.seq, m.tag, (select tag from millrace.change_log where seq = $1::bigint limit 1)"
 #define CAREFUL_TABLES  " left join (select seq, tag from millrace.change_log order by seq desc limit 1) m on true"
@@ -32,7 +34,18 @@ static const char careful_plain_sql[] =
 	"select " HEAD_COLUMNS CAREFUL_COLUMNS ", (select hashtextextended(d.oid || ' ' || 'millrace.change_log'::regclass::oid, 0)"
 	" from pg_database d where d.datname = current_database())" HEAD_TABLES CAREFUL_TABLES " limit 1";
 
-enum { HEAD_SNAPSHOT, HEAD_WAL_FILE, HEAD_FLOOR_XID, HEAD_FLOOR_SEQ, HEAD_HOUR, HEAD_LAST_SEQ, HEAD_LAST_TAG, HEAD_MARK, HEAD_SYSTEM };
+enum {
+	HEAD_SNAPSHOT,
+	HEAD_WAL_FILE,
+	HEAD_FLOOR_XID,
+	HEAD_FLOOR_SEQ,
+	HEAD_HOUR,
+	HEAD_STANDBY,
+	HEAD_LAST_SEQ,
+	HEAD_LAST_TAG,
+	HEAD_MARK,
+	HEAD_SYSTEM
+};
 
 /* What a row shows: its payload as long as those before it are within the budget, so that at least one always comes. */
 #define ROW_COLUMNS "seq, xid, tag, token, session, call, result, changes"
@@ -211,6 +224,7 @@ bool mr_log_read_head(const struct mr_pg_result *r, struct mr_log_head *h, struc
 	h->floor_xid = unsigned_value(r, 0, HEAD_FLOOR_XID);
 	h->floor_seq = mr_pg_int(r, 0, HEAD_FLOOR_SEQ);
 	h->hour = (int32_t)mr_pg_int(r, 0, HEAD_HOUR);
+	h->standby = mr_str_is(mr_pg_value(r, 0, HEAD_STANDBY), "t");
 	h->careful = mr_pg_columns(r) > HEAD_SYSTEM;
 	if (h->careful) {
 		h->last_seq = mr_pg_int(r, 0, HEAD_LAST_SEQ);

@@ -25,6 +25,7 @@ struct mr_log_head {
 	struct mr_snapshot snapshot;
 	uint32_t timeline;
 	int32_t hour;
+	bool standby;
 	uint64_t floor_xid;
 	int64_t floor_seq;
 	bool careful;

@@ -4,6 +4,7 @@
  *   log row refused otherwise    -> ROLLBACK: REFUSED
  *   COMMIT answered              -> DONE, or REFUSED (deferred constraints, conflicts)
  *   COMMIT not answered          -> UNKNOWN: the caller asks again with the same record
+ *   COMMIT answered, but not waited for a synchronous standby -> UNKNOWN too (CLOCK.md rule 5)
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,10 +48,23 @@ static const char fence_sql[] = "insert into millrace.change_log (part, hour, se
 
 /* Not the fence, which has no hash. */
 static const char recorded_sql[] =
-	"select xid::text, coalesce(user_id, ''), coalesce(fn, ''), args_hash, result::text from millrace.change_log "
+	"select xid::text, coalesce(user_id, ''), coalesce(fn, ''), args_hash, result::text, "
+	"current_setting('synchronous_standby_names') <> '' from millrace.change_log "
 	"where part in (0, 1, 2, 3) and session = $1 and call = $2 and args_hash is not null order by seq desc limit 1";
 
+/* A record that can be seen may be on no standby yet: its COMMIT's wait was given up, or Postgres restarted in it. A COMMIT that is waited
+ * for takes everything before it along; it needs something to write, whatever the isolation and rights. */
+static const char barrier_sql[] = "select pg_logical_emit_message(true, 'millrace', ''), set_config('synchronous_commit', "
+				  "case current_setting('synchronous_commit') when 'remote_apply' then 'remote_apply' else 'on' end, true)";
+
 /* ---- the end ---- */
+
+static void flip(struct mr_txn_commit *c, bool done)
+{
+	if (c->slot)
+		mr_ring_flip(c->ring, c->slot, done ? MR_SLOT_COMMITTED : MR_SLOT_ABORTED);
+	c->slot = 0;
+}
 
 static void finish(struct mr_txn *txn)
 {
@@ -58,8 +72,8 @@ static void finish(struct mr_txn *txn)
 	txn->commit = NULL;
 	MR_FAULT(WORKER_COMMITTED);
 	/* An unknown end leaves the slot pending: the log will say. */
-	if (c->slot && c->outcome.end != MR_UNKNOWN)
-		mr_ring_flip(c->ring, c->slot, c->outcome.end == MR_DONE ? MR_SLOT_COMMITTED : MR_SLOT_ABORTED);
+	if (c->outcome.end != MR_UNKNOWN)
+		flip(c, c->outcome.end == MR_DONE);
 	MR_FAULT(WORKER_FLIPPED);
 	struct mr_outcome outcome = c->outcome;
 	mr_txn_end_cb *cb = c->cb;
@@ -81,6 +95,11 @@ static void on_rolled_back(const struct mr_pg_result *r, void *arg)
 	finish(arg);
 }
 
+static void roll_back(struct mr_txn *txn, mr_pg_result_cb *cb)
+{
+	mr_pg_query(txn->pg, 0, "rollback", 0, NULL, cb, txn);
+}
+
 /* ---- duplicates ---- */
 
 static void hex_param(struct mr_buf *b, const void *p, size_t n)
@@ -97,6 +116,29 @@ static bool same_call(const struct mr_txn_commit *c, const struct mr_pg_result *
 		    mr_str_eq(mr_pg_value(r, 0, 3), mr_buf_view(&hash));
 	mr_buf_fini(&hash);
 	return same;
+}
+
+static void on_barrier(const struct mr_pg_result *r, void *arg)
+{
+	struct mr_txn *txn = arg;
+	struct mr_txn_commit *c = txn->commit;
+	if (mr_pg_ok(r) && !mr_pg_unreplicated(r)) {
+		finish(txn);
+		return;
+	}
+	c->outcome.end = MR_UNKNOWN;
+	mr_fail_data(&c->outcome.err, MR_POSTGRES_UNAVAILABLE, "{\"outcome\":\"unknown\"}",
+		"The call is recorded, but whether by a synchronous standby too is not known");
+	roll_back(txn, on_rolled_back);
+	mr_pg_sync(txn->pg);
+}
+
+static void wait_for_standby(struct mr_txn *txn)
+{
+	mr_pg_query(txn->pg, 0, "begin", 0, NULL, NULL, NULL);
+	mr_pg_query(txn->pg, 0, barrier_sql, 0, NULL, NULL, NULL);
+	mr_pg_query(txn->pg, 0, "commit", 0, NULL, on_barrier, txn);
+	mr_pg_sync(txn->pg);
 }
 
 static void on_recorded(const struct mr_pg_result *r, void *arg)
@@ -119,6 +161,10 @@ static void on_recorded(const struct mr_pg_result *r, void *arg)
 		c->outcome.end = MR_DUPLICATE;
 		c->outcome.xid = strtoull(xid.p, NULL, 10);
 		c->outcome.result = result.p ? mr_arena_str(&c->arena, result) : MR_STR("null");
+		if (mr_str_is(mr_pg_value(r, 0, 5), "t")) {
+			wait_for_standby(txn);
+			return;
+		}
 	}
 	finish(txn);
 }
@@ -187,17 +233,16 @@ static bool says_nothing(const char *state)
 	return false;
 }
 
-static void roll_back(struct mr_txn *txn, mr_pg_result_cb *cb)
-{
-	mr_pg_query(txn->pg, 0, "rollback", 0, NULL, cb, txn);
-}
-
 static void on_commit(const struct mr_pg_result *r, void *arg)
 {
 	struct mr_txn *txn = arg;
 	struct mr_txn_commit *c = txn->commit;
 	struct mr_error err;
-	if (c->logged && mr_pg_ok(r)) {
+	if (c->logged && mr_pg_unreplicated(r)) {
+		c->outcome.end = MR_UNKNOWN;
+		mr_fail_data(&c->outcome.err, MR_POSTGRES_UNAVAILABLE, "{\"outcome\":\"unknown\"}",
+			"The commit was not waited for by a synchronous standby");
+	} else if (c->logged && mr_pg_ok(r)) {
 		c->outcome.end = MR_DONE;
 		c->outcome.xid = c->xid;
 	} else if (c->logged) {
@@ -211,6 +256,7 @@ static void on_commit(const struct mr_pg_result *r, void *arg)
 		}
 	} else if (c->duplicate) {
 		/* Skipped in the failed transaction, which has to be taken back before the record can be read. */
+		flip(c, false);
 		roll_back(txn, NULL);
 		read_record(txn);
 		return;
