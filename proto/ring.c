@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -26,11 +27,27 @@ struct lane {
 	/* data: size bytes */
 };
 
-_Static_assert(sizeof(struct head) == 256, "layout of the ring");
-_Static_assert(sizeof(struct lane) == 512, "layout of the ring");
-
 /* A record, in words: length of the payload, state, token (2), payload. It may wrap at any word. */
 enum { RECORD_LENGTH, RECORD_STATE, RECORD_TOKEN, RECORD_PAYLOAD = RECORD_TOKEN + MR_TOKEN_BYTES / 8 };
+
+/* Two builds may meet at one ring. Where one of these must change, MR_RING_VERSION grows. */
+#define PIN(type, field, at) _Static_assert(offsetof(type, field) == (at), "layout of the ring: " #type "." #field)
+PIN(struct head, magic, 0);
+PIN(struct head, version, 8);
+PIN(struct head, lanes, 16);
+PIN(struct head, size, 24);
+PIN(struct lane, intent, 0);
+PIN(struct lane, tail, 8);
+PIN(struct lane, call, 16);
+PIN(struct lane, reason, 24);
+PIN(struct lane, epoch, 256);
+#undef PIN
+_Static_assert(sizeof(struct head) == 256 && sizeof(struct lane) == 512, "layout of the ring: sizes");
+_Static_assert(RECORD_LENGTH == 0 && RECORD_STATE == 1 && RECORD_TOKEN == 2 && RECORD_PAYLOAD == 4, "layout of the ring: record");
+_Static_assert(MR_SLOT_PENDING == 1 && MR_SLOT_COMMITTED == 2 && MR_SLOT_ABORTED == 3, "layout of the ring: states");
+_Static_assert(MR_REASON_NONE == 0 && MR_REASON_TIME == 1 && MR_REASON_MEMORY == 2, "layout of the ring: reasons");
+_Static_assert(MR_RING_VERSION == 1, "another version: are these its layout?");
+
 enum { RING_MAGIC = 0x72696e67, SIZE_LEAST = 4096, LANES_MOST = 4096 };
 
 struct mr_ring {
@@ -176,10 +193,16 @@ static void put_bytes(struct mr_ring *r, struct lane *l, uint64_t at, const char
 	}
 }
 
+/* The lane was not given to another writer. */
+static bool is_ours(const struct mr_ring *r, const struct lane *l)
+{
+	return mr_load_acquire(&l->epoch) == r->epoch;
+}
+
 uint64_t mr_ring_publish(struct mr_ring *r, const uint8_t token[MR_TOKEN_BYTES], struct mr_str payload)
 {
 	struct lane *l = lane_of(r, r->lane);
-	if (payload.n > r->size / 2 || record_size(payload.n) > r->size / 2 || mr_load_acquire(&l->epoch) != r->epoch)
+	if (payload.n > r->size / 2 || record_size(payload.n) > r->size / 2 || !is_ours(r, l))
 		return 0;
 	uint64_t start = r->tail, end = start + record_size(payload.n);
 	mr_store_release(&l->intent, end);
@@ -196,19 +219,23 @@ uint64_t mr_ring_publish(struct mr_ring *r, const uint8_t token[MR_TOKEN_BYTES],
 void mr_ring_flip(struct mr_ring *r, uint64_t position, enum mr_slot state)
 {
 	struct lane *l = lane_of(r, r->lane);
-	if (!position || r->tail - position > r->size || mr_load_acquire(&l->epoch) != r->epoch)
+	if (!position || r->tail - position > r->size || !is_ours(r, l))
 		return;
 	mr_store_release(word_at(r, l, position + 8 * RECORD_STATE), state);
 }
 
 void mr_ring_running(struct mr_ring *r, uint64_t call)
 {
-	mr_store_release(&lane_of(r, r->lane)->call, call);
+	struct lane *l = lane_of(r, r->lane);
+	if (is_ours(r, l))
+		mr_store_release(&l->call, call);
 }
 
 void mr_ring_reason(struct mr_ring *r, enum mr_reason reason)
 {
-	mr_store_release(&lane_of(r, r->lane)->reason, reason);
+	struct lane *l = lane_of(r, r->lane);
+	if (is_ours(r, l))
+		mr_store_release(&l->reason, reason);
 }
 
 /* Reader */

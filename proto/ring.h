@@ -14,12 +14,15 @@
  *                    bytes and then finds intent - start > size knows that they were overwritten.
  *   lane.tail        writer: position after the last published record. Stored (release) after its bytes.
  *   lane.epoch       fanout: grows when the lane is given to another worker; the reader then starts behind whatever the former one had
- *                    begun (intent), and so does the new one. A writer that finds another epoch than it attached to publishes no more.
+ *                    begun (intent), and so does the new one. The former one must be dead by then. Should it not be, it finds another
+ *                    epoch than it attached to and stores no more; but one that was just storing would spoil what the new one writes.
  *   record.state     writer: pending, then once committed or aborted (release). A writer that dies in between leaves pending: the log says.
  *   lane.call, lane.reason   writer: the call whose code runs now (0: none), and why the process ended itself; read after its death.
  * Bytes are copied as 8-byte atomics, each stored with release and loaded with acquire (plain moves on x86): whoever meets a byte of a
  * newer record also meets the intent that announced it. So overtaking is defined behaviour and the thread sanitizer sees it all. The reader
  * trusts no length: what a broken writer leaves can be wrong, but is never read or copied beyond the lane.
+ *
+ * ring.pml is a model of all this, which the tests have checked in every interleaving: what changes here changes there.
  */
 #ifndef MR_RING_H
 #define MR_RING_H
@@ -27,7 +30,7 @@
 #include "ground/mem.h"
 
 #define MR_RING_MAGIC   0x31676e69724d6c69ULL
-#define MR_RING_VERSION 1
+#define MR_RING_VERSION 1  /* grows with every change of the layout that ring.c pins by static asserts, or of what a word means */
 #define MR_TOKEN_BYTES  16 /* attempt token: 8 bytes origin, 8 bytes running number */
 
 enum mr_slot { MR_SLOT_PENDING = 1, MR_SLOT_COMMITTED = 2, MR_SLOT_ABORTED = 3 };
@@ -47,7 +50,7 @@ void mr_ring_flip(struct mr_ring *ring, uint64_t position, enum mr_slot state); 
 void mr_ring_running(struct mr_ring *ring, uint64_t call);                      /* 0: no code runs */
 void mr_ring_reason(struct mr_ring *ring, enum mr_reason reason);               /* async-signal-safe */
 
-/* Reader. Begins a new life of a lane. */
+/* Reader. Begins a new life of a lane, whose former writer is dead. */
 void mr_ring_reset_lane(struct mr_ring *ring, int lane);
 /* Next record of the lane, copied to out (token and payload). 1: one record; 0: none; -1: lapped, the reader is now at the tail. */
 int mr_ring_read(struct mr_ring *ring, int lane, uint8_t token[MR_TOKEN_BYTES], struct mr_buf *payload, uint64_t *position);

@@ -193,7 +193,7 @@ class Runner:
             return
         log = folder / "meson-logs" / "testlog.json"
         log.unlink(missing_ok=True)
-        env = {**os.environ, "TMPDIR": str(self.temp), **env}
+        env = {**os.environ, "TMPDIR": str(self.temp), **({"MILLRACE_LONG": "1"} if self.long else {}), **env}
         timeout = ["-t", "4" if self.long else "2"]
         _, text, _ = self.run(["meson", "test", "-C", str(folder), "--no-rebuild", *timeout, *options, *wanted], env, 3600)
         if not log.exists():
