@@ -37,12 +37,14 @@ void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, 
 void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg);
 /* Writes. `value` is a map in wire form, checked against the entity (unknown_field, bad_value). Results: insert gives the new row,
  * the others the new row (delete: the old one), or null when there is no row of that id. patch sets the fields given; replace sets all
- * others to their defaults or null. Policies: `allow_old` / `allow_new` (NULL: not asked) are judged on the row images in C; when one
+ * others to their defaults or null. patch also takes `add`: amounts for numeric fields, added to what the row holds then (null counts as
+ * 0), so that nobody need have read it. Policies: `allow_old` / `allow_new` (NULL: not asked) are judged on the row images in C; when one
  * does not hold the error is forbidden (for an old row that the caller may not even read: null result as if there were none). */
 struct mr_write {
 	const struct mr_entity *entity;
 	struct mr_str id; /* uuid text; not for insert (there `value.id` may be given) */
 	const struct mr_node *value;
+	const struct mr_node *add;                   /* patch only; NULL: nothing */
 	const struct mr_pred *allow_old, *allow_new; /* live until the answer */
 };
 void mr_txn_insert(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);

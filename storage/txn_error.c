@@ -63,10 +63,24 @@ static void name_fields(const struct mr_app *app, const struct mr_pg_result *r, 
 	mr_buf_fini(&b);
 }
 
+/* Postgres does not say which sum it was. */
+static void name_sum(const struct mr_op *op, struct mr_error *err)
+{
+	struct mr_buf data = {0};
+	mr_buf_z(&data, "{\"entity\":");
+	mr_json_quote(&data, op->entity->name);
+	mr_buf_printf(&data, ",\"fields\":[%.*s]}", (int)op->added.n, op->added.p);
+	mr_fail_data(err, MR_BAD_VALUE, data.p, "%s: with the increment a value is out of the range of its field (%.*s)",
+		op->entity->name.p, (int)MR_MIN(op->added.n, 200), op->added.p);
+	mr_buf_fini(&data);
+}
+
 void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
 	mr_pg_error(r, err);
 	if (op->app_sql && err->code == MR_BAD_VALUE)
 		err->code = MR_SQL_ERROR;
 	name_fields(op->txn->app, r, err);
+	if (op->added.n && !strcmp(mr_pg_sqlstate(r), "22003"))
+		name_sum(op, err);
 }

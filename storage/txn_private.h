@@ -58,6 +58,7 @@ struct mr_op {
 	struct mr_buf sql;
 	struct mr_error refusal; /* of our own, found before anything was sent */
 	bool app_sql;            /* a statement of ctx.db.sql */
+	struct mr_str added;     /* fields that it adds to: `"a","b"`; empty: none */
 };
 struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 /* Sends op->sql with op->params (or, when op->refusal is set, comes back with it). keyed: by an index, if it can be (CLOCK.md rule 25).

@@ -2,12 +2,14 @@
 #include "proto/ground/fault.h"
 #include "txn_private.h"
 
+#include <math.h>
+
 enum { DEPTH_MAX = 1000 }; /* of a json column's text */
 
 /* ---- the row that a write asks for ---- */
 
 struct cell {
-	bool given;
+	bool given, added; /* added: to what is there */
 	struct mr_value value;
 };
 
@@ -46,6 +48,51 @@ static struct cell *read_cells(struct mr_op *op, const struct mr_write *w, bool 
 			return NULL;
 	}
 	return cells;
+}
+
+static bool is_finite(const struct mr_value *v)
+{
+	if (v->type == MR_T_NUMERIC)
+		return v->text.p[v->text.n - 1] <= '9'; /* else a word */
+	return v->type != MR_T_FLOAT || isfinite(v->d);
+}
+
+static bool read_amount(struct mr_op *op, const struct mr_node *n, struct cell *cells)
+{
+	const struct mr_entity *e = op->entity;
+	int field = mr_entity_field(e, n->key);
+	struct mr_error why;
+	if (field < 0)
+		return mr_fail(
+			&op->refusal, MR_UNKNOWN_FIELD, "%s has no field \"%.*s\"", e->name.p, (int)MR_MIN(n->key.n, 100u), n->key.p);
+	const struct mr_field *f = &e->fields[field];
+	struct cell *cell = &cells[field];
+	if (f->type != MR_T_INT && f->type != MR_T_BIGINT && f->type != MR_T_FLOAT && f->type != MR_T_NUMERIC)
+		return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s: only numbers can be incremented, and it is %s", e->name.p, f->name.p,
+			mr_type_name(f->type));
+	if (!mr_value_from_node(&op->arena, f->type, n, &cell->value, &why))
+		return mr_fail(&op->refusal, why.code, "%s.%s: increment: %s", e->name.p, f->name.p, why.message);
+	if (cell->value.null || !is_finite(&cell->value))
+		return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s: increment takes a finite number", e->name.p, f->name.p);
+	if (cell->given)
+		return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s is both set and incremented", e->name.p, f->name.p);
+	cell->given = cell->added = true;
+	return true;
+}
+
+/* After the values. */
+static bool read_amounts(struct mr_op *op, const struct mr_node *add, struct cell *cells)
+{
+	struct mr_buf names = {0};
+	bool ok = true;
+	for (size_t i = 0; ok && add && i < add->n; i++) {
+		ok = read_amount(op, &add->items[i], cells);
+		mr_buf_z(&names, i ? "," : "");
+		mr_json_quote(&names, add->items[i].key);
+	}
+	op->added = mr_arena_str(&op->arena, mr_buf_view(&names));
+	mr_buf_fini(&names);
+	return ok;
 }
 
 static bool refuse_missing(struct mr_op *op, const struct cell *cells)
@@ -193,6 +240,15 @@ static void where_id(struct mr_op *op, const char *tail)
 	mr_buf_printf(&op->sql, " = $1::uuid%s", tail);
 }
 
+/* `= r.n + $2`, of the row as it is when the statement gets it: concurrent ones wait for each other and none is lost. */
+static void add_sql(struct mr_op *op, const struct mr_field *f, const struct mr_value *amount)
+{
+	struct mr_buf *b = &op->sql;
+	mr_buf_z(b, f->optional ? " = coalesce(r." : " = r.");
+	mr_sql_ident(b, f->name);
+	mr_buf_printf(b, "%s + $%d::%s", f->optional ? ", 0)" : "", mr_params_add_value(&op->params, amount), mr_sql_cast(f->type));
+}
+
 /* The row is locked first: what is returned as old is then what the update replaces, also under read committed. */
 static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 {
@@ -212,7 +268,9 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 		mr_buf_z(b, comma);
 		comma = ", ";
 		mr_sql_ident(b, e->fields[i].name);
-		if (cells[i].given)
+		if (cells[i].added)
+			add_sql(op, &e->fields[i], &cells[i].value);
+		else if (cells[i].given)
 			mr_buf_printf(b, " = $%d", mr_params_add_value(&op->params, &cells[i].value));
 		else
 			mr_buf_z(b, " = default");
@@ -241,7 +299,9 @@ static bool writes_something(const struct mr_op *op, const struct cell *cells)
 static void update(struct mr_txn *txn, const struct mr_write *w, bool replace, mr_txn_cb *cb, void *arg)
 {
 	struct mr_op *op = new_write(txn, w, cb, arg);
-	const struct cell *cells = read_id(op, w->id) ? read_cells(op, w, false) : NULL;
+	struct cell *cells = read_id(op, w->id) ? read_cells(op, w, false) : NULL;
+	if (cells && !replace && !read_amounts(op, w->add, cells))
+		cells = NULL;
 	if (cells && replace && !refuse_missing(op, cells))
 		cells = NULL;
 	bool something = cells && ((replace && op->entity->n > 1) || writes_something(op, cells));

@@ -1,6 +1,7 @@
 // millrace/server: the language in which an app is declared.
-export { entity, field, policy, Entity, Field, DatetimeField } from "./server/schema.js";
+export { entity, field, policy, increment, Entity, Field, DatetimeField, Increment } from "./server/schema.js";
 export type {
+	ChangesOf,
 	ClientRow,
 	EntitiesOf,
 	EntityName,
@@ -26,6 +27,7 @@ export type {
 	Auth,
 	DbReader,
 	DbWriter,
+	LockingQuery,
 	Declarers,
 	Expression,
 	FilterBuilder,

@@ -167,6 +167,16 @@ test("patch, update, replace, delete, get", async () => {
 	]);
 });
 
+test("increments travel apart from values; rows are locked when asked for", async () => {
+	assert.equal((await call("messages.like", { id: ID }, {}, [null, [], null, null])).ok, true);
+	assert.deepEqual(asked(), [
+		["get", { entity: "Message", id: ID, forUpdate: true }],
+		["query", { entity: "Message", where: { likes: 0 }, order: [["id", "asc"]], limit: 1, forUpdate: true }],
+		["patch", { entity: "Message", id: ID, value: { body: "liked" }, add: { likes: 1, size: { $int: "-5" } } }],
+		["patch", { entity: "Message", id: ID, value: {}, add: { likes: 2 } }],
+	]);
+});
+
 test("identity: lazily, and a shared run that reaches for it ends", async () => {
 	assert.deepEqual((await call("messages.whoami", {})).value, { me: "u1", identity: { userId: "u1", org: "o", subject: "u1" } });
 	assert.deepEqual((await call("messages.whoami", {}, { auth: null })).value, { me: null, identity: null });

@@ -2,7 +2,7 @@
 
 import { type Client, createClient, type FunctionRef, type WebSocketMaker } from "millrace";
 import type { ClientRow, Infer, InsertOf, ServerRow } from "millrace/server";
-import { query as looseQuery, v } from "millrace/server";
+import { increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api } from "./app/api";
 import type * as App from "./app/app";
@@ -80,6 +80,8 @@ export function Component() {
 	const id: Promise<string> = send({ channel: "c", body: "b" });
 	// @ts-expect-error body is missing
 	void send({ channel: "c" });
+	// @ts-expect-error clients have no increments
+	db.useMutation(api.messages.send, { optimistic: (tx) => tx.update("Message", "1", { likes: increment(1) }) });
 	// @ts-expect-error no such field
 	db.useMutation(api.messages.send, { optimistic: (tx) => tx.update("Message", "1", { bodi: "x" }) });
 	send.mutate({ channel: "c", body: "b" });
@@ -117,6 +119,40 @@ export const typedFunctions = {
 		args: {},
 		// @ts-expect-error no such field
 		handler: (ctx) => ctx.db.insert("Message", { chanel: "x" }),
+	}),
+	increments: mutation({
+		args: { id: v.id("Message") },
+		handler: async (ctx, { id }) => {
+			await ctx.db.patch("Message", id, { likes: increment(1), size: increment(5n) });
+			// @ts-expect-error text is not added to
+			await ctx.db.patch("Message", id, { body: increment(1) });
+			// @ts-expect-error nor points in time
+			await ctx.db.patch("Message", id, { createdAt: increment(1) });
+			// @ts-expect-error nor JSON
+			await ctx.db.patch("Message", id, { meta: increment(1) });
+			// @ts-expect-error whole numbers take no text
+			await ctx.db.patch("Message", id, { likes: increment("1") });
+			// @ts-expect-error there is nothing yet to add to
+			await ctx.db.insert("Message", { channel: id, author: "a", body: "b", likes: increment(1) });
+		},
+	}),
+	locks: mutation({
+		args: { id: v.id("Message") },
+		handler: async (ctx, { id }) => {
+			const one = await ctx.db.get("Message", id, { forUpdate: true });
+			const rows = await ctx.db.query("Message").withIndex("by_channel").where({ likes: 1 }).forUpdate().limit(3).collect();
+			assert<Equals<typeof rows, ServerRow<A, "Message">[]>>();
+			return one?.likes;
+		},
+	}),
+	noLocks: query({
+		args: { id: v.id("Message") },
+		handler: async (ctx, { id }) => {
+			// @ts-expect-error queries lock nothing
+			await ctx.db.get("Message", id, { forUpdate: true });
+			// @ts-expect-error queries lock nothing
+			return ctx.db.query("Message").forUpdate();
+		},
 	}),
 	noWrites: query({
 		args: {},

@@ -107,11 +107,20 @@ bool mr_plan_read(struct mr_arena *a, const struct mr_node *from, bool visible, 
 	return mr_order_read(a, plan->entity, order, visible, &plan->order, &plan->n_order, err);
 }
 
+/* Rows that nobody else changes or locks until this call's end. */
+static bool read_lock(const struct mr_op *op, const struct mr_node *in, struct mr_plan *plan, struct mr_error *err)
+{
+	plan->for_update = mr_node_truth(in, "forUpdate");
+	return !plan->for_update || mr_job_writes(op->job) ||
+	       mr_fail(err, MR_FUNCTION_FAILED, "A query cannot lock rows (forUpdate); make %s a mutation.", op->job->fn->name.p);
+}
+
 static bool op_get(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
 {
 	struct mr_job *job = op->job;
 	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err), .limit = -1};
-	if (!plan.entity || !(plan.where = mr_where_id(&job->attempt, plan.entity, mr_node_str(in, "id"), err)))
+	if (!plan.entity || !(plan.where = mr_where_id(&job->attempt, plan.entity, mr_node_str(in, "id"), err)) ||
+		!read_lock(op, in, &plan, err))
 		return false;
 	op->form = MR_OP_ONE;
 	mr_txn_read(job->txn, &plan, on_result, op);
@@ -123,7 +132,7 @@ static bool op_query(struct mr_op *op, const struct mr_node *in, struct mr_error
 	struct mr_job *job = op->job;
 	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err)};
 	if (!plan.entity || !(plan.where = mr_where_read(&job->attempt, plan.entity, mr_node_get(in, "where"), false, err)) ||
-		!mr_plan_read(&job->attempt, in, false, &plan, err))
+		!mr_plan_read(&job->attempt, in, false, &plan, err) || !read_lock(op, in, &plan, err))
 		return false;
 	mr_txn_read(job->txn, &plan, on_result, op);
 	return true;
@@ -150,6 +159,8 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 	struct mr_write w = {.entity = mr_entity_of(job->w, in, err), .value = mr_node_get(in, "value")};
 	if (!w.entity)
 		return false;
+	if (write == mr_txn_patch)
+		w.add = mr_node_get(in, "add");
 	if (write == mr_txn_insert) {
 		op->form = MR_OP_ID;
 	} else {
@@ -157,7 +168,7 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 		if (!mr_where_id(&job->attempt, w.entity, w.id, err))
 			return false;
 	}
-	if (write != mr_txn_remove && (!w.value || w.value->kind != MR_MAP))
+	if ((write != mr_txn_remove && (!w.value || w.value->kind != MR_MAP)) || (w.add && w.add->kind != MR_MAP))
 		return mr_fail(err, MR_BAD_VALUE, "%s: expected a map of fields.", w.entity->name.p);
 	write(job->txn, &w, on_result, op);
 	return true;

@@ -1,7 +1,8 @@
 // What a handler sees as `ctx`: one object for each run, over the operations of its call.
 
 import { printWire, ValueError } from "../json.js";
-import type { Value } from "../values.js";
+import { Increment } from "../server/schema.js";
+import { defineKey, type Value } from "../values.js";
 import type { Env, OperationKind } from "./host.js";
 import { QueryBuilder } from "./query.js";
 import { seededRandom } from "./random.js";
@@ -37,9 +38,33 @@ function text(value: unknown, what: string): string {
 	return value;
 }
 
-function fields(value: unknown, what: string): string {
+function fields(value: unknown, what: string): object {
 	if (typeof value !== "object" || value === null || Array.isArray(value)) throw new ValueError(`${what}: expected an object of fields`);
-	return printWire(value, what);
+	return value;
+}
+
+function values(value: unknown, what: string): string {
+	const all = fields(value, what);
+	for (const [name, item] of Object.entries(all))
+		if (item instanceof Increment) throw new ValueError(`${what}.${name}: increment is for ctx.db.patch`);
+	return printWire(all, what);
+}
+
+/** Values to be set, and apart from them amounts to be added. */
+function changes(value: unknown, what: string): string {
+	const all = fields(value, what);
+	let set = all as { [name: string]: unknown };
+	let add: { [name: string]: unknown } | undefined;
+	for (const [name, item] of Object.entries(all)) {
+		if (!(item instanceof Increment)) continue;
+		if (!add) {
+			add = {};
+			set = { ...all };
+		}
+		defineKey(add, name, item.by);
+		delete set[name];
+	}
+	return `"value":${printWire(set, what)}${add ? `,"add":${printWire(add, `${what}: increment`)}` : ""}`;
 }
 
 /** A failure that nobody awaits is the call's to report (runtime.ts), not the engine's. */
@@ -55,8 +80,10 @@ function makeReader(call: CallDoor) {
 		return call.operate("sql", `{"text":${printWire(statement)},"params":${printWire(values, "sql parameter")}}`);
 	};
 	return {
-		get: (entity: unknown, id: unknown) =>
-			call.operate("get", printWire({ entity: text(entity, "ctx.db.get: the entity"), id: text(id, "ctx.db.get: the id") })),
+		get: (entity: unknown, id: unknown, options?: { readonly forUpdate?: boolean }) => {
+			const lock = options?.forUpdate === true ? { forUpdate: true } : {};
+			return call.operate("get", printWire({ entity: text(entity, "ctx.db.get: the entity"), id: text(id, "ctx.db.get: the id"), ...lock }));
+		},
 		query: (entity: unknown) => QueryBuilder.start((kind, json) => call.operate(kind, json), entity),
 		sql,
 	};
@@ -66,7 +93,8 @@ function makeWriter(call: CallDoor) {
 	const change = (kind: "patch" | "replace") => (entity: unknown, id: unknown, value: unknown) => quiet(put(kind, entity, id, value));
 	const put = async (kind: "patch" | "replace", entity: unknown, id: unknown, value: unknown) => {
 		const head = `"entity":${printWire(text(entity, `ctx.db.${kind}: the entity`))},"id":${printWire(text(id, `ctx.db.${kind}: the id`))}`;
-		await call.operate(kind, `{${head},"value":${fields(value, String(entity))}}`);
+		const rest = kind === "patch" ? changes(value, String(entity)) : `"value":${values(value, String(entity))}`;
+		await call.operate(kind, `{${head},${rest}}`);
 	};
 	const remove = async (entity: unknown, id: unknown) => {
 		await call.operate("delete", printWire({ entity: text(entity, "ctx.db.delete: the entity"), id: text(id, "ctx.db.delete: the id") }));
@@ -75,7 +103,7 @@ function makeWriter(call: CallDoor) {
 	return {
 		...makeReader(call),
 		insert: (entity: unknown, value: unknown) =>
-			call.operate("insert", `{"entity":${printWire(text(entity, "ctx.db.insert: the entity"))},"value":${fields(value, String(entity))}}`),
+			call.operate("insert", `{"entity":${printWire(text(entity, "ctx.db.insert: the entity"))},"value":${values(value, String(entity))}}`),
 		patch,
 		update: patch,
 		replace: change("replace"),

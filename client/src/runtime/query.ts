@@ -1,7 +1,7 @@
 // ctx.db.query(entity): an immutable description that becomes one operation when it is awaited.
 
 import { printWire, whereToJson } from "../json.js";
-import type { Expression, IndexRange, Query } from "../server/functions.js";
+import type { Expression, IndexRange, LockingQuery } from "../server/functions.js";
 import { registry } from "../server/schema.js";
 import { isPlainObject, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
 import { bothWheres, normalWhere, whereFromFilter } from "./where.js";
@@ -15,6 +15,7 @@ interface State {
 	readonly natural: readonly string[];
 	readonly order: Order | undefined;
 	readonly limit: number | undefined;
+	readonly forUpdate: boolean;
 }
 
 /** `{ createdAt: "desc" }`, `[["createdAt", "desc"]]`, "asc" or "desc". */
@@ -62,7 +63,7 @@ class RangeBuilder {
 	}
 }
 
-export class QueryBuilder implements Query<Row> {
+export class QueryBuilder implements LockingQuery<Row> {
 	private readonly run: Run;
 	private readonly state: State;
 	constructor(run: Run, state: State) {
@@ -71,13 +72,13 @@ export class QueryBuilder implements Query<Row> {
 	}
 	static start(run: Run, entity: unknown): QueryBuilder {
 		if (typeof entity !== "string") throw new Error("ctx.db.query takes the name of an entity");
-		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined });
+		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined, forUpdate: false });
 	}
-	private with(change: Partial<State>): QueryBuilder {
-		return new QueryBuilder(this.run, { ...this.state, ...change });
+	private with(change: Partial<State>): this {
+		return new QueryBuilder(this.run, { ...this.state, ...change }) as this;
 	}
 
-	withIndex(name: string, range?: (q: IndexRange<Row>) => IndexRange<Row>): QueryBuilder {
+	withIndex(name: string, range?: (q: IndexRange<Row>) => IndexRange<Row>): this {
 		const index = registry.entities.get(this.state.entity)?.indexes.find((one) => one.name === name);
 		if (!index) throw new Error(`withIndex: entity ${this.state.entity} has no index named ${JSON.stringify(name)}`);
 		const builder = new RangeBuilder();
@@ -87,27 +88,30 @@ export class QueryBuilder implements Query<Row> {
 		const order = this.state.order ?? normalOrder("asc", index.fields);
 		return this.with({ natural: index.fields, order, where: bothWheres(this.state.where, normalWhere(builder.where)) });
 	}
-	filter(filter: unknown): QueryBuilder {
+	filter(filter: unknown): this {
 		const where = typeof filter === "function" ? whereFromFilter(filter as (q: never) => Expression) : normalWhere(filter);
 		return this.with({ where: bothWheres(this.state.where, where) });
 	}
-	where(where: unknown): QueryBuilder {
+	where(where: unknown): this {
 		return this.filter(where);
 	}
-	order(order: unknown): QueryBuilder {
+	order(order: unknown): this {
 		return this.with({ order: normalOrder(order, this.state.natural) });
 	}
-	orderBy(order: unknown): QueryBuilder {
+	orderBy(order: unknown): this {
 		return this.order(order);
 	}
-	limit(n: number): QueryBuilder {
+	limit(n: number): this {
 		return this.with({ limit: wholeNumber(n, "limit") });
+	}
+	forUpdate(): this {
+		return this.with({ forUpdate: true });
 	}
 
 	async collect(): Promise<Row[]> {
-		const { entity, where, order, limit } = this.state;
+		const { entity, where, order, limit, forUpdate } = this.state;
 		if (limit === 0) return [];
-		const json = `{"entity":${printWire(entity)},"where":${JSON.stringify(whereToJson(where))},"order":${order ? printWire(order) : "null"},"limit":${limit ?? "null"}}`;
+		const json = `{"entity":${printWire(entity)},"where":${JSON.stringify(whereToJson(where))},"order":${order ? printWire(order) : "null"},"limit":${limit ?? "null"}${forUpdate ? ',"forUpdate":true' : ""}}`;
 		return (await this.run("query", json)) as Row[];
 	}
 	take(n: number): Promise<Row[]> {

@@ -1,6 +1,6 @@
 // How an app declares its functions, and what their handlers see.
 
-import type { EntityName, IndexesOf, InsertOf, OrderOf, PatchOf, ServerRow, WhereOf } from "./schema.js";
+import type { ChangesOf, EntityName, IndexesOf, InsertOf, OrderOf, ServerRow, WhereOf } from "./schema.js";
 import type { Infer, ObjectOf, Shape } from "./validators.js";
 import { Validator } from "./validators.js";
 import type { Row, Value } from "../values.js";
@@ -61,12 +61,15 @@ export interface DbReader<App = unknown> {
 }
 
 export interface DbWriter<App = unknown> extends DbReader<App> {
+	/** The row, or null. `forUpdate`: nobody else changes or locks it until this call has ended; who wants to waits. */
+	get<E extends EntityName<App>>(entity: E, id: string, options?: { readonly forUpdate?: boolean }): Promise<ServerRow<App, E> | null>;
+	query<E extends EntityName<App>>(entity: E): LockingQuery<ServerRow<App, E>, IndexesOf<App, E>>;
 	/** Gives the id: the one in `value`, or a new one. */
 	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<string>;
-	/** Changes the fields given. */
-	patch<E extends EntityName<App>>(entity: E, id: string, changes: PatchOf<App, E>): Promise<void>;
+	/** Changes the fields given: to a value, or by `increment(n)`. */
+	patch<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
 	/** The same as patch. */
-	update<E extends EntityName<App>>(entity: E, id: string, changes: PatchOf<App, E>): Promise<void>;
+	update<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
 	/** Sets all fields; those not given get null or their default. */
 	replace<E extends EntityName<App>>(entity: E, id: string, value: InsertOf<App, E>): Promise<void>;
 	delete<E extends EntityName<App>>(entity: E, id: string): Promise<void>;
@@ -77,17 +80,23 @@ type Comparable = string | number | bigint | boolean | Uint8Array | null;
 /** One query that is being built; each method gives a new one. */
 export interface Query<R = Row, I = { readonly [name: string]: readonly string[] }> extends PromiseLike<R[]>, AsyncIterable<R> {
 	/** Starts with a range of an index, and orders by its fields. */
-	withIndex<N extends keyof I & string>(name: N, range?: (q: IndexRange<R>) => IndexRange<R>): Query<R, I>;
-	filter(filter: WhereOf<R> | ((q: FilterBuilder<R>) => Expression)): Query<R, I>;
-	where(where: WhereOf<R>): Query<R, I>;
-	order(order: "asc" | "desc" | OrderOf<R>): Query<R, I>;
-	orderBy(order: OrderOf<R>): Query<R, I>;
-	limit(n: number): Query<R, I>;
+	withIndex<N extends keyof I & string>(name: N, range?: (q: IndexRange<R>) => IndexRange<R>): this;
+	filter(filter: WhereOf<R> | ((q: FilterBuilder<R>) => Expression)): this;
+	where(where: WhereOf<R>): this;
+	order(order: "asc" | "desc" | OrderOf<R>): this;
+	orderBy(order: OrderOf<R>): this;
+	limit(n: number): this;
 	take(n: number): Promise<R[]>;
 	first(): Promise<R | null>;
 	/** The only row, or null; an error when there are more. */
 	unique(): Promise<R | null>;
 	collect(): Promise<R[]>;
+}
+
+/** A query of a mutation. */
+export interface LockingQuery<R = Row, I = { readonly [name: string]: readonly string[] }> extends Query<R, I> {
+	/** Locks the rows that are read: nobody else changes or locks them until this call has ended. */
+	forUpdate(): this;
 }
 
 export interface IndexRange<R> {

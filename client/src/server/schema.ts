@@ -279,9 +279,43 @@ export type InsertOf<App, E> = E extends keyof EntitiesOf<App>
 		>
 	: LooseWrite;
 
+/** What is added to a field on the server: whatever the row holds when the statement gets it. */
+export class Increment<N extends number | bigint | string = number | bigint | string> {
+	readonly by: N;
+	/** @internal */
+	constructor(by: N) {
+		this.by = by;
+	}
+}
+
+/**
+ * `ctx.db.patch("Account", id, { balance: increment(5) })`: adds to a field of type int, bigint, float or numeric; less than nothing is
+ * taken off. Nobody need have read the row, and concurrent ones are never lost. Null counts as 0. What the field cannot hold is `bad_value`.
+ */
+export function increment<N extends number | bigint | string>(by: N): Increment<N> {
+	if (typeof by !== "number" && typeof by !== "bigint" && typeof by !== "string")
+		throw new TypeError(`increment takes a number, a bigint or a decimal as text, got ${by === null ? "null" : typeof by}`);
+	return new Increment(by);
+}
+
 export type PatchOf<App, E> = E extends keyof EntitiesOf<App>
 	? { readonly [K in keyof FieldsOf<App, E>]?: InOf<FieldsOf<App, E>[K]> | undefined }
 	: LooseWrite;
+
+/** Numbers, whatever they travel as; neither points in time nor JSON of any kind, which may be numbers too. */
+type AmountOf<In> = [Exclude<In, number | bigint | string | null>] extends [never]
+	? [Extract<In, number | bigint>] extends [never]
+		? never
+		: Exclude<In, null>
+	: never;
+type IncrementOf<In> = [AmountOf<In>] extends [never] ? never : Increment<Extract<AmountOf<In>, number | bigint | string>>;
+
+/** What `ctx.db.patch` takes: new values, and for numbers increments too. */
+export type ChangesOf<App, E> = E extends keyof EntitiesOf<App>
+	? {
+			readonly [K in keyof FieldsOf<App, E>]?: InOf<FieldsOf<App, E>[K]> | IncrementOf<InOf<FieldsOf<App, E>[K]>> | undefined;
+		}
+	: { readonly [field: string]: Value | Date | Increment | undefined };
 
 export type IndexesOf<App, E> = E extends keyof EntitiesOf<App>
 	? EntitiesOf<App>[E] extends Entity<infer _N, infer _F, infer I>

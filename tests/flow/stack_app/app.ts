@@ -17,7 +17,19 @@ export const Diary = entity("Diary", {
 	secret: field.string().optional().serverOnly(),
 });
 
+/** Rows that many write at once. */
+export const Counter = entity("Counter", {
+	name: field.string(),
+	n: field.int().default(0),
+	big: field.bigint().optional(),
+	rate: field.float().default(0),
+	price: field.numeric().optional(),
+	open: field.bool().default(true),
+	owner: field.string().optional(),
+});
+
 policy(Item, { read: true });
+policy(Counter, { read: true, update: "data.n <= 10" });
 policy(Diary, {
 	read: "data.owner == auth.userId",
 	insert: "data.owner == auth.userId",

@@ -1,4 +1,4 @@
-import { v } from "millrace/server";
+import { increment, v } from "millrace/server";
 import { internalQuery, mutation, query } from "../server";
 
 export const send = mutation({
@@ -16,6 +16,15 @@ export const recent = query({
 			.withIndex("by_channel", (q) => q.eq("channel", channel).gt("createdAt", "2026-01-01T00:00:00Z"))
 			.order("desc")
 			.take(n),
+});
+export const like = mutation({
+	args: { id: v.id("Message") },
+	handler: async (ctx, { id }) => {
+		await ctx.db.get("Message", id, { forUpdate: true });
+		await ctx.db.query("Message").where({ likes: 0 }).forUpdate().order("asc").limit(1);
+		await ctx.db.patch("Message", id, { likes: increment(1), size: increment(-5n), body: "liked" });
+		await ctx.db.update("Message", id, { likes: increment(2) });
+	},
 });
 export const perAuthor = query({
 	args: { channel: v.string() },

@@ -17,6 +17,16 @@ export const addMany = mutation({
 	},
 });
 
+/** Refuses when it has run before. */
+export const addFirst = mutation({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: async (ctx, { grp }) => {
+		if ((await ctx.db.query("Item").where({ grp }).collect()).length > 0) ctx.error("taken", "There is one.");
+		return ctx.db.insert("Item", { grp });
+	},
+});
+
 /** Reads, then writes: a lost update would show. */
 export const bump = mutation({
 	args: { id: v.id("Item") },
