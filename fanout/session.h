@@ -37,6 +37,7 @@ struct mr_session_call {
 	struct mr_str id, fn, args; /* heap, one block */
 	bool writes;
 	struct mr_call *running; /* NULL: waits for its turn, or is over */
+	bool asked;              /* on the socket that is open now: only this one is told the end */
 	bool answered;           /* its effect came with a tick before its worker's reply */
 };
 

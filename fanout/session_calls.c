@@ -82,7 +82,7 @@ static void end_call(struct mr_session_call *c, struct mr_str value, uint64_t xi
 	bool connected = s->ws || s->live;
 	if (err)
 		s->all->f->counter[MR_C_CALLS_FAILED_TOTAL]++;
-	if (connected && !c->answered) {
+	if (connected && c->asked && !c->answered) {
 		if (err || !xid)
 			send_reply(s, c->id, value, err, false);
 		else
@@ -138,8 +138,8 @@ void mr_session_drop_calls(struct mr_session *s)
 {
 	MR_LIST_FOR (e, &s->calls) {
 		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
-		/* A reply that was on its way is lost with the socket: its end tells it again. */
-		c->answered = false;
+		/* A reply that was on its way may be lost with the socket; who asks again is told again. */
+		c->asked = c->answered = false;
 		if (!c->running)
 			free_call(c);
 	}
@@ -181,6 +181,7 @@ static struct mr_session_call *new_call(struct mr_session *s, struct mr_str id, 
 		text += from[i].n + 1;
 	}
 	c->session = s;
+	c->asked = true;
 	s->n_calls++;
 	mr_list_add_tail(&s->calls, &c->in_session);
 	return c;
@@ -211,9 +212,12 @@ void mr_session_call(struct mr_session *s, const struct mr_node *m)
 	struct mr_str id = mr_node_str(m, "id");
 	const struct mr_node *args = mr_node_get(m, "args");
 	struct mr_error err;
+	struct mr_session_call *same = id.n ? find_call(s, id) : NULL;
 	/* Sent again while it runs: it is answered once. */
-	if (id.n && find_call(s, id))
+	if (same) {
+		same->asked = true;
 		return;
+	}
 	if (!check_call(s, m, id, &err)) {
 		send_reply(s, id.p ? id : MR_STR(""), (struct mr_str){0}, &err, false);
 		return;
@@ -245,7 +249,7 @@ void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch, 
 		if (s && !mr_list_empty(&s->replies))
 			mr_session_look(s);
 		/* A refusal is recorded too; the worker tells it. */
-		if (!c || c->answered || !durable || mr_error_from_result(effect->result, &refused))
+		if (!c || !c->asked || c->answered || !durable || mr_error_from_result(effect->result, &refused))
 			continue;
 		c->answered = true;
 		add_reply(s, c->id, effect->result, effect->xid, batch->n);

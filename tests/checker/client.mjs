@@ -65,6 +65,8 @@ export class Client {
 		this.session = randomBytes(24).toString("base64url");
 		this.held = new Map();
 		this.calls = new Map();
+		this.ended = new Map(); // id -> how it was answered
+		this.sockets = 0;
 		this.lastQuery = this.lastCall = 0;
 		this.stopped = false;
 		this.binary = number % 3 === 0;
@@ -87,6 +89,7 @@ export class Client {
 	}
 	connected() {
 		return new Promise((resolve) => {
+			this.sockets++;
 			const socket = (this.socket = new WebSocket(this.url, [`millrace.v1.${this.binary ? "msgpack" : "json"}`]));
 			this.tick = -1;
 			this.byInstance = new Map();
@@ -103,7 +106,7 @@ export class Client {
 	greet() {
 		this.send({ t: "hello", protocol: 1, session: this.session, positions: true, ...(this.position ? { position: this.position } : {}) });
 		for (const [id, held] of this.held) this.subscribe(id, held);
-		for (const call of this.calls.values()) this.send(call.message);
+		for (const call of this.calls.values()) this.ask(call);
 	}
 
 	receive(message) {
@@ -160,8 +163,10 @@ export class Client {
 	/** Its effect must be in the snapshot of the transition that brings its reply. */
 	done(id, position, inTransition) {
 		const call = this.calls.get(id);
-		if (!call) return void this.checker.fault(`client ${this.number}: a second or unasked reply to ${id}`, this.number);
+		const how = { inTransition, socket: this.sockets, asked: call?.sent, at: Date.now() };
+		if (!call) return void this.checker.fault(`client ${this.number}: a second or unasked reply to ${id}: ${JSON.stringify([this.ended.get(id), how])}`, this.number);
 		this.calls.delete(id);
+		this.ended.set(id, how);
 		this.checker.acknowledged(call.mark, inTransition ? position : undefined, this.number);
 	}
 	reply(message) {
@@ -170,7 +175,7 @@ export class Client {
 		const call = this.calls.get(message.id);
 		if (AGAIN.has(message.error.code)) {
 			this.checker.refused(message.error.code);
-			return this.later(() => this.calls.get(message.id) === call && this.send(call.message));
+			return this.later(() => this.calls.get(message.id) === call && this.ask(call));
 		}
 		this.calls.delete(message.id);
 		this.checker.refusedCall(call.mark, message.error);
@@ -209,9 +214,13 @@ export class Client {
 		const id = `${Math.floor(Date.now() / 3600000)}.${number}`;
 		const pickGroup = () => random.pick(["a", "b", "c", "d"]);
 		const args = { mark, grp: pickGroup(), n: random.below(100), ...(fn === "items.move" ? { to: pickGroup() } : {}) };
-		const call = { mark, message: { t: "call", id, fn, args } };
+		const call = { mark, message: { t: "call", id, fn, args }, sent: [] };
 		this.calls.set(id, call);
 		this.checker.asked.add(mark);
+		this.ask(call);
+	}
+	ask(call) {
+		call.sent.push(this.sockets);
 		this.send(call.message);
 	}
 

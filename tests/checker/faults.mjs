@@ -35,7 +35,6 @@ const pause = (name) => async (at) => {
 const point = (name, action) => async (at) => {
 	at.stack.faults.arm(name, action);
 	for (let waited = 0; waited < 1500 && at.stack.faults.isArmed(name); waited += 20) await sleep(20);
-	if (action === "stop") await during(at, 100, 1200);
 	return undefined; // counted by the point itself
 };
 
@@ -151,12 +150,12 @@ export function chosen(points, asked) {
 }
 
 /** Lets go on what stopped itself at a point. */
-export async function continueStopped(at, going) {
+export async function continueStopped(stack, random, going) {
 	const since = new Map(); // pid -> when it is to go on
-	while (going() || since.size) {
-		for (const { name } of at.stack.faults.points) {
-			const pid = at.stack.faults.takeStopped(name);
-			if (pid) since.set(pid, Date.now() + 200 + at.random.below(1000));
+	while (going()) {
+		for (const { name } of stack.faults.points) {
+			const pid = stack.faults.takeStopped(name);
+			if (pid) since.set(pid, Date.now() + 200 + random.below(1000));
 		}
 		for (const [pid, when] of since) {
 			if (Date.now() < when) continue;

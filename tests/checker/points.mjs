@@ -42,6 +42,9 @@ export class FaultFile {
 	arm(name, action) {
 		this.word(this.slot(name), 0, ACTIONS[action]);
 	}
+	disarm() {
+		for (const { name } of this.points) this.word(this.slot(name), 0, 0n);
+	}
 	isArmed(name) {
 		return this.word(this.slot(name), 0) !== 0n;
 	}

@@ -72,7 +72,7 @@ function injectAll(stack, crowd, going, done) {
 	const faults = [...chosen(stack.faults.points, asked)];
 	const some = (isPoint) => new Map(faults.filter(([name]) => name.includes(" at ") === isPoint));
 	const kinds = [[some(true), POINT_EVERY_MS], [some(false), OTHER_EVERY_MS]].filter(([kind]) => kind.size);
-	return Promise.all([continueStopped(at(), going), ...kinds.map(([kind, every]) => inject(at(), kind, every, going, done))]);
+	return Promise.all(kinds.map(([kind, every]) => inject(at(), kind, every, going, done)));
 }
 
 async function check(dir) {
@@ -98,6 +98,7 @@ async function check(dir) {
 	const works = [outside, entities, sweeper(stack.psql(), () => state.writing), every(1000, "judging", () => checker.judge())];
 	works.push(every(TICK_MS, "acting", () => crowd.forEach((client) => client.act(client.number % 5 === 0))));
 	const faulty = injectAll(stack, crowd, () => state.acting, faults);
+	works.push(continueStopped(stack, seeded(seed + 4000), () => state.judging));
 	works.push(faulty, stack.kept.then(() => new Promise(() => undefined)));
 	const failure = Promise.all(works).then(() => new Promise(() => undefined));
 	await Promise.race([sleep(seconds * 1000), failure]);
@@ -106,6 +107,7 @@ async function check(dir) {
 	say("the end: waits for faults");
 	state.acting = false;
 	await faulty;
+	stack.faults.disarm();
 	say("waits for calls");
 	await within(OPEN_CALLS_SECONDS, () => crowd.every((client) => client.calls.size === 0));
 	say("waits for writers");
