@@ -91,6 +91,28 @@ test("a reply travels in the transition that shows it", async () => {
 	a.unsubscribe(list);
 });
 
+test("a reply goes to the socket that asked, once, and to one that asks again", async () => {
+	const b = await stack.client();
+	const id = b.callId();
+	const ask = { t: "call", id, fn: "items.addLate", args: { grp: "late", seconds: 0.4 } };
+	const rows = await b.live({ entity: "Item", where: { grp: "late" } });
+	const replies = () => b.messages.flatMap((m) => (m.t === "reply" ? [m] : (m.r ?? []))).filter((r) => r.id === id);
+	b.send(ask);
+	await b.alive();
+	b.ws.terminate();
+	await b.again();
+	await b.until("the row", () => rows.rows.size === 1);
+	await b.value("items.add", { grp: "late" }); // its reply comes after all that is told of the other
+	assert.deepEqual(replies(), [], "nobody asked on this socket");
+	b.send(ask);
+	await b.until("the recorded reply", () => replies().length > 0);
+	await b.value("items.add", { grp: "late" });
+	assert.equal(replies().length, 1);
+	assert.equal(replies()[0].value, rows.list.find((row) => row.note === "late")?.id);
+	assert.equal(rows.rows.size, 3, "it ran once");
+	b.close();
+});
+
 test("after unsubscribe nothing comes any more", async () => {
 	const list = await a.live({ entity: "Item", where: { grp: "quiet" } });
 	const [instances, subscriptions] = [await stack.metric("millrace_instances"), await stack.metric("millrace_subscriptions")];

@@ -114,3 +114,13 @@ export const slowCount = query({
 		return (await ctx.db.query("Item").where({ grp }).collect()).length;
 	},
 });
+
+/** A row, after a while. */
+export const addLate = mutation({
+	args: { grp: v.string(), seconds: v.number() },
+	auth: "public",
+	handler: async (ctx, { grp, seconds }) => {
+		await ctx.db.sql`select 1 as one from pg_sleep(${seconds}::float8)`;
+		return ctx.db.insert("Item", { grp, note: "late" });
+	},
+});
