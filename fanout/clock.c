@@ -29,7 +29,7 @@ static void have_payloads(struct mr_buf *tokens, void *arg)
 {
 	struct mr_clock *clock = arg;
 	mr_workers_read_ring(clock->f->workers, clock->payloads);
-	mr_payloads_pin(clock->payloads, tokens, TOKENS_MAX);
+	mr_payloads_pin(clock->payloads, clock->f->workers->ring, tokens, TOKENS_MAX);
 }
 
 static struct mr_str payload_of(void *arg, const uint8_t token[MR_TOKEN_BYTES])
@@ -42,9 +42,11 @@ static void count_payloads(struct mr_clock *clock, const struct mr_tick *tick)
 {
 	int64_t *counter = clock->f->counter;
 	for (size_t i = 0; i < tick->n; i++) {
-		counter[tick->rows[i].changes.p ? MR_C_PAYLOADS_FROM_LOG_TOTAL : MR_C_PAYLOADS_FROM_RING_TOTAL]++;
-		if (tick->rows[i].has_token)
-			mr_payloads_del(clock->payloads, tick->rows[i].token);
+		const struct mr_log_row *row = &tick->rows[i];
+		counter[row->changes.p ? MR_C_PAYLOADS_FROM_LOG_TOTAL : MR_C_PAYLOADS_FROM_RING_TOTAL]++;
+		if (row->has_token)
+			counter[MR_C_RING_SETTLED_TOTAL] +=
+				(int64_t)mr_payloads_shown(clock->payloads, row->token, row->session, row->call);
 	}
 	mr_payloads_unpin(clock->payloads);
 }

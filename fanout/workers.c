@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -168,10 +171,13 @@ static void on_app(struct mr_workers *all, const struct mr_node *m)
 
 /* --- peers --- */
 
-static void free_lane(struct mr_worker *w)
+/* What it published before it died may be committed all the same: the log says. */
+static void leave_lane(struct mr_worker *w)
 {
-	if (w->lane >= 0)
-		w->all->lane_used[w->lane] = false;
+	struct mr_workers *all = w->all;
+	mr_workers_read_ring(all, all->payloads);
+	all->f->counter[MR_C_RING_UNBLOCKED_TOTAL] += (int64_t)mr_payloads_unblock(all->payloads, all->ring, w->lane);
+	all->lane_used[w->lane] = false;
 	w->lane = -1;
 }
 
@@ -197,9 +203,7 @@ static void on_peer_gone(struct mr_worker *w)
 			all->f->counter[MR_C_WORKER_DEATHS_TOTAL]++;
 			mr_log(w->n_tasks ? MR_WARN : MR_DEBUG, "worker %d (pid %d) is gone with %zu tasks", w->lane, w->pid, w->n_tasks);
 		}
-		/* What it published before it died may be committed: its records stay in reach until the lane is given away. */
-		mr_workers_read_ring(all, all->payloads);
-		free_lane(w);
+		leave_lane(w);
 	}
 	mr_tasks_orphaned(w, running, reason);
 	mr_link_delete(&w->link);
@@ -211,10 +215,30 @@ static void on_peer_gone(struct mr_worker *w)
 	mr_sessions_advance(all->f->sessions);
 }
 
+static bool is_dead(pid_t process)
+{
+	/* A process that nobody has waited for is dead as well: this tells, kill does not. */
+	int fd = (int)syscall(SYS_pidfd_open, process, 0);
+	if (fd < 0)
+		return kill(process, 0) != 0 && errno == ESRCH;
+	struct pollfd end = {.fd = fd, .events = POLLIN};
+	bool ended = poll(&end, 1, 0) == 1;
+	close(fd);
+	return ended;
+}
+
+/* Nobody writes to the lane any more. That its link broke is not enough: a process that lives on (stopped, or in the middle of a record)
+ * would spoil what the next one writes (GIVEN_EARLY in proto/ring.pml). Where the kernel knows no process, the link's end must do. */
+static bool is_free(const struct mr_workers *all, int lane)
+{
+	pid_t had = all->lane_process[lane];
+	return !all->lane_used[lane] && (had <= 0 || is_dead(had));
+}
+
 static int find_lane(const struct mr_workers *all)
 {
 	for (int i = 0; i < all->lanes; i++)
-		if (!all->lane_used[i])
+		if (is_free(all, i))
 			return i;
 	return -1;
 }
@@ -237,6 +261,7 @@ static void welcome_worker(struct mr_worker *w, const struct mr_node *m)
 	w->pid = (int)pid;
 	w->version = mr_strndup(version.p, version.n);
 	all->lane_used[lane] = true;
+	all->lane_process[lane] = w->process;
 	mr_ring_reset_lane(all->ring, lane);
 	MR_FAULT(FANOUT_LANE_GIVEN);
 	struct mr_buf origin = {0}, b = {0};
@@ -309,6 +334,13 @@ static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, i
 	mr_sessions_advance(all->f->sessions);
 }
 
+static pid_t process_of(int fd)
+{
+	struct ucred peer = {0};
+	socklen_t size = sizeof peer;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+
 static void on_accept(void *arg, int events)
 {
 	struct mr_workers *all = arg;
@@ -318,6 +350,7 @@ static void on_accept(void *arg, int events)
 	struct mr_worker *w = mr_alloc(sizeof *w);
 	w->all = all;
 	w->lane = -1;
+	w->process = process_of(fd);
 	mr_list_init(&w->tasks);
 	mr_list_add_tail(&all->workers, &w->in_workers);
 	w->link = mr_link_new(all->f->loop, fd, on_frame, w);
@@ -337,7 +370,7 @@ void mr_workers_read_ring(struct mr_workers *all, struct mr_payloads *payloads)
 			if (got < 0)
 				all->f->counter[MR_C_RING_LAPPED_TOTAL]++;
 			else if (got)
-				mr_payloads_add(payloads, token, mr_buf_view(&payload));
+				mr_payloads_add(payloads, token, mr_buf_view(&payload), lane, position);
 		}
 	}
 	mr_buf_fini(&payload);
@@ -367,6 +400,7 @@ static bool make_ring(struct mr_workers *all, struct mr_error *err)
 		size *= 2;
 	all->lanes = LANES;
 	all->lane_used = mr_alloc((size_t)all->lanes);
+	all->lane_process = mr_alloc((size_t)all->lanes * sizeof *all->lane_process);
 	all->ring = mr_ring_create(all->lanes, size, &all->ring_fd);
 	if (!all->ring)
 		return mr_fail(err, MR_INTERNAL, "Cannot make shared memory of %d x %zu bytes (ring_bytes): %s.", all->lanes, size,
@@ -425,6 +459,7 @@ void mr_workers_delete(struct mr_workers **all)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	free(ws->lane_used);
+	free(ws->lane_process);
 	mr_app_drop(&ws->next);
 	free(ws->next_dir);
 	free(ws);

@@ -4,6 +4,8 @@
 #ifndef MR_WORKERS_H
 #define MR_WORKERS_H
 
+#include <sys/types.h>
+
 #include "fanout.h"
 #include "payloads.h"
 #include "proto/ground/hash.h"
@@ -16,8 +18,9 @@ struct mr_worker {
 	struct mr_list in_workers;
 	struct mr_workers *all;
 	struct mr_link *link;
-	int lane; /* -1: not a worker (yet) */
-	int pid;
+	int lane;      /* -1: not a worker (yet) */
+	int pid;       /* as it says */
+	pid_t process; /* as the kernel says; 0: it does not */
 	char *version; /* of the code it loaded */
 	bool ready, draining;
 	struct mr_list tasks; /* given to it and not answered */
@@ -33,6 +36,7 @@ struct mr_workers {
 	struct mr_ring *ring;
 	int ring_fd, bell, lanes;
 	bool *lane_used;
+	pid_t *lane_process; /* who has the lane or had it last */
 	uint8_t origin[8];
 	int listener;
 	struct mr_watch *watch;
