@@ -145,6 +145,14 @@ void mr_session_drop_calls(struct mr_session *s)
 	}
 }
 
+static bool has_reply(const struct mr_session *s, struct mr_str id)
+{
+	MR_LIST_FOR (e, &s->replies)
+		if (mr_str_eq(MR_CONTAINER(e, struct mr_pending_reply, in_session)->id, id))
+			return true;
+	return false;
+}
+
 static bool id_ok(struct mr_str id)
 {
 	size_t i = 0, dot;
@@ -213,9 +221,10 @@ void mr_session_call(struct mr_session *s, const struct mr_node *m)
 	const struct mr_node *args = mr_node_get(m, "args");
 	struct mr_error err;
 	struct mr_session_call *same = id.n ? find_call(s, id) : NULL;
-	/* Sent again while it runs: it is answered once. */
+	/* Sent again while it runs: it is answered once, or once more when its effect was told before. */
 	if (same) {
 		same->asked = true;
+		same->answered &= has_reply(s, id);
 		return;
 	}
 	if (!check_call(s, m, id, &err)) {
