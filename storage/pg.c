@@ -502,7 +502,7 @@ void mr_pg_cut(struct mr_pg *pg)
 }
 #endif
 
-void mr_pg_sync(struct mr_pg *pg)
+void mr_pg_sync_ahead(struct mr_pg *pg)
 {
 	if (pg->state == MR_PG_DEAD)
 		return;
@@ -512,7 +512,13 @@ void mr_pg_sync(struct mr_pg *pg)
 	}
 	push(pg, MR_PG_SYNC, NULL);
 	pg->segment++;
-	flush(pg);
+}
+
+void mr_pg_sync(struct mr_pg *pg)
+{
+	mr_pg_sync_ahead(pg);
+	if (pg->state != MR_PG_DEAD)
+		flush(pg);
 }
 
 void mr_pg_flush(struct mr_pg *pg)

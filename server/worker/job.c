@@ -170,26 +170,13 @@ static void left(struct mr_job *job)
 	maybe_exit(w);
 }
 
-/* Cancelled, when it came too late for what it was meant for: then once more. */
-static void on_unlock(const struct mr_pg_result *r, void *arg)
-{
-	struct mr_job *job = arg;
-	if (!mr_pg_ok(r) && mr_pg_state(job->pg) == MR_PG_READY)
-		mr_hot_give(job, on_unlock);
-	else
-		left(job);
-}
-
 /* The transaction is gone and the job answered: gives back the turn, then the connection. */
 static void leave(struct mr_job *job)
 {
 	MR_ASSERT(job->answered && !job->txn);
 	mr_timer_stop(job->timer);
 	move(job, MR_JOB_LEAVING);
-	if (job->locks && job->pg && mr_pg_state(job->pg) == MR_PG_READY)
-		mr_hot_give(job, on_unlock);
-	else
-		left(job);
+	mr_hot_give(job, left);
 }
 
 /* ---- attempts ---- */
@@ -231,33 +218,10 @@ static void begin(struct mr_job *job)
 		mr_run_start(job);
 }
 
-static void on_lock(const struct mr_pg_result *r, void *arg)
-{
-	struct mr_job *job = arg;
-	if (job->answered) {
-		leave(job);
-		return;
-	}
-	if (mr_pg_ok(r)) {
-		begin(job);
-		return;
-	}
-	struct mr_error err;
-	job->turn = MR_TURN_NONE;
-	mr_pg_error(r, &err);
-	mr_job_failed(job, &err);
-}
-
 static void attempt(struct mr_job *job)
 {
-	enum mr_turn turn = mr_hot_turn(job);
-	if (turn <= job->turn) {
-		begin(job);
-		return;
-	}
-	move(job, MR_JOB_LOCKING);
-	job->attempt_us = mr_mono_us();
-	mr_hot_take(job, turn, on_lock);
+	mr_hot_take(job);
+	begin(job);
 }
 
 /* Another attempt after a moment; by then others have moved on. */
@@ -280,12 +244,11 @@ static void try_again(struct mr_job *job)
 	if (job->pg && mr_pg_state(job->pg) != MR_PG_READY) {
 		mr_pool_return(job->w->pool, job->pg);
 		job->pg = NULL;
-		job->turn = MR_TURN_NONE;
-		job->locks = false;
+		mr_hot_lost(job);
 	}
 	if (job->why.code != MR_CONFLICT)
 		pause_for(job, 200 * 1000);
-	else if (job->tombstone || mr_hot_turn(job) || job->conflicts == 1)
+	else if (job->tombstone || mr_hot_waits(job) || job->conflicts == 1)
 		pause_for(job, 0);
 	else
 		pause_for(job, (int64_t)1000 << MR_MIN(job->conflicts, 5));
@@ -465,6 +428,8 @@ void mr_job_commit(struct mr_job *job, struct mr_str result)
 	move(job, MR_JOB_ENDING);
 	mr_hot_ask(job);
 	mr_txn_commit(&job->txn, &job->record, job->token, result, job->w->ring, on_commit, job);
+	if (job->turn != MR_TURN_ALL) /* which is kept for another attempt */
+		mr_hot_give(job, NULL);
 }
 
 /* ---- time ---- */
@@ -478,10 +443,6 @@ static void expire(struct mr_job *job)
 		return;
 	case MR_JOB_LEASING:
 		return; /* the pool's own patience ends now */
-	case MR_JOB_LOCKING:
-		answer_late(job);
-		mr_pg_cancel(job->pg);
-		return;
 	case MR_JOB_RUNNING:
 		answer_late(job);
 		mr_pg_cancel(job->pg);
@@ -706,10 +667,9 @@ void mr_job_cancel(struct mr_worker *w, uint64_t n)
 		job_free(job);
 	} else if (job->step == MR_JOB_PAUSING) {
 		leave(job);
-	} else if (job->step == MR_JOB_RUNNING || job->step == MR_JOB_LOCKING) {
+	} else if (job->step == MR_JOB_RUNNING) {
 		mr_pg_cancel(job->pg);
-		if (job->step == MR_JOB_RUNNING)
-			roll_back(job);
+		roll_back(job);
 	}
 }
 

@@ -39,8 +39,10 @@ static void on_result(struct mr_txn *txn, struct mr_str json, const struct mr_er
 	struct mr_op *op = arg;
 	struct mr_run *run = &op->job->run;
 	if (err) {
-		if (!run->failed)
+		if (!run->failed) {
 			run->failure = *err;
+			run->failed_at = op->id;
+		}
 		run->failed = true;
 		answer_error(op, err);
 		return;
@@ -123,6 +125,7 @@ static bool op_get(struct mr_op *op, const struct mr_node *in, struct mr_error *
 		!read_lock(op, in, &plan, err))
 		return false;
 	op->form = MR_OP_ONE;
+	op->id = mr_node_str(in, "id");
 	mr_txn_read(job->txn, &plan, on_result, op);
 	return true;
 }
@@ -164,7 +167,7 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 	if (write == mr_txn_insert) {
 		op->form = MR_OP_ID;
 	} else {
-		w.id = mr_node_str(in, "id");
+		w.id = op->id = mr_node_str(in, "id");
 		if (!mr_where_id(&job->attempt, w.entity, w.id, err))
 			return false;
 	}

@@ -51,7 +51,8 @@ struct mr_worker {
 	bool pumping;                 /* a deferred pump is due */
 	bool admitting;               /* a deferred look at the lines is due */
 
-	struct mr_map hot; /* lock key -> struct hot (hot.c) */
+	struct mr_map hot;           /* function -> struct hot (hot.c) */
+	struct mr_hot_row *hot_rows; /* by lock key; NULL before the first */
 	struct mr_timer *memory_timer;
 	int memory_high; /* how often in a row it was above the mark */
 	bool draining;   /* finish all jobs, then exit */
@@ -60,13 +61,25 @@ struct mr_worker {
 };
 
 /* What a call waits for before it begins (hot.c). */
-enum mr_turn { MR_TURN_NONE, MR_TURN_OWN, MR_TURN_ALL };
+enum mr_turn { MR_TURN_NONE, MR_TURN_ROWS, MR_TURN_OWN, MR_TURN_ALL };
+enum { MR_HOT_KEYS = 8 /* rows that one call takes turns for */, MR_HOT_ROWS = 1024 /* that a worker remembers */ };
+
+/* A call and its turns, for hot.c only. */
+struct mr_hot_keys {
+	int64_t v[MR_HOT_KEYS]; /* sorted */
+	size_t n;
+};
+struct mr_hot {
+	struct mr_hot_keys rows; /* that its last attempt was about */
+	struct mr_hot_keys held; /* that it has or waits for */
+	int asked;               /* for locks and their end, and not answered */
+	void (*then)(struct mr_job *job);
+};
 
 enum mr_job_kind { MR_JOB_QUERY, MR_JOB_MUTATION, MR_JOB_ENTITY, MR_JOB_RUN, MR_JOB_READ };
 enum mr_job_step {
 	MR_JOB_WAITING, /* in a line */
 	MR_JOB_LEASING, /* the pool owes it a connection */
-	MR_JOB_LOCKING, /* waits for its turn (hot.c) */
 	MR_JOB_RUNNING, /* an attempt is under way: txn is open */
 	MR_JOB_ENDING,  /* COMMIT or ROLLBACK is under way */
 	MR_JOB_PAUSING, /* before the next attempt */
@@ -83,7 +96,8 @@ struct mr_run {
 	struct mr_buf text;
 	bool failed; /* the transaction is poisoned: first error of a statement */
 	struct mr_error failure;
-	bool split; /* shared, and looked at its identity */
+	struct mr_str failed_at; /* the row that this was about, or empty */
+	bool split;              /* shared, and looked at its identity */
 	int log_lines;
 };
 
@@ -113,6 +127,7 @@ struct mr_job {
 	struct mr_pg *pg;
 	enum mr_turn turn; /* that it has, or waits for */
 	bool locks;        /* pg may hold locks of it */
+	struct mr_hot hot;
 	struct mr_txn *txn;
 	struct mr_arena attempt; /* until the transaction's end */
 	uint8_t token[MR_TOKEN_BYTES];
@@ -178,6 +193,7 @@ struct mr_op {
 	struct mr_list in_run, in_answered;
 	struct mr_job *job;
 	uint64_t number;
+	struct mr_str id;                              /* of its row; empty: it is about other rows */
 	enum { MR_OP_ROWS, MR_OP_ONE, MR_OP_ID } form; /* of the answer: as it came, its only row or null, the row's id */
 	bool ok;
 	struct mr_buf json;
@@ -197,11 +213,14 @@ const struct mr_pred *mr_where_id(struct mr_arena *a, const struct mr_entity *e,
 const struct mr_entity *mr_entity_of(struct mr_worker *w, const struct mr_node *args, struct mr_error *err);
 
 /* hot.c: what conflicts often takes turns. */
-void mr_hot_conflict(struct mr_job *job);           /* an attempt was lost */
-enum mr_turn mr_hot_turn(const struct mr_job *job); /* that it must have before it begins */
-void mr_hot_take(struct mr_job *job, enum mr_turn turn, mr_pg_result_cb *cb);
-void mr_hot_give(struct mr_job *job, mr_pg_result_cb *cb);
-void mr_hot_ask(struct mr_job *job); /* whether its record asks for the turn of all */
+void mr_hot_conflict(struct mr_job *job);    /* an attempt was lost */
+bool mr_hot_waits(const struct mr_job *job); /* its next attempt takes a turn */
+/* Before an attempt: asks for the turn that it must have. Not waited for: what is sent behind it waits in the connection. */
+void mr_hot_take(struct mr_job *job);
+/* Asks for the turn's end, behind whatever is under way. `then`: when it is answered, or at once if there is nothing to give back. */
+void mr_hot_give(struct mr_job *job, void (*then)(struct mr_job *job));
+void mr_hot_lost(struct mr_job *job); /* its connection is gone, and what was asked of it is not answered any more */
+void mr_hot_ask(struct mr_job *job);  /* whether its record asks for the turn of all */
 void mr_hot_free(struct mr_worker *w);
 
 /* manifest.c */
