@@ -171,6 +171,7 @@ export class Client {
 	}
 	reply(message) {
 		if (!this.calls.has(message.id)) return; // answered before, on the socket before
+		if (!message.error && !message.ahead) this.checker.fault(`client ${this.number}: the reply to ${message.id} came by itself, and did not say that it is ahead`, this.number);
 		if (!message.error) return void this.done(message.id, undefined, false);
 		const call = this.calls.get(message.id);
 		if (AGAIN.has(message.error.code)) {

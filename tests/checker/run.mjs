@@ -1,7 +1,7 @@
-// tests/consistency [--seconds N] [--clients N] [--seed N] [--faults all|none|NAME,...] [--self-test drop|text|lost|stuck] [--keep]
+// tests/consistency [--seconds N] [--clients N] [--seed N] [--faults all|none|NAME,...] [--self-test drop|text|lost|stuck] [--first] [--keep]
 // Random writers against random clients; every state that every client shows at every transition is compared with what Postgres holds at that
 // transition's snapshot, and at the end every query of every client must show what Postgres holds now. Exit status: 0 none differs, 1 differences,
-// 2 the check itself could not run. A self-test makes one thing wrong that must be found. docs/consistency.md tells more.
+// 2 the check itself could not run. --first ends at the first difference. A self-test makes one thing wrong that must be found. docs/consistency.md tells more.
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -101,7 +101,8 @@ async function check(dir) {
 	works.push(continueStopped(stack, seeded(seed + 4000), () => state.judging));
 	works.push(faulty, stack.kept.then(() => new Promise(() => undefined)));
 	const failure = Promise.all(works).then(() => new Promise(() => undefined));
-	await Promise.race([sleep(seconds * 1000), failure]);
+	const first = flag("first") ? within(seconds, () => checker.faults.length) : new Promise(() => undefined);
+	await Promise.race([sleep(seconds * 1000), failure, first]);
 
 	/* Nobody asks or writes any more: every call comes to its end, then every client to what Postgres holds. */
 	say("the end: waits for faults");

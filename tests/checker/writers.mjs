@@ -36,7 +36,8 @@ export async function outsider(number, psql, random, going) {
 		const name = `'outsider-${number}-${done}'`;
 		const end = how < 20 ? "rollback;" : how < 40 ? `prepare transaction ${name};` : "commit;";
 		const all = how === 199 ? 'truncate "Item";' : how === 198 ? 'update "Item" set n = n + 1;' : statements(random);
-		await psql.run(`begin;\n${all}\n${end}`);
+		const durable = how % 7 === 0 ? "set local synchronous_commit = off;\n" : "";
+		await psql.run(`begin;\n${durable}${all}\n${end}`);
 		if (how >= 20 && how < 40) {
 			await sleep(random.below(50));
 			await finish(psql, how < 25 ? "rollback" : "commit", name);
