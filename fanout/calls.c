@@ -103,6 +103,11 @@ static void print_call(struct mr_buf *m, const struct mr_fanout *f, const struct
 	mr_task_add_time(m);
 }
 
+static bool writes(const struct mr_call_request *rq)
+{
+	return rq->kind == MR_CALL_MUTATION || (rq->kind == MR_CALL_ENTITY && !mr_str_is(rq->fn, "list") && !mr_str_is(rq->fn, "get"));
+}
+
 struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err)
 {
 	if (f->stopping) {
@@ -124,6 +129,8 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 	f->counter[MR_C_CALLS_TOTAL]++;
 	print_call(&m, f, rq);
 	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, on_answer, c);
+	if (writes(rq))
+		mr_task_is_recorded(c->task);
 	MR_FAULT(FANOUT_CALL_SENT);
 	return c;
 }

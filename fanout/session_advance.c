@@ -274,6 +274,18 @@ static void answer_resumed(struct transition *t, struct mr_sub *sub)
 	mr_buf_fini(&body);
 }
 
+static bool is_current(const struct mr_instance *inst, uint64_t n)
+{
+	return mr_instance_bound(inst, n) == n && inst->last <= n;
+}
+
+/* A session that shows it would have to stay here. */
+static bool holds_back(const struct mr_instance *inst, uint64_t n)
+{
+	uint64_t now = inst->all->f->clock->n;
+	return now > n && mr_instance_bound(inst, now) <= n;
+}
+
 /* A detached query shows what has become known of it, and comes back when it is known where the session is. */
 static void follow_behind(struct transition *t, struct mr_sub *sub)
 {
@@ -283,15 +295,10 @@ static void follow_behind(struct transition *t, struct mr_sub *sub)
 		t->only = NULL;
 	}
 	set_behind(sub, MR_MAX(sub->at, sub->inst->last));
-	if (mr_instance_bound(sub->inst, t->n) == t->n && sub->inst->last <= t->n) {
+	if (is_current(sub->inst, t->n) && !holds_back(sub->inst, t->n)) {
 		add_behind(t, sub, false);
 		set_back(sub);
 	}
-}
-
-static bool is_current(const struct mr_instance *inst, uint64_t n)
-{
-	return mr_instance_bound(inst, n) == n && inst->last <= n;
 }
 
 /* What a shown query became: its bodies, or all of it when they have been given up; when all of it is of a later tick, it gets that by

@@ -24,6 +24,8 @@ struct mr_task {
 	struct mr_buf message;
 	mr_task_done *done; /* NULL: abandoned */
 	void *arg;
+	bool recorded;
+	bool refused; /* what is left is that a worker finds out whether it was done before */
 };
 
 static struct mr_str key_of(const struct mr_task *t)
@@ -176,6 +178,24 @@ static bool was_fatal(struct mr_task *t, bool ran, enum mr_reason reason, struct
 	return !mr_fail(err, MR_WORKER_CRASHED, "The worker died each time while it ran this function.");
 }
 
+/* A write that was given to several workers may have been done by one of them: it is refused by its record (CLOCK.md rule 10). */
+static void refuse(struct mr_task *t, const struct mr_error *err)
+{
+	struct mr_enc e;
+	t->refused = true;
+	t->message.n--; /* the brace */
+	mr_buf_z(&t->message, ",\"refuse\":");
+	mr_enc_init(&e, &t->message, MR_JSON);
+	mr_enc_error(&e, err);
+	mr_buf_char(&t->message, '}');
+	mr_list_add_tail(&t->all->waiting, &t->in_worker);
+}
+
+void mr_task_is_recorded(struct mr_task *task)
+{
+	task->recorded = true;
+}
+
 void mr_tasks_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reason)
 {
 	MR_LIST_FOR (e, &w->tasks) {
@@ -184,8 +204,11 @@ void mr_tasks_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason rea
 		leave_worker(t);
 		if (!t->done) {
 			free_task(t);
-		} else if (was_fatal(t, t->n == running, reason, &err)) {
-			fail(t, &err);
+		} else if (!t->refused && was_fatal(t, t->n == running, reason, &err)) {
+			if (t->recorded)
+				refuse(t, &err);
+			else
+				fail(t, &err);
 		} else {
 			w->all->f->counter[MR_C_CALLS_RESENT_TOTAL]++;
 			mr_list_add_tail(&w->all->waiting, &t->in_worker);

@@ -130,7 +130,8 @@ static void told_end(struct mr_child *c, int status)
 	c->pid = 0;
 	MR_FAULT(SUPERVISOR_DEATH_SEEN);
 	mr_exit_words(status, &words);
-	if (lived >= LONG_LIFE_US) {
+	/* Who ends in peace had no reason of its own: a worker whose fanout died comes back with the fanout. */
+	if (lived >= LONG_LIFE_US || status == 0) {
 		c->pause_us = PAUSE_LEAST_US;
 		c->failures = 0;
 	}

@@ -10,6 +10,8 @@
 #include "worker.h"
 
 static void admit(struct mr_worker *w);
+enum { SETTLE_US = 3000 * 1000 }; /* for the record of a call that is refused since its time is over */
+
 static void attempt(struct mr_job *job);
 static void leave(struct mr_job *job);
 
@@ -64,6 +66,12 @@ static void answer_unknown(struct mr_job *job)
 	mr_answer_error(job, &err);
 }
 
+static void late(const struct mr_job *job, struct mr_error *err)
+{
+	mr_fail_data(err, MR_TIME_LIMIT, "{\"setting\":\"call_time_limit\"}", "The call took longer than %" PRId64 " ms (call_time_limit).",
+		job->w->settings.call_time_limit);
+}
+
 static void answer_late(struct mr_job *job)
 {
 	struct mr_error err;
@@ -71,8 +79,16 @@ static void answer_late(struct mr_job *job)
 		answer_unknown(job);
 		return;
 	}
-	mr_fail_data(&err, MR_TIME_LIMIT, "{\"setting\":\"call_time_limit\"}",
-		"The call took longer than %" PRId64 " ms (call_time_limit).", job->w->settings.call_time_limit);
+	late(job, &err);
+	mr_answer_error(job, &err);
+}
+
+/* A write that never had its turn here may have been done elsewhere before; it may be sent again. */
+static void answer_crowded(struct mr_job *job)
+{
+	struct mr_error err;
+	mr_fail(&err, MR_NO_WORKERS, "The call waited %" PRId64 " ms for its turn (call_time_limit): the workers are busy.",
+		job->w->settings.call_time_limit);
 	mr_answer_error(job, &err);
 }
 
@@ -283,11 +299,16 @@ void mr_job_over(struct mr_job *job)
 
 /* A write is refused for good only when its record says so (CLOCK.md rule 10): an earlier attempt, of this worker or of one that died, may
  * have been done or be in COMMIT still. So the record is written with the error as its result; a duplicate means that the call was done. */
-static void bury(struct mr_job *job, struct mr_str error)
+static void set_verdict(struct mr_job *job, struct mr_str error)
 {
 	mr_buf_reset(&job->verdict);
 	mr_buf_printf(&job->verdict, "{\"$error\":%.*s}", (int)error.n, error.p);
 	job->tombstone = true;
+}
+
+static void bury(struct mr_job *job, struct mr_str error)
+{
+	set_verdict(job, error);
 	job->again = true;
 	mr_fail(&job->why, MR_CONFLICT, "settling");
 	roll_back(job);
@@ -340,7 +361,13 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 		roll_back(job);
 		return;
 	}
-	if (job->unknown && (job->tombstone || err->code == MR_POSTGRES_UNAVAILABLE || err->code == MR_CONFLICT)) {
+	if (job->tombstone && is_final(err->code) && !job->answered && !job->cancelled && time_left(job) > 0) {
+		job->again = true; /* a cancel or timeout that was meant for another statement */
+		roll_back(job);
+		return;
+	}
+	if ((job->tombstone && is_final(err->code)) ||
+		(job->unknown && (job->tombstone || err->code == MR_POSTGRES_UNAVAILABLE || err->code == MR_CONFLICT))) {
 		if (!job->answered)
 			answer_unknown(job);
 		roll_back(job);
@@ -434,16 +461,42 @@ void mr_job_commit(struct mr_job *job, struct mr_str result)
 
 /* ---- time ---- */
 
+/* It is over here, but not refused before its record says so; that gets a little time of its own. */
+static void bury_late(struct mr_job *job)
+{
+	struct mr_error err;
+	struct mr_buf text = {0};
+	late(job, &err);
+	mr_error_print(&text, job->w, &err);
+	job->deadline_us = mr_mono_us() + SETTLE_US;
+	mr_timer_start(job->timer, SETTLE_US);
+	mr_pg_cancel(job->pg);
+	bury(job, mr_buf_view(&text));
+	mr_buf_fini(&text);
+}
+
+static bool must_settle(const struct mr_job *job)
+{
+	return mr_job_writes(job) && job->recorded && !job->tombstone;
+}
+
 static void expire(struct mr_job *job)
 {
 	switch (job->step) {
 	case MR_JOB_WAITING:
-		answer_late(job);
+		if (must_settle(job))
+			answer_crowded(job);
+		else
+			answer_late(job);
 		job_free(job);
 		return;
 	case MR_JOB_LEASING:
 		return; /* the pool's own patience ends now */
 	case MR_JOB_RUNNING:
+		if (must_settle(job)) {
+			bury_late(job);
+			return;
+		}
 		answer_late(job);
 		mr_pg_cancel(job->pg);
 		roll_back(job);
@@ -451,8 +504,8 @@ static void expire(struct mr_job *job)
 	case MR_JOB_ENDING:
 		if (job->answered)
 			return;
-		if (!job->again)
-			job->unknown = true; /* COMMIT is under way */
+		if (!job->again || job->recorded)
+			job->unknown = true; /* COMMIT is under way, or the record was not asked */
 		answer_late(job);
 		return;
 	case MR_JOB_PAUSING:
@@ -584,6 +637,14 @@ static void read_frozen(struct mr_job *job)
 	job->seed = mr_arena_printf(&job->arena, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
 }
 
+/* The fanout has given the call up, for its code ended workers: what is left is to find out whether it was done before. */
+static void read_refusal(struct mr_job *job)
+{
+	const struct mr_node *refuse = mr_node_get(job->message, "refuse");
+	if (refuse && mr_job_writes(job))
+		set_verdict(job, refuse->raw);
+}
+
 static bool read_job(struct mr_job *job, struct mr_error *err)
 {
 	const struct mr_node *m = job->message;
@@ -608,6 +669,7 @@ static bool read_job(struct mr_job *job, struct mr_error *err)
 	}
 	if (mr_job_writes(job))
 		read_record(job);
+	read_refusal(job);
 	return true;
 }
 

@@ -9,6 +9,7 @@ const WebSocket = createRequire(new URL("../../client/package.json", import.meta
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const EVENTS_KEPT = 400;
+const TRANSITIONS_OF_A_TICK = 200; // answers and replies may come one by one, but not without end
 /** Codes after which the same request is sent again: it never runs twice. */
 const AGAIN = new Set(
 	readFileSync(new URL("../../proto/tables/errors.toml", import.meta.url), "utf8").split("[[error]]")
@@ -130,6 +131,8 @@ export class Client {
 	}
 	transition(message) {
 		if (message.n < this.tick) this.checker.fault(`client ${this.number}: tick ${message.n} after ${this.tick}`, this.number);
+		this.atTick = message.n === this.tick ? this.atTick + 1 : 1;
+		if (this.atTick === TRANSITIONS_OF_A_TICK) this.checker.fault(`client ${this.number}: ${this.atTick} transitions at tick ${message.n}; the last: ${JSON.stringify({ ...message, t: undefined }).slice(0, 2000)}`, this.number);
 		this.tick = message.n;
 		for (const ack of message.q ?? []) this.answered(ack, message);
 		for (const body of message.b ?? []) {

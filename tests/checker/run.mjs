@@ -18,8 +18,8 @@ const TICK_MS = 25; // each client acts as often
 const OPEN_CALLS_SECONDS = 60;
 const SETTLED_SECONDS = 60; // a sanitized build on a busy machine; an idle one needs a fraction of one
 const OUTSIDERS = 2;
-const POINT_EVERY_MS = 400;
-const OTHER_EVERY_MS = 1500;
+const POINT_EVERY_MS = 800;
+const OTHER_EVERY_MS = 2500;
 
 function option(name, fallback) {
 	const at = process.argv.indexOf(`--${name}`);
@@ -126,6 +126,7 @@ async function check(dir) {
 	if (selfTest === "text") [...checker.seen.values()].find((s) => s.views.length).views[0].text += " corrupted";
 	await checker.judge(true);
 	const ahead = checker.judgeCalls();
+	if (stuck.length) console.log(`processes: ${stack.states().join("; ")}`);
 	const open = crowd.reduce((n, client) => n + client.calls.size, 0);
 	if (open) checker.fault(`${open} calls had no answer ${OPEN_CALLS_SECONDS} s after the last one was asked`);
 	reader.close();

@@ -79,6 +79,17 @@ export class Stack {
 		if (name === "supervisor") return alive(this.pid) ? [this.pid] : [];
 		return descendants(this.pid).filter((p) => p.command.includes(`/millrace-${name} `)).map((p) => p.pid);
 	}
+	/** What each process does: R runs, S sleeps, T is stopped. */
+	states() {
+		const state = ({ pid, command }) => {
+			try {
+				return `${readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) (\S).*$/s, "$1")} ${pid} ${command.replace(/ --.*/, "")}`;
+			} catch {
+				return `gone ${pid}`;
+			}
+		};
+		return descendants(this.pid).map(state).filter((text) => !text.includes("postgres:") || text.startsWith("T"));
+	}
 	postmaster() {
 		try {
 			return Number(readFileSync(join(this.data, "pg/data/postmaster.pid"), "utf8").split("\n")[0]);
