@@ -149,6 +149,7 @@ struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct
 	for (size_t i = 0; i < n_rows; i++) {
 		const struct mr_log_row *row = &rows[i];
 		const struct mr_node *changes = NULL;
+		bool told = true;
 		struct mr_str result = row->result;
 		if (row->changes.p) {
 			changes = parse(&b.batch->arena, row->changes);
@@ -160,10 +161,12 @@ struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct
 			changes = mr_node_get(whole, "changes");
 			if (r)
 				result = r->raw;
-			*lost |= !whole;
+			told = whole;
+			*lost |= !told;
 		}
 		add_changes(&b, row->xid, changes);
-		if (row->call.n)
+		/* A result that was withheld with its changes is its worker's to tell. */
+		if (row->call.n && told)
 			add_effect(&b, row, result);
 	}
 	sort_changes(b.batch);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "catalog.h"
 #include "instance.h"
 #include "payloads.h"
 #include "proto/ground/fault.h"
@@ -68,28 +69,6 @@ static void reset(struct mr_clock *clock, const char *why)
 	mr_instances_reset(clock->f->instances, clock->n);
 }
 
-/* Tables whose catalog entry is no longer what it was (ALTER, TRUNCATE of a leaf, disabled triggers) are read anew. */
-static void compare_fingerprints(struct mr_clock *clock, struct mr_str now)
-{
-	if (!now.n || (clock->fingerprints && mr_str_is(now, clock->fingerprints)))
-		return;
-	struct mr_arena a = {0};
-	struct mr_error err;
-	const struct mr_node *is = mr_json_read(&a, now, 8, false, &err);
-	const struct mr_node *was = clock->fingerprints ? mr_json_read(&a, mr_str(clock->fingerprints), 8, false, &err) : NULL;
-	for (size_t i = 0; was && is && is->kind == MR_MAP && i < is->n; i++) {
-		struct mr_str key = is->items[i].key;
-		const struct mr_entity *e = mr_app_entity(clock->f->app, key);
-		if (!e || mr_str_eq(mr_node_str(was, e->name.p), is->items[i].text))
-			continue;
-		mr_log(MR_INFO, "table %s was altered or rewritten: its live queries are read anew", e->table.p);
-		mr_instances_bulk(clock->f->instances, e, clock->n);
-	}
-	mr_arena_fini(&a);
-	free(clock->fingerprints);
-	clock->fingerprints = mr_strndup(now.p, now.n);
-}
-
 static void apply_tick(struct mr_clock *clock, struct mr_tick *tick)
 {
 	struct mr_fanout *f = clock->f;
@@ -105,8 +84,9 @@ static void apply_tick(struct mr_clock *clock, struct mr_tick *tick)
 		reset(clock, "a payload was lost");
 	if (misfit)
 		mr_log(MR_WARN, "a row of table %s does not fit the declaration of entity %s", misfit->table.p, misfit->name.p);
-	compare_fingerprints(clock, tick->fingerprints);
+	mr_catalog_take(clock->catalog, tick->fingerprints, clock->n);
 	mr_instances_apply(f->instances, b);
+	mr_catalog_reread(clock->catalog, clock->n, clock->last_tick_us);
 	mr_sessions_effects(f->sessions, b, !tick->standby);
 	drop_batches(clock);
 }
@@ -138,6 +118,7 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	if (clock->f->app)
 		apply_tick(clock, tick);
 	MR_FAULT(FANOUT_TICK_APPLIED);
+	mr_instances_retry(clock->f->instances, clock->last_tick_us);
 	mr_works_at_tick(clock, tick);
 	mr_works_settle(clock);
 	mr_sessions_advance(clock->f->sessions);
@@ -158,11 +139,12 @@ static void on_failure(const struct mr_error *err, void *arg)
 	mr_timer_start(clock->soon, RETRY_US);
 }
 
-static void run(struct mr_clock *clock, bool outside)
+static void run(struct mr_clock *clock)
 {
 	if (!clock->waits_since)
 		clock->waits_since = mr_mono_us();
-	clock->wanted = !mr_ticker_run(clock->ticker, outside);
+	clock->wanted = !mr_ticker_run(clock->ticker, clock->outside);
+	clock->outside &= clock->wanted;
 }
 
 void mr_clock_want(struct mr_clock *clock)
@@ -174,14 +156,20 @@ void mr_clock_want(struct mr_clock *clock)
 	if (wait > 0)
 		mr_timer_start(clock->soon, wait);
 	else
-		run(clock, false);
+		run(clock);
+}
+
+void mr_clock_want_catalog(struct mr_clock *clock)
+{
+	clock->outside = true;
+	mr_clock_want(clock);
 }
 
 static void on_soon(void *arg)
 {
 	struct mr_clock *clock = arg;
 	if (!mr_ticker_busy(clock->ticker))
-		run(clock, false);
+		run(clock);
 }
 
 static void on_poll(void *arg)
@@ -189,8 +177,10 @@ static void on_poll(void *arg)
 	struct mr_clock *clock = arg;
 	bool idle = clock->f->instances->by_key.n == 0;
 	const struct mr_settings *s = &clock->f->settings;
+	/* Where ticks follow each other without a pause, one of them does it. */
+	clock->outside = true;
 	if (!mr_ticker_busy(clock->ticker) && !mr_timer_running(clock->soon))
-		run(clock, true);
+		run(clock);
 	mr_timer_start(clock->poll, 1000 * (idle ? s->outside_poll_idle_interval : s->outside_poll_interval));
 }
 
@@ -201,6 +191,7 @@ struct mr_clock *mr_clock_new(struct mr_fanout *f, const char *conninfo)
 	mr_list_init(&clock->batches);
 	mr_list_init(&clock->works);
 	clock->past = mr_alloc(PAST_TICKS * sizeof *clock->past);
+	clock->catalog = mr_catalog_new(f);
 	clock->payloads = mr_payloads_new(PAYLOAD_BYTES);
 	clock->soon = mr_timer_new(f->loop, on_soon, clock);
 	clock->poll = mr_timer_new(f->loop, on_poll, clock);
@@ -230,7 +221,7 @@ void mr_clock_delete(struct mr_clock **clock)
 		mr_buf_fini(&c->past[i].text);
 	}
 	free(c->past);
-	free(c->fingerprints);
+	mr_catalog_delete(&c->catalog);
 	free(c);
 	*clock = NULL;
 }
@@ -252,8 +243,7 @@ void mr_clock_app(struct mr_clock *clock)
 	mr_enc_end(&e);
 	mr_ticker_tables(clock->ticker, mr_buf_view(&b));
 	mr_buf_fini(&b);
-	free(clock->fingerprints);
-	clock->fingerprints = NULL;
+	mr_catalog_app(clock->catalog);
 	/* Kept batches name entities of the app before; the works that need them end with its instances. */
 	MR_LIST_FOR (at, &clock->batches) {
 		struct mr_batch *batch = MR_CONTAINER(at, struct mr_batch, in_clock);

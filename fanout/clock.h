@@ -9,6 +9,7 @@
 #include "storage/ticker.h"
 
 struct mr_payloads;
+struct mr_catalog;
 
 struct mr_clock {
 	struct mr_fanout *f;
@@ -22,16 +23,19 @@ struct mr_clock {
 	struct mr_list batches;      /* struct mr_batch, oldest first: those that works may need */
 	struct mr_list works;        /* struct mr_work, oldest first */
 	bool wanted, failing;
+	bool outside;        /* the next tick reads the catalog too */
 	int64_t waits_since; /* when the tick that has not come yet was asked for first; 0: none is under way */
 	int64_t last_tick_us;
 	struct mr_timer *poll, *soon;
-	char *fingerprints;
+	struct mr_catalog *catalog;
 };
 
 struct mr_clock *mr_clock_new(struct mr_fanout *f, const char *conninfo);
 void mr_clock_delete(struct mr_clock **clock);
 /* A tick as soon as possible. Cheap; ask as often as you like. */
 void mr_clock_want(struct mr_clock *clock);
+/* The same, and the catalog is read with it. */
+void mr_clock_want_catalog(struct mr_clock *clock);
 /* The serving app changed: its tables are watched from now on. */
 void mr_clock_app(struct mr_clock *clock);
 struct mr_str mr_clock_position(struct mr_clock *clock, uint64_t n); /* text of the position at tick n; empty when it is too long ago */

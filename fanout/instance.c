@@ -15,6 +15,7 @@ struct mr_instances *mr_instances_new(struct mr_fanout *f)
 	mr_list_init(&all->dirty);
 	mr_list_init(&all->hit);
 	mr_list_init(&all->histories);
+	mr_list_init(&all->failed);
 	return all;
 }
 
@@ -61,11 +62,14 @@ void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
 		return;
 	}
 	mr_list_add_tail(&inst->all->dirty, &inst->in_dirty);
-	mr_clock_want(inst->all->f->clock);
+	if (mr_mono_us() >= inst->not_before)
+		mr_clock_want(inst->all->f->clock);
 }
 
 void mr_instance_known(struct mr_instance *inst, uint64_t n)
 {
+	if (inst->ready && !inst->dirty)
+		return; /* it never ceased to be */
 	inst->gap = inst->ready ? inst->dirty : 0;
 	inst->gap_from = inst->from;
 	inst->from = n;
@@ -161,6 +165,10 @@ void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_erro
 	bool same = inst->ready && inst->failure.code && inst->hash == hash;
 	inst->failure = *err;
 	inst->hash = hash;
+	if (inst->entity) {
+		mr_rowset_empty(&inst->rows);
+		mr_instance_retry_later(inst);
+	}
 	mr_instance_known(inst, n);
 	if (!same)
 		mr_instance_add_body(inst, n, encode_failure, err);
@@ -186,6 +194,7 @@ static void on_hit(struct mr_watcher *w, void *arg)
 		mr_instance_dirty(inst, a->batch->n);
 		return;
 	}
+	inst->shrank |= a->change->was.v != NULL;
 	/* What is not known now is brought up to date from the batches when its rows have come. */
 	if (!inst->ready || inst->dirty || inst->failure.code)
 		return;
@@ -271,6 +280,7 @@ static void free_instance(struct mr_instance *inst)
 	mr_work_abandon(&inst->work);
 	mr_list_del(&inst->in_dirty);
 	mr_list_del(&inst->in_hit);
+	mr_list_del(&inst->in_failed);
 	mr_map_del(&all->by_key, inst->key);
 	mr_matcher_remove(all->index, &inst->watcher);
 	mr_instance_reads(inst, NULL);

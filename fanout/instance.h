@@ -22,7 +22,8 @@ struct mr_read {
 struct mr_instance {
 	struct mr_instances *all;
 	struct mr_str key; /* what makes two queries one; heap */
-	char k[33];        /* the same for clients and across restarts */
+	char k[33];        /* the same for clients and across restarts, as long as its table is the same */
+	uint64_t base[2];  /* of k */
 	uint64_t number;
 	struct mr_app *app;
 	bool ready;
@@ -33,6 +34,7 @@ struct mr_instance {
 	int64_t dirty_since; /* when it became dirty, monotonic microseconds */
 	struct mr_work *work;
 	int attempts;            /* works since it was last known */
+	int64_t not_before;      /* monotonic microseconds: the next one waits until then, since Postgres or a worker refused the last */
 	uint64_t spoke_in;       /* transition in which it last had a body */
 	int aligning;            /* sessions that wait for all their functions to run at one tick */
 	struct mr_list in_dirty; /* in all->dirty while dirty and no work is under way */
@@ -43,6 +45,7 @@ struct mr_instance {
 	struct mr_list in_history;         /* in all->histories while it has bodies */
 	uint64_t lost;                     /* bodies up to this tick have been given up */
 	uint64_t last;                     /* tick of the last body, or of readiness */
+	uint64_t loaded;                   /* tick as of which its rows were read from the database (entity queries) */
 	struct mr_buf whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for, cleared by the next body */
 	uint64_t hash;
 	struct mr_arena arena; /* predicate, order */
@@ -68,6 +71,10 @@ struct mr_instance {
 	const struct mr_node *result; /* NULL before the first; the last good one while it fails */
 
 	struct mr_error failure; /* why the query fails now; code MR_OK: it does not */
+	/* An entity query that fails is read again now and then (instance_retry.c). */
+	struct mr_list in_failed;
+	int64_t retry_at, retry_wait;
+	bool shrank; /* since it had too many rows, some were changed or deleted */
 };
 
 struct mr_instances {
@@ -78,6 +85,7 @@ struct mr_instances {
 	struct mr_list dirty; /* wait for a tick at whose snapshot they are read or run again */
 	struct mr_list hit;
 	struct mr_list histories;
+	struct mr_list failed; /* entity queries */
 	uint64_t last_number, last_mark;
 	uint64_t speaks[MR_ENCODINGS]; /* sessions connected, by encoding */
 };
@@ -108,10 +116,13 @@ void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch);
 /* The table is no longer what it was in a way that is not told row by row: its queries are read anew at the next snapshot. */
 void mr_instances_bulk(struct mr_instances *all, const struct mr_entity *e, uint64_t n);
 void mr_instances_reset(struct mr_instances *all, uint64_t n); /* every query */
+/* The catalog entry of the table is another one. */
+void mr_instances_rekey(struct mr_instances *all, const struct mr_entity *e);
 /* Gives up bodies that no session needs any more: all up to tick n. */
 void mr_instances_trim(struct mr_instances *all, uint64_t n);
 
 /* For the files of this room. */
+void mr_instance_set_k(struct mr_instance *inst);
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n);
 /* Known again at tick n (and up to `dirty`, if that is set again). */
 void mr_instance_known(struct mr_instance *inst, uint64_t n);
@@ -121,6 +132,9 @@ typedef void mr_body_encode(struct mr_buf *out, enum mr_encoding encoding, struc
 void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *encode, const void *arg);
 /* Takes the difference of the rows and makes it the body of tick n, if there is any. */
 void mr_instance_seal(struct mr_instance *inst, uint64_t n);
+/* Those that fail may have been mended by what nobody tells of: after a tick, the ones that are due are read again. */
+void mr_instances_retry(struct mr_instances *all, int64_t now);
+void mr_instance_retry_later(struct mr_instance *inst); /* it has just failed */
 /* From tick n on it fails with this error. */
 void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_error *err);
 /* The result of a function query at tick n; takes nothing over (the text is copied). */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "catalog.h"
+#include "clock.h"
 #include "proto/ground/log.h"
 
 static void full_key(struct mr_buf *b, const struct mr_app *app, struct mr_str text)
@@ -21,6 +23,22 @@ struct mr_instance *mr_instance_by_key(struct mr_instances *all, struct mr_str t
 	return inst;
 }
 
+void mr_instance_set_k(struct mr_instance *inst)
+{
+	uint64_t table = inst->entity ? mr_catalog_hash(inst->all->f->clock->catalog, inst->entity) : 0;
+	snprintf(inst->k, sizeof inst->k, "%016llx%016llx", (unsigned long long)(inst->base[0] ^ table), (unsigned long long)inst->base[1]);
+}
+
+static void on_rekey(struct mr_watcher *w, void *arg)
+{
+	mr_instance_set_k(w->owner);
+}
+
+void mr_instances_rekey(struct mr_instances *all, const struct mr_entity *e)
+{
+	mr_matcher_each(all->index, e, on_rekey, NULL);
+}
+
 struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str text)
 {
 	struct mr_instance *inst = mr_alloc(sizeof *inst);
@@ -30,12 +48,14 @@ struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str tex
 	full_key(&b, inst->app, text);
 	inst->key.n = b.n;
 	inst->key.p = mr_buf_take(&b);
-	snprintf(inst->k, sizeof inst->k, "%016llx%016llx", (unsigned long long)mr_hash_fixed(text.p, text.n, 1),
-		(unsigned long long)mr_hash_fixed(text.p, text.n, 2));
+	for (int i = 0; i < 2; i++)
+		inst->base[i] = mr_hash_fixed(text.p, text.n, 1 + i);
+	mr_instance_set_k(inst);
 	inst->number = ++all->last_number;
 	mr_list_init(&inst->in_dirty);
 	mr_list_init(&inst->in_hit);
 	mr_list_init(&inst->in_history);
+	mr_list_init(&inst->in_failed);
 	mr_list_init(&inst->subs);
 	mr_list_init(&inst->bodies);
 	mr_map_put(&all->by_key, inst->key, inst);

@@ -26,7 +26,6 @@ void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 		struct mr_error err;
 		mr_fail_data(&err, MR_TOO_MANY_ROWS, "{\"setting\":\"instance_max_rows\"}",
 			"The query has more than %lld rows (instance_max_rows); add a filter or a limit.", (long long)max);
-		mr_rowset_fill(&inst->rows, NULL, 0);
 		mr_instance_fail(inst, n, &err);
 		return;
 	}
@@ -34,6 +33,7 @@ void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 	bool changed = mr_rowset_diff(&inst->rows, &d);
 	bool failed = inst->failure.code;
 	inst->failure = (struct mr_error){0};
+	mr_list_del(&inst->in_failed);
 	inst->hash = inst->rows.hash;
 	if (failed)
 		mr_instance_add_body(inst, n, encode_rows, NULL);
@@ -103,6 +103,7 @@ static struct mr_instance *make_rows(struct mr_instances *all, const struct mr_e
 	const struct mr_order *order = NULL;
 	size_t n_order = 0;
 	inst->entity = e;
+	mr_instance_set_k(inst);
 	inst->where = mr_arena_str(a, where);
 	inst->order = mr_arena_str(a, order_text);
 	const struct mr_node *node = mr_json_read(a, inst->where, TEXT_DEPTH, false, &err);

@@ -222,6 +222,16 @@ void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
 		rs->complete = (int64_t)n < mr_rowset_want(rs);
 }
 
+void mr_rowset_empty(struct mr_rowset *rs)
+{
+	drop_rows(rs);
+	drop_shown(rs);
+	forget_touched(rs);
+	rs->hash = 0;
+	rs->complete = true;
+	rs->reverted = false;
+}
+
 void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c)
 {
 	MR_ASSERT(!c->bulk && c->entity == rs->entity && !rs->reverted);

@@ -42,6 +42,8 @@ void mr_rowset_fini(struct mr_rowset *rs);
 int64_t mr_rowset_want(const struct mr_rowset *rs);
 /* Replaces all rows with what was read (mr_rowset_want rows at most; fewer: that is all there are). */
 void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n);
+/* Nothing is known and nothing is on screen. */
+void mr_rowset_empty(struct mr_rowset *rs);
 /* Applies one change of its entity that is told row by row. */
 void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c);
 /* The window lost so many rows that what belongs there is unknown: it must be read again before a difference is taken. */

@@ -402,6 +402,8 @@ bool mr_session_attach(struct mr_sub *sub, struct mr_error *err)
 	if (!inst)
 		return false;
 	sub->inst = inst;
+	if (sub->have_k[0])
+		mr_clock_want_catalog(s->all->f->clock);
 	mr_list_add_tail(&inst->subs, &sub->in_instance);
 	inst->n_subs++;
 	inst->aligning += s->aligning;

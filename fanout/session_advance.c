@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "catalog.h"
 #include "clock.h"
 #include "live.h"
 #include "proto/ground/fault.h"
@@ -242,20 +243,36 @@ static bool holds_same_state(const struct mr_sub *sub)
 	return memcmp(h, sub->have_h, 16) == 0;
 }
 
+static const struct mr_catalog *catalog_of(const struct mr_sub *sub)
+{
+	return sub->session->all->f->clock->catalog;
+}
+
+/* The key of rows from before says of which table they are, and the log does not tell how a table differs that was altered or made anew
+ * meanwhile. So what the instance read must be known to be of the table that its key names. */
+static bool knows_table(const struct mr_sub *sub)
+{
+	return !sub->have_k[0] || !sub->inst->entity || mr_catalog_read_at(catalog_of(sub)) >= sub->inst->loaded;
+}
+
+static bool same_key(const struct mr_sub *sub)
+{
+	return sub->have_k[0] && strcmp(sub->have_k, sub->inst->k) == 0;
+}
+
 /* Rows from before can be brought here by the keys touched since: plain filters only, windows and functions go by hash. */
 static bool can_resume(const struct mr_sub *sub)
 {
 	const struct mr_instance *inst = sub->inst;
-	return sub->session->resumes && inst->entity && inst->rows.limit < 0 && !inst->failure.code;
+	return sub->session->resumes && inst->entity && inst->rows.limit < 0 && !inst->failure.code &&
+	       !mr_catalog_blind(catalog_of(sub), inst->entity);
 }
 
 static void answer_new(struct transition *t, struct mr_sub *sub)
 {
-	const struct mr_instance *inst = sub->inst;
-	bool same_key = sub->have_k[0] && strcmp(sub->have_k, inst->k) == 0;
-	if (same_key && holds_same_state(sub))
+	if (same_key(sub) && holds_same_state(sub))
 		answer(t, sub, true);
-	else if (same_key && can_resume(sub))
+	else if (same_key(sub) && can_resume(sub))
 		mr_resume_ask(sub);
 	else
 		answer(t, sub, false);
@@ -264,7 +281,7 @@ static void answer_new(struct transition *t, struct mr_sub *sub)
 static void answer_resumed(struct transition *t, struct mr_sub *sub)
 {
 	struct mr_buf body = {0};
-	bool touched = mr_resume_body(sub, &body);
+	bool touched = same_key(sub) && can_resume(sub) && mr_resume_body(sub, &body);
 	if (touched) {
 		comma(&t->bodies, sub->session->encoding, t->n_bodies++);
 		mr_buf_str(&t->bodies, mr_buf_view(&body));
@@ -336,6 +353,8 @@ static void collect_shown(struct mr_session *s, struct transition *t)
 static bool can_be_answered(const struct mr_sub *sub, uint64_t n)
 {
 	if (sub->state == MR_SUB_TAIL && !mr_resume_come(sub))
+		return false;
+	if ((sub->state == MR_SUB_NEW || sub->state == MR_SUB_TAIL) && !knows_table(sub))
 		return false;
 	return sub->state != MR_SUB_ON && (sub->state == MR_SUB_BEHIND || is_current(sub->inst, n));
 }

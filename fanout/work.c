@@ -8,7 +8,7 @@
 #include "session.h"
 #include "tasks.h"
 
-enum { GENERATION_MAX = 64 };
+enum { GENERATION_MAX = 64, REFUSED_FIRST_US = 20 * 1000, REFUSED_MOST_US = 1000 * 1000, REFUSED_SHIFT_MAX = 6 };
 
 /* Works that read at the same held snapshot. */
 struct generation {
@@ -77,14 +77,25 @@ uint64_t mr_works_since(const struct mr_clock *clock)
 	return MR_CONTAINER(clock->works.next, struct mr_work, in_clock)->since;
 }
 
-/* The work is over, the instance is still dirty: it takes its place in the queue again. */
+/* The work is over, the instance is still dirty: it takes its place in the queue again. If it is not, it was to find out whether what
+ * failed still does, and is tried again when that is due. */
 static void again(struct mr_work *w)
 {
 	struct mr_instance *inst = w->inst;
 	inst->work = NULL;
 	inst->attempts++;
 	free_work(w);
-	mr_instance_dirty(inst, inst->dirty);
+	if (inst->dirty || !inst->ready)
+		mr_instance_dirty(inst, inst->dirty);
+}
+
+/* Again, but not at once: what refused it may refuse it for long. */
+static void again_later(struct mr_work *w)
+{
+	struct mr_instance *inst = w->inst;
+	int64_t wait = (int64_t)REFUSED_FIRST_US << MR_MIN(inst->attempts, REFUSED_SHIFT_MAX);
+	inst->not_before = mr_mono_us() + MR_MIN(wait, (int64_t)REFUSED_MOST_US);
+	again(w);
 }
 
 static bool is_late(const struct mr_work *w, const struct mr_change *c)
@@ -143,19 +154,24 @@ static void end_work(struct mr_work *w)
 {
 	w->inst->work = NULL;
 	w->inst->attempts = 0;
+	w->inst->not_before = 0;
 	free_work(w);
+}
+
+/* A table that does not fit its declaration stays so until somebody alters it, and that will be seen. */
+static bool may_pass(const struct mr_error *err)
+{
+	return err->code != MR_SCHEMA_CHANGED && strcmp(mr_code_retry(err->code), "never") != 0;
 }
 
 static void fail(struct mr_work *w, const struct mr_error *err)
 {
 	struct mr_instance *inst = w->inst;
 	uint64_t n = w->clock->n;
-	if (strcmp(mr_code_retry(err->code), "never") != 0) {
-		again(w);
+	if (may_pass(err)) {
+		again_later(w);
 		return;
 	}
-	if (inst->entity)
-		mr_rowset_fill(&inst->rows, NULL, 0);
 	end_work(w);
 	mr_instance_fail(inst, n, err);
 }
@@ -169,9 +185,9 @@ static void finish_rows(struct mr_work *w)
 		mr_fail(&err, MR_SCHEMA_CHANGED,
 			"Table %s no longer fits the declaration of entity %s; run millrace migrate to see the difference.",
 			inst->entity->table.p, inst->entity->name.p);
-		mr_log(MR_ERROR, "%s", err.message);
+		if (!inst->failure.code)
+			mr_log(MR_ERROR, "%s", err.message);
 		end_work(w);
-		mr_rowset_fill(&inst->rows, NULL, 0);
 		mr_instance_fail(inst, inst->all->f->clock->n, &err);
 		return;
 	}
@@ -182,6 +198,7 @@ static void finish_rows(struct mr_work *w)
 	}
 	uint64_t n = w->clock->n;
 	end_work(w);
+	inst->loaded = n;
 	mr_instance_seal(inst, n);
 	if (!inst->failure.code)
 		mr_instance_known(inst, n);
@@ -271,7 +288,7 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	/* A function's own error is its result; one that says nothing about it (Postgres went away) is no answer at all. */
 	if (!err && refused) {
 		mr_error_from_node(refused, &failure);
-		if (w->inst->entity || strcmp(mr_code_retry(failure.code), "never") != 0)
+		if (w->inst->entity || may_pass(&failure))
 			err = &failure;
 	}
 	/* A function that failed before it read anything has no snapshot: its error stands by itself. */
@@ -395,9 +412,10 @@ void mr_works_at_tick(struct mr_clock *clock, struct mr_tick *tick)
 	g->clock = clock;
 	g->refs = 1;
 	int n = 0;
+	int64_t now = mr_mono_us();
 	MR_LIST_FOR (e, dirty) {
 		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_dirty);
-		if (n < GENERATION_MAX && !must_wait(inst)) {
+		if (n < GENERATION_MAX && now >= inst->not_before && !must_wait(inst)) {
 			new_work(inst, g);
 			n++;
 		}

@@ -33,7 +33,8 @@ struct mr_tick {
 	bool reset;
 	int32_t hour; /* since 1970, by the clock of Postgres */
 	bool standby; /* commits wait for a synchronous one: a row that shows here may not be on it yet */
-	/* Catalog fingerprint of the app's tables when it was read in this tick (outside polls), else empty. JSON map entity -> text. */
+	/* Catalog fingerprint of the app's tables when it was read in this tick (outside polls), else empty. JSON map entity -> text; the
+	 * text ends in " blind" when rows of the table are not captured. */
 	struct mr_str fingerprints;
 };
 

@@ -75,9 +75,28 @@ static void name_sum(const struct mr_op *op, struct mr_error *err)
 	mr_buf_fini(&data);
 }
 
+/* A table, column, type or operator that is not there: what we wrote is right for the declaration, so the table is another one now. What
+ * a function of the database misses (a trigger, say) is its own affair. */
+static bool misses_its_table(const struct mr_op *op, const struct mr_pg_result *r)
+{
+	static const char *const states[] = {"42P01", "42703", "42704", "42804", "42883", "3F000"};
+	const char *state = mr_pg_sqlstate(r);
+	bool ours = !op->app_sql && op->entity && !*mr_pg_about(r, MR_PG_CONTEXT);
+	for (size_t i = 0; ours && i < MR_COUNT(states); i++)
+		if (!strcmp(state, states[i]))
+			return true;
+	return false;
+}
+
 void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
 	mr_pg_error(r, err);
+	if (misses_its_table(op, r)) {
+		mr_fail(err, MR_SCHEMA_CHANGED,
+			"Table %s no longer fits the declaration of entity %s; run millrace migrate to see the difference.",
+			op->entity->table.p, op->entity->name.p);
+		return;
+	}
 	if (op->app_sql && err->code == MR_BAD_VALUE)
 		err->code = MR_SQL_ERROR;
 	name_fields(op->txn->app, r, err);

@@ -1,0 +1,37 @@
+/* Entity queries that fail are read again after a second, then after two, four, ... at most a minute, at a snapshot of their own: what made
+ * them fail (too many rows, a time limit, rows that do not fit) may be over without any change that tells so. Alterations of their table
+ * are seen at once (catalog.h).
+ */
+#include "instance.h"
+#include "work.h"
+
+enum { RETRY_FIRST_US = 1000 * 1000, RETRY_MOST_US = 60 * 1000 * 1000 };
+
+void mr_instance_retry_later(struct mr_instance *inst)
+{
+	if (mr_list_linked(&inst->in_failed))
+		return;
+	inst->retry_wait = RETRY_FIRST_US;
+	inst->retry_at = mr_mono_us() + inst->retry_wait;
+	inst->shrank = false;
+	mr_list_add_tail(&inst->all->failed, &inst->in_failed);
+}
+
+static bool is_due(const struct mr_instance *inst, int64_t now)
+{
+	bool hopeless = inst->failure.code == MR_TOO_MANY_ROWS && !inst->shrank;
+	return !inst->work && !inst->dirty && now >= inst->retry_at && !hopeless;
+}
+
+void mr_instances_retry(struct mr_instances *all, int64_t now)
+{
+	MR_LIST_FOR (e, &all->failed) {
+		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_failed);
+		if (!is_due(inst, now))
+			continue;
+		inst->shrank = false;
+		inst->retry_wait = MR_MIN(2 * inst->retry_wait, (int64_t)RETRY_MOST_US);
+		inst->retry_at = now + inst->retry_wait;
+		mr_work_begin(inst);
+	}
+}
