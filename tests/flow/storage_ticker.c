@@ -466,6 +466,81 @@ static void another_history(void **state)
 	fan_stop(&f);
 }
 
+/* A part with rows that are as old as retention wants them. */
+static void old_rows(int n)
+{
+	mr_test_exec(admin,
+		"insert into millrace.change_log (part, hour, changes) select millrace.part_of(kept - 1), kept - 1, '[]' from "
+		"millrace.kept_from(millrace.this_hour()) kept, generate_series(1, %d)",
+		n);
+}
+
+static void retain(void)
+{
+	for (int64_t end = mr_mono_us() + 20000000; strcmp(mr_test_ask(admin, "select millrace.retain()"), "done"); mr_loop_turn(loop, 20))
+		assert_true(mr_mono_us() < end);
+}
+
+/* Who has seen what is dropped goes on; who has not is told so, by ticks and tails. */
+static void rule_08_retention_is_told(void **state)
+{
+	struct fan f, t = {0};
+	struct mr_position start = {0};
+	empty_log();
+	fan_start(&f);
+	tick_once(&f, false);
+	mr_position_copy(&start, &f.position);
+	old_rows(3);
+	assert_int_equal(new_rows(&f), 3);
+	retain();
+	assert_int_equal(mr_test_ask_int(admin, "select count(*) from millrace.change_log"), 0);
+	assert_int_equal(new_rows(&f), 0);
+	mr_test_exec(admin, INSERT);
+	assert_int_equal(new_rows(&f), 1);
+	assert_int_equal(f.resets, 1);
+	mr_ticker_tail(f.ticker, &start, 1 << 20, on_tail, &t);
+	until_grown(&t.ticks, 0);
+	assert_int_equal(t.resets, 1);
+	assert_true(t.position.snapshot.xmax > 0);
+	old_rows(2);
+	retain();
+	tick_once(&f, false);
+	assert_int_equal(f.resets, 2);
+	empty_log();
+	fan_stop(&f);
+	fan_stop(&t);
+	mr_position_fini(&start);
+}
+
+/* A part that is dropped behind a snapshot leaves it with less than there was, and with the floor of before: nothing tells. So readers lock
+ * before they take their snapshot, and retention, which waits 50 ms for whoever reads, is never in between. */
+static void rule_08_readers_lock_before_they_read(void **state)
+{
+	enum { FLOOR = 77 };
+	PGconn *reader = mr_test_connect(&server), *keeper = mr_test_connect(&server);
+	for (int locks = 0; locks < 2; locks++) {
+		mr_test_exec(admin, "truncate millrace.change_log; update millrace.log_floor set xid = '0', seq = 0");
+		old_rows(3);
+		mr_test_exec(reader, "begin isolation level repeatable read read only");
+		if (locks)
+			mr_test_exec(reader, "lock table millrace.change_log in access share mode");
+		mr_test_exec(reader, "select pg_current_snapshot()");
+		PGresult *res = PQexec(keeper, "begin; set local lock_timeout = '50ms'; "
+					       "update millrace.log_floor set seq = 77; truncate millrace.change_log; commit");
+		assert_int_equal(PQresultStatus(res) == PGRES_COMMAND_OK, !locks);
+		PQclear(res);
+		assert_int_equal(mr_test_ask_int(reader, "select seq from millrace.log_floor"), 0);
+		assert_int_equal(mr_test_ask_int(reader, "select count(*) from millrace.change_log"), locks ? 3 : 0);
+		assert_string_not_equal(mr_test_ask(keeper, "rollback; set lock_timeout = '50ms'; select millrace.retain()"), "done");
+		mr_test_exec(reader, "commit");
+		assert_int_equal(mr_test_ask_int(admin, "select seq from millrace.log_floor"), locks ? 0 : FLOOR);
+	}
+	retain();
+	empty_log();
+	PQfinish(reader);
+	PQfinish(keeper);
+}
+
 static void tails(void **state)
 {
 	struct fan f, t = {0};
@@ -819,6 +894,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(held_snapshots),
 		cmocka_unit_test(outside_polls),
 		cmocka_unit_test(another_history),
+		cmocka_unit_test(rule_08_retention_is_told),
+		cmocka_unit_test(rule_08_readers_lock_before_they_read),
 		cmocka_unit_test(tails),
 		cmocka_unit_test(xids_come_again),
 		cmocka_unit_test(hung_postgres),
