@@ -1,4 +1,5 @@
 /* The installer: plans that add, plans of nothing, plans that are refused; adopted tables; settings and retention. */
+#include "storage/sql.h"
 #include "txn_rig.h"
 
 #include <stdlib.h>
@@ -178,6 +179,51 @@ static void settings_keep_hours_in_their_parts(void **state)
 	free(before);
 }
 
+/* What differs of version 2, which counted days: its log stays, row by row in its part. */
+static void upgrade_from_days(void **state)
+{
+	struct mr_error err;
+	struct mr_buf plan = {0}, info = {0};
+	rig_sql("create database olddb template template0");
+	mr_buf_printf(&info, "%s dbname=olddb", rig.conninfo.p);
+	PGconn *old = mr_sync_open(info.p, &err);
+	assert_non_null(old);
+	assert_true(mr_sync_run(old, &err, mr_sql_millrace));
+	assert_true(mr_sync_run(old, &err,
+		"drop function millrace.this_hour, millrace.part_of, millrace.kept_from, millrace.set_period, millrace.retain, "
+		"millrace.refuse_ahead; drop index millrace.change_log_hour; alter table millrace.change_log rename hour to day; "
+		"update millrace.setting set value = '2' where key in ('version', 'log_retention'); "
+		"update millrace.setting set value = '4 1 2 0 3 3' where key = 'era'; "
+		"create function millrace.today() returns integer language sql return floor(extract(epoch from clock_timestamp()) / "
+		"86400); "
+		"create function millrace.part_of(day integer) returns smallint language sql return "
+		"(case when day >= 4 then 1 + (day - 4) / 2 else 3 + (day - 0) / 3 end % 4)::int2; "
+		"create function millrace.kept_from(today integer) returns integer language sql return today; "
+		"create function millrace.set_period(era_day integer, era_part integer, era_period integer, past_day integer, past_part "
+		"integer, "
+		"past_period integer) returns void language sql return null; "
+		"create function millrace.retain() returns boolean language sql return false; "
+		"insert into millrace.change_log (part, day, session, call) "
+		"select millrace.part_of(d), d, 's', d || '.1' from generate_series(millrace.today() - 5, millrace.today() + 1) d"));
+	if (!mr_install_plan(info.p, rig.app, &plan, &err) || !mr_install_apply(info.p, mr_buf_view(&plan), &err) ||
+		!mr_install_settings(info.p, 5, 5000, 48, &err))
+		fail_msg("%s", err.message);
+	bool same = false;
+	assert_true(mr_sync_asks(old, &err,
+		"select count(*) = 7 and bool_and(part = millrace.part_of(hour) and part = millrace.part_of(hour + 23)) and "
+		"bool_and(call = hour / 24 || '.1') from millrace.change_log",
+		&same));
+	assert_true(same);
+	assert_true(mr_sync_asks(old, &err, "select value = '96 1 48 0 3 72' from millrace.setting where key = 'era'", &same));
+	assert_true(same);
+	mr_buf_reset(&plan);
+	assert_true(mr_install_plan(info.p, rig.app, &plan, &err));
+	assert_int_equal(plan.n, 0);
+	PQfinish(old);
+	mr_buf_fini(&plan);
+	mr_buf_fini(&info);
+}
+
 static void waits(const char *why)
 {
 	struct mr_error err;
@@ -186,7 +232,7 @@ static void waits(const char *why)
 	assert_non_null(strstr(err.message, why));
 }
 
-static void retention(void **state)
+static void rule_08_retention(void **state)
 {
 	struct mr_error err;
 	rig_sql("truncate millrace.change_log");
@@ -230,7 +276,8 @@ int main(void)
 		cmocka_unit_test(adopts_partitions),
 		cmocka_unit_test(no_superuser),
 		cmocka_unit_test(settings_keep_hours_in_their_parts),
-		cmocka_unit_test(retention),
+		cmocka_unit_test(upgrade_from_days),
+		cmocka_unit_test(rule_08_retention),
 	};
 	return cmocka_run_group_tests(tests, rig_start_bare, rig_stop);
 }
