@@ -140,6 +140,31 @@ test("rule 10: a refusal that is told is recorded: who asks again hears it, thou
 	}
 });
 
+test("rule 5: while no synchronous standby has a commit nobody is told that it is done, though it shows", async () => {
+	for (const way of ["WebSocket", "HTTP with a key"]) {
+		const grp = `g${++number}`;
+		const live = await client.live({ entity: "Item", where: { grp } });
+		host.psql("alter system set synchronous_standby_names = 'nobody'");
+		host.psql("select pg_reload_conf()");
+		await until("the setting", () => ask("show synchronous_standby_names") === "nobody");
+		const { answer, again } = ways[way]("items.add", { grp });
+		let heard;
+		void answer.then((a) => (heard = a));
+		const waiting = () => host.psql("select pid from pg_stat_activity where wait_event = 'SyncRep' and datname = 'unknown' limit 1");
+		host.psql(`select pg_cancel_backend(${await until("the wait", waiting)})`);
+		await client.until("the row", () => live.ids.length === 1);
+		await until("another wait", waiting);
+		assert.equal(heard?.value, undefined);
+		host.psql("alter system reset synchronous_standby_names");
+		host.psql("select pg_reload_conf()");
+		let then = await answer;
+		for (let i = 0; i < 3 && then.error?.data?.outcome === "unknown"; i++) then = await again();
+		assert.ok(then.value, JSON.stringify(then.error));
+		assert.equal(runs(grp), 1);
+		client.unsubscribe(live);
+	}
+});
+
 test("a clean end", async () => {
 	client.close();
 	assert.equal((await stack.stop()).code, 0);

@@ -442,7 +442,7 @@ static void outside_polls(void **state)
 	fan_stop(&f);
 }
 
-static void another_history(void **state)
+static void rule_11_another_history(void **state)
 {
 	struct fan f;
 	fan_start(&f);
@@ -600,7 +600,7 @@ static void tails(void **state)
 }
 
 /* Xids whose WAL was never written are handed out again; what commits under them must come although the position counts them as seen. */
-static void xids_come_again(void **state)
+static void rule_11_xids_come_again(void **state)
 {
 	struct fan f;
 	fan_start(&f);
@@ -893,11 +893,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(cost_follows_the_new_rows),
 		cmocka_unit_test(held_snapshots),
 		cmocka_unit_test(outside_polls),
-		cmocka_unit_test(another_history),
+		cmocka_unit_test(rule_11_another_history),
 		cmocka_unit_test(rule_08_retention_is_told),
 		cmocka_unit_test(rule_08_readers_lock_before_they_read),
 		cmocka_unit_test(tails),
-		cmocka_unit_test(xids_come_again),
+		cmocka_unit_test(rule_11_xids_come_again),
 		cmocka_unit_test(hung_postgres),
 		cmocka_unit_test(without_a_server),
 		cmocka_unit_test(ordinary_user),

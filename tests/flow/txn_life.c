@@ -362,7 +362,7 @@ static void statements(void **state)
 
 /* ---- ends ---- */
 
-static void done_and_duplicate(void **state)
+static void rule_09_done_and_duplicate(void **state)
 {
 	int fd;
 	struct mr_ring *ring = mr_ring_create(1, 65536, &fd), *lane;
@@ -439,7 +439,7 @@ static void commit_in_hour(int32_t hour, enum mr_end end, enum mr_code code)
 	assert_true(mr_pg_state(pg) == MR_PG_READY);
 }
 
-static void expired_calls(void **state)
+static void rule_09_expired_calls(void **state)
 {
 	struct mr_error err;
 	assert_true(mr_log_retain(rig.conninfo.p, &err));
@@ -560,7 +560,7 @@ static void ends_as(struct mr_txn **txn, struct mr_pg *on, const char *call, boo
 	free(e.result);
 }
 
-static void unknown_commits(void **state)
+static void rule_10_unknown_commits(void **state)
 {
 	rig_sql("create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1); return null; end $$;"
 		"create constraint trigger slow after insert on \"Node\" deferrable initially deferred for each row when (new.label = "
@@ -590,7 +590,7 @@ static void unknown_commits(void **state)
 }
 
 /* kill -9 of the server's process at COMMIT: all connections go; the record decides, whichever way it went. */
-static void killed_server_process(void **state)
+static void rule_10_killed_server_process(void **state)
 {
 	for (int i = 0; i < 6; i++) {
 		struct mr_pg *other = rig_connect();
@@ -648,13 +648,13 @@ int main(void)
 		cmocka_unit_test_setup(tables_rewritten_behind_a_snapshot, clear),
 		cmocka_unit_test_setup(read_sets, clear),
 		cmocka_unit_test_setup(statements, clear),
-		cmocka_unit_test_setup(done_and_duplicate, clear),
-		cmocka_unit_test_setup(expired_calls, clear),
+		cmocka_unit_test_setup(rule_09_done_and_duplicate, clear),
+		cmocka_unit_test_setup(rule_09_expired_calls, clear),
 		cmocka_unit_test_setup(commit_waits, clear),
 		cmocka_unit_test_setup(conflicts, clear),
 		cmocka_unit_test_setup(turns, clear),
-		cmocka_unit_test_setup(unknown_commits, clear),
-		cmocka_unit_test_setup(killed_server_process, clear),
+		cmocka_unit_test_setup(rule_10_unknown_commits, clear),
+		cmocka_unit_test_setup(rule_10_killed_server_process, clear),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }
