@@ -358,6 +358,11 @@ static void take_results(struct mr_pg *pg)
 static void flush(struct mr_pg *pg)
 {
 	int left = PQflush(pg->conn);
+	if (left < 0 && PQsocket(pg->conn) < 0) {
+		/* Found by writing once more than there was somebody to read: nothing will wake a reader. */
+		die_of_libpq(pg, "connection to Postgres lost");
+		return;
+	}
 	if (left < 0) {
 		/* What Postgres said last may be waiting to be read (terminated, shutting down): the reader will find the end. */
 		watch(pg, MR_READ);
@@ -502,7 +507,7 @@ void mr_pg_cut(struct mr_pg *pg)
 }
 #endif
 
-void mr_pg_sync_ahead(struct mr_pg *pg)
+void mr_pg_sync(struct mr_pg *pg)
 {
 	if (pg->state == MR_PG_DEAD)
 		return;
@@ -512,13 +517,7 @@ void mr_pg_sync_ahead(struct mr_pg *pg)
 	}
 	push(pg, MR_PG_SYNC, NULL);
 	pg->segment++;
-}
-
-void mr_pg_sync(struct mr_pg *pg)
-{
-	mr_pg_sync_ahead(pg);
-	if (pg->state != MR_PG_DEAD)
-		flush(pg);
+	flush(pg);
 }
 
 void mr_pg_flush(struct mr_pg *pg)

@@ -57,8 +57,6 @@ enum { MR_PG_ONCE = 1 };
 void mr_pg_query(struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg);
 /* Ends a pipeline: an error skips what follows up to here. */
 void mr_pg_sync(struct mr_pg *pg);
-/* The same, sent together with what follows: that has to come at once. */
-void mr_pg_sync_ahead(struct mr_pg *pg);
 /* Asks for the results so far without ending the pipeline (the transaction goes on, an error skips up to the next sync). */
 void mr_pg_flush(struct mr_pg *pg);
 

@@ -191,13 +191,24 @@ void mr_hot_ask(struct mr_job *job)
 	job->record.turn = job->turn == MR_TURN_NONE && !job->tombstone ? lock_key(MR_STR("")) : 0;
 }
 
+/* Who waits for the end of his turn goes on when nothing is under way any more. A lock that could not be given back (in a transaction that
+ * failed; cancelled, when that came too late for what it was meant for) is so then. */
+static void answered(struct mr_job *job)
+{
+	void (*then)(struct mr_job *) = job->hot.then;
+	if (--job->hot.asked || !then)
+		return;
+	job->hot.then = NULL;
+	mr_hot_give(job, then);
+}
+
 static void on_lock(const struct mr_pg_result *r, void *arg)
 {
 	struct mr_job *job = arg;
-	job->hot.asked--;
 	job->attempt_us = mr_mono_us();
 	if (!mr_pg_ok(r))
 		job->turn = MR_TURN_NONE;
+	answered(job);
 }
 
 static void lock(struct mr_job *job, enum mr_turn turn)
@@ -217,7 +228,7 @@ static void lock(struct mr_job *job, enum mr_turn turn)
 		keys[n] = (struct mr_str){text[n], (size_t)snprintf(text[n], sizeof text[n], "%" PRId64, numbers[i])};
 	job->hot.asked++;
 	mr_pg_query(job->pg, 0, sql.p, n, keys, on_lock, job);
-	mr_pg_sync_ahead(job->pg);
+	mr_pg_sync(job->pg);
 	mr_buf_fini(&sql);
 }
 
@@ -240,17 +251,11 @@ void mr_hot_take(struct mr_job *job)
 	lock(job, turn);
 }
 
-/* Refused in a transaction that failed, or cancelled when that came too late for what it was meant for: then once more. */
 static void on_unlock(const struct mr_pg_result *r, void *arg)
 {
 	struct mr_job *job = arg;
-	void (*then)(struct mr_job *) = job->hot.then;
-	job->hot.asked--;
 	job->locks |= !mr_pg_ok(r);
-	if (job->hot.asked || !then)
-		return;
-	job->hot.then = NULL;
-	mr_hot_give(job, then);
+	answered(job);
 }
 
 void mr_hot_give(struct mr_job *job, void (*then)(struct mr_job *job))
