@@ -315,6 +315,7 @@ static void follow_behind(struct transition *t, struct mr_sub *sub)
 	if (is_current(sub->inst, t->n) && !holds_back(sub->inst, t->n)) {
 		add_behind(t, sub, false);
 		set_back(sub);
+		t->again |= sub->session->n_news; /* others may have waited for it */
 	}
 }
 
@@ -366,9 +367,11 @@ static void collect_new(struct mr_session *s, struct transition *t)
 		struct mr_sub *sub = sub_of(e);
 		if (!can_be_answered(sub, t->n))
 			continue;
-		/* It goes on in the next transition, after those that share its instance; who is behind has time. */
-		bool waits = behind && sub->state != MR_SUB_BEHIND && has_behind(s, sub->inst);
-		if (waits || !claim(t, sub))
+		/* A new one is answered when none that shares its instance is behind. */
+		if (behind && sub->state != MR_SUB_BEHIND && has_behind(s, sub->inst))
+			continue;
+		/* It goes on in the next transition; who is behind has time. */
+		if (!claim(t, sub))
 			t->again |= sub->state != MR_SUB_BEHIND;
 		else if (sub->state == MR_SUB_NEW)
 			answer_new(t, sub);

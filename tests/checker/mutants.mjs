@@ -25,7 +25,7 @@ const patch = (name, cwd, ...more) => spawnSync("patch", ["-p1", "--force", "--s
 
 function copy(dir) {
 	const files = execFileSync("git", ["ls-files", "-z"], { cwd: ROOT });
-	spawnSync("cpio", ["-0", "-pdm", "--quiet", dir], { cwd: ROOT, input: files });
+	spawnSync("tar", ["-C", dir, "-x"], { input: execFileSync("tar", ["-C", ROOT, "--null", "-T", "-", "-c"], { input: files, maxBuffer: 1 << 28 }) });
 }
 function build(dir) {
 	must("ninja", ["-C", "build", ...PROGRAMS], dir);
