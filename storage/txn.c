@@ -111,10 +111,11 @@ void mr_txn_ensure_begun(struct mr_txn *txn)
 
 /* Small tables read by sequential scans make serializable transactions conflict over rows that they never looked at (rule 25). The cost
  * of a scan that is switched off is so high that it would wake the compiler of expressions; so that one stays off as well. */
-static void set_mode(struct mr_txn *txn, bool keyed, const struct mr_entity *capture)
+static void set_mode(struct mr_txn *txn, bool keyed, const struct mr_entity *capture, bool only_reads)
 {
 	bool off = txn->kind == MR_TXN_SERIALIZABLE && keyed;
-	if (txn->kind == MR_TXN_READ || (txn->capturing == capture && txn->seqscan_off == off))
+	bool captures = txn->capturing == capture && (only_reads || !txn->perhaps);
+	if (txn->kind == MR_TXN_READ || (captures && txn->seqscan_off == off))
 		return;
 	struct mr_str params[] = {capture ? capture->name : MR_STR(""), off ? MR_STR("off") : MR_STR("on")};
 	if (txn->seqscan_off == off)
@@ -125,6 +126,7 @@ static void set_mode(struct mr_txn *txn, bool keyed, const struct mr_entity *cap
 			"'off', true)",
 			2, params, on_quiet);
 	txn->capturing = capture;
+	txn->perhaps = false;
 	txn->seqscan_off = off;
 }
 
@@ -188,11 +190,10 @@ static void on_op_result(const struct mr_pg_result *r, void *arg)
 	mr_txn_unref(txn);
 }
 
-void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity *capture, mr_op_take *take)
+static void send_op(struct mr_op *op, int flags, mr_op_take *take)
 {
 	struct mr_txn *txn = op->txn;
 	MR_ASSERT(!txn->abandoned && !txn->commit);
-	mr_txn_ensure_begun(txn);
 	txn->ops++;
 	txn->refs++;
 	op->take = take;
@@ -200,7 +201,6 @@ void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity 
 		/* Answered in its turn, as all others are. */
 		mr_pg_query(txn->pg, 0, "select", 0, NULL, on_op_result, op);
 	} else {
-		set_mode(txn, keyed, capture);
 		mr_pg_query(txn->pg, flags, op->sql.p, op->params.n, op->params.v, on_op_result, op);
 	}
 	/* Behind an error Postgres reads on only at a sync. */
@@ -208,6 +208,27 @@ void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity 
 		mr_pg_sync(txn->pg);
 	else
 		mr_pg_flush(txn->pg);
+}
+
+void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity *capture, mr_op_take *take)
+{
+	mr_txn_ensure_begun(op->txn);
+	if (!op->refusal.code)
+		set_mode(op->txn, keyed, capture, op->only_reads);
+	send_op(op, flags, take);
+}
+
+void mr_op_send_update(struct mr_op *op, mr_op_take *take)
+{
+	struct mr_txn *txn = op->txn;
+	mr_txn_ensure_begun(txn);
+	if (!op->refusal.code) {
+		if (txn->kind == MR_TXN_SERIALIZABLE && !txn->seqscan_off)
+			set_mode(txn, true, op->entity, false);
+		txn->perhaps |= txn->capturing != op->entity;
+		txn->capturing = op->entity;
+	}
+	send_op(op, 0, take);
 }
 
 /* ---- rollback ---- */

@@ -22,6 +22,7 @@ struct mr_txn {
 
 	/* What the session's transaction-local settings are now. */
 	const struct mr_entity *capturing; /* the worker captures writes to this table itself; NULL: triggers capture all */
+	bool perhaps;                      /* ...if an update found its row, for it says so itself (mr_op_send_update) */
 	bool seqscan_off;
 
 	/* Changes so far, as in docs/changes.md without the closing bracket. Too many: the entities touched, to be marked. */
@@ -57,6 +58,7 @@ struct mr_op {
 	struct mr_params params;
 	struct mr_buf sql;
 	struct mr_error refusal; /* of our own, found before anything was sent */
+	bool only_reads;         /* whatever is captured: it stays as it is */
 	bool app_sql;            /* a statement of ctx.db.sql */
 	struct mr_str added;     /* fields that it adds to: `"a","b"`; empty: none */
 };
@@ -64,6 +66,8 @@ struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 /* Sends op->sql with op->params (or, when op->refusal is set, comes back with it). keyed: by an index, if it can be (CLOCK.md rule 25).
  * capture: the entity whose changes this statement returns, or NULL. */
 void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity *capture, mr_op_take *take);
+/* The same for a statement that sets `millrace.capturing` to its entity itself, before it writes a row; not when it writes none. */
+void mr_op_send_update(struct mr_op *op, mr_op_take *take);
 void mr_op_answer(struct mr_op *op, struct mr_str json);
 /* What a failed result means. A value that Postgres refuses within a statement of the app is that statement's failure. */
 void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);

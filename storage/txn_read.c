@@ -89,6 +89,7 @@ static void read_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb 
 {
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	op->entity = plan->entity;
+	op->only_reads = true;
 	write_select(op, plan);
 	mr_txn_add_read(txn, plan->entity, plan->where);
 	mr_op_send(op, 0, is_keyed(plan->where), txn->capturing, take);

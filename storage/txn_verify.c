@@ -24,5 +24,6 @@ void mr_txn_verify(struct mr_txn *txn, mr_txn_cb *cb, void *arg)
 {
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	mr_buf_z(&op->sql, rewritten_sql);
+	op->only_reads = true;
 	mr_op_send(op, 0, false, txn->capturing, take_verdict);
 }

@@ -249,14 +249,17 @@ static void add_sql(struct mr_op *op, const struct mr_field *f, const struct mr_
 	mr_buf_printf(b, "%s + $%d::%s", f->optional ? ", 0)" : "", mr_params_add_value(&op->params, amount), mr_sql_cast(f->type));
 }
 
-/* The row is locked first: what is returned as old is then what the update replaces, also under read committed. */
+/* The row is locked first: what is returned as old is then what the update replaces, also under read committed. That it is captured here is
+ * said on the way, which saves a statement. */
 static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 {
 	const struct mr_entity *e = op->entity;
 	struct mr_buf *b = &op->sql;
 	mr_buf_z(b, "with o as materialized (select r.");
 	mr_sql_ident(b, e->fields[0].name);
-	mr_buf_z(b, " as key, row_to_json(r.*)::text as image from ");
+	mr_buf_z(b, " as key, row_to_json(r.*)::text as image, set_config('millrace.capturing', ");
+	mr_sql_literal(b, e->name);
+	mr_buf_z(b, ", true) from ");
 	mr_sql_table(b, e);
 	where_id(op, " for update) update ");
 	mr_sql_table(b, e);
@@ -309,7 +312,12 @@ static void update(struct mr_txn *txn, const struct mr_write *w, bool replace, m
 		update_sql(op, cells, replace);
 	else if (cells)
 		select_sql(op);
-	mr_op_send(op, 0, true, something ? op->entity : txn->capturing, something ? take_write : take_unchanged);
+	if (something) {
+		mr_op_send_update(op, take_write);
+	} else {
+		op->only_reads = true;
+		mr_op_send(op, 0, true, txn->capturing, take_unchanged);
+	}
 }
 
 void mr_txn_patch(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)

@@ -72,6 +72,25 @@ static void writes_answer_rows(void **state)
 	assert_int_equal(rig_commit(&txn, "", "", NULL)->end, MR_DONE);
 }
 
+/* An update says itself that it is captured, unless it finds no row: whatever comes next is captured once all the same. */
+static void rule_03_after_an_update_that_found_no_row(void **state)
+{
+	for (enum mr_txn_kind kind = MR_TXN_SERIALIZABLE; kind <= MR_TXN_READ_COMMITTED; kind++) {
+		int64_t mark = rig_mark();
+		struct mr_txn *txn = begin(kind);
+		answers(rig_write(txn, RIG_PATCH, "Node", ID("5"), "{\"label\":\"x\"}"), "null");
+		assert_non_null(rig_sql_in(txn, "insert into \"Node\" (id, label) values ('" ID("5") "', 'sql')", "[]")->json);
+		answers(rig_write(txn, RIG_PATCH, "Channel", ID("6"), "{\"name\":\"x\"}"), "null");
+		answers(rig_read(txn, "Channel", "{\"name\":\"nobody\"}"), "[]");
+		assert_non_null(rig_write(txn, RIG_PATCH, "Node", ID("5"), "{\"label\":\"y\"}")->json);
+		assert_non_null(rig_sql_in(txn, "update \"Node\" set label = 'z'", "[]")->json);
+		answers(rig_write(txn, RIG_PATCH, "Node", ID("6"), "{\"label\":\"x\"}"), "null");
+		assert_non_null(rig_write(txn, RIG_REMOVE, "Node", ID("5"), NULL)->json);
+		assert_int_equal(rig_commit(&txn, "", "", NULL)->end, MR_DONE);
+		RIG_CHANGES(mark, "Node+ Node~ Node~ Node-");
+	}
+}
+
 static void defaults(void **state)
 {
 	struct mr_txn *txn = begin(MR_TXN_READ_COMMITTED);
@@ -639,6 +658,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(writes_answer_rows, clear),
+		cmocka_unit_test_setup(rule_03_after_an_update_that_found_no_row, clear),
 		cmocka_unit_test_setup(defaults, clear),
 		cmocka_unit_test_setup(all_types, clear),
 		cmocka_unit_test_setup(refusals, clear),
