@@ -499,6 +499,11 @@ void mr_pg_query(struct mr_pg *pg, int flags, const char *sql, int n, const stru
 	mr_pg_send_query(pg, flags, sql, n, params, cb, arg);
 }
 
+void mr_pg_abandon(struct mr_pg *pg)
+{
+	mr_pg_die(pg, MR_POSTGRES_UNAVAILABLE, "Postgres said nothing for too long");
+}
+
 #ifdef MR_FAULTS
 void mr_pg_cut(struct mr_pg *pg)
 {

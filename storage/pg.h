@@ -27,6 +27,8 @@ bool mr_pg_idle(const struct mr_pg *pg);       /* ready, nothing outstanding, ou
 /* Asks the server to cancel what runs now, over a short-lived connection of its own (PQcancel would block the loop). Nothing happens when
  * the statement has been answered by then. */
 void mr_pg_cancel(struct mr_pg *pg);
+/* Ends a connection that says nothing: it dies, as if lost. */
+void mr_pg_abandon(struct mr_pg *pg);
 #ifdef MR_FAULTS
 void mr_pg_cut(struct mr_pg *pg); /* as a broken line would */
 #endif

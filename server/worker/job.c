@@ -453,6 +453,7 @@ void mr_job_commit(struct mr_job *job, struct mr_str result)
 		result = mr_buf_view(&job->run.text);
 	}
 	move(job, MR_JOB_ENDING);
+	mr_timer_start(job->timer, MR_MIN(MR_MAX(time_left(job), 0), job->w->settings.call_time_limit * 500));
 	mr_hot_ask(job);
 	mr_txn_commit(&job->txn, &job->record, job->token, result, job->w->ring, on_commit, job);
 	if (job->turn != MR_TURN_ALL) /* which is kept for another attempt */
@@ -550,6 +551,10 @@ static void on_timer(void *arg)
 	}
 	if (gives_up(job))
 		return;
+	/* A COMMIT without an answer for half of the time: the line may be dead. Another connection can ask; it waits for a COMMIT that
+	 * is merely slow. */
+	if (job->step == MR_JOB_ENDING && !job->again && !job->answered)
+		mr_pg_abandon(job->pg);
 	set_timer(job);
 	if (job->step != MR_JOB_PAUSING)
 		return;
