@@ -177,7 +177,7 @@ test("increments travel apart from values; rows are locked when asked for", asyn
 	]);
 });
 
-test("identity: lazily, and a shared run that reaches for it ends", async () => {
+test("rule 18: identity: lazily, and a shared run that reaches for it ends", async () => {
 	assert.deepEqual((await call("messages.whoami", {})).value, { me: "u1", identity: { userId: "u1", org: "o", subject: "u1" } });
 	assert.deepEqual((await call("messages.whoami", {}, { auth: null })).value, { me: null, identity: null });
 	const shared = await call("messages.whoami", {}, { auth: null, shared: true });

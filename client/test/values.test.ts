@@ -12,7 +12,7 @@ import {
 	type Where,
 } from "../src/values.js";
 
-test("text compares by code point, not by UTF-16 unit", () => {
+test("rule 22: text compares by code point, not by UTF-16 unit", () => {
 	const texts = ["", "Z", "a", "ab", "é", "\ud7ff", "\ue000", "\uffff", "\u{10000}", "\u{1f600}", "\u{1f600}a", "\u{10ffff}"];
 	const utf8 = (s: string): Buffer => Buffer.from(s, "utf8");
 	for (const a of texts)
@@ -22,14 +22,14 @@ test("text compares by code point, not by UTF-16 unit", () => {
 		}
 });
 
-test("numbers and bigints compare exactly, NaN is largest and equal to itself, -0 equals 0", () => {
+test("rule 22: numbers and bigints compare exactly, NaN is largest and equal to itself, -0 equals 0", () => {
 	assert.equal(compareValues("int", 9007199254740992, 9007199254740993n), -1);
 	assert.equal(compareValues("float", NaN, NaN), 0);
 	assert.equal(compareValues("float", NaN, Infinity), 1);
 	assert.equal(compareValues("float", -0, 0), 0);
 });
 
-test("numerics compare as decimals of any size", () => {
+test("rule 22: numerics compare as decimals of any size", () => {
 	const ascending = [
 		"-Infinity",
 		"-10",
@@ -54,7 +54,7 @@ test("numerics compare as decimals of any size", () => {
 	assert.equal(compareValues("numeric", "1.5e1", 15), 0);
 });
 
-test("datetimes compare by microsecond, whatever their spelling", () => {
+test("rule 22: datetimes compare by microsecond, whatever their spelling", () => {
 	const ascending = [
 		"-infinity",
 		"0044-03-15T00:00:00Z BC",

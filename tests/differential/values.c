@@ -109,7 +109,7 @@ static const char *text_at(const PGresult *r, int row, int col)
 
 static struct mr_row rows[ROWS];
 
-static void images_equal_texts(void **state)
+static void rule_22_images_equal_texts(void **state)
 {
 	const struct mr_entity *e = &app->entities[0];
 	PGresult *r = ask("select row_to_json(t), t.* from t order by id", NULL);
@@ -131,7 +131,7 @@ static void images_equal_texts(void **state)
 }
 
 /* What the client is given, Postgres takes back as the same value. */
-static void texts_go_back(void **state)
+static void rule_22_texts_go_back(void **state)
 {
 	const struct mr_entity *e = &app->entities[0];
 	for (int i = 0; i < ROWS; i++)
@@ -180,7 +180,7 @@ static void compare_column(size_t f, const struct mr_value *v)
 	mr_buf_fini(&sql);
 }
 
-static void comparisons(void **state)
+static void rule_22_comparisons(void **state)
 {
 	for (size_t f = 1; f < app->entities[0].n; f++)
 		for (int i = 0; i < COMPARED; i++)
@@ -194,7 +194,7 @@ static int by_order(const void *a, const void *b)
 	return mr_order_cmp(sort_order, 2, a, b);
 }
 
-static void orders(void **state)
+static void rule_22_orders(void **state)
 {
 	for (int f = 1; f < (int)app->entities[0].n; f++)
 		for (int desc = 0; desc < 2; desc++) {
@@ -221,10 +221,10 @@ static void orders(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(images_equal_texts),
-		cmocka_unit_test(texts_go_back),
-		cmocka_unit_test(comparisons),
-		cmocka_unit_test(orders),
+		cmocka_unit_test(rule_22_images_equal_texts),
+		cmocka_unit_test(rule_22_texts_go_back),
+		cmocka_unit_test(rule_22_comparisons),
+		cmocka_unit_test(rule_22_orders),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -198,7 +198,7 @@ test("health, readiness, counters, live", async () => {
 	assert.equal((await ask("POST", "/healthz")).status, 405);
 });
 
-test("preflight, and paths that are not there", async () => {
+test("rule 28: preflight, and paths that are not there", async () => {
 	const a = await ask("OPTIONS", "/api/entities/Message", { Origin: "https://elsewhere", "Access-Control-Request-Method": "PATCH" });
 	assert.equal(a.status, 204);
 	assert.equal(a.headers["access-control-allow-origin"], "*");

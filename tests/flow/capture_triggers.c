@@ -63,7 +63,7 @@ static void by_psql(void **state)
 	free(got);
 }
 
-static void by_worker(void **state)
+static void rule_03_by_worker(void **state)
 {
 	int64_t mark = rig_mark();
 	struct mr_txn *txn = begin();
@@ -87,7 +87,7 @@ static void by_worker(void **state)
 		(long long)mark, (long long)mark);
 }
 
-static void cascades(void **state)
+static void rule_03_cascades(void **state)
 {
 	rig_sql("insert into \"Channel\" (id, name) values ('" ID("1") "', 'a'); insert into \"Message\" (channel, author) select '" ID(
 		"1") "', 'x' "
@@ -110,7 +110,7 @@ static void cascades(void **state)
 	RIG_CHANGES(mark, "Node- Node-");
 }
 
-static void other_triggers(void **state)
+static void rules_01_02_other_triggers(void **state)
 {
 	rig_sql("create function rewrite() returns trigger language plpgsql as $$ begin if new.label = 'a' then "
 		"update \"Node\" set label = 'b' where id = new.id; end if; return null; end $$;"
@@ -170,7 +170,7 @@ static void rollbacks_and_savepoints(void **state)
 	RIG_CHANGES(mark, "Node+");
 }
 
-static void copy_truncate_bulk(void **state)
+static void rules_02_07_copy_truncate_bulk(void **state)
 {
 	struct mr_error err;
 	int64_t mark = rig_mark();
@@ -200,7 +200,7 @@ static void copy_truncate_bulk(void **state)
 	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
 }
 
-static void other_roles(void **state)
+static void rule_06_other_roles(void **state)
 {
 	rig_sql("create role outsider; grant all on all tables in schema public to outsider; set role outsider");
 	int64_t mark = -1;
@@ -218,7 +218,7 @@ static void other_roles(void **state)
 	RIG_CHANGES(mark, "Node+ Node!");
 }
 
-static void other_settings(void **state)
+static void rule_06_other_settings(void **state)
 {
 	const char *insert =
 		"insert into \"All\" (id, b, f, n, s, d, y, j) values (gen_random_uuid(), true, 0.1::float8 + 0.2, 1.50, 'é\\\"', "
@@ -250,7 +250,7 @@ static void other_settings(void **state)
 }
 
 /* What a writer shows to others must be durable before, whatever it asked for. */
-static void durable_before_visible(void **state)
+static void rule_05_durable_before_visible(void **state)
 {
 	rig_sql("set synchronous_commit = off");
 	rig_sql("begin; insert into \"Node\" (label) values ('s')");
@@ -264,14 +264,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(by_psql, clear),
-		cmocka_unit_test_setup(by_worker, clear),
-		cmocka_unit_test_setup(cascades, clear),
-		cmocka_unit_test_setup(other_triggers, clear),
+		cmocka_unit_test_setup(rule_03_by_worker, clear),
+		cmocka_unit_test_setup(rule_03_cascades, clear),
+		cmocka_unit_test_setup(rules_01_02_other_triggers, clear),
 		cmocka_unit_test_setup(rollbacks_and_savepoints, clear),
-		cmocka_unit_test_setup(copy_truncate_bulk, clear),
-		cmocka_unit_test_setup(other_roles, clear),
-		cmocka_unit_test_setup(other_settings, clear),
-		cmocka_unit_test_setup(durable_before_visible, clear),
+		cmocka_unit_test_setup(rules_02_07_copy_truncate_bulk, clear),
+		cmocka_unit_test_setup(rule_06_other_roles, clear),
+		cmocka_unit_test_setup(rule_06_other_settings, clear),
+		cmocka_unit_test_setup(rule_05_durable_before_visible, clear),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -90,7 +90,7 @@ static void adds(void **state)
 	rig_sql("drop table thing");
 }
 
-static void refuses(void **state)
+static void rules_01_22_refuses(void **state)
 {
 	installed(ONE("{\"name\":\"a\",\"type\":\"string\",\"optional\":true},{\"name\":\"p\",\"type\":\"uuid\",\"optional\":true}", ""));
 	rig_sql("insert into thing (a, p) values ('x', gen_random_uuid()), ('x', null), (null, null)");
@@ -117,7 +117,7 @@ static void refuses(void **state)
 	rig_sql("drop table thing");
 }
 
-static void adopts_partitions(void **state)
+static void rule_07_adopts_partitions(void **state)
 {
 	rig_sql("create table thing (id uuid default gen_random_uuid(), a varchar(20) not null, n integer, extra inet,"
 		"at timestamptz default current_timestamp, primary key (id, n)) partition by list (n);"
@@ -272,8 +272,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fresh),
 		cmocka_unit_test(adds),
-		cmocka_unit_test(refuses),
-		cmocka_unit_test(adopts_partitions),
+		cmocka_unit_test(rules_01_22_refuses),
+		cmocka_unit_test(rule_07_adopts_partitions),
 		cmocka_unit_test(no_superuser),
 		cmocka_unit_test(settings_keep_hours_in_their_parts),
 		cmocka_unit_test(upgrade_from_days),

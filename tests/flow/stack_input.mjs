@@ -44,7 +44,7 @@ async function fatal(code, message, options) {
 	return s;
 }
 
-test("unknown entity, field, serverOnly field, wrong type in a filter", async () => {
+test("rule 26: unknown entity, field, serverOnly field, wrong type in a filter", async () => {
 	await refusedQuery("unknown_entity", { entity: "Nobody" });
 	await refusedQuery("unknown_field", { entity: "Item", where: { colour: "red" } });
 	await refusedQuery("unknown_field", { entity: "Item", where: { secret: "x" } });
@@ -203,7 +203,7 @@ test("no hello, wrong protocol, bad session", async () => {
 	await works();
 });
 
-test("bad tokens at hello", async () => {
+test("rule 28: bad tokens at hello", async () => {
 	const hello = (token) => ({ t: "hello", protocol: 1, session: "t".repeat(40), token });
 	const now = Math.floor(Date.now() / 1000);
 	const good = stack.token("ann");

@@ -76,7 +76,7 @@ test("many runaways at once: each gets its error, then all is well", async () =>
 	d.close();
 });
 
-test("a ring far too small: everything is delivered, from the log", async () => {
+test("rule 16: a ring far too small: everything is delivered, from the log", async () => {
 	assert.equal((await stack.stop()).code, 0);
 	stack = await Stack.start(["--ring-bytes", "4096"]);
 	const clients = await Promise.all([1, 2, 3, 4].map((i) => stack.client({ encoding: i % 2 ? "json" : "msgpack" })));

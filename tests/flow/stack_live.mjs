@@ -128,7 +128,7 @@ test("after unsubscribe nothing comes any more", async () => {
 	assert.equal(list.rows.size, 0);
 });
 
-test("auth changes who asks: whoami is split per identity", async () => {
+test("rule 18: auth changes who asks: whoami is split per identity", async () => {
 	const [mine, theirs] = [await a.live({ fn: "items.whoami", args: {} }), await b.live({ fn: "items.whoami", args: {} })];
 	assert.deepEqual([mine.value, theirs.value], ["ann", null]);
 	for (const owner of ["ann", "bob"]) stack.psql(`insert into "Diary" (id, owner, text) values (gen_random_uuid(), '${owner}', 'of ${owner}')`);
@@ -189,7 +189,7 @@ test("server-sent events keep the order that was asked for, with and without a l
 	}
 });
 
-test("server-sent events: the result, then what changes, and a resume tells only the difference", async () => {
+test("rule 19: server-sent events: the result, then what changes, and a resume tells only the difference", async () => {
 	const grp = "events";
 	for (let n = 0; n < 20; n++) await a.value("items.add", { grp, n });
 	const query = { entity: "Item", where: { grp } };
@@ -236,7 +236,7 @@ test("server-sent events: the result, then what changes, and a resume tells only
 	again.close();
 });
 
-test("WebSocket clients come back after the fanout's death, with the difference only, and their calls run once", async () => {
+test("rule 19: WebSocket clients come back after the fanout's death, with the difference only, and their calls run once", async () => {
 	for (const c of [a, b]) await c.again();
 	const grp = "killed";
 	for (let n = 0; n < 20; n++) await a.value("items.add", { grp, n });

@@ -58,7 +58,7 @@ test("in development the database's words reach the developer", async () => {
 	assert.deepEqual(twice.error.data, { entity: "Channel", fields: ["name"] });
 });
 
-test("a query is not let read what changes by itself; a mutation is", async () => {
+test("rule 23: a query is not let read what changes by itself; a mutation is", async () => {
 	const { error } = await call("clock");
 	assert.equal(error.code, "sql_error");
 	assert.match(error.message, /now\(\) changes by itself; pass new Date\(ctx\.now\(\)\) as a parameter/);
@@ -66,7 +66,7 @@ test("a query is not let read what changes by itself; a mutation is", async () =
 	assert.deepEqual((await call("stamp")).value, [{ late: true }]);
 });
 
-test("in production they stay in the log", async () => {
+test("rule 27: in production they stay in the log", async () => {
 	await server.stop();
 	const migrated = millrace(["migrate", "--apply", ...args.slice(0, 4)]);
 	assert.equal(migrated.status, 0, migrated.err);

@@ -163,7 +163,7 @@ test("rule 9: clocks: an hour ahead is well, two are refused, so is what is olde
 	client.close();
 });
 
-test("rules 8 and 19: parts are dropped whole under load; who was away longer than that gets everything, who was not the difference", async () => {
+test("rules 8, 19: parts are dropped whole under load; who was away longer than that gets everything, who was not the difference", async () => {
 	await admin.ask(`insert into "Item" (grp, n) select 'live', i from generate_series(1, 50) i`);
 	const [watcher, away, brief, ...writers] = await Promise.all(Array.from({ length: 5 }, () => stack.client()));
 	const query = { entity: "Item", where: { grp: "live" } };

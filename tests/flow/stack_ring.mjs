@@ -52,7 +52,7 @@ async function settled({ answers, before }, grp) {
 	assert.deepEqual(stack.rows(`select n from "Item" where grp = '${grp}' order by n`).map((x) => x.n), Array.from({ length: CALLS }, (_, n) => n), "each once");
 }
 
-test("records of killed workers whose commits went through are settled by their own rows in the log", async () => {
+test("rule 10: records of killed workers whose commits went through are settled by their own rows in the log", async () => {
 	const watcher = await stack.client();
 	const live = await watcher.live({ entity: "Item", where: { grp: "held done" } });
 	const killed = await killInCommit("held done");
@@ -62,7 +62,7 @@ test("records of killed workers whose commits went through are settled by their 
 	watcher.close();
 });
 
-test("those whose commits were lost are settled by the rows of the next attempts", async () => {
+test("rule 10: those whose commits were lost are settled by the rows of the next attempts", async () => {
 	const watcher = await stack.client();
 	const live = await watcher.live({ entity: "Item", where: { grp: "held lost" } });
 	const killed = await killInCommit("held lost");
@@ -133,7 +133,7 @@ test("the lane of a process that lives on without its link is not given away; th
 	assert.equal((await stack.call("items.add", { grp: "after" })).status, 200);
 });
 
-test("a fanout that looks away is lapped: it counts it once for each lane, and reads the log", async () => {
+test("rule 16: a fanout that looks away is lapped: it counts it once for each lane, and reads the log", async () => {
 	await stack.stop();
 	stack = await Stack.start(["--ring-bytes", "4096"]);
 	const many = 24;

@@ -27,7 +27,7 @@ test("max_queued_calls: those above it are refused, the others are done", async 
 	assert.equal(stack.psql(`select count(*) from "Item" where grp = 'queued'`), String(done));
 });
 
-test("instance_max_rows: live, over HTTP, and with a limit", async () => {
+test("rule 21: instance_max_rows: live, over HTTP, and with a limit", async () => {
 	const live = await a.live({ entity: "Item", where: { grp: "many" } });
 	await a.value("items.addMany", { grp: "many", count: 21, size: 1 });
 	await a.until("the error", () => live.error);
@@ -37,7 +37,7 @@ test("instance_max_rows: live, over HTTP, and with a limit", async () => {
 	assert.equal((await a.refused({ t: "subscribe", id: 99, entity: "Item", limit: 21 })).error.code, "bad_filter");
 });
 
-test("reactive_max_hold: a slow query goes on by itself, marked behind, and comes back", async () => {
+test("rule 17: reactive_max_hold: a slow query goes on by itself, marked behind, and comes back", async () => {
 	const b = await stack.client();
 	const rows = await b.live({ entity: "Item", where: { grp: "slow" } });
 	const slow = await b.live({ fn: "items.slowCount", args: { grp: "slow", seconds: 1 } });

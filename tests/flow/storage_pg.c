@@ -222,7 +222,7 @@ static const struct {
 	{"08006", MR_POSTGRES_UNAVAILABLE}, {"42P01", MR_SQL_ERROR}, {"22P02", MR_BAD_VALUE}, {"P0001", MR_SQL_ERROR},
 	{"XX000", MR_INTERNAL}, {"MR001", MR_SQL_ERROR}};
 
-static void states_become_codes(void **state)
+static void rule_27_states_become_codes(void **state)
 {
 	struct owner o;
 	struct mr_pg *pg = open_pg(&o);
@@ -317,7 +317,7 @@ static void deleted_in_a_callback(void **state)
 	assert_int_equal(a.calls + o.dead, 0);
 }
 
-static void refused_connections(void **state)
+static void rule_12_refused_connections(void **state)
 {
 	char read_only[400], wrong[400];
 	snprintf(wrong, sizeof(wrong), "%s dbname=nowhere", server.conninfo);
@@ -568,11 +568,11 @@ int main(void)
 		cmocka_unit_test(large_values),
 		cmocka_unit_test(failures_in_a_pipeline),
 		cmocka_unit_test(flush_goes_on),
-		cmocka_unit_test(states_become_codes),
+		cmocka_unit_test(rule_27_states_become_codes),
 		cmocka_unit_test(death_answers_all_once),
 		cmocka_unit_test(idle_death_is_told),
 		cmocka_unit_test(deleted_in_a_callback),
-		cmocka_unit_test(refused_connections),
+		cmocka_unit_test(rule_12_refused_connections),
 		cmocka_unit_test(cancelling),
 		cmocka_unit_test(tables_that_change),
 		cmocka_unit_test(many_texts),

@@ -171,7 +171,7 @@ static void first_is_a_reset(void **state)
 	fan_stop(&f);
 }
 
-static void lower_xid_commits_later(void **state)
+static void rule_20_lower_xid_commits_later(void **state)
 {
 	struct fan f;
 	fan_start(&f);
@@ -217,7 +217,7 @@ static void on_tail(const struct mr_tail *tail, void *arg)
 		collect(f, tail->rows, tail->n, tail->position ? tail->position : &f->position);
 }
 
-static void payloads_by_token_and_seq(void **state)
+static void rule_16_payloads_by_token_and_seq(void **state)
 {
 	struct fan f, p = {0};
 	fan_start(&f);
@@ -268,7 +268,7 @@ static void payloads_by_token_and_seq(void **state)
 }
 
 /* A row without changes is not one that was withheld. */
-static void no_changes_are_empty(void **state)
+static void rule_16_no_changes_are_empty(void **state)
 {
 	struct fan f;
 	fan_start(&f);
@@ -279,7 +279,7 @@ static void no_changes_are_empty(void **state)
 	fan_stop(&f);
 }
 
-static void too_much_for_one_tick(void **state)
+static void rule_21_too_much_for_one_tick(void **state)
 {
 	struct fan f, p = {0};
 	fan_start(&f);
@@ -351,7 +351,7 @@ static void cost_follows_the_new_rows(void **state)
 	fan_stop(&f);
 }
 
-static void held_snapshots(void **state)
+static void rule_13_held_snapshots(void **state)
 {
 	struct fan f;
 	fan_start(&f);
@@ -408,7 +408,7 @@ static void held_snapshots(void **state)
 	mr_held_drop(&after); /* the ticker is gone already */
 }
 
-static void outside_polls(void **state)
+static void rule_07_outside_polls(void **state)
 {
 	struct fan f;
 	mr_test_exec(admin, "create table \"Mess\" (id int, v text)");
@@ -541,7 +541,7 @@ static void rule_08_readers_lock_before_they_read(void **state)
 	PQfinish(keeper);
 }
 
-static void tails(void **state)
+static void rules_11_19_tails(void **state)
 {
 	struct fan f, t = {0};
 	struct mr_position start = {0};
@@ -886,17 +886,17 @@ int main(int argc, char **argv)
 	mr_log_init("test", MR_ERROR);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_is_a_reset),
-		cmocka_unit_test(lower_xid_commits_later),
-		cmocka_unit_test(payloads_by_token_and_seq),
-		cmocka_unit_test(no_changes_are_empty),
-		cmocka_unit_test(too_much_for_one_tick),
+		cmocka_unit_test(rule_20_lower_xid_commits_later),
+		cmocka_unit_test(rule_16_payloads_by_token_and_seq),
+		cmocka_unit_test(rule_16_no_changes_are_empty),
+		cmocka_unit_test(rule_21_too_much_for_one_tick),
 		cmocka_unit_test(cost_follows_the_new_rows),
-		cmocka_unit_test(held_snapshots),
-		cmocka_unit_test(outside_polls),
+		cmocka_unit_test(rule_13_held_snapshots),
+		cmocka_unit_test(rule_07_outside_polls),
 		cmocka_unit_test(rule_11_another_history),
 		cmocka_unit_test(rule_08_retention_is_told),
 		cmocka_unit_test(rule_08_readers_lock_before_they_read),
-		cmocka_unit_test(tails),
+		cmocka_unit_test(rules_11_19_tails),
 		cmocka_unit_test(rule_11_xids_come_again),
 		cmocka_unit_test(hung_postgres),
 		cmocka_unit_test(without_a_server),

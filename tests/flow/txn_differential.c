@@ -237,7 +237,7 @@ static void agree(struct mr_txn *txn, const struct mr_pred *p, int number)
 	mr_buf_fini(&text);
 }
 
-static void predicates_and_orders(void **state)
+static void rule_22_predicates_and_orders(void **state)
 {
 	const char *given = getenv("MILLRACE_SEED");
 	seed = given ? strtoull(given, NULL, 10) : (uint64_t)getpid();
@@ -284,6 +284,6 @@ static int stop(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(predicates_and_orders)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(rule_22_predicates_and_orders)};
 	return cmocka_run_group_tests(tests, start, stop);
 }

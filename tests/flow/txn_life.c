@@ -253,7 +253,7 @@ static void verify(struct mr_txn *txn, struct rig_answer *a)
 }
 
 /* CLOCK.md rule 7: under a snapshot from before, a table that was truncated or rewritten since then reads as it is now. */
-static void tables_rewritten_behind_a_snapshot(void **state)
+static void rule_07_tables_rewritten_behind_a_snapshot(void **state)
 {
 	static const char *const rewrites[] = {
 		"truncate \"Node\"", "alter table \"Node\" alter column label type text using label || 'x'", NULL};
@@ -279,7 +279,7 @@ static void tables_rewritten_behind_a_snapshot(void **state)
 	}
 }
 
-static void read_sets(void **state)
+static void rule_24_read_sets(void **state)
 {
 	struct {
 		const char *sql, *params, *reads;
@@ -665,8 +665,8 @@ int main(void)
 		cmocka_unit_test_setup(policies, clear),
 		cmocka_unit_test_setup(schema_changed, clear),
 		cmocka_unit_test_setup(snapshots_and_loads, clear),
-		cmocka_unit_test_setup(tables_rewritten_behind_a_snapshot, clear),
-		cmocka_unit_test_setup(read_sets, clear),
+		cmocka_unit_test_setup(rule_07_tables_rewritten_behind_a_snapshot, clear),
+		cmocka_unit_test_setup(rule_24_read_sets, clear),
 		cmocka_unit_test_setup(statements, clear),
 		cmocka_unit_test_setup(rule_09_done_and_duplicate, clear),
 		cmocka_unit_test_setup(rule_09_expired_calls, clear),

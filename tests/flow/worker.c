@@ -485,7 +485,7 @@ static void test_run(void **state)
 	assert_true(mr_node_str(rig_answer(&rig, n), "snapshot").n > 2);
 }
 
-static void test_split(void **state)
+static void rule_18_split(void **state)
 {
 	uint64_t n = rig_send(worker, "\"t\":\"run\",\"fn\":\"t.who\",\"args\":{},\"auth\":null,\"shared\":true,\"seed\":\"1\",\"now\":1");
 	assert_true(mr_node_truth(rig_answer(&rig, n), "split"));
@@ -524,7 +524,7 @@ static void test_read(void **state)
 }
 
 /* At an exported snapshot what came later is not there. */
-static void test_import(void **state)
+static void rule_13_import(void **state)
 {
 	value_of(rig_mutation(worker, "create", "{\"name\":\"before\"}", "s", "i1"));
 	PGconn *tick = mr_test_connect(&rig.pg);
@@ -539,7 +539,7 @@ static void test_import(void **state)
 }
 
 /* Imports do not wait behind mutations. */
-static void test_reserve(void **state)
+static void rule_13_reserve(void **state)
 {
 	const char *const env[] = {"MILLRACE_WORKER_CONNECTIONS=4", NULL};
 	fresh_worker(env);
@@ -586,7 +586,7 @@ static void test_entity_insert(void **state)
 	assert_int_equal(mr_test_ask_int(rig.db, "select count(*) from \"Note\""), 1);
 }
 
-static void test_entity_read(void **state)
+static void rule_26_entity_read(void **state)
 {
 	const char *a = new_note("ann", "\"text\":\"one\""), *b = new_note("bob", "\"text\":\"two\"");
 	const char *hidden = new_note("ann", "\"text\":\"three\",\"hidden\":true");
@@ -871,12 +871,12 @@ int main(void)
 		T(test_runaway_after_a_write),
 		T(test_call_time_limit),
 		T(test_run),
-		T(test_split),
+		T(rule_18_split),
 		T(test_read),
-		T(test_import),
-		T(test_reserve),
+		T(rule_13_import),
+		T(rule_13_reserve),
 		T(test_entity_insert),
-		T(test_entity_read),
+		T(rule_26_entity_read),
 		T(test_entity_update),
 		T(test_entity_delete),
 		T(test_entity_once),

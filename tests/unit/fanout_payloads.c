@@ -79,7 +79,7 @@ static size_t log_shows(struct rig *r, uint8_t token, uint8_t call)
 	return mr_payloads_shown(r->payloads, token_of(token), MR_STR("s"), mr_str(call_of(call)));
 }
 
-static void served_once(void **state)
+static void rule_16_served_once(void **state)
 {
 	struct rig r = make(1 << 20);
 	mr_ring_flip(r.worker, attempt(&r, 1), MR_SLOT_COMMITTED);
@@ -110,7 +110,7 @@ static void what_was_taken_back_is_not_told_to_postgres(void **state)
 	fini(&r);
 }
 
-static void a_dead_workers_records_wait_for_the_log(void **state)
+static void rule_10_a_dead_workers_records_wait_for_the_log(void **state)
 {
 	struct rig r = make(1 << 20);
 	mr_ring_flip(r.worker, attempt(&r, 1), MR_SLOT_COMMITTED);
@@ -158,9 +158,9 @@ static void the_oldest_go_when_there_are_too_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(served_once),
+		cmocka_unit_test(rule_16_served_once),
 		cmocka_unit_test(what_was_taken_back_is_not_told_to_postgres),
-		cmocka_unit_test(a_dead_workers_records_wait_for_the_log),
+		cmocka_unit_test(rule_10_a_dead_workers_records_wait_for_the_log),
 		cmocka_unit_test(the_oldest_go_when_there_are_too_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,7 +209,7 @@ static void settle(struct world *w)
 	}
 }
 
-static void rows_follow_changes(void **state)
+static void rule_13_rows_follow_changes(void **state)
 {
 	struct mr_error err;
 	struct world *w = calloc(1, sizeof *w);
@@ -322,7 +322,7 @@ static size_t bulks(struct mr_app *app, const char *changes, int64_t *first)
 #define IMAGE(n)        "{\"id\":\"00000000-0000-7000-8000-000000000001\",\"grp\":\"a\",\"n\":" #n ",\"note\":null}"
 #define CHANGE(s, rest) "{\"s\":" #s ",\"e\":\"Item\"," rest "}"
 
-static void changes_come_in_the_order_of_writing(void **state)
+static void rule_01_changes_come_in_the_order_of_writing(void **state)
 {
 	struct mr_error err;
 	int64_t first;
@@ -336,7 +336,7 @@ static void changes_come_in_the_order_of_writing(void **state)
 }
 
 /* What a trigger rewrote before the outer write was captured: the numbers do not tell the order, so the table is read anew. */
-static void broken_chains_are_read_anew(void **state)
+static void rule_01_broken_chains_are_read_anew(void **state)
 {
 	struct mr_error err;
 	int64_t first;
@@ -351,9 +351,9 @@ static void broken_chains_are_read_anew(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(changes_come_in_the_order_of_writing),
-		cmocka_unit_test(broken_chains_are_read_anew),
-		cmocka_unit_test(rows_follow_changes),
+		cmocka_unit_test(rule_01_changes_come_in_the_order_of_writing),
+		cmocka_unit_test(rule_01_broken_chains_are_read_anew),
+		cmocka_unit_test(rule_13_rows_follow_changes),
 		cmocka_unit_test(whole_bodies_are_in_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

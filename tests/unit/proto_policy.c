@@ -159,7 +159,7 @@ static void allowed_or_not(void **state)
 			fail_msg("%s for %s on %s", cases[i].source, cases[i].auth ? cases[i].auth : "nobody", cases[i].row);
 }
 
-static void refused_sources(void **state)
+static void rule_23_refused_sources(void **state)
 {
 	static const char *const sources[] = {" ", "data", "auth", "data.", "auth.", "data.nope == 1", "data.owner.x == 1", "data.owner",
 		"data.level", "data.j == 1", "data.j", "1", "'x'", "null", "1 == 'x'", "true == 1", "data.level == 'x'",
@@ -208,7 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allowed_or_not),
-		cmocka_unit_test(refused_sources),
+		cmocka_unit_test(rule_23_refused_sources),
 		cmocka_unit_test(compiles_to_predicates),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -271,7 +271,7 @@ static void written_differently_prints_alike(void **state)
 	mr_arena_fini(&a);
 }
 
-static void hidden_fields_are_unknown(void **state)
+static void rule_26_hidden_fields_are_unknown(void **state)
 {
 	struct mr_arena a = {0};
 	struct mr_error err = {0}, other = {0};
@@ -338,7 +338,7 @@ int main(void)
 		cmocka_unit_test(vectors_of_order),
 		cmocka_unit_test(normal_form_keeps_meaning),
 		cmocka_unit_test(written_differently_prints_alike),
-		cmocka_unit_test(hidden_fields_are_unknown),
+		cmocka_unit_test(rule_26_hidden_fields_are_unknown),
 		cmocka_unit_test(equalities),
 		cmocka_unit_test(bad_texts),
 	};

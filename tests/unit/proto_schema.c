@@ -168,7 +168,7 @@ static void tokens(void **state)
 	}
 }
 
-static void forged_tokens(void **state)
+static void rule_28_forged_tokens(void **state)
 {
 	/* A token of another maker: RFC 7515's form, signed with this secret elsewhere. */
 	struct mr_arena a = {0};
@@ -318,7 +318,7 @@ int main(void)
 		cmocka_unit_test(refuses_wrong_manifests),
 		cmocka_unit_test(shapes),
 		cmocka_unit_test(tokens),
-		cmocka_unit_test(forged_tokens),
+		cmocka_unit_test(rule_28_forged_tokens),
 		cmocka_unit_test(settings_in_order),
 		cmocka_unit_test(wrong_settings),
 	};

@@ -162,7 +162,7 @@ static void refuse(struct mr_str text, struct mr_str secret)
 	mr_position_fini(&p);
 }
 
-static void forged_positions(void **state)
+static void rule_19_forged_positions(void **state)
 {
 	struct mr_position p = position("730:740:730,731");
 	struct mr_buf b = {0};
@@ -195,7 +195,7 @@ static void forged_positions(void **state)
 }
 
 /* Signed with the secret, but not of our making: another version, or fields that do not fit. */
-static void signed_nonsense(void **state)
+static void rule_19_signed_nonsense(void **state)
 {
 	for (int i = 0; i < 20000; i++) {
 		struct mr_buf text = {0}, data = {0};
@@ -224,7 +224,7 @@ static void signed_nonsense(void **state)
 }
 
 /* A snapshot that does not fit becomes one that has seen less. */
-static void thousands_running(void **state)
+static void rules_19_20_thousands_running(void **state)
 {
 	struct mr_position p = position("1000:100000:"), q = {0};
 	p.snapshot.n = 20000;
@@ -257,9 +257,9 @@ int main(void)
 		cmocka_unit_test(within_is_inclusion),
 		cmocka_unit_test(copies),
 		cmocka_unit_test(position_round_trip),
-		cmocka_unit_test(forged_positions),
-		cmocka_unit_test(signed_nonsense),
-		cmocka_unit_test(thousands_running),
+		cmocka_unit_test(rule_19_forged_positions),
+		cmocka_unit_test(rule_19_signed_nonsense),
+		cmocka_unit_test(rules_19_20_thousands_running),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static void expect(const char *text, enum mr_sql_moves moves, const char *moving
 			c->moving.p ? c->moving.p : "");
 }
 
-static void time_moves(void **state)
+static void rule_23_time_moves(void **state)
 {
 	expect("select now()", MR_SQL_TIME, "now()");
 	expect("select pg_catalog.NOW() as x", MR_SQL_TIME, "now()");
@@ -34,7 +34,7 @@ static void time_moves(void **state)
 }
 
 /* Wherever it stands: no kind of node is forgotten. */
-static void nothing_hides_it(void **state)
+static void rule_23_nothing_hides_it(void **state)
 {
 	static const char *const texts[] = {
 		"with a as (select now() as n) select n from a",
@@ -93,8 +93,8 @@ static void others_stand(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(time_moves),
-		cmocka_unit_test(nothing_hides_it),
+		cmocka_unit_test(rule_23_time_moves),
+		cmocka_unit_test(rule_23_nothing_hides_it),
 		cmocka_unit_test(chance_and_counters_move),
 		cmocka_unit_test(others_stand),
 	};
