@@ -1,3 +1,4 @@
+// timeout: 400
 // Hours that pass in a second: the log is dropped part by part under load, positions and records with it (CLOCK.md rules 8, 9, 19).
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,3 +1,4 @@
+// timeout: 400
 // Commits that nobody answered (CLOCK.md rules 9 and 10): a proxy before Postgres cuts, freezes or holds a call's COMMIT at exactly that message.
 // Whatever became of it, the call runs once and its caller hears of one end.
 import assert from "node:assert/strict";
