@@ -24,6 +24,7 @@ create or replace function audit_truncate() returns trigger language plpgsql as 
 create or replace trigger aa_audit before insert or update or delete on "Item" for each row execute function audit_before();
 create or replace trigger zz_audit after insert or update or delete on "Item" for each row execute function audit_row();
 create or replace trigger zz_audit_truncate before truncate on "Item" for each statement execute function audit_truncate();
+alter table "Item" enable always trigger aa_audit, enable always trigger zz_audit, enable always trigger zz_audit_truncate;
 `;
 
 /** A psql that stays open; statements in, text out. When its connection dies what was asked is answered with nothing, and another follows. */

@@ -1,5 +1,6 @@
 // Compares what clients saw at each snapshot with what Postgres holds at it.
 import { Walk } from "./audit.mjs";
+import { historyOf, tell } from "./history.mjs";
 import { snapshotOf } from "./position.mjs";
 
 const SETTLE_MS = 4000; // most clients have told of a snapshot by then; those that come later are judged at the end
@@ -12,8 +13,10 @@ export class Checker {
 		this.seen = new Map(); // snapshot key -> { snapshot, at, views: [{ client, held, text, events }] }
 		this.late = []; // told after a later snapshot was judged
 		this.asked = new Set();
-		this.denied = new Map(); // mark -> code: it was said that the call did nothing
-		this.acked = new Map(); // mark -> position or undefined
+		this.denied = new Map(); // mark -> { code, at }: it was said that the call did nothing
+		this.acked = new Map(); // mark -> { position or undefined, at }
+		this.judged = new Set(); // marks
+		this.ahead = 0; // replies that came ahead of the screen, or to clients that do not tell where they are
 		this.faults = []; // { client, text }
 		this.refusals = new Map();
 		this.states = this.transitions = this.snapshots = this.failed = this.behind = 0;
@@ -34,11 +37,11 @@ export class Checker {
 	}
 	refusedCall(mark, error) {
 		this.refused(error.code);
-		if (error.data?.outcome !== "unknown") this.denied.set(mark, error.code);
+		if (error.data?.outcome !== "unknown") this.denied.set(mark, { code: error.code, at: Date.now() });
 	}
 	acknowledged(mark, position, client) {
 		if (this.acked.has(mark)) this.fault(`${mark} was acknowledged twice`, client);
-		this.acked.set(mark, position);
+		this.acked.set(mark, { position, at: Date.now() });
 	}
 
 	/** Judges all snapshots that are old enough (all, at the end), in their order. */
@@ -46,6 +49,7 @@ export class Checker {
 		const now = Date.now();
 		const due = [...this.seen].filter(([, s]) => end || now - s.at > SETTLE_MS);
 		this.walk.add(await this.audit.read());
+		this.judgeCalls(end);
 		for (const [key] of due) this.seen.delete(key);
 		const all = due.map(([, s]) => s);
 		this.late.push(...all.filter((s) => s.snapshot.order < this.frontier));
@@ -64,7 +68,8 @@ export class Checker {
 			for (const view of views) {
 				this.states++;
 				const want = expect(expected, view.held.query, walk);
-				if (want !== view.text) this.differs(view, snapshot);
+				if (want === view.text) view.held.agreed = snapshot;
+				else this.differs(view, snapshot);
 			}
 		}
 	}
@@ -75,13 +80,16 @@ export class Checker {
 		walk.advance(snapshot);
 		const want = expect(new Map(), held.query, walk);
 		if (want === view.text) return;
+		const history = historyOf(this.audit.versions, held.query, held.agreed, snapshot);
+		if (held.query.ask.optimistic) delete history.transactions; // told, but not to be done again without the calls
+		else if (!this.history || history.transactions.length < this.history.transactions.length) this.history = history;
 		const running = [...snapshot.running].join(",");
 		const upTo = Math.max(0, events - held.forgotten);
 		const lines = (list) => list.map((e) => `\n    ${JSON.stringify(e).slice(0, 1500)}`).join("");
 		this.fault(`client ${view.client}, query ${JSON.stringify(held.query.ask)}, snapshot xmax ${snapshot.xmax} running [${running}] seq ${snapshot.seq}\n` +
 			`  Postgres: ${want.slice(0, 2000)}\n  client:   ${view.text.slice(0, 2000)}\n` +
 			`  what it was told last:${lines(held.events.slice(Math.max(0, upTo - 12), upTo))}\n  and then:${lines(held.events.slice(upTo, upTo + 3))}\n` +
-			`  versions of the rows that differ:${lines(this.audit.history(idsThatDiffer(want, view.text)))}`, view.client);
+			`  ${tell(history)}\n  versions of the rows that differ:${lines(this.audit.history(idsThatDiffer(want, view.text)))}`, view.client);
 	}
 
 	/** Nothing is written any more: every query of every client must come to show what Postgres holds. Gives those that do not. */
@@ -100,22 +108,28 @@ export class Checker {
 		return stuck;
 	}
 
-	/** Each acknowledged call ran once, and was in the snapshot that brought its reply; a refused one did not run; no call ran twice. */
-	judgeCalls() {
+	/** Each acknowledged call ran once, and was in the snapshot that brought its reply; a refused one did not run; no call ran twice. Those of a
+	 * moment ago (all, at the end) are judged once. */
+	judgeCalls(end) {
 		const inserts = this.audit.inserts();
-		let unseen = 0;
+		const long = Date.now() - SETTLE_MS;
 		for (const mark of this.asked) {
-			const ran = inserts.get(mark) ?? [];
-			if (ran.length > 1) this.fault(`${mark} ran ${ran.length} times`);
-			if (this.denied.has(mark) && ran.length) this.fault(`${mark} was refused (${this.denied.get(mark)}) and is there`);
-			if (!this.acked.has(mark)) continue;
-			if (ran.length === 0) this.fault(`${mark} was acknowledged and is not there`);
-			const position = this.acked.get(mark);
-			if (!position) unseen++;
-			else if (ran.length === 1 && !snapshotOf(position).sees(ran[0])) this.fault(`${mark} was acknowledged in a transition that does not hold it`);
+			const answer = this.acked.get(mark) ?? this.denied.get(mark);
+			if (this.judged.has(mark) || (!end && !(answer?.at < long))) continue;
+			this.judged.add(mark);
+			this.judgeCall(mark, inserts.get(mark) ?? []);
 		}
+		if (!end) return;
 		for (const [mark, ran] of inserts) if (mark === "never" || (!this.asked.has(mark) && ran.length)) this.fault(`${mark} is there and nobody asked for it`);
-		return unseen;
+	}
+	judgeCall(mark, ran) {
+		if (ran.length > 1) this.fault(`${mark} ran ${ran.length} times`);
+		if (this.denied.has(mark) && ran.length) this.fault(`${mark} was refused (${this.denied.get(mark).code}) and is there`);
+		const acked = this.acked.get(mark);
+		if (!acked) return;
+		if (ran.length === 0) this.fault(`${mark} was acknowledged and is not there`);
+		if (!acked.position) this.ahead++;
+		else if (ran.length === 1 && !snapshotOf(acked.position).sees(ran[0])) this.fault(`${mark} was acknowledged in a transition that does not hold it`);
 	}
 	told() {
 		return this.faults.slice(0, FAULTS_TOLD).map((f) => f.text);

@@ -200,9 +200,9 @@ export class Client {
 		if (what < 0.25) return void this.remove();
 		if (writes && this.calls.size < 5) this.write();
 	}
-	add() {
+	add(query = this.random.pick(QUERIES)) {
 		if (this.held.size >= 6) return;
-		const held = new Held(this.random.pick(QUERIES));
+		const held = new Held(query);
 		this.held.set(++this.lastQuery, held);
 		this.subscribe(this.lastQuery, held);
 	}

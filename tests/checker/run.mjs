@@ -1,16 +1,21 @@
-// tests/consistency [--seconds N] [--clients N] [--seed N] [--faults all|none|NAME,...] [--self-test drop|text|lost|stuck] [--first] [--keep]
-// Random writers against random clients; every state that every client shows at every transition is compared with what Postgres holds at that
-// transition's snapshot, and at the end every query of every client must show what Postgres holds now. Exit status: 0 none differs, 1 differences,
-// 2 the check itself could not run. --first ends at the first difference. A self-test makes one thing wrong that must be found. docs/consistency.md tells more.
+// tests/consistency: random writers against random clients. Every state that every client shows at every transition is compared with what Postgres
+// holds at that transition's snapshot, and at the end every query of every client must show what Postgres holds now.
+//   --seconds N  --clients N  --seed N    how long, how many, which (60, 50, of the clock)
+//   --faults all|none|NAME,...            what goes wrong meanwhile: names, or parts of names   --every MS   how often
+//   --first                               ends at the first difference
+//   --history FILE                        where the shortest history that differs is kept       --keep       keeps all
+//   --self-test drop|text|lost|stuck      makes one thing wrong that must be found
+// Exit status: 0 none differs, 1 differences, 2 the check itself could not run. docs/consistency.md tells more.
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { endAll, remove, temporary } from "../lib/cli.mjs";
+import { endAll, remove, ROOT, temporary } from "../lib/cli.mjs";
 import { Audit, AUDIT_SQL } from "./audit.mjs";
 import { Checker } from "./checker.mjs";
 import { Client } from "./client.mjs";
 import { chosen, continueStopped, inject } from "./faults.mjs";
 import { seeded } from "./random.mjs";
+import { SdkClient } from "./sdk.mjs";
 import { Stack } from "./stack.mjs";
 import { entityWriter, outsider, sweeper } from "./writers.mjs";
 
@@ -52,6 +57,7 @@ const clients = option("clients", 50);
 const seed = option("seed", Date.now() % 1000000);
 const selfTest = option("self-test", "");
 const asked = option("faults", "none");
+const kept = option("history", join(ROOT, "build", `history-${seed}.json`));
 const random = seeded(seed);
 
 /** Makes one thing wrong. */
@@ -71,7 +77,8 @@ function injectAll(stack, crowd, going, done) {
 	const at = () => ({ doing: say, stack, crowd, random: seeded(random.below(1 << 30)), psql: stack.psql() });
 	const faults = [...chosen(stack.faults.points, asked)];
 	const some = (isPoint) => new Map(faults.filter(([name]) => name.includes(" at ") === isPoint));
-	const kinds = [[some(true), POINT_EVERY_MS], [some(false), OTHER_EVERY_MS]].filter(([kind]) => kind.size);
+	const every = option("every", 0);
+	const kinds = [[some(true), every || POINT_EVERY_MS], [some(false), every || OTHER_EVERY_MS]].filter(([kind]) => kind.size);
 	return Promise.all(kinds.map(([kind, every]) => inject(at(), kind, every, going, done)));
 }
 
@@ -81,7 +88,7 @@ async function check(dir) {
 	stack.sql(AUDIT_SQL);
 	const reader = stack.psql();
 	const checker = new Checker(new Audit(reader));
-	const crowd = Array.from({ length: clients }, (_, i) => new Client(i, stack.url, seeded(seed + i + 1), checker));
+	const crowd = Array.from({ length: clients }, (_, i) => new (i % 10 === 9 ? SdkClient : Client)(i, stack.url, seeded(seed + i + 1), checker));
 	spoil(checker, crowd);
 	const running = crowd.map((client) => client.run());
 	const faults = new Map();
@@ -125,25 +132,28 @@ async function check(dir) {
 	await Promise.all(running);
 	if (selfTest === "text") [...checker.seen.values()].find((s) => s.views.length).views[0].text += " corrupted";
 	await checker.judge(true);
-	const ahead = checker.judgeCalls();
 	if (stuck.length) console.log(`processes: ${stack.states().join("; ")}`);
 	const open = crowd.reduce((n, client) => n + client.calls.size, 0);
 	if (open) checker.fault(`${open} calls had no answer ${OPEN_CALLS_SECONDS} s after the last one was asked`);
 	reader.close();
-	report(checker, stack, { took: Date.now() - began, faults, ahead, open, written });
+	report(checker, stack, { took: Date.now() - began, faults, open, written });
 	if (checker.faults.length) writeFileSync(join(dir, "server.log"), stack.output);
+	if (checker.history && kept) {
+		writeFileSync(kept, JSON.stringify({ seed, ...checker.history }, null, "\t"));
+		console.log(`the shortest history that differs is in ${kept}: node tests/checker/replay.mjs ${kept}`);
+	}
 	await stack.stop();
 	return checker;
 }
 
 const list = (counts) => [...counts].map(([name, n]) => `${name} ${n}`).join(", ") || "none";
 
-function report(checker, stack, { took, faults, ahead, open, written }) {
+function report(checker, stack, { took, faults, open, written }) {
 	const points = stack.faults.counts();
 	console.log(`seed ${seed}, ${clients} clients, ${(took / 1000).toFixed(0)} s, ${stack.lives} lives of the supervisor, ${stack.smallRings} with the smallest ring`);
 	console.log(`faults: ${list(faults)}`);
 	if (asked !== "none") console.log(`at fault points: ${list(points.map(({ name, done }) => [name, done]))}`);
-	console.log(`transactions: ${checker.acked.size} of ${checker.asked.size} calls acknowledged (${ahead} ahead of a transition, ${open} open), ${written[0]} by psql, ${written[1]} entity writes`);
+	console.log(`transactions: ${checker.acked.size} of ${checker.asked.size} calls acknowledged (${checker.ahead} ahead of a transition, ${open} open), ${written[0]} by psql, ${written[1]} entity writes`);
 	console.log(`checked: ${checker.transitions} transitions, ${checker.states} states at ${checker.snapshots} snapshots (${checker.failed} that said an error)`);
 	console.log(`refusals: ${list(checker.refusals)}`);
 	for (const fault of checker.told()) console.log(`DIFFERENCE ${fault}`);

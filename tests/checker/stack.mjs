@@ -10,7 +10,7 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const DISK_BYTES = 768 << 20;
 const SMALLEST_RING = 4096;
 
-/** Settings that decide which way a change takes; the first of each is the usual. */
+/** Settings that decide which way a change takes. */
 const DRAWN = {
 	"ring-bytes": [4194304, SMALLEST_RING, 65536],
 	workers: [2, 1, 3],
@@ -31,7 +31,7 @@ export class Stack {
 		cpSync(join(ROOT, "tests/checker/app"), this.app, { recursive: true });
 		this.port = await freePort();
 		this.ownDisk();
-		await this.serve(true);
+		await this.serve();
 		this.kept = this.keepUp();
 	}
 	/** A disk of its own for Postgres, so that it can be filled. Needs the right to mount; without it that fault is left out. */
@@ -43,11 +43,11 @@ export class Stack {
 	get diskPath() {
 		return join(this.data, "pg");
 	}
-	draw(first) {
-		return Object.entries(DRAWN).flatMap(([name, values]) => [`--${name}`, String(first ? values[0] : this.random.pick(values))]);
+	draw() {
+		return Object.entries(DRAWN).flatMap(([name, values]) => [`--${name}`, String(this.random.pick(values))]);
 	}
-	async serve(first) {
-		const settings = this.draw(first);
+	async serve() {
+		const settings = this.draw();
 		if (Number(settings[settings.indexOf("--ring-bytes") + 1]) === SMALLEST_RING) this.smallRings++;
 		const args = ["dev", "--app-dir", this.app, "--data-dir", this.data, "--port", String(this.port), ...settings];
 		this.server = await serve(args, { env: { MR_FAULTS_FILE: this.faults.path } });
@@ -60,7 +60,7 @@ export class Stack {
 		while (!this.stopping) {
 			await this.server.ended;
 			this.log = `${this.output}--- it ended ---\n`.slice(-2000000);
-			while (!this.stopping && this.server.over) await this.serve(false).catch((e) => this.notStarted(e));
+			while (!this.stopping && this.server.over) await this.serve().catch((e) => this.notStarted(e));
 		}
 	}
 	notStarted(e) {
