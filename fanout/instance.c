@@ -7,6 +7,8 @@
 #include "session.h"
 #include "work.h"
 
+enum { HISTORY_MOST = 128 << 20 }; /* of all live queries together */
+
 struct mr_instances *mr_instances_new(struct mr_fanout *f)
 {
 	struct mr_instances *all = mr_alloc(sizeof *all);
@@ -107,7 +109,9 @@ void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *
 		all->f->counter[MR_C_BODIES_ENCODED_TOTAL]++;
 	}
 	mr_list_add_tail(&inst->bodies, &b->in_history);
+	b->bytes += sizeof *b;
 	inst->history += b->bytes;
+	all->history += b->bytes;
 	inst->last = n;
 	clear_whole(inst);
 	if (!mr_list_linked(&inst->in_history))
@@ -123,6 +127,7 @@ static void drop_bodies(struct mr_instance *inst, uint64_t up_to, size_t max)
 		if (b->n > up_to && inst->history <= max)
 			break;
 		inst->history -= b->bytes;
+		inst->all->history -= b->bytes;
 		inst->lost = b->n;
 		mr_body_delete(&b);
 	}
@@ -132,8 +137,12 @@ static void drop_bodies(struct mr_instance *inst, uint64_t up_to, size_t max)
 
 void mr_instances_trim(struct mr_instances *all, uint64_t n)
 {
-	MR_LIST_FOR (e, &all->histories)
-		drop_bodies(MR_CONTAINER(e, struct mr_instance, in_history), n, (size_t)all->f->settings.history_bytes);
+	size_t max = (size_t)all->f->settings.history_bytes;
+	do {
+		MR_LIST_FOR (e, &all->histories)
+			drop_bodies(MR_CONTAINER(e, struct mr_instance, in_history), n, max);
+		max /= 2;
+	} while (all->history > HISTORY_MOST);
 }
 
 static void encode_whole(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst)

@@ -86,6 +86,7 @@ struct mr_instances {
 	struct mr_list hit;
 	struct mr_list histories;
 	struct mr_list failed; /* entity queries */
+	size_t history;        /* bytes of all bodies */
 	uint64_t last_number, last_mark;
 	uint64_t speaks[MR_ENCODINGS]; /* sessions connected, by encoding */
 };
@@ -118,7 +119,7 @@ void mr_instances_bulk(struct mr_instances *all, const struct mr_entity *e, uint
 void mr_instances_reset(struct mr_instances *all, uint64_t n); /* every query */
 /* The catalog entry of the table is another one. */
 void mr_instances_rekey(struct mr_instances *all, const struct mr_entity *e);
-/* Gives up bodies that no session needs any more: all up to tick n. */
+/* Gives up bodies that no session needs any more: all up to tick n; and of those that are needed, the oldest when there are too many. */
 void mr_instances_trim(struct mr_instances *all, uint64_t n);
 
 /* For the files of this room. */

@@ -13,6 +13,9 @@
 #include "session.h"
 #include "workers.h"
 
+/* What waits for a client that asks without reading the answers: this many times what makes it behind, then it is not heard. */
+enum { UNREAD_TIMES = 64 };
+
 void mr_fanout_stop(struct mr_fanout *f)
 {
 	if (f->stopping)
@@ -83,6 +86,7 @@ static struct mr_net *open_net(struct mr_fanout *f)
 		.port = (int)s->port,
 		.max_frame = (size_t)s->max_frame,
 		.max_connections = (int)s->max_connections,
+		.unread_most = UNREAD_TIMES * (size_t)s->send_buffer,
 		.ping_interval_ms = s->ping_interval,
 		.ws_open = mr_session_open,
 		.ws_message = mr_session_message,

@@ -14,8 +14,9 @@ struct mr_stream;
 
 struct mr_net_config {
 	const char *listen;
-	int port;         /* 0: a free one */
-	size_t max_frame; /* largest WebSocket message or HTTP body */
+	int port;           /* 0: a free one */
+	size_t max_frame;   /* largest WebSocket message or HTTP body */
+	size_t unread_most; /* bytes waiting for one WebSocket above which nothing more is read from it; 0: none */
 	int max_connections;
 	int64_t ping_interval_ms; /* silence after which we ping; twice that closes */
 	/* A WebSocket opened at /api/sync. Returns the user pointer for the other callbacks. */

@@ -19,7 +19,7 @@
 #include "net_inner.h"
 #include "proto/ground/log.h"
 
-enum { SLOTS = 2, FRAMES_A_WRITE = 1024 };
+enum { SLOTS = 2, FRAMES_A_WRITE = 1024, FRAMES_MOST = 4096 };
 enum { CLOSE_US = 2 * 1000000, LEAVE_US = 200000, JANITOR_STEP_US = 10000 };
 
 enum state { OPEN, CLOSING, LINGERING, DEAD };
@@ -31,6 +31,7 @@ struct mr_ws {
 	bool told;         /* ws_closed was called; the user is gone */
 	bool peer_closed;  /* its close frame came first: we close as soon as ours is out */
 	bool owes_drained; /* frames of the user are under way */
+	bool paused;       /* it is not read, since it does not read */
 	struct mr_net *net;
 	h2o_socket_t *sock;
 	void *user;
@@ -163,6 +164,9 @@ static void destroy(struct mr_ws *ws)
 
 /* --- writing --- */
 
+static void on_readable(h2o_socket_t *sock, const char *err);
+static void pause_reading(struct mr_ws *ws);
+
 static void on_written(h2o_socket_t *sock, const char *err)
 {
 	struct mr_ws *ws = sock->data;
@@ -173,6 +177,7 @@ static void on_written(h2o_socket_t *sock, const char *err)
 	}
 	shift(ws, ws->n_flying);
 	ws->n_flying = 0;
+	pause_reading(ws);
 	if (ws->n) {
 		mark(ws);
 	} else if (ws->state == CLOSING) {
@@ -300,6 +305,20 @@ static void feed(struct mr_ws *ws, char *p, size_t n)
 	} while (ev.kind != MR_WS_MORE && ws->state == OPEN);
 }
 
+/* Who asks and asks and does not read the answers is not asked for more: what waits for one client is bounded. */
+static void pause_reading(struct mr_ws *ws)
+{
+	size_t most = ws->net->config.unread_most;
+	bool full = ws->n > FRAMES_MOST || (most && ws->pending > most);
+	if (ws->state != OPEN || full == ws->paused)
+		return;
+	ws->paused = full;
+	if (full)
+		h2o_socket_read_stop(ws->sock);
+	else
+		h2o_socket_read_start(ws->sock, on_readable);
+}
+
 /* One read a turn, into a buffer that all share: who sends much waits for the others, and idle connections hold nothing. */
 static void on_readable(h2o_socket_t *sock, const char *err)
 {
@@ -307,12 +326,14 @@ static void on_readable(h2o_socket_t *sock, const char *err)
 	struct mr_net *net = ws->net;
 	ssize_t n = recv(h2o_socket_get_fd(sock), net->scratch, sizeof(net->scratch), 0);
 
-	if (n > 0 && ws->state == OPEN)
+	if (n > 0 && ws->state == OPEN) {
 		feed(ws, net->scratch, (size_t)n);
-	else if (n == 0)
+		pause_reading(ws);
+	} else if (n == 0) {
 		die(ws, "the client left without a close frame");
-	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		die(ws, "the connection broke");
+	}
 }
 
 /* --- signs of life --- */

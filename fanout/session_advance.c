@@ -12,6 +12,8 @@
 enum {
 	POSITION_STALE_US = 10 * 1000 * 1000, /* a session that seldom gets anything gets a position with it */
 	ALIGN_AFTER_US = 100 * 1000,
+	BODIES_FREE = 16 << 10, /* so many bytes of differences are not worth a thought */
+	ROW_LEAST = 48,         /* bytes that the smallest row takes */
 };
 
 /* A transition in the making. */
@@ -319,12 +321,34 @@ static void follow_behind(struct transition *t, struct mr_sub *sub)
 	}
 }
 
-/* What a shown query became: its bodies, or all of it when they have been given up; when all of it is of a later tick, it gets that by
- * itself. Readers of event streams keep no state to apply pieces to, so they get a function's value whole. */
+static size_t bytes_after(const struct mr_instance *inst, enum mr_encoding encoding, uint64_t from)
+{
+	size_t n = 0;
+	for (struct mr_list *e = inst->bodies.prev; e != &inst->bodies; e = e->prev) {
+		const struct mr_body *b = MR_CONTAINER(e, struct mr_body, in_history);
+		if (b->n <= from)
+			break;
+		n += b->enc[encoding].n;
+	}
+	return n;
+}
+
+/* All of it is no larger than what has become of it since: so it is for who stood still while it changed much. */
+static bool whole_is_cheaper(const struct mr_sub *sub, uint64_t from)
+{
+	struct mr_instance *inst = sub->inst;
+	enum mr_encoding encoding = sub->session->encoding;
+	size_t bytes = bytes_after(inst, encoding, from);
+	size_t least = inst->entity ? mr_rowset_size(&inst->rows) * ROW_LEAST : inst->result ? inst->result->raw.n / 2 : 0;
+	return bytes > BODIES_FREE && bytes > least && mr_instance_whole(inst, encoding).n < bytes;
+}
+
+/* What a shown query became: its bodies, or all of it when that is less or they have been given up; when all of it is of a later tick, it
+ * gets that by itself. Readers of event streams keep no state to apply pieces to, so they get a function's value whole. */
 static void follow(struct transition *t, struct mr_sub *sub)
 {
 	bool current = is_current(sub->inst, t->n);
-	bool whole = sub->session->live && !sub->inst->entity && current;
+	bool whole = current && ((sub->session->live && !sub->inst->entity) || whole_is_cheaper(sub, sub->session->at));
 	if (!whole && add_bodies(t, sub, sub->session->at, t->n))
 		return;
 	if (current)
@@ -537,6 +561,8 @@ static uint64_t needed_since(const struct mr_sessions *all)
 	MR_LIST_FOR (e, &all->lagging) {
 		const struct mr_session *s = MR_CONTAINER(e, struct mr_session, in_lagging);
 		n = MR_MIN(n, s->at);
+		if (!s->n_news)
+			continue;
 		MR_LIST_FOR (o, &s->subs) {
 			const struct mr_sub *sub = sub_of(o);
 			if (sub->state == MR_SUB_TAIL || sub->state == MR_SUB_BEHIND)

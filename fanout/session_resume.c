@@ -1,4 +1,6 @@
-/* Resumes: which rows were touched since the position that a client comes from. The log is read once for all who come from there or later.
+/* Resumes: which rows were touched since the position that a client comes from. The log is read once for all who come from there or a
+ * little later, one reading after the other; who comes meanwhile waits for the next. What is dearer to read than the rows are to send is
+ * not read: they are sent.
  */
 #include <stdlib.h>
 
@@ -9,7 +11,10 @@
 #include "session.h"
 
 enum {
-	TAIL_BYTES = 32 << 20, /* above it the rows themselves are cheaper */
+	TAIL_LEAST = 256 << 10,
+	TAIL_MOST = 32 << 20,
+	ROW_COSTS = 400,  /* bytes of the log that are read rather than a row sent */
+	TOGETHER = 10000, /* numbers of the log between positions that are served by one reading */
 	IMAGE_DEPTH = 4096,
 };
 
@@ -17,8 +22,9 @@ struct mr_resume {
 	struct mr_list in_sessions;
 	struct mr_sessions *all;
 	struct mr_position from;
-	uint64_t asked; /* the tick that was current when it was asked for */
-	int waiting;    /* subscriptions that hold it */
+	uint64_t asked; /* the tick that was current when it was asked for; 0: it is still to be */
+	size_t max_bytes;
+	int waiting; /* subscriptions that hold it */
 	bool come, ok, spoiled;
 	bool under_way; /* the ticker will call back */
 	struct mr_batch *batch;
@@ -43,6 +49,8 @@ static struct mr_str no_payload(void *arg, const uint8_t token[MR_TOKEN_BYTES])
 	return (struct mr_str){0};
 }
 
+static void ask_next(struct mr_sessions *all);
+
 static void look_again(struct mr_resume *r)
 {
 	MR_LIST_FOR (e, &r->all->lagging)
@@ -65,19 +73,56 @@ static void on_tail(const struct mr_tail *tail, void *arg)
 	look_again(r);
 	struct mr_sessions *all = r->all;
 	maybe_free(r);
+	ask_next(all);
 	mr_sessions_advance(all);
 }
 
-/* A log that is still to come, was asked for at this tick and reaches back far enough serves this position as well. */
+/* One at a time. */
+static void ask_next(struct mr_sessions *all)
+{
+	struct mr_resume *next = NULL;
+	MR_LIST_FOR (e, &all->resumes) {
+		struct mr_resume *r = MR_CONTAINER(e, struct mr_resume, in_sessions);
+		if (r->under_way)
+			return;
+		if (!r->asked && !next)
+			next = r;
+	}
+	if (!next)
+		return;
+	next->asked = all->f->clock->n;
+	next->under_way = true;
+	mr_ticker_tail(all->f->clock->ticker, &next->from, next->max_bytes, on_tail, next);
+	MR_FAULT(FANOUT_RESUMING);
+}
+
+static bool reaches(const struct mr_position *from, const struct mr_position *to)
+{
+	return from->system == to->system && from->timeline == to->timeline && from->seq <= to->seq && to->seq - from->seq <= TOGETHER &&
+	       mr_snapshot_within(&from->snapshot, &to->snapshot);
+}
+
+/* A reading that is still to be asked for and goes back far enough, or a little further then, serves this position as well. */
 static struct mr_resume *find(struct mr_sessions *all, const struct mr_position *from)
 {
 	MR_LIST_FOR (e, &all->resumes) {
 		struct mr_resume *r = MR_CONTAINER(e, struct mr_resume, in_sessions);
-		if (r->asked == all->f->clock->n && r->from.system == from->system && r->from.timeline == from->timeline &&
-			r->from.seq <= from->seq && mr_snapshot_within(&r->from.snapshot, &from->snapshot))
+		if (r->asked || r->spoiled)
+			continue;
+		if (reaches(&r->from, from))
 			return r;
+		if (reaches(from, &r->from)) {
+			mr_position_copy(&r->from, from);
+			return r;
+		}
 	}
 	return NULL;
+}
+
+static size_t worth(const struct mr_instance *inst)
+{
+	size_t bytes = mr_rowset_size(&inst->rows) * ROW_COSTS;
+	return MR_MIN(MR_MAX(bytes, (size_t)TAIL_LEAST), (size_t)TAIL_MOST);
 }
 
 void mr_resume_ask(struct mr_sub *sub)
@@ -88,17 +133,15 @@ void mr_resume_ask(struct mr_sub *sub)
 	if (!r) {
 		r = mr_alloc(sizeof *r);
 		r->all = all;
-		r->asked = all->f->clock->n;
-		r->under_way = true;
 		mr_position_copy(&r->from, &s->resume_from);
 		mr_list_add_tail(&all->resumes, &r->in_sessions);
-		mr_ticker_tail(all->f->clock->ticker, &r->from, TAIL_BYTES, on_tail, r);
-		MR_FAULT(FANOUT_RESUMING);
 	}
+	r->max_bytes = MR_MAX(r->max_bytes, worth(sub->inst));
 	r->waiting++;
 	sub->resume = r;
-	sub->at = r->asked;
+	sub->at = all->f->clock->n;
 	mr_sub_state(sub, MR_SUB_TAIL);
+	ask_next(all);
 }
 
 void mr_resume_leave(struct mr_sub *sub)
@@ -172,8 +215,10 @@ static bool touch_all(struct touched *t, const struct mr_batch *b)
 uint64_t mr_resumes_since(const struct mr_sessions *all)
 {
 	uint64_t since = UINT64_MAX;
-	MR_LIST_FOR (e, &all->resumes)
-		since = MR_MIN(since, MR_CONTAINER(e, struct mr_resume, in_sessions)->asked);
+	MR_LIST_FOR (e, &all->resumes) {
+		const struct mr_resume *r = MR_CONTAINER(e, struct mr_resume, in_sessions);
+		since = r->asked ? MR_MIN(since, r->asked) : since;
+	}
 	return since;
 }
 

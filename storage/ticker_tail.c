@@ -10,6 +10,7 @@
 enum {
 	BACKOFF_FIRST_US = 50 * 1000,
 	BACKOFF_MOST_US = 1000 * 1000,
+	ROW_LEAST = 16,
 	JOB_US = 30 * 1000 * 1000, /* a job that could not be asked for so long fails */
 	WATCHDOG_US = (MR_TAIL_TIMEOUT_MS + 1000) * 1000,
 };
@@ -143,9 +144,15 @@ static size_t bytes_of(const struct mr_log_rows *rows)
 	return bytes;
 }
 
+/* A row of the log with something to tell takes more bytes than this. */
+static int64_t max_rows(const struct job *job)
+{
+	return (int64_t)MR_MIN(job->max_bytes / ROW_LEAST, (size_t)MR_TAIL_ROWS);
+}
+
 static bool fits(const struct mr_reader *rd, const struct job *job)
 {
-	return !rd->rows.withheld && rd->rows.n <= MR_TAIL_ROWS && bytes_of(&rd->rows) <= job->max_bytes;
+	return !rd->rows.withheld && (int64_t)rd->rows.n <= max_rows(job) && bytes_of(&rd->rows) <= job->max_bytes;
 }
 
 static void answer_tail(struct mr_reader *rd, struct job *job)
@@ -236,7 +243,7 @@ static void ask(struct mr_reader *rd, struct job *job)
 		rd->answers = 5;
 		mr_log_begin(rd->pg, on_other, rd);
 		mr_log_ask_head(rd->pg, true, rd->control, &job->from, on_head, rd);
-		mr_log_ask_rows(rd->pg, &job->from, (struct mr_str){"", 0}, MR_TAIL_ROWS,
+		mr_log_ask_rows(rd->pg, &job->from, (struct mr_str){"", 0}, max_rows(job),
 			(int64_t)MR_MIN(job->max_bytes, (size_t)INT64_MAX), on_rows, rd);
 		mr_pg_sync(rd->pg);
 		mr_pg_query(rd->pg, 0, "rollback", 0, NULL, on_other, rd);

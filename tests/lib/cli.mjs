@@ -47,7 +47,7 @@ export function makeApp(files = SMALL_APP) {
 
 /** Runs a command of millrace to its end. */
 export function millrace(args, options = {}) {
-	const done = spawnSync(MILLRACE, args, { encoding: "utf8", timeout: 120000, ...options, env: { ...clean(), ...options.env } });
+	const done = spawnSync(MILLRACE, args, { encoding: "utf8", timeout: 120000, maxBuffer: 1 << 28, ...options, env: { ...clean(), ...options.env } });
 	return { status: done.status, out: done.stdout, err: done.stderr };
 }
 
