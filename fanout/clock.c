@@ -18,6 +18,7 @@ enum {
 	RETRY_US = 100 * 1000,
 	PAST_TICKS = 4096,
 	FOLLOWS_US = 1000 * 1000, /* so long may a tick take before we say that we do not follow */
+	REST_MOST_US = 5 * 1000,
 };
 
 struct mr_past {
@@ -104,13 +105,21 @@ static void set_position(struct mr_clock *clock, const struct mr_position *p)
 		clock->last_position_us = now;
 }
 
+/* Where commits never end, ticks would follow each other without a pause and take from Postgres what the commits need. So the next one
+ * waits as long as the last one took, and finds more. After a pause nobody waits. */
+static int64_t rest_after(const struct mr_clock *clock, int64_t took_us)
+{
+	return MR_MAX(clock->f->settings.tick_min_interval * 1000, MR_MIN(took_us, REST_MOST_US));
+}
+
 static void on_tick(struct mr_tick *tick, void *arg)
 {
 	struct mr_clock *clock = arg;
 	clock->n++;
 	clock->failing = false;
-	clock->waits_since = 0;
 	clock->last_tick_us = mr_mono_us();
+	clock->rest_us = rest_after(clock, clock->last_tick_us - clock->waits_since);
+	clock->waits_since = 0;
 	clock->f->counter[MR_C_TICKS_TOTAL]++;
 	set_position(clock, tick->position);
 	clock->f->hour = tick->hour;
@@ -152,7 +161,7 @@ void mr_clock_want(struct mr_clock *clock)
 	clock->wanted = true;
 	if (mr_ticker_busy(clock->ticker) || mr_timer_running(clock->soon))
 		return;
-	int64_t wait = clock->f->settings.tick_min_interval * 1000 - (mr_mono_us() - clock->last_tick_us);
+	int64_t wait = clock->rest_us - (mr_mono_us() - clock->last_tick_us);
 	if (wait > 0)
 		mr_timer_start(clock->soon, wait);
 	else

@@ -26,6 +26,7 @@ struct mr_clock {
 	bool outside;        /* the next tick reads the catalog too */
 	int64_t waits_since; /* when the tick that has not come yet was asked for first; 0: none is under way */
 	int64_t last_tick_us;
+	int64_t rest_us; /* before the next tick */
 	struct mr_timer *poll, *soon;
 	struct mr_catalog *catalog;
 };
