@@ -58,6 +58,27 @@ for (const [fn, byName] of [
 		watcher.unsubscribe(live);
 	});
 
+test("transfers between few rows, in any order: nothing is lost, nothing made, none is refused", async () => {
+	const ids = await Promise.all(Array.from({ length: 6 }, () => make("account")));
+	const live = await watcher.live({ entity: "Counter", where: { name: "account" } });
+	const sums = new Set();
+	const undo = setInterval(() => sums.add(live.list.reduce((sum, row) => sum + row.n, 0)), 5);
+	const clients = await Promise.all(Array.from({ length: 20 }, () => stack.client()));
+	const moves = Array.from({ length: 400 }, (_, i) => ({ from: ids[i % 6], to: ids[(i + 1 + (i % 5)) % 6], amount: 1 + (i % 7) }));
+	const replies = await Promise.all(moves.map((move, i) => clients[i % 20].call("hot.transfer", move, { seconds: 60 })));
+	assert.deepEqual(replies.filter((r) => r.error), []);
+	const expected = new Map(ids.map((id) => [id, 0]));
+	for (const { from, to, amount } of moves) {
+		expected.set(from, expected.get(from) - amount);
+		expected.set(to, expected.get(to) + amount);
+	}
+	await watcher.until("the end", () => ids.every((id) => live.rows.get(id).n === expected.get(id)));
+	clearInterval(undo);
+	assert.deepEqual([...sums], [0], "each transition shows whole transfers");
+	assert.equal(stack.psql("select count(*) from pg_locks where locktype = 'advisory'"), "0", "no turn is left");
+	for (const c of clients) c.close();
+});
+
 const refusal = async (fn, args) => (await watcher.call(fn, args)).error;
 
 test("an increment adds to each kind of number, null counts as 0, and other fields are set beside it", async () => {

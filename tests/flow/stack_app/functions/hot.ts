@@ -72,6 +72,18 @@ export const replaceIncrement = mutation({
 type Locking = { get(entity: string, id: string, options: object): Promise<unknown> };
 export const lockInQuery = query({ args: { id }, auth: "public", handler: (ctx, { id }) => (ctx.db as unknown as Locking).get("Counter", id, { forUpdate: true }) });
 
+/** In the order given: two that meet may wait for each other. */
+export const transfer = mutation({
+	args: { from: id, to: id, amount: v.int() },
+	auth: "public",
+	handler: async (ctx, { from, to, amount }) => {
+		const payer = await ctx.db.get("Counter", from);
+		const payee = await ctx.db.get("Counter", to);
+		await ctx.db.patch("Counter", from, { n: payer!.n - amount });
+		await ctx.db.patch("Counter", to, { n: payee!.n + amount });
+	},
+});
+
 /** Keeps the row for a while. */
 export const hold = mutation({
 	args: { id, seconds: v.number() },
