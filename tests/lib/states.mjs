@@ -2,7 +2,10 @@
 // show is asked of Postgres itself. A client's whole state after each transition must be that of the last transaction which the
 // transition's own position holds (CLOCK.md rules 13, 17): all its queries at one snapshot, none ahead of another.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { snapshotOf } from "../checker/position.mjs";
+import { Psql } from "./psql.mjs";
 import { Client } from "./stack.mjs";
 
 const print = (value) => JSON.stringify(value);
@@ -38,7 +41,7 @@ export const QUERIES = {
 	group: (grp) => ({
 		ask: { fn: "items.inGroup", args: { grp } },
 		sql: `select id, grp, n, note from "Item" where grp = '${grp}'`,
-		shown: (live) => print(live.value.sort(byId).map(plain)),
+		shown: (live) => print(live.value.toSorted(byId).map(plain)),
 		held: (rows) => print(rows.sort(byId).map(plain)),
 	}),
 };
@@ -77,11 +80,18 @@ export class States {
 		Object.assign(this, { stack, queries });
 		this.note("the beginning", 0n);
 	}
-	/** Runs commands of psql as one transaction; gives the milliseconds they took. */
-	write(what, commands) {
+	/** Commands of psql as one transaction, while clients go on; gives { xid, took: milliseconds }. */
+	async run(commands) {
+		this.writer ??= new Psql(readFileSync(join(this.stack.data, "run", "database"), "utf8").trim());
 		const began = Date.now();
-		const xid = BigInt(this.stack.psql("begin", ...commands.flatMap((c) => ["-c", c]), "-c", "select pg_current_xact_id()", "-c", "commit").split("\n").at(-1));
-		const took = Date.now() - began;
+		await this.writer.ask("begin");
+		for (const command of commands) await this.writer.ask(command);
+		const xid = BigInt(await this.writer.ask("select pg_current_xact_id()"));
+		await this.writer.ask("commit");
+		return { xid, took: Date.now() - began };
+	}
+	async write(what, commands) {
+		const { xid, took } = await this.run(commands);
 		this.note(what, xid);
 		return took;
 	}
