@@ -53,7 +53,7 @@ PGconn *mr_sync_open(const char *conninfo, struct mr_error *err)
 	}
 	PQsetNoticeReceiver(conn, silent, NULL);
 	if (mr_sync_run(conn, err,
-		    "set datestyle = 'ISO, MDY'; set timezone = 'UTC'; set standard_conforming_strings = on;"
+		    "set statement_timeout = 0; set datestyle = 'ISO, MDY'; set timezone = 'UTC'; set standard_conforming_strings = on;"
 		    "set search_path = pg_catalog; set client_encoding = 'UTF8'; set synchronous_commit = on"))
 		return conn;
 	PQfinish(conn);

@@ -22,7 +22,7 @@ import { entityWriter, outsider, sweeper } from "./writers.mjs";
 const TICK_MS = 25; // each client acts as often
 const OPEN_CALLS_SECONDS = 60;
 const SETTLED_SECONDS = 60; // a sanitized build on a busy machine; an idle one needs a fraction of one
-const OUTSIDERS = 2;
+const OUTSIDERS = 4;
 const POINT_EVERY_MS = 800;
 const OTHER_EVERY_MS = 2500;
 
