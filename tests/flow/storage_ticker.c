@@ -1,155 +1,12 @@
 /* The clock against a real Postgres: every committed log row comes exactly once, whatever happens to transactions, connections and server.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "ticker_rig.h"
+
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-#include <pthread.h>
-
-#include "proto/ground/hash.h"
 #include "proto/ground/log.h"
-#include "storage/sql.h"
-#include "storage/ticker.h"
-#include "tests/lib/postgres.h"
-
-static struct mr_test_pg server;
-static struct mr_loop *loop;
-static PGconn *admin;
-
-/* A fanout in small: collects what ticks bring. */
-struct fan {
-	struct mr_ticker *ticker;
-	int ticks, resets, failures;
-	bool keep; /* do not end the tick in its callback */
-	struct mr_tick *tick;
-	struct mr_position position, before;
-	int64_t *seqs; /* all rows seen since the last reset, in order of coming */
-	size_t n, cap;
-	size_t withheld, wrong; /* wrong: a row that its snapshot does not see, or that the one before saw */
-	struct mr_buf tokens, fingerprints, changes;
-	struct mr_error err;
-};
-
-static void have(struct mr_buf *b, void *arg)
-{
-	const struct fan *f = arg;
-	mr_buf_str(b, mr_buf_view(&f->tokens));
-}
-
-static void add_seq(struct fan *f, int64_t seq)
-{
-	if (f->n == f->cap) {
-		f->cap = f->cap ? f->cap * 2 : 1024;
-		f->seqs = mr_realloc(f->seqs, f->cap * sizeof(*f->seqs));
-	}
-	f->seqs[f->n++] = seq;
-}
-
-static void collect(struct fan *f, const struct mr_log_row *rows, size_t n, const struct mr_position *at)
-{
-	for (size_t i = 0; i < n; i++) {
-		add_seq(f, rows[i].seq);
-		f->withheld += !rows[i].changes.p;
-		f->wrong += !mr_snapshot_sees(&at->snapshot, rows[i].xid) || (i && rows[i].seq <= rows[i - 1].seq);
-		f->wrong += mr_snapshot_sees(&f->before.snapshot, rows[i].xid) && rows[i].seq <= f->before.seq;
-		mr_buf_reset(&f->changes);
-		mr_buf_str(&f->changes, rows[i].changes);
-	}
-}
-
-static void on_tick(struct mr_tick *tick, void *arg)
-{
-	struct fan *f = arg;
-	f->ticks++;
-	f->resets += tick->reset;
-	mr_position_copy(&f->before, &f->position);
-	mr_position_copy(&f->position, tick->position);
-	collect(f, tick->rows, tick->n, tick->position);
-	assert_true(!tick->reset || tick->n == 0);
-	if (tick->fingerprints.n) {
-		mr_buf_reset(&f->fingerprints);
-		mr_buf_str(&f->fingerprints, tick->fingerprints);
-	}
-	if (f->keep)
-		f->tick = tick;
-	else
-		mr_tick_done(tick, NULL);
-}
-
-static void on_failure(const struct mr_error *err, void *arg)
-{
-	struct fan *f = arg;
-	f->failures++;
-	f->err = *err;
-}
-
-static void fan_start(struct fan *f)
-{
-	*f = (struct fan){0};
-	struct mr_ticker_config config = {server.conninfo, have, on_tick, on_failure, f};
-	f->ticker = mr_ticker_new(loop, &config);
-}
-
-static void fan_stop(struct fan *f)
-{
-	mr_ticker_delete(&f->ticker);
-	mr_position_fini(&f->position);
-	mr_position_fini(&f->before);
-	mr_buf_fini(&f->tokens);
-	mr_buf_fini(&f->fingerprints);
-	mr_buf_fini(&f->changes);
-	free(f->seqs);
-	for (int i = 0; i < 3; i++)
-		mr_loop_turn(loop, 0);
-}
-
-/* Turns until *counter has grown. */
-static void until_grown(const int *counter, int from)
-{
-	for (int64_t end = mr_mono_us() + 20000000; *counter <= from;) {
-		if (mr_mono_us() > end)
-			fail_msg("waited in vain");
-		mr_loop_turn(loop, 100);
-	}
-}
-
-/* One tick that is sent from now on, asked for again as long as it fails. */
-/* The tick after number `before`, whether it is under way or must be asked for (again). */
-static void tick_after(struct fan *f, int before, bool outside)
-{
-	for (int64_t end = mr_mono_us() + 20000000; f->ticks == before;) {
-		if (mr_mono_us() > end)
-			fail_msg("no tick: %s", f->err.message);
-		if (!mr_ticker_busy(f->ticker))
-			assert_true(mr_ticker_run(f->ticker, outside));
-		mr_loop_turn(loop, 20);
-	}
-}
-
-static void tick_once(struct fan *f, bool outside)
-{
-	while (mr_ticker_busy(f->ticker))
-		mr_loop_turn(loop, 20);
-	tick_after(f, f->ticks, outside);
-}
-
-/* Rows that one more tick brought. */
-static size_t new_rows(struct fan *f)
-{
-	size_t before = f->n;
-	tick_once(f, false);
-	return f->n - before;
-}
-
-#define INSERT "insert into millrace.change_log (part, hour, changes) values (0, 0, '[{\"e\":\"T\",\"n\":{}}]')"
-
-static void empty_log(void)
-{
-	mr_test_exec(admin, "truncate millrace.change_log; update millrace.log_floor set xid = '0', seq = 0");
-}
 
 /* ---- one thing at a time ---- */
 
@@ -204,17 +61,6 @@ static void rule_20_lower_xid_commits_later(void **state)
 	assert_int_equal(f.wrong + (size_t)f.resets, 1);
 	PQfinish(slow);
 	fan_stop(&f);
-}
-
-static void on_tail(const struct mr_tail *tail, void *arg)
-{
-	struct fan *f = arg;
-	f->ticks++;
-	f->resets += !tail->ok;
-	if (tail->position)
-		mr_position_copy(&f->position, tail->position);
-	if (tail->n)
-		collect(f, tail->rows, tail->n, tail->position ? tail->position : &f->position);
 }
 
 static void rule_16_payloads_by_token_and_seq(void **state)
@@ -660,9 +506,8 @@ static void hung_postgres(void **state)
 
 static void without_a_server(void **state)
 {
-	struct fan f = {0};
-	struct mr_ticker_config config = {"host=/nowhere", have, on_tick, on_failure, &f};
-	f.ticker = mr_ticker_new(loop, &config);
+	struct fan f;
+	fan_start_at(&f, "host=/nowhere");
 	for (int i = 0; i < 4; i++) {
 		assert_true(mr_ticker_run(f.ticker, true));
 		until_grown(&f.failures, i);
@@ -675,12 +520,11 @@ static void without_a_server(void **state)
 /* An ordinary user's right is enough; without one on the log it fails with a sentence, and the next tick works once it is there. */
 static void ordinary_user(void **state)
 {
-	struct fan f = {0};
+	struct fan f;
 	mr_test_exec(admin, "create role plain login; revoke execute on function pg_control_system() from public");
 	char info[320];
 	snprintf(info, sizeof(info), "%s user=plain", server.conninfo);
-	struct mr_ticker_config config = {info, have, on_tick, on_failure, &f};
-	f.ticker = mr_ticker_new(loop, &config);
+	fan_start_at(&f, info);
 	assert_true(mr_ticker_run(f.ticker, false));
 	until_grown(&f.failures, 0);
 	assert_non_null(strstr(f.err.message, "permission denied"));
@@ -860,25 +704,6 @@ static void storm(void **state)
 	fan_stop(&t);
 }
 
-static int start(void **state)
-{
-	mr_test_pg_init(&server);
-	loop = mr_loop_new();
-	admin = mr_test_connect(&server);
-	mr_test_exec(admin, "%s", mr_sql_millrace);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	for (int i = 0; i < 3; i++)
-		mr_loop_turn(loop, 0);
-	mr_loop_delete(&loop);
-	PQfinish(admin);
-	mr_test_pg_fini(&server);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -903,5 +728,5 @@ int main(int argc, char **argv)
 		cmocka_unit_test(ordinary_user),
 		cmocka_unit_test(storm),
 	};
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, ticker_rig_start, ticker_rig_stop);
 }

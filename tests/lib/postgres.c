@@ -55,7 +55,7 @@ static const char *program(const char *name)
 	return path;
 }
 
-void mr_test_pg_init(struct mr_test_pg *pg)
+static void make_dir(struct mr_test_pg *pg)
 {
 	*pg = (struct mr_test_pg){0};
 	const char *tmp = getenv("TMPDIR");
@@ -65,6 +65,12 @@ void mr_test_pg_init(struct mr_test_pg *pg)
 	const struct passwd *user = getpwnam("postgres");
 	if (geteuid() == 0 && (!user || chown(pg->dir, user->pw_uid, user->pw_gid)))
 		mr_die("there is no user postgres");
+	snprintf(pg->conninfo, sizeof(pg->conninfo), "host=%s user=postgres dbname=postgres", pg->dir);
+}
+
+void mr_test_pg_init(struct mr_test_pg *pg)
+{
+	make_dir(pg);
 	char log[160];
 	snprintf(log, sizeof(log), "%s/initdb.log", pg->dir);
 	char data[160];
@@ -81,7 +87,19 @@ void mr_test_pg_init(struct mr_test_pg *pg)
 	close(out);
 	if (status)
 		mr_die("initdb failed, see %s", log);
-	snprintf(pg->conninfo, sizeof(pg->conninfo), "host=%s user=postgres dbname=postgres", pg->dir);
+	mr_test_pg_start(pg);
+}
+
+void mr_test_pg_standby(struct mr_test_pg *pg, const struct mr_test_pg *of)
+{
+	make_dir(pg);
+	char data[160];
+	snprintf(data, sizeof(data), "%s/data", pg->dir);
+	char *const argv[] = {
+		(char *)program("pg_basebackup"), "-h", (char *)of->dir, "-U", "postgres", "-D", data, "-R", "-c", "fast", NULL};
+	if (finish(spawn(argv)))
+		mr_die("pg_basebackup failed");
+	pg->setting = of->setting;
 	mr_test_pg_start(pg);
 }
 
@@ -92,7 +110,7 @@ void mr_test_pg_start(struct mr_test_pg *pg)
 	snprintf(sockets, sizeof(sockets), "unix_socket_directories=%s", pg->dir);
 	char *const argv[] = {(char *)program("postgres"), "-D", data, "-c", sockets, "-c", "listen_addresses=", "-c", "fsync=off", "-c",
 		"max_prepared_transactions=20", "-c", "max_connections=60", "-c", "log_min_messages=panic", "-c",
-		"log_min_error_statement=panic", "-c", "autovacuum=off", NULL};
+		"log_min_error_statement=panic", "-c", "autovacuum=off", pg->setting ? "-c" : NULL, (char *)pg->setting, NULL};
 	pg->pid = spawn(argv);
 	for (int i = 0; PQping(pg->conninfo) != PQPING_OK; i++) {
 		if (i > 3000 || waitpid(pg->pid, NULL, WNOHANG) > 0)

@@ -12,11 +12,13 @@
 
 struct mr_test_pg {
 	char dir[128], conninfo[256];
+	const char *setting; /* one more "name=value", for the next start */
 	pid_t pid;
 };
 void mr_test_pg_init(struct mr_test_pg *pg); /* makes the cluster, and starts it */
 void mr_test_pg_start(struct mr_test_pg *pg);
-void mr_test_pg_stop(struct mr_test_pg *pg, int sig); /* SIGINT: fast; SIGQUIT: immediate */
+void mr_test_pg_standby(struct mr_test_pg *pg, const struct mr_test_pg *of); /* a streaming standby of another one; started */
+void mr_test_pg_stop(struct mr_test_pg *pg, int sig);                        /* SIGINT: fast; SIGQUIT: immediate */
 void mr_test_pg_fini(struct mr_test_pg *pg);
 
 PGconn *mr_test_connect(const struct mr_test_pg *pg);
