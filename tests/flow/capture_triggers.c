@@ -131,6 +131,15 @@ static void rules_01_02_other_triggers(void **state)
 	assert_non_null(strstr(a->json, "\"label\":\"set\""));
 	done(&txn);
 	RIG_CHANGES(mark, "Node+ Node~ Node+ Node+ Node~");
+	/* one transaction, three rows of the log; that of the deferred trigger was written after the worker's */
+	RIG_IS("1 3 2",
+		"select count(distinct xid) || ' ' || count(*) || ' ' || (select count(*) from millrace.change_log l "
+		"where l.token is null and l.xid = min(w.xid::text)::xid8) from millrace.change_log w where seq > %lld",
+		(long long)mark);
+	RIG_IS("t",
+		"select bool_or(d.seq > w.seq) from millrace.change_log d, millrace.change_log w where d.seq > %lld and d.xid = w.xid "
+		"and d.token is null and w.token is not null",
+		(long long)mark);
 	mark = rig_mark();
 	rig_sql("begin; insert into \"Node\" values ('" ID("4") "', null, 'a'), ('" ID("5") "', null, 'c'); commit");
 	/* each row's AFTER triggers in turn, the deferred ones at COMMIT */
@@ -226,9 +235,12 @@ static void rule_06_other_settings(void **state)
 	rig_sql("alter table \"All\" add column extra interval default '1 day 2 hours'");
 	int64_t mark = rig_mark();
 	rig_sql(insert);
+	rig_sql("create schema evil; create function evil.row_to_json(record) returns json language plpgsql as 'begin return ''{}''; end';"
+		"set search_path = evil, pg_catalog, public");
 	rig_sql("set datestyle = 'German'; set timezone = 'Asia/Tokyo'; set extra_float_digits = -5; set bytea_output = 'escape';"
 		"set intervalstyle = 'sql_standard'; set synchronous_commit = off");
 	rig_sql(insert);
+	rig_sql("reset search_path; drop schema evil cascade");
 	rig_sql("reset datestyle; reset timezone; reset extra_float_digits; reset bytea_output; reset intervalstyle; reset "
 		"synchronous_commit");
 	RIG_IS("1", "select count(distinct (changes->0->'n')::jsonb - 'id') from millrace.change_log where seq > %lld", (long long)mark);
@@ -260,6 +272,67 @@ static void rule_05_durable_before_visible(void **state)
 	rig_sql("commit; reset synchronous_commit");
 }
 
+/* No statement of a function can say that its writes are captured already, and what a worker said is gone with its transaction. */
+static void rule_03_the_flag_is_set_by_nobody_else(void **state)
+{
+	static const char *const ways[] = {"select set_config('millrace.capturing', 'Node', true)",
+		"select pg_catalog.set_config('millrace.' || 'capturing', 'Node', false)", "set millrace.capturing = 'Node'",
+		"set local millrace.capturing = 'Node'", "reset millrace.capturing", "discard all",
+		"update pg_settings set setting = 'Node' where name = 'millrace.capturing'",
+		"with s as (select set_config('millrace.capturing', 'Node', true)) insert into \"Node\" (label) select 'x' from s"};
+	struct mr_txn *txn;
+	for (size_t i = 0; i < MR_COUNT(ways); i++) {
+		txn = begin();
+		const struct rig_answer *a = rig_sql_in(txn, ways[i], NULL);
+		assert_null(a->json);
+		if (a->err.code != MR_SQL_REFUSED)
+			fail_msg("%s: %s", ways[i], a->err.message);
+		rig_rollback(&txn);
+	}
+	for (int i = 0; i < 3; i++) {
+		int64_t mark = rig_mark();
+		txn = begin();
+		assert_non_null(rig_write(txn, RIG_INSERT, "Node", "", "{}")->json);
+		if (i)
+			rig_rollback(&txn);
+		else
+			done(&txn);
+		txn = begin();
+		assert_non_null(rig_sql_in(txn, "insert into \"Node\" (label) values ('raw')", NULL)->json);
+		done(&txn);
+		RIG_CHANGES(mark, i ? "Node+" : "Node+ Node+");
+	}
+}
+
+/* The row that an upsert finds may be of somebody who has committed only just now: the statement's own snapshot does not have it. */
+static void rule_04_upsert_finds_a_concurrent_insert(void **state)
+{
+	struct mr_error err;
+	struct rig_answer a = {0};
+	PGconn *other = mr_sync_open(rig.conninfo.p, &err);
+	int64_t mark = rig_mark();
+	assert_true(mr_sync_run(other, &err, "reset search_path; begin; insert into \"Channel\" (id, name) values ('" ID("1") "', 'up')"));
+	struct mr_txn *txn = mr_txn_begin(pg, rig.app, MR_TXN_READ_COMMITTED, NULL);
+	mr_txn_sql(txn, MR_STR("insert into \"Channel\" (name) values ('up') on conflict (name) do update set name = excluded.name || '!'"),
+		NULL, rig_answered, &a);
+	for (bool waits = false; !waits;) {
+		mr_loop_turn(rig.loop, 20);
+		assert_false(a.done);
+		assert_true(mr_sync_asks(rig.admin, &err, "select exists (select from pg_locks where not granted)", &waits));
+	}
+	assert_true(mr_sync_run(other, &err, "commit"));
+	rig_until(&a.done, "the row is upserted");
+	assert_non_null(a.json);
+	done(&txn);
+	RIG_CHANGES(mark, "Channel+ Channel~");
+	RIG_IS(ID("1") " up " ID("1") " up!",
+		"select concat_ws(' ', c->'o'->>'id', c->'o'->>'name', c->'n'->>'id', c->'n'->>'name') from millrace.change_log, "
+		"json_array_elements(changes) c where seq > %lld and c->'o' is not null",
+		(long long)mark);
+	rig_free_answer(&a);
+	PQfinish(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +345,8 @@ int main(void)
 		cmocka_unit_test_setup(rule_06_other_roles, clear),
 		cmocka_unit_test_setup(rule_06_other_settings, clear),
 		cmocka_unit_test_setup(rule_05_durable_before_visible, clear),
+		cmocka_unit_test_setup(rule_03_the_flag_is_set_by_nobody_else, clear),
+		cmocka_unit_test_setup(rule_04_upsert_finds_a_concurrent_insert, clear),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

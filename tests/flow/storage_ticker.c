@@ -288,6 +288,27 @@ static void rule_07_outside_polls(void **state)
 	fan_stop(&f);
 }
 
+/* Rows come and go with their part, and no trigger sees it. */
+static void rule_07_parts_that_come_and_go(void **state)
+{
+	struct fan f;
+	mr_test_exec(admin, "create table parted (id int) partition by list (id); create table leaf (id int); insert into leaf values (1)");
+	fan_start(&f);
+	mr_ticker_tables(f.ticker, MR_STR("{\"P\":[\"public\",\"parted\"]}"));
+	tick_once(&f, true);
+	const char *changes[] = {"alter table parted attach partition leaf for values in (1)", "truncate leaf",
+		"alter table leaf rename to twig", "alter table parted detach partition twig"};
+	for (size_t i = 0; i < MR_COUNT(changes); i++) {
+		char *before = mr_strdup(f.fingerprints.p);
+		mr_test_exec(admin, "%s", changes[i]);
+		tick_once(&f, true);
+		assert_int_equal(strcmp(before, f.fingerprints.p) != 0, i != 2); /* another name is nothing */
+		free(before);
+	}
+	mr_test_exec(admin, "drop table parted, twig");
+	fan_stop(&f);
+}
+
 static void rule_11_another_history(void **state)
 {
 	struct fan f;
@@ -718,6 +739,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(cost_follows_the_new_rows),
 		cmocka_unit_test(rule_13_held_snapshots),
 		cmocka_unit_test(rule_07_outside_polls),
+		cmocka_unit_test(rule_07_parts_that_come_and_go),
 		cmocka_unit_test(rule_11_another_history),
 		cmocka_unit_test(rule_08_retention_is_told),
 		cmocka_unit_test(rule_08_readers_lock_before_they_read),
