@@ -15,9 +15,9 @@ struct table {
 
 struct mr_catalog {
 	struct mr_fanout *f;
-	char *text; /* read last, NULL: never */
-	uint64_t read_at;
-	struct table *of; /* by the entity's place in the app */
+	char *text;              /* read last, NULL: never */
+	uint64_t since, read_at; /* ticks: the last before the app, the last that read it */
+	struct table *of;        /* by the entity's place in the app */
 	size_t n, n_blind;
 	int64_t reread_us;
 };
@@ -52,6 +52,7 @@ void mr_catalog_app(struct mr_catalog *t)
 {
 	forget(t);
 	t->n = t->f->app->n_entities;
+	t->since = t->f->clock->n;
 	t->of = mr_alloc((t->n + 1) * sizeof *t->of);
 }
 
@@ -93,9 +94,11 @@ static void take(struct mr_catalog *t, const struct mr_entity *e, struct mr_str 
 		tell_blind(t, e, blind);
 	table->blind = blind;
 	mr_instances_rekey(t->f->instances, e);
-	if (!was)
+	/* Nothing was read before the first tick of the app. */
+	if (!was && n == t->since + 1)
 		return;
-	mr_log(MR_INFO, "table %s was altered or rewritten: its live queries are read anew", e->table.p);
+	if (was)
+		mr_log(MR_INFO, "table %s was altered or rewritten: its live queries are read anew", e->table.p);
 	mr_instances_bulk(t->f->instances, e, n);
 }
 

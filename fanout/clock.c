@@ -258,6 +258,7 @@ void mr_clock_app(struct mr_clock *clock)
 		struct mr_batch *batch = MR_CONTAINER(at, struct mr_batch, in_clock);
 		mr_batch_delete(&batch);
 	}
+	mr_clock_want_catalog(clock);
 }
 
 struct mr_str mr_clock_position(struct mr_clock *clock, uint64_t n)

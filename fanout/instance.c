@@ -7,7 +7,11 @@
 #include "session.h"
 #include "work.h"
 
-enum { HISTORY_MOST = 128 << 20 }; /* of all live queries together */
+enum {
+	HISTORY_MOST = 128 << 20, /* of all live queries together */
+	HISTORY_FREE = 64 << 10,  /* of one, whatever its result is */
+	ROW_LEAST = 48,           /* bytes that the smallest row takes */
+};
 
 struct mr_instances *mr_instances_new(struct mr_fanout *f)
 {
@@ -135,12 +139,35 @@ static void drop_bodies(struct mr_instance *inst, uint64_t up_to, size_t max)
 		mr_list_del(&inst->in_history);
 }
 
+size_t mr_instance_least(const struct mr_instance *inst)
+{
+	return inst->entity ? mr_rowset_size(&inst->rows) * ROW_LEAST : inst->result ? inst->result->raw.n / 2 : 0;
+}
+
+/* Who has missed more than twice what the whole takes gets the whole: what is older than that serves nobody. */
+static void drop_useless(struct mr_instance *inst)
+{
+	const struct mr_instances *all = inst->all;
+	size_t whole = 0, max = (size_t)all->f->settings.history_bytes;
+	if (inst->history <= MR_MAX(inst->history_most, (size_t)HISTORY_FREE) || !inst->ready)
+		return;
+	bool small = mr_instance_least(inst) < max;
+	for (int e = 0; small && e < MR_ENCODINGS; e++)
+		whole += all->speaks[e] ? mr_instance_whole(inst, e).n : 0;
+	inst->history_most = small ? MR_MAX(2 * whole, (size_t)HISTORY_FREE) : max;
+	if (inst->history > inst->history_most)
+		drop_bodies(inst, 0, inst->history_most / 2);
+}
+
 void mr_instances_trim(struct mr_instances *all, uint64_t n)
 {
 	size_t max = (size_t)all->f->settings.history_bytes;
 	do {
-		MR_LIST_FOR (e, &all->histories)
-			drop_bodies(MR_CONTAINER(e, struct mr_instance, in_history), n, max);
+		MR_LIST_FOR (e, &all->histories) {
+			struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_history);
+			drop_bodies(inst, n, max);
+			drop_useless(inst);
+		}
 		max /= 2;
 	} while (all->history > HISTORY_MOST);
 }

@@ -41,7 +41,7 @@ struct mr_instance {
 	struct mr_list subs;
 	size_t n_subs;
 	struct mr_list bodies;             /* oldest first */
-	size_t history;                    /* their bytes */
+	size_t history, history_most;      /* their bytes; how many are worth keeping, as last found */
 	struct mr_list in_history;         /* in all->histories while it has bodies */
 	uint64_t lost;                     /* bodies up to this tick have been given up */
 	uint64_t last;                     /* tick of the last body, or of readiness */
@@ -108,6 +108,8 @@ void mr_instance_release(struct mr_instance *inst);
 
 /* Greatest tick <= n at which the state is known, or 0. */
 uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
+/* Bytes that the whole state takes as a body, at the least. */
+size_t mr_instance_least(const struct mr_instance *inst);
 /* The whole state as a body (of tick inst->last), encoded when first asked. */
 struct mr_str mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding);
 

@@ -33,7 +33,7 @@ static void on_janitor(void *arg)
 		}
 	}
 	MR_LIST_FOR (e, &all->lagging)
-		mr_session_look(MR_CONTAINER(e, struct mr_session, in_lagging));
+		mr_session_has_read(MR_CONTAINER(e, struct mr_session, in_lagging));
 	mr_sessions_early_check(all, now);
 	check_following(all);
 	mr_sessions_advance(all);
@@ -156,13 +156,13 @@ void mr_session_drained(void *session)
 	struct mr_session *s = session;
 	if (!mr_list_linked(&s->in_lagging))
 		return;
-	mr_session_look(s);
+	mr_session_has_read(s);
 	mr_sessions_advance(s->all);
 }
 
 void mr_session_look(struct mr_session *s)
 {
-	if ((s->ws || s->live) && s->id.n && !mr_list_linked(&s->in_look))
+	if ((s->ws || s->live) && s->id.n && !s->stalled && !mr_list_linked(&s->in_look))
 		mr_list_add_tail(&s->all->look, &s->in_look);
 }
 

@@ -77,6 +77,7 @@ struct mr_session {
 	bool early_over;       /* it has waited: nothing of it waits any more */
 	int64_t blocked_since; /* 0: not blocked */
 	bool aligning;
+	bool stalled; /* its socket is full: it is not looked at until it has read */
 };
 
 struct mr_sessions {
@@ -126,6 +127,7 @@ void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev);
 void mr_session_send(struct mr_session *s, struct mr_str payload);
 void mr_session_error(struct mr_session *s, const struct mr_error *err, int64_t re, bool fatal);
 void mr_session_advance(struct mr_session *s);
+void mr_session_has_read(struct mr_session *s); /* perhaps: if there is room again, it is looked at */
 void mr_session_lag(struct mr_session *s, bool lags);
 void mr_session_call(struct mr_session *s, const struct mr_node *message);
 void mr_session_drop_calls(struct mr_session *s);

@@ -13,7 +13,6 @@ enum {
 	POSITION_STALE_US = 10 * 1000 * 1000, /* a session that seldom gets anything gets a position with it */
 	ALIGN_AFTER_US = 100 * 1000,
 	BODIES_FREE = 16 << 10, /* so many bytes of differences are not worth a thought */
-	ROW_LEAST = 48,         /* bytes that the smallest row takes */
 };
 
 /* A transition in the making. */
@@ -339,8 +338,7 @@ static bool whole_is_cheaper(const struct mr_sub *sub, uint64_t from)
 	struct mr_instance *inst = sub->inst;
 	enum mr_encoding encoding = sub->session->encoding;
 	size_t bytes = bytes_after(inst, encoding, from);
-	size_t least = inst->entity ? mr_rowset_size(&inst->rows) * ROW_LEAST : inst->result ? inst->result->raw.n / 2 : 0;
-	return bytes > BODIES_FREE && bytes > least && mr_instance_whole(inst, encoding).n < bytes;
+	return bytes > BODIES_FREE && bytes > mr_instance_least(inst) && mr_instance_whole(inst, encoding).n < bytes;
 }
 
 /* What a shown query became: its bodies, or all of it when that is less or they have been given up; when all of it is of a later tick, it
@@ -516,12 +514,19 @@ static size_t pending_bytes(const struct mr_session *s)
 /* A client that reads too slowly gets nothing until it has read; then one transition to where we are. */
 static bool is_stalled(struct mr_session *s)
 {
-	if (pending_bytes(s) <= (size_t)s->all->f->settings.send_buffer)
-		return false;
-	if (!mr_list_linked(&s->in_lagging))
+	bool full = pending_bytes(s) > (size_t)s->all->f->settings.send_buffer;
+	if (full && !s->stalled)
 		s->all->f->counter[MR_C_BEHIND_TOTAL]++;
-	mr_session_lag(s, true);
-	return true;
+	s->stalled = full;
+	if (full)
+		mr_session_lag(s, true);
+	return full;
+}
+
+void mr_session_has_read(struct mr_session *s)
+{
+	if (!s->stalled || !is_stalled(s))
+		mr_session_look(s);
 }
 
 void mr_session_advance(struct mr_session *s)

@@ -34,9 +34,9 @@ export class Scene {
 	static async start(options = [], padding = 0) {
 		const scene = new Scene();
 		scene.stack = await Stack.start(["--ping-interval", "10m", ...options]);
-		scene.stack.psql(`insert into "Item" (id, grp, n) select gen_random_uuid(), 'g' || g / ${ROWS_OF_GROUP}, 0 from generate_series(0, ${GROUPS * ROWS_OF_GROUP - 1}) g`);
+		scene.stack.psql(`insert into "Item" (id, grp, n, note) select gen_random_uuid(), 'g' || g / ${ROWS_OF_GROUP}, g, '0' from generate_series(0, ${GROUPS * ROWS_OF_GROUP - 1}) g`);
 		scene.script = join(scene.stack.home, "change.sql");
-		writeFileSync(scene.script, `\\set g random(0, ${GROUPS - 1})\nupdate "Item" set n = n + 1, note = (extract(epoch from clock_timestamp()) * 1000)::bigint || ' ${"x".repeat(padding)}' where grp = 'g' || :g;\n`);
+		writeFileSync(scene.script, `\\set g random(0, ${GROUPS - 1})\nupdate "Item" set note = (extract(epoch from clock_timestamp()) * 1000)::bigint || ' ${"x".repeat(padding)}' where grp = 'g' || :g;\n`);
 		scene.fanout = descendants(scene.stack.server.pid).find((p) => p.command.includes("/millrace-fanout ")).pid;
 		return scene;
 	}
@@ -46,7 +46,7 @@ export class Scene {
 		c.grp = `g${i % GROUPS}`;
 		if (much) c.all = await c.live({ entity: "Item", where: {} });
 		c.own = await c.live({ entity: "Item", where: { grp: c.grp } });
-		c.top = await c.live({ entity: "Item", where: {}, order: [["n", "desc"], ["id", "asc"]], limit: WINDOW });
+		c.top = await c.live({ entity: "Item", where: {}, order: [["note", "desc"], ["id", "asc"]], limit: WINDOW });
 		c.fn = await c.live({ fn: "items.inGroup", args: { grp: "g0" } });
 		return c;
 	}
@@ -75,7 +75,7 @@ export class Scene {
 			r.noted = true;
 			r.before = r.transitions;
 		}
-		const args = ["-n", "-M", "prepared", "-f", this.script, "-c", "4", "-j", "1", "-R", String(rate / ROWS_OF_GROUP), "-T", String(seconds)];
+		const args = ["-n", "-M", "prepared", "-f", this.script, "-c", "8", "-j", "1", "-R", String(rate / ROWS_OF_GROUP), "-T", String(seconds)];
 		const bench = spawn("pgbench", [...args, this.conninfo()], { stdio: ["ignore", "pipe", "pipe"] });
 		let text = "";
 		for (const stream of [bench.stdout, bench.stderr]) stream.on("data", (d) => (text += d));
@@ -141,9 +141,9 @@ export class Scene {
 		const plain = (list) => JSON.stringify(list.map(({ id, grp, n, note }) => [id, grp, n, note ?? null]).sort());
 		const expected = new Map();
 		const is = (key, list) => expected.get(key) ?? expected.set(key, plain(list())).get(key);
-		const changes = (list) => list.reduce((sum, row) => sum + row.n, 0);
+		const changes = (list) => list.reduce((sum, row) => sum + row.n + Number.parseInt(row.note, 10), 0);
 		const done = changes(rows);
-		const top = rows.toSorted((a, b) => b.n - a.n || (a.id < b.id ? -1 : 1)).slice(0, WINDOW);
+		const top = rows.toSorted((a, b) => (a.note < b.note ? 1 : a.note > b.note ? -1 : a.id < b.id ? -1 : 1)).slice(0, WINDOW);
 		const first = rows.filter((r) => r.grp === "g0");
 		const holds = (c) =>
 			(!c.all || (changes(c.all.list) === done && plain(c.all.list) === is("all", () => rows))) && plain(c.own.list) === is(c.grp, () => rows.filter((r) => r.grp === c.grp)) &&
