@@ -233,6 +233,9 @@ export class Client {
 		if (on) this.socket?.pause?.();
 		else if (this.socket?.isPaused) this.socket.resume();
 	}
+	about() {
+		return { sockets: this.sockets, open: this.socket?.readyState, tick: this.tick };
+	}
 	stop() {
 		this.stopped = true;
 		this.socket?.terminate();

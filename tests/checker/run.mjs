@@ -134,7 +134,8 @@ async function check(dir) {
 	await checker.judge(true);
 	if (stuck.length) console.log(`processes: ${stack.states().join("; ")}`);
 	const open = crowd.reduce((n, client) => n + client.calls.size, 0);
-	if (open) checker.fault(`${open} calls had no answer ${OPEN_CALLS_SECONDS} s after the last one was asked`);
+	const told = crowd.flatMap((client) => [...client.calls].map(([id, call]) => ({ client: client.number, id, ...call, now: client.about?.() })));
+	if (open) checker.fault(`${open} calls had no answer ${OPEN_CALLS_SECONDS} s after the last one was asked: ${JSON.stringify(told.slice(0, 5))}`);
 	reader.close();
 	report(checker, stack, { took: Date.now() - began, faults, open, written });
 	if (checker.faults.length) writeFileSync(join(dir, "server.log"), stack.output);

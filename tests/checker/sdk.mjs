@@ -6,6 +6,7 @@ import { print, QUERIES } from "./queries.mjs";
 
 const WebSocket = createRequire(new URL("../../client/package.json", import.meta.url))("ws");
 const CALLS_AT_ONCE = 3;
+const AHEAD_MS = 3000;
 
 const specOf = ({ ask }) => (ask.entity ? { entity: ask.entity, where: ask.where, order: ask.order, limit: ask.limit } : { fn: ask.fn, args: ask.args });
 
@@ -74,13 +75,18 @@ export class SdkClient {
 		await new Promise((resolve) => (this.ended = resolve));
 	}
 	heard(message) {
-		if (message.t === "reply" && message.ahead) this.doubtful.add(this.ids.get(message.id));
-		for (const { id } of message.t === "transition" ? (message.r ?? []) : message.t === "reply" && !message.ahead ? [message] : []) {
-			const mark = this.ids.get(id);
-			this.calls.delete(mark);
-			this.doubtful.delete(mark);
+		const ended = message.t === "transition" ? (message.r ?? []) : message.t === "reply" ? [message] : [];
+		for (const { id } of ended) {
+			this.calls.delete(this.ids.get(id));
+			if (!message.ahead) this.doubtful.delete(this.ids.get(id));
+			else this.doubt(this.ids.get(id));
 		}
 		if (message.t === "transition" && message.p) this.check(message.p);
+	}
+	/** Its rows stay until the screen holds them, which nothing on the line tells. */
+	doubt(mark) {
+		this.doubtful.add(mark);
+		setTimeout(() => this.doubtful.delete(mark), AHEAD_MS);
 	}
 	check(position) {
 		if (this.doubtful.size) return;
@@ -131,6 +137,9 @@ export class SdkClient {
 				this.checker.refusedCall(mark, error);
 			},
 		);
+	}
+	about() {
+		return { open: this.line?.readyState, status: this.client.status, ids: [...this.ids].filter(([, mark]) => this.calls.has(mark)) };
 	}
 	pause() {}
 	stop() {
