@@ -127,7 +127,7 @@ test("TRUNCATE, and all is written again in the same transaction", async () => {
 	await huge("insert and truncate and insert", (t) => [rows(t, 20_000), `truncate ${t}`, rows(t, 500)]);
 });
 
-test("more in one tick than it takes: all is read anew, and the reply of a call among it is its own", async () => {
+test("rule 21: more in one tick than it takes: all is read anew, and the reply of a call among it is its own", async () => {
 	const { reader } = clients;
 	const fat = (grp, n) => `insert into "Item" (id, grp, n, note) select gen_random_uuid(), '${grp}', i, repeat('x', 14000) from generate_series(1, ${n}) i`;
 	const reply = reader.call("items.addMany", { grp: "g3", count: WRITTEN, size: 20 }, { seconds: 200 });

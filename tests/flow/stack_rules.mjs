@@ -136,6 +136,27 @@ test("rule 20: the full position travels seldom", async () => {
 	c.close();
 });
 
+test("rule 21: who comes back to few rows after much was written gets the rows, not all that was written", async () => {
+	for (const [writes, kept] of [[1, true], [20, false]]) {
+		const grp = `dear ${writes}`;
+		await ann.value("items.add", { grp });
+		const first = await stack.client();
+		const held = await first.live({ entity: "Item", where: { grp } });
+		await first.until("its position", () => first.p && held.rows.size === 1);
+		first.close();
+		await ann.value("items.add", { grp, n: 1 });
+		stack.psql(`insert into "Item" (id, grp, note) select gen_random_uuid(), 'elsewhere', repeat('x', 100000) from generate_series(1, ${writes})`);
+		const c = await stack.client({ hello: false });
+		c.hello({ position: first.p });
+		await c.until("the welcome", () => c.welcome);
+		const live = c.subscribe({ ...held.query, have: { k: held.k, h: held.h } });
+		await c.until("an answer", () => live.answered);
+		await shows(c, live, kept ? [1] : [0, 1]);
+		assert.equal(live.kept, kept);
+		c.close();
+	}
+});
+
 test("rule 23: a moment that moves by itself is no value of a filter", async () => {
 	for (const at of ["now", "today", "tomorrow", "yesterday"]) {
 		const { error } = await ann.refused({ t: "subscribe", id: 999, entity: "Item", where: { at: { $gt: at } } });

@@ -485,6 +485,24 @@ static void test_run(void **state)
 	assert_true(mr_node_str(rig_answer(&rig, n), "snapshot").n > 2);
 }
 
+/* A live query's run that takes too long would hold back vacuum: it ends, in Postgres too. */
+static void rule_21_runs_end_in_time(void **state)
+{
+	const char *const env[] = {"MILLRACE_CALL_TIME_LIMIT=400", NULL};
+	fresh_worker(env);
+	error_of(rig_send(worker, "\"t\":\"run\",\"fn\":\"t.sleep\",\"args\":{\"seconds\":20},\"auth\":null,\"shared\":true,\"seed\":\"1\","
+				  "\"now\":1"),
+		"time_limit");
+	for (int64_t end = mr_mono_us() + 10000000;; rig_wait(&rig, 50)) {
+		if (!mr_test_ask_int(rig.db,
+			    "select count(*) from pg_stat_activity where backend_xmin is not null and query like '%pg_sleep%' "
+			    "and pid <> pg_backend_pid()"))
+			break;
+		assert_true(mr_mono_us() < end);
+	}
+	fresh_worker(NULL);
+}
+
 static void rule_18_split(void **state)
 {
 	uint64_t n = rig_send(worker, "\"t\":\"run\",\"fn\":\"t.who\",\"args\":{},\"auth\":null,\"shared\":true,\"seed\":\"1\",\"now\":1");
@@ -871,6 +889,7 @@ int main(void)
 		T(test_runaway_after_a_write),
 		T(test_call_time_limit),
 		T(test_run),
+		T(rule_21_runs_end_in_time),
 		T(rule_18_split),
 		T(test_read),
 		T(rule_13_import),
