@@ -78,5 +78,6 @@ try {
 	console.log(`the history could not be done again: ${e.stack}`);
 }
 await endAll();
+Stack.unmount(dir);
 remove(dir);
 process.exit(status);

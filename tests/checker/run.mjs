@@ -171,6 +171,7 @@ try {
 	console.log(`the check could not run: ${e.stack}`);
 }
 await endAll();
+Stack.unmount(dir);
 if (flag("keep")) console.log(`kept in ${dir}`);
 else remove(dir);
 process.exit(status);

@@ -109,6 +109,9 @@ export class Stack {
 		await this.server.stop();
 		await this.kept;
 		this.faults.close();
-		if (this.disk) spawnSync("umount", ["-l", this.diskPath]);
+	}
+	/** When nothing runs any more. */
+	static unmount(dir) {
+		spawnSync("umount", ["-l", join(dir, "data/pg")], { stdio: "ignore" });
 	}
 }
