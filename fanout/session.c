@@ -91,6 +91,15 @@ static void count(struct mr_session *s, bool in)
 	s->all->f->counter[MR_C_SESSIONS] += in ? 1 : -1;
 }
 
+void mr_session_set_stalled(struct mr_session *s, bool stalled)
+{
+	if (s->stalled == stalled)
+		return;
+	s->stalled = stalled;
+	s->all->f->counter[MR_C_BEHIND_TOTAL] += stalled;
+	s->all->f->counter[MR_C_SESSIONS_BEHIND] += stalled ? 1 : -1;
+}
+
 void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout)
 {
 	struct mr_fanout *f = fanout;
@@ -115,6 +124,7 @@ static void forget_screen(struct mr_session *s)
 	mr_list_del(&s->in_early);
 	mr_buf_fini(&s->early);
 	mr_session_lag(s, false);
+	mr_session_set_stalled(s, false);
 	count(s, false);
 }
 

@@ -129,6 +129,8 @@ void mr_session_error(struct mr_session *s, const struct mr_error *err, int64_t 
 void mr_session_advance(struct mr_session *s);
 void mr_session_has_read(struct mr_session *s); /* perhaps: if there is room again, it is looked at */
 void mr_session_lag(struct mr_session *s, bool lags);
+/* Whether its socket is full; counted. */
+void mr_session_set_stalled(struct mr_session *s, bool stalled);
 void mr_session_call(struct mr_session *s, const struct mr_node *message);
 void mr_session_drop_calls(struct mr_session *s);
 void mr_session_next_call(struct mr_session *s);

@@ -515,9 +515,7 @@ static size_t pending_bytes(const struct mr_session *s)
 static bool is_stalled(struct mr_session *s)
 {
 	bool full = pending_bytes(s) > (size_t)s->all->f->settings.send_buffer;
-	if (full && !s->stalled)
-		s->all->f->counter[MR_C_BEHIND_TOTAL]++;
-	s->stalled = full;
+	mr_session_set_stalled(s, full);
 	if (full)
 		mr_session_lag(s, true);
 	return full;

@@ -184,6 +184,10 @@ static void finish(struct mr_reader *rd)
 	mr_timer_stop(rd->watchdog);
 	if (rd->failed && mr_pg_state(rd->pg) == MR_PG_DEAD)
 		return; /* asked again after its death has been told */
+	if (rd->failed && rd->err.code == MR_POSTGRES_UNAVAILABLE) {
+		lost(rd); /* it says that it stops before the connection ends */
+		return;
+	}
 	if (rd->failed) {
 		mr_log(MR_WARN, "%s: %s", rd->name, rd->err.message);
 		refuse(rd, job);

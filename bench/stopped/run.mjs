@@ -17,7 +17,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void scen
 const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
 const tell = (name, r) =>
 	row(name, r.rate, r.ticks, r.transitions, `${r.p50} / ${r.p99}`, r.cpu.toFixed(1), `${Math.round(r.rss[0])} / ${Math.round(Math.max(...r.rss))} / ${Math.round(r.rss.at(-1))}`, Math.round(r.kernel));
-const going = await scene.clients(readers, false);
+// Two of them read all, in both encodings, so that every live query is there with and without those that stop.
+const going = [...(await scene.clients(readers - 2, false)), ...(await scene.clients(2, true, readers))];
 await scene.load(quick ? 1 : 3, rate, going);
 row("", "rows/s", "ticks", `transitions of ${readers} readers`, "age of what they are told, p50 / p99 ms", "CPU s of the fanout", "its memory, first / most / last MB", "TCP memory of the machine, MB");
 row(..."--------".split("").map(() => "---"));

@@ -208,14 +208,19 @@ test("rules 8, 19: parts are dropped whole under load; who was away longer than 
 	await idle.end();
 	await until("the part to be dropped", async () => (await watch(), emptied > before));
 
-	for (let round = 0; round < ROUNDS; round++) {
-		const [kept, p] = [await stack.metric("millrace_resumes_kept_total"), brief.p];
+	/* Others write all the time: on a crowded machine that may be more than the rows are worth, and they are sent whole. */
+	const comesBack = async () => {
+		const p = brief.p;
 		await brief.until("a position of now", async () => (await change(), brief.p !== p));
 		await leave(brief);
 		await change();
 		await brief.again();
 		await brief.until("its answer", () => shortly.answered, 20);
-		assert.equal(shortly.kept, true);
+		return shortly.kept;
+	};
+	for (let round = 0; round < ROUNDS; round++) {
+		const kept = await stack.metric("millrace_resumes_kept_total");
+		await until("it to be told the difference", comesBack, 60);
 		assert.ok((await stack.metric("millrace_resumes_kept_total")) > kept);
 		await exact(brief, shortly, "live");
 		await during(RETENTION);

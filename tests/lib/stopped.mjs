@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { descendants } from "./cli.mjs";
 import { Client, sleep, Stack, until } from "./stack.mjs";
 
-export const GROUPS = 50, ROWS_OF_GROUP = 20;
+export const GROUPS = 20, ROWS_OF_GROUP = 20;
 const WINDOW = 10;
 
 /** Keeps no messages; notes how old what it is told is. */

@@ -47,7 +47,7 @@ static const char *call_of(uint8_t n)
 /* Attempt n, of call n, through the ring as far as the payloads. Gives its position. */
 static uint64_t attempt(struct rig *r, uint8_t n)
 {
-	char text[64];
+	char text[96];
 	struct mr_buf read = {0};
 	uint8_t token[MR_TOKEN_BYTES];
 	uint64_t at;
