@@ -25,6 +25,7 @@ struct mr_task {
 	mr_task_done *done; /* NULL: abandoned */
 	void *arg;
 	bool recorded;
+	bool again;   /* it was given to a worker that is gone */
 	bool refused; /* what is left is that a worker finds out whether it was done before */
 };
 
@@ -188,6 +189,16 @@ static void refuse(struct mr_task *t, const struct mr_error *err)
 	mr_enc_init(&e, &t->message, MR_JSON);
 	mr_enc_error(&e, err);
 	mr_buf_char(&t->message, '}');
+}
+
+/* To another worker, which is told that it may have been done. */
+static void give_again(struct mr_task *t)
+{
+	if (t->recorded && !t->again) {
+		t->message.n--;
+		mr_buf_z(&t->message, ",\"again\":true}");
+	}
+	t->again = true;
 	mr_list_add_tail(&t->all->waiting, &t->in_worker);
 }
 
@@ -205,13 +216,15 @@ void mr_tasks_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason rea
 		if (!t->done) {
 			free_task(t);
 		} else if (!t->refused && was_fatal(t, t->n == running, reason, &err)) {
-			if (t->recorded)
+			if (t->recorded) {
 				refuse(t, &err);
-			else
+				give_again(t);
+			} else {
 				fail(t, &err);
+			}
 		} else {
 			w->all->f->counter[MR_C_CALLS_RESENT_TOTAL]++;
-			mr_list_add_tail(&w->all->waiting, &t->in_worker);
+			give_again(t);
 		}
 	}
 }
@@ -234,7 +247,8 @@ void mr_tasks_overdue(struct mr_workers *all)
 		struct mr_error err;
 		if (now - t->since_us < limit)
 			continue;
-		mr_fail(&err, MR_NO_WORKERS, "No worker took this for %lld ms (call_time_limit); the server's log says why none runs.",
+		mr_fail_data(&err, MR_NO_WORKERS, t->recorded && t->again ? "{\"outcome\":\"unknown\"}" : "",
+			"No worker took this for %lld ms (call_time_limit); the server's log says why none runs.",
 			(long long)(limit / 1000));
 		fail(t, &err);
 		return; /* the list may have changed; the next one goes at the next look */

@@ -18,8 +18,9 @@ export interface Call {
 	readonly durable: boolean;
 	/** Made by an earlier page of this tab. */
 	readonly restored: boolean;
-	/** How often a server was told of it. */
+	/** How often a server was told of it, and how often it answered for certain. */
 	told: number;
+	answered: number;
 	tries: number;
 	readonly resolve: (value: Value) => void;
 	readonly reject: (error: MillraceError) => void;
@@ -58,8 +59,8 @@ export class Calls {
 		for (const call of this.open.values()) if (call.durable) n++;
 		return n;
 	}
-	add(fields: Omit<Call, "id" | "told" | "tries">, now: number): Call {
-		const call: Call = { ...fields, id: this.mint(now), told: 0, tries: 0 };
+	add(fields: Omit<Call, "id" | "told" | "answered" | "tries">, now: number): Call {
+		const call: Call = { ...fields, id: this.mint(now), told: 0, answered: 0, tries: 0 };
 		this.open.set(call.id, call);
 		this.save();
 		return call;
@@ -77,7 +78,7 @@ export class Calls {
 	}
 	/** The same call under an id of this hour, in its old place: only for one of which no server knows more than that it refused its id. */
 	reissue(call: Call, now: number): Call {
-		const next = { ...call, id: this.mint(now), told: 0, tries: call.tries + 1 };
+		const next = { ...call, id: this.mint(now), told: 0, answered: 0, tries: call.tries + 1 };
 		const all = [...this.open];
 		this.open.clear();
 		for (const [id, one] of all) this.open.set(id === call.id ? next.id : id, id === call.id ? next : one);
@@ -109,7 +110,7 @@ export class Calls {
 		try {
 			const list = parseWire(text) as unknown as Pick<Call, "id" | "fn" | "args" | "operations">[];
 			for (const one of list) {
-				this.open.set(one.id, { ...one, durable: true, restored: true, told: 1, tries: 0, resolve: () => onEnd(undefined), reject: onEnd });
+				this.open.set(one.id, { ...one, durable: true, restored: true, told: 1, answered: 0, tries: 0, resolve: () => onEnd(undefined), reject: onEnd });
 			}
 		} catch {
 			this.store.removeItem(this.key); // not ours, or of another version

@@ -328,6 +328,7 @@ export class Sync {
 	private reply(message: ReplyMessage): void {
 		const call = this.calls.get(message.id);
 		if (!call) return;
+		if (!isUnknown(message.error?.data)) call.answered++;
 		if (message.error && this.sendAgain(call, message.error)) return;
 		this.calls.take(call.id);
 		const changed = new Set<LiveQuery>();
@@ -335,7 +336,7 @@ export class Sync {
 		if (message.error || !(message.ahead || this.isStale(touched))) this.dropLayer(call.id, changed);
 		else if (touched.size > 0) this.ahead.set(call.id, touched);
 		this.show(changed);
-		if (message.error) call.reject(new MillraceError(message.error.code, message.error.message, message.error.data));
+		if (message.error) call.reject(failureOf(call, message.error));
 		else call.resolve(message.value ?? null);
 		this.options.onChange();
 	}
@@ -566,6 +567,18 @@ export class Sync {
 		this.lost();
 		for (const call of this.calls.all()) call.reject(new MillraceError("shutting_down", "the client was closed before the answer came"));
 	}
+}
+
+const UNKNOWN: Value = { outcome: "unknown" };
+
+function isUnknown(data: Value | undefined): boolean {
+	return typeof data === "object" && data !== null && (data as { readonly outcome?: Value }).outcome === "unknown";
+}
+
+/** What may pass says nothing of an earlier sending whose answer was lost. */
+function failureOf(call: Call, { code, message, data }: ErrorInfo): MillraceError {
+	const open = call.durable && call.told > call.answered && ERRORS[code]?.retry !== "never";
+	return new MillraceError(code, message, open && data === undefined ? UNKNOWN : data);
 }
 
 function callSafely(watcher: () => void): void {

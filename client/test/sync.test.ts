@@ -364,6 +364,28 @@ test("rule 9: calls: an hour that is refused gives a call that was told once ano
 	client.close();
 });
 
+test("calls: an error that may pass does not deny a sending that was never answered", async () => {
+	const f = await started();
+	const { client } = f;
+	const lost = client.mutation(send, {});
+	const [call] = calls(f.socket);
+	assert.ok(call?.t === "call");
+	f.socket.die();
+	const socket = (await f.nth(2)).open().welcome();
+	assert.deepEqual(calls(socket), [call]);
+	socket.say({ t: "reply", id: call.id, error: { code: "disk_full", message: "full" } });
+	await assert.rejects(lost, { code: "disk_full", data: { outcome: "unknown" } });
+	const answered = client.mutation(send, {});
+	const [next] = calls(socket);
+	assert.ok(next?.t === "call");
+	socket.say({ t: "reply", id: next.id, error: { code: "no_workers", message: "wait" } });
+	await new Promise((resolve) => setTimeout(resolve, 250));
+	assert.deepEqual(calls(socket), [next]);
+	socket.say({ t: "reply", id: next.id, error: { code: "disk_full", message: "full" } });
+	await assert.rejects(answered, (error: MillraceError) => error.code === "disk_full" && error.data === undefined);
+	client.close();
+});
+
 test("one-shot queries", async () => {
 	const { client, socket } = await started();
 	const value = client.query(count, {});

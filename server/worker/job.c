@@ -66,6 +66,35 @@ static void answer_unknown(struct mr_job *job)
 	mr_answer_error(job, &err);
 }
 
+/* Whether it may have been done, as far as is known here. */
+static bool is_open(const struct mr_job *job)
+{
+	return job->unknown || (job->before && mr_job_writes(job));
+}
+
+/* An error that says nothing of what became of earlier attempts. The text is an ErrorInfo; its data is the outcome. */
+static void answer_open(struct mr_job *job, struct mr_str error)
+{
+	struct mr_error err;
+	const struct mr_node *info = mr_json_read(&job->arena, error, 64, false, &err);
+	struct mr_str code = mr_node_str(info, "code"), message = mr_node_str(info, "message");
+	mr_fail_data(&err, mr_code_by_name(code.p ? code.p : "", code.n), "{\"outcome\":\"unknown\"}",
+		"%.*s Whether an earlier attempt was done is not known; send the call again with the same id.", (int)message.n, message.p);
+	mr_answer_error(job, &err);
+}
+
+/* With an error that another attempt may not meet. */
+static void answer_passing(struct mr_job *job, const struct mr_error *err)
+{
+	struct mr_buf text = {0};
+	mr_error_print(&text, job->w, err);
+	if (is_open(job))
+		answer_open(job, mr_buf_view(&text));
+	else
+		mr_answer_error(job, err);
+	mr_buf_fini(&text);
+}
+
 static void late(const struct mr_job *job, struct mr_error *err)
 {
 	mr_fail_data(err, MR_TIME_LIMIT, "{\"setting\":\"call_time_limit\"}", "The call took longer than %" PRId64 " ms (call_time_limit).",
@@ -89,7 +118,7 @@ static void answer_crowded(struct mr_job *job)
 	struct mr_error err;
 	mr_fail(&err, MR_NO_WORKERS, "The call waited %" PRId64 " ms for its turn (call_time_limit): the workers are busy.",
 		job->w->settings.call_time_limit);
-	mr_answer_error(job, &err);
+	answer_passing(job, &err);
 }
 
 /* ---- the line, and the connection ---- */
@@ -111,7 +140,7 @@ static void on_lease(struct mr_pg *pg, const struct mr_error *err, void *arg)
 		if (job->unknown)
 			answer_unknown(job);
 		else
-			mr_answer_error(job, err);
+			answer_passing(job, err);
 	}
 	if (job->answered)
 		leave(job);
@@ -331,8 +360,8 @@ void mr_job_refused(struct mr_job *job, enum mr_code code, struct mr_str error, 
 			bury(job, error);
 			return;
 		}
-		if (job->unknown) {
-			answer_unknown(job);
+		if (is_open(job)) {
+			answer_open(job, error);
 			roll_back(job);
 			return;
 		}
@@ -515,7 +544,7 @@ static void expire(struct mr_job *job)
 		else if (job->tombstone)
 			answer_late(job);
 		else
-			mr_answer_error(job, &job->why);
+			answer_passing(job, &job->why);
 		leave(job);
 		return;
 	case MR_JOB_LEAVING:
@@ -609,6 +638,7 @@ static void read_record(struct mr_job *job)
 	r->session = job->session;
 	r->call = mr_node_str(job->message, "call");
 	job->recorded = r->session.n && r->call.n;
+	job->before = job->recorded && mr_node_truth(job->message, "again");
 	if (!job->recorded) {
 		uint8_t bytes[16];
 		struct mr_buf hex = {0};

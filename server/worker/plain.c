@@ -15,7 +15,7 @@ static const struct {
 	{MR_TIME_LIMIT, "A statement took too long and was stopped."},
 	{MR_CONFLICT, "Other transactions kept conflicting with this one; send it again."},
 	{MR_POSTGRES_UNAVAILABLE, "The database does not answer; try again in a moment."},
-	{MR_DISK_FULL, "The database has no space left, and nothing was changed; its operator has to make room."},
+	{MR_DISK_FULL, "The database has no space left; its operator has to make room."},
 };
 
 static const char *sentence_of(enum mr_code code)

@@ -119,7 +119,8 @@ struct mr_job {
 	double now_ms;
 	struct mr_str seed;
 	struct mr_record record;
-	bool recorded; /* the record is the caller's own: the call may have been done before, by another worker */
+	bool recorded; /* the record is the caller's own: the call may be sent again, to another worker */
+	bool before;   /* another worker had it, and may have done it */
 	int64_t began_us, deadline_us;
 	int64_t away_us;        /* when it began to wait for Postgres to come back; 0: it does not */
 	struct mr_timer *timer; /* the deadline, or the end of a pause */
