@@ -287,7 +287,8 @@ def md_errors(t):
     return (f"<!-- {NOTE} -->\n# Errors\n\nCodes are stable: never renamed, never used again for something else. Over HTTP an error is "
             "`{\"error\":{\"code\",\"message\",\"data\"}}` with the status below.\n\n"
             "`retry`: *never* - it will fail again; *later* - the same request may succeed; *same* - send it again with the same id, "
-            "it never runs twice.\n\n| code | HTTP | retry | meaning |\n|---|---|---|---|\n" + rows)
+            "it never runs twice. With the latter two `data.outcome` is `\"unknown\"` when an earlier attempt of the same call may have been done;\n"
+            "the same id tells.\n\n| code | HTTP | retry | meaning |\n|---|---|---|---|\n" + rows)
 
 
 def md_range(s):

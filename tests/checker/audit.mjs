@@ -77,7 +77,7 @@ export class Walk {
 		this.add(versions);
 	}
 	add(versions) {
-		this.later.push(...versions);
+		this.later = this.later.concat(versions);
 		this.later.sort((a, b) => a.seq - b.seq);
 	}
 	/** true: the rows differ from those of the snapshot before. */

@@ -1,6 +1,6 @@
 // tests/consistency: random writers against random clients. Every state that every client shows at every transition is compared with what Postgres
 // holds at that transition's snapshot, and at the end every query of every client must show what Postgres holds now.
-//   --seconds N  --clients N  --seed N    how long, how many, which (60, 50, of the clock)
+//   --seconds N  --clients N  --seed N    how long, how many, which (60, 80, of the clock)
 //   --faults all|none|NAME,...            what goes wrong meanwhile: names, or parts of names   --every MS   how often
 //   --first                               ends at the first difference
 //   --history FILE                        where the shortest history that differs is kept       --keep       keeps all
@@ -53,7 +53,7 @@ if (!process.env.MR_OWN_MOUNTS) {
 }
 
 const seconds = option("seconds", 60);
-const clients = option("clients", 50);
+const clients = option("clients", 80);
 const seed = option("seed", Date.now() % 1000000);
 const selfTest = option("self-test", "");
 const asked = option("faults", "none");
