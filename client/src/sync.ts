@@ -391,8 +391,10 @@ export class Sync {
 		for (const query of this.byId.values()) if (isEntitySpec(query.spec) && entities.has(query.spec.entity)) changed.add(query);
 		this.show(changed);
 	}
+	/** Whether one of them shows rows of before this line. (Who shows none yet has nothing to lose.) */
 	private isStale(entities: ReadonlySet<string>): boolean {
-		for (const query of this.byId.values()) if (!query.fresh && isEntitySpec(query.spec) && entities.has(query.spec.entity)) return true;
+		for (const { fresh, result, spec } of this.byId.values())
+			if (!fresh && result.has && isEntitySpec(spec) && entities.has(spec.entity)) return true;
 		return false;
 	}
 	private dropAhead(changed: Set<LiveQuery>): void {

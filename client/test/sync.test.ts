@@ -153,6 +153,19 @@ test("a reply that is ahead of the screen keeps the layer until the next transit
 	client.close();
 });
 
+test("a query that shows nothing yet does not keep the layer of a reply that is ahead", async () => {
+	const { client, socket, seen } = await started();
+	client.onUpdate("Message", { where: { channel: "slow" } }, () => undefined); // is not answered
+	const done = client.mutation(send, {}, { optimistic: (tx) => tx.insert("Message", { id: "o", channel: "c", n: 5 }) });
+	const [call] = calls(socket);
+	assert.ok(call?.t === "call");
+	socket.say({ t: "reply", id: call.id, value: 1, ahead: true });
+	assert.equal(await done, 1);
+	socket.say({ t: "transition", n: 2, b: [{ i: 7, put: [row("p", 5)], h: "h2" }] });
+	assert.equal(ids(seen.at(-1)), "pba", "the row is there once");
+	client.close();
+});
+
 test("S4, S8: a new socket is told position, what is held, and the calls again in order; kept queries keep their rows", async () => {
 	const f = await started();
 	const { client, socket, seen } = f;

@@ -73,7 +73,8 @@ select seq || '|' || xid || '|' || at || '|' || id || '|' || coalesce(row::text,
 export class Walk {
 	constructor(versions = []) {
 		this.later = []; // versions that no snapshot so far has seen, by seq
-		this.current = new Map(); // id -> { seq, row }
+		this.current = new Map(); // id -> { seq, row }, row null: it is gone
+		this.alive = new Map(); // id -> row
 		this.add(versions);
 	}
 	add(versions) {
@@ -87,13 +88,18 @@ export class Walk {
 		for (const version of this.later) {
 			const known = this.current.get(version.id);
 			if (!snapshot.sees(version)) rest.push(version);
-			else if (known === undefined || known.seq < version.seq) this.current.set(version.id, version);
+			else if (known === undefined || known.seq < version.seq) this.set(version);
 		}
 		this.later = rest;
 		return rest.length !== before;
 	}
+	set(version) {
+		this.current.set(version.id, version);
+		if (version.row) this.alive.set(version.id, version.row);
+		else this.alive.delete(version.id);
+	}
 	rows() {
-		return [...this.current.values()].filter((v) => v.row).map((v) => v.row);
+		return [...this.alive.values()];
 	}
 }
 
@@ -103,6 +109,8 @@ export class Audit {
 		this.psql = psql;
 		this.known = new Set();
 		this.versions = [];
+		this.first = new Map(); // id -> its first version
+		this.inserts = new Map(); // mark -> the first versions of the rows that have it
 		this.last = 0; // the highest seq that was read
 		this.since = "0"; // all transactions before it had ended when the audit was last read
 	}
@@ -126,6 +134,7 @@ export class Audit {
 		const row = rest.join("|");
 		const version = { seq: Number(seq), xid: BigInt(xid), at: BigInt(at), id, row: row ? JSON.parse(row) : null };
 		this.versions.push(version);
+		this.noteFirst(version);
 		return version;
 	}
 	/** The versions of these rows, in the order of their writing. */
@@ -133,12 +142,12 @@ export class Audit {
 		const own = this.versions.filter((v) => ids.includes(v.id)).sort((a, b) => a.seq - b.seq);
 		return own.map(({ seq, xid, at, id, row }) => ({ seq, xid: String(xid), at: String(at), id, ...row }));
 	}
-	/** The versions that inserted each marked row: each row's first. */
-	inserts() {
-		const first = new Map();
-		for (const v of this.versions) if (!first.has(v.id) || v.seq < first.get(v.id).seq) first.set(v.id, v);
-		const marks = new Map();
-		for (const version of first.values()) if (version.row?.note) marks.set(version.row.note, [...(marks.get(version.row.note) ?? []), version]);
-		return marks;
+	noteFirst(version) {
+		const was = this.first.get(version.id);
+		if (was && was.seq < version.seq) return;
+		this.first.set(version.id, version);
+		if (was?.row?.note) this.inserts.set(was.row.note, this.inserts.get(was.row.note).filter((v) => v !== was));
+		const mark = version.row?.note;
+		if (mark) this.inserts.set(mark, [...(this.inserts.get(mark) ?? []), version]);
 	}
 }

@@ -111,11 +111,12 @@ export class Checker {
 	/** Each acknowledged call ran once, and was in the snapshot that brought its reply; a refused one did not run; no call ran twice. Those of a
 	 * moment ago (all, at the end) are judged once. */
 	judgeCalls(end) {
-		const inserts = this.audit.inserts();
+		const { inserts } = this.audit;
 		const long = Date.now() - SETTLE_MS;
 		for (const mark of this.asked) {
+			if (this.judged.has(mark)) continue;
 			const answer = this.acked.get(mark) ?? this.denied.get(mark);
-			if (this.judged.has(mark) || (!end && !(answer?.at < long))) continue;
+			if (!end && !(answer?.at < long)) continue;
 			this.judged.add(mark);
 			this.judgeCall(mark, inserts.get(mark) ?? []);
 		}

@@ -103,6 +103,7 @@ async function check(dir) {
 	const outside = Promise.all(Array.from({ length: OUTSIDERS }, (_, i) => outsider(i, stack.psql(), seeded(seed + 1000 + i), () => state.writing)));
 	const entities = entityWriter(stack.url, seeded(seed + 2000), () => state.writing);
 	const works = [outside, entities, sweeper(stack.psql(), () => state.writing), every(1000, "judging", () => checker.judge())];
+	works.push(every(30000, "judging", () => say(`so far: ${checker.acked.size} calls, ${checker.transitions} transitions, ${checker.faults.length} differences`)));
 	works.push(every(TICK_MS, "acting", () => crowd.forEach((client) => client.act(client.number % 5 === 0))));
 	const faulty = injectAll(stack, crowd, () => state.acting, faults);
 	works.push(continueStopped(stack, seeded(seed + 4000), () => state.judging));
