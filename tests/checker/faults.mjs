@@ -24,12 +24,12 @@ const kill = (name) => async (at) => {
 	const pid = pick(at, name);
 	return pid !== undefined && signal(pid, "SIGKILL");
 };
-const pause = (name) => async (at) => {
-	const pid = pick(at, name);
+async function hold(at, pid) {
 	if (pid === undefined || !signal(pid, "SIGSTOP")) return false;
 	await during(at, 200, 1500);
 	return signal(pid, "SIGCONT");
-};
+}
+const pause = (name) => (at) => hold(at, pick(at, name));
 
 /** A process that stopped at a point goes on after a while. */
 const point = (name, action) => async (at) => {
@@ -38,10 +38,19 @@ const point = (name, action) => async (at) => {
 	return undefined; // counted by the point itself
 };
 
-async function backends(at, signalName) {
-	const text = await at.psql.run("select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() order by random() limit 1;");
-	return /^\d+\n$/.test(text) && signal(Number(text), signalName);
+/** Any backend; asked several times, for the connection that asks may have gone with the fault before. */
+async function backend(at) {
+	for (let tries = 0; tries < 10; tries++) {
+		const text = await at.psql.run("select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() order by random() limit 1;");
+		if (/^\d+\n$/.test(text)) return Number(text);
+		await sleep(100);
+	}
+	return undefined;
 }
+const toBackend = (act) => async (at) => {
+	const pid = await backend(at);
+	return pid !== undefined && act(at, pid);
+};
 async function setting(at, name, value) {
 	await at.psql.run(`set statement_timeout = 0;\nalter system ${value === undefined ? `reset ${name}` : `set ${name} = '${value}'`};\nselect pg_reload_conf();`);
 }
@@ -88,14 +97,8 @@ const others = {
 		await at.psql.run("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() and random() < 0.5;");
 		return true;
 	},
-	"kill backend": (at) => backends(at, "SIGKILL"), // Postgres ends all others and recovers
-	"stop backend": async (at) => {
-		const text = await at.psql.run("select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() order by random() limit 1;");
-		const pid = Number(text);
-		if (!pid || !signal(pid, "SIGSTOP")) return false;
-		await during(at, 200, 1500);
-		return signal(pid, "SIGCONT");
-	},
+	"kill backend": toBackend((at, pid) => signal(pid, "SIGKILL")), // Postgres ends all others and recovers
+	"stop backend": toBackend(hold),
 	"restart postgres": async (at) => {
 		const pid = at.stack.postmaster();
 		return pid > 1 && signal(pid, "SIGQUIT"); // as pg_ctl stop -m immediate; the supervisor starts it again
