@@ -2,13 +2,14 @@
 import { spawn } from "node:child_process";
 
 /* `at` is the last number that the change log had drawn before the transaction's first write: its log rows have higher ones. After a crash xids
- * are handed out again and numbers are not, so the two together tell whether a snapshot of a time before holds a version. */
+ * are handed out again and numbers are not, so the two together tell whether a snapshot of a time before holds a version. The function reads it under
+ * the sequence's lock; a plain select of last_value may see the number 32 ahead that nextval writes to the WAL. */
 export const AUDIT_SQL = `
 create table if not exists audit (seq bigserial primary key, xid xid8 not null default pg_current_xact_id(),
 	at bigint not null default current_setting('audit.at')::bigint, id uuid not null, row json);
 create index if not exists audit_xid on audit (xid);
 create or replace function audit_begin() returns void language sql as $$
-	select set_config('audit.at', (select last_value::text from millrace.seq), true) where coalesce(current_setting('audit.at', true), '') = '' $$;
+	select set_config('audit.at', coalesce(pg_sequence_last_value('millrace.seq'), 0)::text, true) where coalesce(current_setting('audit.at', true), '') = '' $$;
 create or replace function audit_before() returns trigger language plpgsql as $$ begin
 	perform audit_begin();
 	return case when tg_op = 'DELETE' then old else new end; end $$;
