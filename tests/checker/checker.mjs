@@ -44,19 +44,20 @@ export class Checker {
 		this.acked.set(mark, { position, at: Date.now() });
 	}
 
-	/** Judges all snapshots that are old enough (all, at the end), in their order. */
 	async judge(end = false) {
+		await this.judgeStates(end);
+		this.judgeCalls(end);
+	}
+	/** Judges all snapshots that are old enough (all, at the end), in their order. */
+	async judgeStates(end = false) {
 		const now = Date.now();
 		const due = [...this.seen].filter(([, s]) => end || now - s.at > SETTLE_MS);
 		this.walk.add(await this.audit.read());
-		this.judgeCalls(end);
 		for (const [key] of due) this.seen.delete(key);
 		const all = due.map(([, s]) => s);
 		this.late.push(...all.filter((s) => s.snapshot.order < this.frontier));
 		this.judgeAll(this.walk, all.filter((s) => s.snapshot.order >= this.frontier));
-		if (end) {
-			this.judgeAll(new Walk(this.audit.versions), this.late);
-		}
+		if (end) this.judgeAll(new Walk(this.audit.versions), this.late);
 	}
 	judgeAll(walk, all) {
 		all.sort((a, b) => (a.snapshot.order < b.snapshot.order ? -1 : a.snapshot.order > b.snapshot.order ? 1 : 0));

@@ -26,7 +26,7 @@ const dir = temporary("histories");
 const short = ["--seconds", "2", "--clients", "5"];
 for (const [what, said] of Object.entries(SELF_TESTS))
 	run(`a wrong history is found: ${what}`, "run.mjs", [...short, "--self-test", what, "--history", join(dir, `${what}.json`)], 1, says(said));
-run("a history that differed is done again, and made shorter", "replay.mjs", [join(dir, "drop.json"), "--self-test", "drop"], 1, says(/by 1 transactions:/));
+run("a history that differed is done again, and made shorter", "replay.mjs", [join(dir, "drop.json"), "--self-test", "drop"], 1, says(/by [12] transactions:/));
 run("and does not differ where nothing is dropped", "replay.mjs", [join(dir, "drop.json"), "--times", "1"], 0, says(/does not differ/));
 run("the bugs that the check is tried on still apply to the sources", "mutants.mjs", ["--check"], 0, says(/mutants apply/));
 run("clients show what Postgres holds, whatever happens", "run.mjs", ["--seconds", "110", "--clients", "40", "--faults", "all"], 0);
