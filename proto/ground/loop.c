@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -21,9 +22,15 @@ struct deferred {
 	void *arg;
 };
 
+struct post {
+	struct post *next;
+	mr_call_cb *cb;
+	void *arg;
+};
+
 struct mr_loop {
 	unsigned magic;
-	int epoll, timerfd, wake; /* wake: readable while deferred calls wait outside of a turn */
+	int epoll, timerfd, wake; /* wake: readable while deferred or posted calls wait outside of a turn */
 	bool stopped, in_turn, woken;
 	int64_t now;
 	size_t watches;
@@ -35,6 +42,8 @@ struct mr_loop {
 	int64_t armed; /* due time that the timerfd is set to; 0: not set */
 	struct deferred *deferred;
 	size_t n_deferred, cap_deferred;
+	uint64_t starts;               /* of timers, so far */
+	_Atomic(struct post *) posted; /* by any thread, the latest first */
 };
 
 struct mr_watch {
@@ -56,7 +65,7 @@ struct mr_timer {
 	void *arg;
 };
 
-static uint64_t starts;
+static _Thread_local const struct mr_loop *own_loop; /* the one that this thread turned last */
 
 int64_t mr_mono_us(void)
 {
@@ -102,12 +111,17 @@ struct mr_loop *mr_loop_new(void)
 	return loop;
 }
 
+static void run_posted(struct mr_loop *loop);
+
 void mr_loop_delete(struct mr_loop **loop)
 {
 	struct mr_loop *l = *loop;
 	*loop = NULL;
 	if (!l)
 		return;
+	run_posted(l);
+	if (own_loop == l)
+		own_loop = NULL;
 	MR_ASSERT(l->magic == LOOP_MAGIC && !l->in_turn && !l->watches && !l->timers);
 	close(l->epoll);
 	close(l->timerfd);
@@ -253,7 +267,7 @@ void mr_timer_start(struct mr_timer *t, int64_t delay_us)
 	/* Counted from now, not from the turn's time, which is old when a turn was long. */
 	int64_t now = mr_mono_us();
 	t->due = delay_us > INT64_MAX - now ? INT64_MAX : now + MR_MAX(delay_us, 0);
-	t->order = ++starts;
+	t->order = ++loop->starts;
 	if (!t->at) {
 		if (loop->n_heap == loop->cap_heap) {
 			loop->cap_heap = loop->cap_heap ? loop->cap_heap * 2 : 16;
@@ -300,7 +314,7 @@ void mr_timer_delete(struct mr_timer **timer)
 /* Timers started by these callbacks wait for the next turn, so that one that restarts itself with 0 does not starve the rest. */
 static void run_timers(struct mr_loop *loop)
 {
-	uint64_t last = starts;
+	uint64_t last = loop->starts;
 	while (loop->n_heap && loop->heap[0]->due <= loop->now && loop->heap[0]->order <= last) {
 		struct mr_timer *t = loop->heap[0];
 		mr_timer_stop(t);
@@ -318,6 +332,13 @@ static void on_timerfd(struct mr_loop *loop)
 
 /* Deferred calls */
 
+static void wake(struct mr_loop *loop)
+{
+	uint64_t one = 1;
+	ssize_t put = write(loop->wake, &one, sizeof(one));
+	MR_ASSERT(put == (ssize_t)sizeof(one));
+}
+
 void mr_defer(struct mr_loop *loop, mr_call_cb *cb, void *arg)
 {
 	MR_ASSERT(loop->magic == LOOP_MAGIC && cb);
@@ -329,9 +350,7 @@ void mr_defer(struct mr_loop *loop, mr_call_cb *cb, void *arg)
 	/* Outside of a turn somebody may sleep on mr_loop_fd. */
 	if (!loop->in_turn && !loop->woken) {
 		loop->woken = true;
-		uint64_t one = 1;
-		ssize_t put = write(loop->wake, &one, sizeof(one));
-		MR_ASSERT(put == (ssize_t)sizeof(one));
+		wake(loop);
 	}
 }
 
@@ -351,6 +370,56 @@ static void on_wake(struct mr_loop *loop)
 	ssize_t got = read(loop->wake, &times, sizeof(times));
 	(void)got;
 	loop->woken = false;
+}
+
+/* Posted calls: a stack that any thread pushes to and that its loop takes whole (R. K. Treiber, 1986; taken whole, it has no ABA problem).
+ * Only who pushes to an empty one wakes the loop. */
+
+void mr_loop_post(struct mr_loop *loop, mr_call_cb *cb, void *arg)
+{
+	MR_ASSERT(loop->magic == LOOP_MAGIC && cb);
+	struct post *p = mr_alloc(sizeof(*p)), *top = atomic_load_explicit(&loop->posted, memory_order_relaxed);
+	p->cb = cb;
+	p->arg = arg;
+	do
+		p->next = top;
+	while (!atomic_compare_exchange_weak_explicit(&loop->posted, &top, p, memory_order_release, memory_order_relaxed));
+	/* From here on p may be gone. */
+	if (!top)
+		wake(loop);
+}
+
+void mr_loop_call(struct mr_loop *loop, mr_call_cb *cb, void *arg)
+{
+	if (own_loop == loop)
+		cb(arg);
+	else
+		mr_loop_post(loop, cb, arg);
+}
+
+static struct post *in_order(struct post *latest)
+{
+	struct post *first = NULL;
+	while (latest) {
+		struct post *p = latest;
+		latest = p->next;
+		p->next = first;
+		first = p;
+	}
+	return first;
+}
+
+static void run_posted(struct mr_loop *loop)
+{
+	if (!atomic_load_explicit(&loop->posted, memory_order_relaxed))
+		return;
+	struct post *p = in_order(atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire));
+	while (p) {
+		struct post *next = p->next;
+		p->cb(p->arg);
+		free(p);
+		p = next;
+	}
 }
 
 /* Turns */
@@ -385,6 +454,7 @@ static void on_event(struct mr_loop *loop, const struct epoll_event *e)
 void mr_loop_turn(struct mr_loop *loop, int timeout_ms)
 {
 	MR_ASSERT(loop->magic == LOOP_MAGIC && !loop->in_turn);
+	own_loop = loop;
 	struct epoll_event ready[EVENTS_A_TURN];
 	int n = epoll_wait(loop->epoll, ready, EVENTS_A_TURN, loop->n_deferred ? 0 : timeout_ms);
 	if (n < 0 && errno != EINTR)
@@ -393,6 +463,7 @@ void mr_loop_turn(struct mr_loop *loop, int timeout_ms)
 	loop->now = mr_mono_us();
 	for (int i = 0; i < n; i++)
 		on_event(loop, &ready[i]);
+	run_posted(loop);
 	run_timers(loop);
 	run_deferred(loop);
 	arm(loop);

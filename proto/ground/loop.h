@@ -1,6 +1,6 @@
 /* The event loop of worker and supervisor, and of everything in the fanout that is not a client's socket: epoll, timers
- * by timerfd, deferred calls. Level-triggered. One thread. The fanout nests it: mr_loop_fd() is readable when
- * mr_loop_turn(loop, 0) has something to do.
+ * by timerfd, deferred calls, calls posted by other threads. Level-triggered. A loop belongs to the thread that turns it; only
+ * mr_loop_post may be used by others. The fanout nests it: mr_loop_fd() is readable when mr_loop_turn(loop, 0) has something to do.
  */
 #ifndef MR_GROUND_LOOP_H
 #define MR_GROUND_LOOP_H
@@ -35,6 +35,12 @@ void mr_timer_delete(struct mr_timer **t);
 
 /* Runs cb(arg) once, later in this turn, after all callbacks of ready descriptors. Cannot be taken back. */
 void mr_defer(struct mr_loop *loop, mr_call_cb *cb, void *arg);
+
+/* From any thread: runs cb(arg) on the loop's thread, in a later turn; those of one thread in the order in which it posted them. No lock is
+ * taken. What is still there when the loop is deleted is run by mr_loop_delete: arg is never left behind. */
+void mr_loop_post(struct mr_loop *loop, mr_call_cb *cb, void *arg);
+/* The same, but at once when the caller is on the loop's thread (the one that turned it last). */
+void mr_loop_call(struct mr_loop *loop, mr_call_cb *cb, void *arg);
 
 /* Wall clock, microseconds since 1970 (UTC); hours since 1970. */
 int64_t mr_wall_us(void);
