@@ -6,6 +6,7 @@
 
 #include "api_inner.h"
 #include "files.h"
+#include "hub.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 #include "proto/jwt.h"
@@ -96,7 +97,7 @@ void mr_api_metrics(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 	struct mr_buf b = {0};
 
 	for (int i = 0; i < MR_COUNTERS; i++) {
-		int64_t value = i == MR_C_BYTES_SENT_TOTAL ? (int64_t)mr_net_bytes_sent(f->net) : f->counter[i];
+		int64_t value = mr_hub_count(f->hub, (enum mr_counter)i);
 		mr_buf_printf(&b, "# HELP millrace_%s %s\n# TYPE millrace_%s %s\nmillrace_%s %" PRId64 "\n", mr_counter_name[i],
 			mr_counter_prose[i], mr_counter_name[i], mr_counter_kind[i], mr_counter_name[i], value);
 	}

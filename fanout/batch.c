@@ -139,12 +139,13 @@ static void check_all_chains(struct mr_batch *b, const struct mr_app *app)
 		check_chains(b, &app->entities[i]);
 }
 
-struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
+struct mr_batch *mr_batch_new(uint64_t n, struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
 	void *arg, bool *lost, const struct mr_entity **misfit)
 {
 	struct builder b = {.batch = mr_alloc(sizeof *b.batch), .app = app};
+	b.batch->refs = 1;
+	b.batch->app = mr_app_hold(app);
 	b.batch->n = n;
-	mr_list_init(&b.batch->in_clock);
 	*lost = false;
 	for (size_t i = 0; i < n_rows; i++) {
 		const struct mr_log_row *row = &rows[i];
@@ -175,14 +176,21 @@ struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct
 	return b.batch;
 }
 
-void mr_batch_delete(struct mr_batch **b)
+struct mr_batch *mr_batch_hold(struct mr_batch *b)
 {
-	if (!*b)
-		return;
-	mr_list_del(&(*b)->in_clock);
-	mr_arena_fini(&(*b)->arena);
-	free((*b)->changes);
-	free((*b)->effects);
-	free(*b);
+	b->refs++;
+	return b;
+}
+
+void mr_batch_drop(struct mr_batch **b)
+{
+	struct mr_batch *batch = *b;
 	*b = NULL;
+	if (!batch || --batch->refs)
+		return;
+	mr_arena_fini(&batch->arena);
+	mr_app_drop(&batch->app);
+	free(batch->changes);
+	free(batch->effects);
+	free(batch);
 }

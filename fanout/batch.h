@@ -1,10 +1,11 @@
-/* A batch: the row changes of one tick, parsed, in the order of their writing. Kept while a load or run that may not have seen them is
- * under way (clock.h), so that what it read can be brought to the tick.
+/* A batch: the row changes of one tick, parsed, in the order of their writing. Nobody changes it, all threads read it. Kept while a load or
+ * run that may not have seen them is under way (clock.h), so that what it read can be brought to the tick.
  */
 #ifndef MR_BATCH_H
 #define MR_BATCH_H
 
-#include "proto/ground/list.h"
+#include <stdatomic.h>
+
 #include "proto/value.h"
 #include "storage/ticker.h"
 
@@ -23,8 +24,9 @@ struct mr_effect {
 };
 
 struct mr_batch {
-	struct mr_list in_clock;
-	uint64_t n; /* tick */
+	_Atomic int refs;
+	struct mr_app *app; /* whose entities the changes name */
+	uint64_t n;         /* tick */
 	struct mr_arena arena;
 	struct mr_change *changes; /* by seq */
 	size_t n_changes;
@@ -37,8 +39,9 @@ typedef struct mr_str mr_payload_of(void *arg, const uint8_t token[MR_TOKEN_BYTE
 
 /* Reads log rows. Rows of tables that the app does not declare are passed over; an image that does not fit its entity makes that change
  * bulk and names the entity in *misfit (may be NULL). *lost: a withheld payload could not be found: everything must be read anew. */
-struct mr_batch *mr_batch_new(uint64_t n, const struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
+struct mr_batch *mr_batch_new(uint64_t n, struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
 	void *arg, bool *lost, const struct mr_entity **misfit);
-void mr_batch_delete(struct mr_batch **b);
+struct mr_batch *mr_batch_hold(struct mr_batch *b);
+void mr_batch_drop(struct mr_batch **b);
 
 #endif

@@ -128,9 +128,7 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 	c->arg = arg;
 	f->counter[MR_C_CALLS_TOTAL]++;
 	print_call(&m, f, rq);
-	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, on_answer, c);
-	if (writes(rq))
-		mr_task_is_recorded(c->task);
+	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, writes(rq), on_answer, c);
 	MR_FAULT(FANOUT_CALL_SENT);
 	return c;
 }

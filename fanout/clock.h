@@ -1,46 +1,45 @@
-/* The clock of the fanout: asks for ticks when there is a reason, applies each to instances and sessions, remembers where we are.
+/* The clock of a thread: at which tick it is, and what it keeps of those before. It takes each tick's news, applies them to instances and
+ * sessions, and takes the sessions on.
  */
 #ifndef MR_CLOCK_H
 #define MR_CLOCK_H
 
-#include "batch.h"
 #include "fanout.h"
-#include "storage/snapshot.h"
-#include "storage/ticker.h"
+#include "news.h"
+#include "ticks.h"
 
-struct mr_payloads;
 struct mr_catalog;
+
+/* A batch that works or resumes may need. */
+struct mr_kept {
+	struct mr_list in_clock;
+	struct mr_batch *batch;
+};
 
 struct mr_clock {
 	struct mr_fanout *f;
-	struct mr_ticker *ticker;
-	struct mr_payloads *payloads;
-	uint64_t n;                  /* ticks so far; 0: none yet */
-	struct mr_position position; /* of tick n */
-	struct mr_past *past;        /* positions of the last ticks, for sessions that are held at one of them */
-	int64_t last_position_us;    /* when a position last went to everybody */
-	bool carries_position;       /* transitions of this tick do */
-	struct mr_list batches;      /* struct mr_batch, oldest first: those that works may need */
-	struct mr_list works;        /* struct mr_work, oldest first */
-	bool wanted, failing;
-	bool outside;        /* the next tick reads the catalog too */
-	int64_t waits_since; /* when the tick that has not come yet was asked for first; 0: none is under way */
+	uint64_t n;              /* the tick; 0: none yet */
+	struct mr_moment *now;   /* where it is; NULL: nowhere yet */
+	struct mr_moment **past; /* the last ticks, for sessions that are held at one of them */
+	bool carries_position;   /* transitions of this tick do */
+	struct mr_list kept;     /* struct mr_kept, oldest first */
+	struct mr_list works;    /* struct mr_work, oldest first */
 	int64_t last_tick_us;
-	int64_t rest_us; /* before the next tick */
-	struct mr_timer *poll, *soon;
 	struct mr_catalog *catalog;
 };
 
-struct mr_clock *mr_clock_new(struct mr_fanout *f, const char *conninfo);
+struct mr_clock *mr_clock_new(struct mr_fanout *f);
 void mr_clock_delete(struct mr_clock **clock);
-/* A tick as soon as possible. Cheap; ask as often as you like. */
-void mr_clock_want(struct mr_clock *clock);
-/* The same, and the catalog is read with it. */
-void mr_clock_want_catalog(struct mr_clock *clock);
-/* The serving app changed: its tables are watched from now on. */
+void mr_clock_take(struct mr_clock *clock, struct mr_news *news);
+/* A tick failed: Postgres may have crashed, and what is being read now may be of no use. */
+void mr_clock_spoil(struct mr_clock *clock);
+/* Another app serves from now on. */
 void mr_clock_app(struct mr_clock *clock);
-struct mr_str mr_clock_position(struct mr_clock *clock, uint64_t n); /* text of the position at tick n; empty when it is too long ago */
-bool mr_clock_runs(const struct mr_clock *clock);                    /* a tick came and Postgres answers */
-bool mr_clock_follows(const struct mr_clock *clock); /* no tick is overdue: what is shown is what Postgres holds, give or take a moment */
+struct mr_str mr_clock_position(const struct mr_clock *clock, uint64_t n); /* text of the position at tick n; empty: too long ago */
+bool mr_clock_sees(const struct mr_clock *clock, uint64_t xid);
+static inline void mr_clock_want(struct mr_clock *clock)
+{
+	mr_ticks_want(clock->f->hub->ticks);
+}
 
 #endif

@@ -207,7 +207,7 @@ void mr_live_request(struct mr_req *req, struct mr_fanout *f)
 	}
 	struct mr_stream_handler handler = {.drained = on_drained, .closed = on_closed, .arg = live};
 	live->stream = mr_req_stream(req, "text/event-stream", &handler);
-	if (!mr_clock_follows(f->clock))
+	if (!mr_ticks_follow(f->hub->ticks))
 		mr_live_message(live, MR_STR("{\"t\":\"status\",\"following\":false}"));
 	mr_sessions_advance(f->sessions);
 }

@@ -6,49 +6,28 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "api.h"
-#include "clock.h"
-#include "instance.h"
+#include "hub.h"
+#include "jobs.h"
 #include "proto/ground/log.h"
-#include "session.h"
+#include "thread.h"
+#include "ticks.h"
 #include "workers.h"
-
-/* What waits for a client that asks without reading the answers: this many times what makes it behind, then it is not heard. */
-enum { UNREAD_TIMES = 64 };
-
-void mr_fanout_stop(struct mr_fanout *f)
-{
-	if (f->stopping)
-		return;
-	f->stopping = true;
-	mr_net_stop(f->net);
-}
-
-bool mr_fanout_ready(const struct mr_fanout *f, const char **why)
-{
-	*why = f->stopping                 ? "The server is stopping."
-	       : !f->app                   ? "The app is not loaded yet."
-	       : !f->counter[MR_C_WORKERS] ? "No worker is ready."
-	       : !mr_clock_runs(f->clock)  ? "Postgres does not answer."
-					   : NULL;
-	return !*why;
-}
 
 static void on_signal(void *arg, int events)
 {
-	mr_fanout_stop(arg);
+	mr_hub_stop(arg);
 }
 
-static struct mr_watch *watch_signals(struct mr_fanout *f)
+static struct mr_watch *watch_signals(struct mr_hub *hub)
 {
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigprocmask(SIG_BLOCK, &set, NULL); /* of all threads: they come later */
 	signal(SIGPIPE, SIG_IGN);
 	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return mr_watch_new(f->loop, fd, MR_READ, on_signal, f);
+	return mr_watch_new(hub->loop, fd, MR_READ, on_signal, hub);
 }
 
 static void raise_open_files(void)
@@ -77,69 +56,56 @@ static const char *control_path(int argc, char **argv)
 	exit(2);
 }
 
-static struct mr_net *open_net(struct mr_fanout *f)
+static void load_settings(struct mr_hub *hub, int *argc, char **argv)
 {
-	const struct mr_settings *s = &f->settings;
 	struct mr_error err;
-	struct mr_net_config config = {
-		.listen = s->listen,
-		.port = (int)s->port,
-		.max_frame = (size_t)s->max_frame,
-		.max_connections = (int)s->max_connections,
-		.unread_most = UNREAD_TIMES * (size_t)s->send_buffer,
-		.ping_interval_ms = s->ping_interval,
-		.ws_open = mr_session_open,
-		.ws_message = mr_session_message,
-		.ws_drained = mr_session_drained,
-		.ws_closed = mr_session_closed,
-		.request = mr_api_request,
-		.arg = f,
-	};
-	struct mr_net *net = mr_net_new(f->loop, &config, &err);
-	if (!net)
+	if (!mr_settings_load(&hub->settings, argc, argv, &err))
 		mr_die("%s", err.message);
-	return net;
+	mr_log_init("fanout", level_of(hub->settings.log_level));
+	hub->secret = mr_str(hub->settings.auth_secret);
+	if (hub->secret.n < 32)
+		mr_die("auth_secret must have at least 32 characters; the supervisor makes one when it is empty");
 }
 
-/* Sessions end with their sockets, instances with their subscriptions; the rest goes in the reverse order of its making. */
-static void close_all(struct mr_fanout *f)
+/* Threads come first, so that everything finds them; nothing runs before the loops do. */
+static void open_all(struct mr_hub *hub, const char *control)
 {
-	mr_tasks_delete_all(f->workers);
-	mr_net_delete(&f->net);
-	mr_sessions_delete(&f->sessions);
-	mr_instances_delete(&f->instances);
-	mr_clock_delete(&f->clock);
-	mr_workers_delete(&f->workers);
-	mr_app_drop(&f->app);
-	free(f->app_dir);
+	struct mr_error err;
+	mr_threads_open(hub);
+	hub->workers = mr_workers_new(hub, control, &err);
+	if (!hub->workers)
+		mr_die("%s", err.message);
+	mr_workers_listen_bell(hub->workers, hub->n == 1 ? hub->threads[0]->net : NULL);
+	hub->ticks = mr_ticks_new(hub, hub->settings.database_url);
+	hub->workers->payloads = hub->ticks->payloads;
+}
+
+/* The threads have hung up on their clients. What they still asked of the hub is done, then the hub answers what they still wait for. */
+static void close_all(struct mr_hub *hub)
+{
+	mr_loop_turn(hub->loop, 0);
+	mr_ticks_end(hub->ticks);
+	mr_jobs_delete_all(hub->workers);
+	mr_threads_close(hub);
+	mr_loop_turn(hub->loop, 0);
+	mr_ticks_delete(&hub->ticks);
+	mr_workers_delete(&hub->workers);
+	mr_app_drop(&hub->app);
 }
 
 int main(int argc, char **argv)
 {
-	struct mr_fanout f = {0};
-	struct mr_error err;
-	if (!mr_settings_load(&f.settings, &argc, argv, &err))
-		mr_die("%s", err.message);
-	mr_log_init("fanout", level_of(f.settings.log_level));
+	struct mr_hub *hub = mr_alloc(sizeof *hub);
+	load_settings(hub, &argc, argv);
 	const char *control = control_path(argc, argv);
 	raise_open_files();
-	f.secret = mr_str(f.settings.auth_secret);
-	if (f.secret.n < 32)
-		mr_die("auth_secret must have at least 32 characters; the supervisor makes one when it is empty");
-	f.loop = mr_loop_new();
-	struct mr_watch *signals = watch_signals(&f);
-	f.instances = mr_instances_new(&f);
-	f.sessions = mr_sessions_new(&f);
-	f.net = open_net(&f);
-	f.workers = mr_workers_new(&f, control, &err);
-	if (!f.workers)
-		mr_die("%s", err.message);
-	mr_workers_listen_bell(f.workers);
-	f.clock = mr_clock_new(&f, f.settings.database_url);
-	f.workers->payloads = f.clock->payloads;
-	mr_net_run(f.net);
-	close_all(&f);
+	hub->loop = mr_loop_new();
+	struct mr_watch *signals = watch_signals(hub);
+	open_all(hub, control);
+	mr_threads_run(hub);
+	close_all(hub);
 	mr_watch_delete(&signals);
-	mr_loop_delete(&f.loop);
+	mr_loop_delete(&hub->loop);
+	free(hub);
 	return 0;
 }

@@ -54,6 +54,7 @@ static void on_connection_closed(void *data)
 
 	MR_ASSERT(net->connections > 0);
 	net->connections--;
+	(*net->config.connections)--;
 }
 
 static void tune(const struct mr_net *net, int fd)
@@ -124,13 +125,22 @@ static void welcome(struct mr_net *net, int fd)
 	h2o_http1_accept(&net->accept, sock, now);
 }
 
+/* Counts it, if there is room. */
+static bool may_come(const struct mr_net *net)
+{
+	if ((*net->config.connections)++ < net->config.max_connections)
+		return true;
+	(*net->config.connections)--;
+	return false;
+}
+
 static void on_connection(h2o_socket_t *listener, const char *err)
 {
 	struct mr_net *net = listener->data;
 
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int fd = accept4(h2o_socket_get_fd(listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0 && net->connections < net->config.max_connections) {
+		if (fd >= 0 && may_come(net)) {
 			welcome(net, fd);
 		} else if (fd >= 0) {
 			refuse(net, fd);
@@ -157,11 +167,26 @@ static bool listen_failed(struct mr_error *err, const struct mr_net_config *c, c
 	return mr_fail(err, MR_INTERNAL, "cannot listen on %s port %d: %s: %s", c->listen, c->port, what, strerror(errno));
 }
 
+/* Sharing would go as far as other programs of the same user, who are to be told that the port is in use. */
+static bool is_free(const struct addrinfo *a, const struct mr_net_config *c, struct mr_error *err)
+{
+	int on = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	bool ok = bind(fd, a->ai_addr, a->ai_addrlen) == 0 || listen_failed(err, c, "bind");
+	close(fd);
+	return ok;
+}
+
 static bool bind_and_listen(int fd, const struct addrinfo *a, const struct mr_net_config *c, struct mr_error *err)
 {
 	int on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (c->sharing == MR_NET_SHARES_FIRST && !is_free(a, c, err))
+		return false;
+	if (c->sharing != MR_NET_ALONE)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (bind(fd, a->ai_addr, a->ai_addrlen) != 0)
 		return listen_failed(err, c, "bind");
 	return listen(fd, 4096) == 0 || listen_failed(err, c, "listen");
@@ -248,6 +273,8 @@ struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *conf
 	net->config = *config;
 	net->config.listen = net->listen = mr_strdup(config->listen ? config->listen : "");
 	net->port = port_of(fd);
+	if (!net->config.connections)
+		net->config.connections = &net->counted;
 	mr_list_init(&net->adopted);
 	init_h2o(net);
 	mr_net_stream_init(net);

@@ -4,6 +4,8 @@
 #ifndef MR_NET_H
 #define MR_NET_H
 
+#include <stdatomic.h>
+
 #include "proto/ground/loop.h"
 #include "proto/ground/node.h"
 
@@ -12,12 +14,17 @@ struct mr_ws;
 struct mr_req;
 struct mr_stream;
 
+/* Several of one process may share a port; the kernel spreads connections over them. The first sees to it that nobody else has it. */
+enum mr_net_sharing { MR_NET_ALONE, MR_NET_SHARES_FIRST, MR_NET_SHARES };
+
 struct mr_net_config {
 	const char *listen;
-	int port;           /* 0: a free one */
+	int port; /* 0: a free one */
+	enum mr_net_sharing sharing;
 	size_t max_frame;   /* largest WebSocket message or HTTP body */
 	size_t unread_most; /* bytes waiting for one WebSocket above which nothing more is read from it; 0: none */
 	int max_connections;
+	atomic_int *connections;  /* how many there are, in all that share the limit; NULL: none do */
 	int64_t ping_interval_ms; /* silence after which we ping; twice that closes */
 	/* A WebSocket opened at /api/sync. Returns the user pointer for the other callbacks. */
 	void *(*ws_open)(struct mr_ws *ws, enum mr_encoding encoding, void *arg);

@@ -7,6 +7,8 @@
 #ifndef MR_NET_INNER_H
 #define MR_NET_INNER_H
 
+#include <stdatomic.h>
+
 #include <h2o.h>
 #include <h2o/http1.h>
 
@@ -33,7 +35,8 @@ struct mr_net {
 	struct mr_timer *accept_again; /* runs while descriptors are short */
 	int64_t starved_told;
 	struct mr_list adopted;
-	int connections; /* sockets accepted and not yet closed */
+	int connections;    /* sockets accepted and not yet closed */
+	atomic_int counted; /* the same, where no others share the limit */
 	bool stopped, deleting;
 
 	/* State is list: a WebSocket is awake (heard of lately), pinged (silent since), or closing. Each is in order of `since`. */
@@ -50,7 +53,7 @@ struct mr_net {
 	int lingerers;
 	const h2o_req_t *answering; /* the response that starts now is ours, not one of h2o's error pages */
 
-	uint64_t bytes_sent;
+	_Atomic uint64_t bytes_sent; /* others may look */
 	char scratch[MR_NET_READ];
 };
 

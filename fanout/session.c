@@ -283,6 +283,19 @@ static bool id_ok(struct mr_str id)
 	return true;
 }
 
+static bool is_foreign(struct mr_error *err)
+{
+	return mr_fail(err, MR_FORBIDDEN, "This session belongs to another identity; choose a new session id.");
+}
+
+void mr_session_refuse(struct mr_session *s)
+{
+	struct mr_error err;
+	is_foreign(&err);
+	mr_session_error(s, &err, 0, true);
+	mr_session_close(s, 4000, mr_code_name(err.code));
+}
+
 /* The session of this id from a former socket: its running calls become ours, if the identity is the same. */
 static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *err)
 {
@@ -290,7 +303,7 @@ static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *e
 	if (!old)
 		return true;
 	if (!mr_str_eq(old->auth_json, s->auth_json))
-		return mr_fail(err, MR_FORBIDDEN, "This session belongs to another identity; choose a new session id.");
+		return is_foreign(err);
 	MR_LIST_FOR (e, &old->calls) {
 		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
 		mr_list_del(&c->in_session);
@@ -313,6 +326,7 @@ static void begin(struct mr_session *s, struct mr_str id)
 	mr_map_put(&s->all->by_id, s->id, s);
 	s->at = s->all->f->clock->n;
 	count(s, true);
+	mr_session_arrives(s);
 }
 
 static void send_build_error(struct mr_session *s);
@@ -335,7 +349,7 @@ static void send_status(struct mr_session *s)
 /* A screen that stands still since Postgres does not answer looks like one on which nothing happens: so it is said. */
 static void check_following(struct mr_sessions *all)
 {
-	bool following = mr_clock_follows(all->f->clock);
+	bool following = mr_ticks_follow(all->f->hub->ticks);
 	if (following == all->following)
 		return;
 	all->following = following;
@@ -413,7 +427,7 @@ bool mr_session_attach(struct mr_sub *sub, struct mr_error *err)
 		return false;
 	sub->inst = inst;
 	if (sub->have_k[0])
-		mr_clock_want_catalog(s->all->f->clock);
+		mr_ticks_want_catalog(s->all->f->hub->ticks);
 	mr_list_add_tail(&inst->subs, &sub->in_instance);
 	inst->n_subs++;
 	inst->aligning += s->aligning;

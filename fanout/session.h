@@ -53,6 +53,7 @@ struct mr_pending_reply {
 struct mr_session {
 	struct mr_sessions *all;
 	struct mr_str id; /* heap; empty until hello */
+	uint64_t arrival; /* its place among all that came to the process */
 	struct mr_ws *ws; /* one of these, or neither while calls outlive the socket */
 	struct mr_live *live;
 	enum mr_encoding encoding;
@@ -140,6 +141,10 @@ void mr_session_maybe_free(struct mr_session *s); /* gone when it has neither so
 bool mr_session_attach(struct mr_sub *sub, struct mr_error *err);
 void mr_sub_free(struct mr_sub *sub);
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
+
+/* On other threads (session_elsewhere.c): tells them that it is here now. */
+void mr_session_arrives(struct mr_session *s);
+void mr_session_refuse(struct mr_session *s); /* it belongs to another identity */
 
 /* Messages before the first app (session_early.c). keep: true when the message waits; else those before it are done now.
  * A ping is no message in this sense, it is answered at once. */

@@ -409,7 +409,7 @@ static void add_replies(struct mr_session *s, struct transition *t)
 	const struct mr_clock *clock = s->all->f->clock;
 	MR_LIST_FOR (e, &s->replies) {
 		struct mr_pending_reply *r = MR_CONTAINER(e, struct mr_pending_reply, in_session);
-		if (!r->n && clock->n && mr_snapshot_sees(&clock->position.snapshot, r->xid))
+		if (!r->n && mr_clock_sees(clock, r->xid))
 			r->n = clock->n;
 		if (!r->n || r->n > t->n)
 			continue;

@@ -6,7 +6,6 @@
 
 #include "batch.h"
 #include "clock.h"
-#include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "session.h"
 
@@ -26,7 +25,7 @@ struct mr_resume {
 	size_t max_bytes;
 	int waiting; /* subscriptions that hold it */
 	bool come, ok, spoiled;
-	bool under_way; /* the ticker will call back */
+	bool under_way; /* the hub will call back */
 	struct mr_batch *batch;
 };
 
@@ -34,7 +33,7 @@ static void free_resume(struct mr_resume *r)
 {
 	mr_list_del(&r->in_sessions);
 	mr_position_fini(&r->from);
-	mr_batch_delete(&r->batch);
+	mr_batch_drop(&r->batch);
 	free(r);
 }
 
@@ -42,11 +41,6 @@ static void maybe_free(struct mr_resume *r)
 {
 	if (!r->waiting && !r->under_way)
 		free_resume(r);
-}
-
-static struct mr_str no_payload(void *arg, const uint8_t token[MR_TOKEN_BYTES])
-{
-	return (struct mr_str){0};
 }
 
 static void ask_next(struct mr_sessions *all);
@@ -57,21 +51,15 @@ static void look_again(struct mr_resume *r)
 		mr_session_look(MR_CONTAINER(e, struct mr_session, in_lagging));
 }
 
-static void on_tail(const struct mr_tail *tail, void *arg)
+static void on_tail(void *arg, bool ok, struct mr_batch *batch)
 {
 	struct mr_resume *r = arg;
-	struct mr_fanout *f = r->all->f;
+	struct mr_sessions *all = r->all;
 	r->under_way = false;
 	r->come = true;
-	r->ok = tail->ok && !r->spoiled;
-	if (r->ok) {
-		bool lost;
-		const struct mr_entity *misfit;
-		r->batch = mr_batch_new(0, f->app, tail->rows, tail->n, no_payload, NULL, &lost, &misfit);
-		r->ok = !lost && !misfit;
-	}
+	r->ok = ok && !r->spoiled;
+	r->batch = batch;
 	look_again(r);
-	struct mr_sessions *all = r->all;
 	maybe_free(r);
 	ask_next(all);
 	mr_sessions_advance(all);
@@ -92,8 +80,7 @@ static void ask_next(struct mr_sessions *all)
 		return;
 	next->asked = all->f->clock->n;
 	next->under_way = true;
-	mr_ticker_tail(all->f->clock->ticker, &next->from, next->max_bytes, on_tail, next);
-	MR_FAULT(FANOUT_RESUMING);
+	mr_ticks_tail(all->f, &next->from, next->max_bytes, on_tail, next);
 }
 
 static bool reaches(const struct mr_position *from, const struct mr_position *to)
@@ -237,8 +224,8 @@ bool mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
 	struct touched t = {.inst = inst};
 	bool bulk = touch_all(&t, r->batch);
 	/* And what the ticks brought since the log was asked for. */
-	MR_LIST_FOR (e, &sub->session->all->f->clock->batches) {
-		const struct mr_batch *b = MR_CONTAINER(e, struct mr_batch, in_clock);
+	MR_LIST_FOR (e, &sub->session->all->f->clock->kept) {
+		const struct mr_batch *b = MR_CONTAINER(e, struct mr_kept, in_clock)->batch;
 		if (b->n > r->asked)
 			bulk |= touch_all(&t, b);
 	}

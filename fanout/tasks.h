@@ -1,20 +1,26 @@
-/* Tasks: numbered questions to workers. A task goes to the worker with the least outstanding, again to another when its worker dies, and
- * is answered once.
+/* Tasks: questions of this thread to workers. The hub finds a worker for each (jobs.h); each is answered once.
  */
 #ifndef MR_TASKS_H
 #define MR_TASKS_H
 
 #include "fanout.h"
 
+struct mr_tasks *mr_tasks_new(struct mr_fanout *f);
+void mr_tasks_delete(struct mr_tasks **tasks); /* those under way are abandoned */
+
 struct mr_task;
 /* reply: the message, in the arena (which the callee may take over by emptying it); NULL with err when no worker could do it. */
 typedef void mr_task_done(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err);
-/* members: the JSON message from `"t"` on, without braces and n; taken over and emptied. session: for console lines, or empty; copied. */
-struct mr_task *mr_task_new(struct mr_fanout *f, struct mr_buf *members, struct mr_str session, mr_task_done *done, void *arg);
-void mr_task_is_recorded(struct mr_task *task); /* a write: before it is refused, a worker looks whether it was done */
-void mr_task_abandon(struct mr_task **task);    /* done is not called; the worker is told */
+/* members: the JSON message from `"t"` on, without braces and n; taken over and emptied. session: for console lines, or empty; copied.
+ * recorded: a write; before it is refused, a worker looks whether it was done. done is called later, never at once. */
+struct mr_task *mr_task_new(
+	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, bool recorded, mr_task_done *done, void *arg);
+void mr_task_abandon(struct mr_task **task); /* done is not called; the worker is told */
 
 /* Appends `"now":..,"seed":".."` for runs of functions. */
 void mr_task_add_time(struct mr_buf *members);
+
+/* For the hub, on the task's thread: its end. The text lies in the arena; both are taken over. */
+void mr_task_end(struct mr_fanout *f, uint64_t n, struct mr_arena *arena, struct mr_str text, const struct mr_error *err);
 
 #endif

@@ -13,7 +13,7 @@ enum { GENERATION_MAX = 64, REFUSED_FIRST_US = 20 * 1000, REFUSED_MOST_US = 1000
 /* Works that read at the same held snapshot. */
 struct generation {
 	struct mr_clock *clock;
-	struct mr_held *held;
+	struct mr_hold *hold;
 	int refs; /* its works, and one until the snapshot was exported */
 };
 
@@ -38,7 +38,7 @@ static void drop_generation(struct generation **g)
 	*g = NULL;
 	if (!gen || --gen->refs)
 		return;
-	mr_held_drop(&gen->held);
+	mr_hold_drop(gen->clock->f, &gen->hold);
 	free(gen);
 }
 
@@ -107,8 +107,8 @@ static bool is_late(const struct mr_work *w, const struct mr_change *c)
 static bool late_changes(
 	struct mr_work *w, bool (*see)(struct mr_work *w, const struct mr_batch *b, const struct mr_change *c, void *arg), void *arg)
 {
-	MR_LIST_FOR (e, &w->clock->batches) {
-		const struct mr_batch *b = MR_CONTAINER(e, struct mr_batch, in_clock);
+	MR_LIST_FOR (e, &w->clock->kept) {
+		const struct mr_batch *b = MR_CONTAINER(e, struct mr_kept, in_clock)->batch;
 		for (size_t i = 0; b->n > w->since && i < b->n_changes; i++)
 			if (is_late(w, &b->changes[i]) && !see(w, b, &b->changes[i], arg))
 				return false;
@@ -256,7 +256,7 @@ static void finish(struct mr_work *w)
 
 static bool is_due(const struct mr_work *w)
 {
-	return w->answered && w->clock->n && mr_snapshot_within(&w->snapshot, &w->clock->position.snapshot);
+	return w->answered && w->clock->now && mr_snapshot_within(&w->snapshot, &w->clock->now->position.snapshot);
 }
 
 static struct mr_work *next_due(struct mr_clock *clock)
@@ -296,8 +296,8 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 		if (!mr_node_get(reply, "error")) {
 			mr_fail(&failure, MR_INTERNAL, "A worker answered a load without a snapshot.");
 			err = &failure;
-		} else {
-			mr_snapshot_copy(&w->snapshot, &w->clock->position.snapshot);
+		} else if (w->clock->now) {
+			mr_snapshot_copy(&w->snapshot, &w->clock->now->position.snapshot);
 		}
 	}
 	if (err) {
@@ -355,7 +355,7 @@ static void send_work(struct mr_work *w, const char *snapshot)
 	else
 		print_run(&m, w->inst);
 	add_snapshot(&m, snapshot);
-	w->task = mr_task_new(w->clock->f, &m, (struct mr_str){0}, on_answer, w);
+	w->task = mr_task_new(w->clock->f, &m, (struct mr_str){0}, false, on_answer, w);
 }
 
 static struct mr_work *new_work(struct mr_instance *inst, struct generation *g)
@@ -379,9 +379,10 @@ void mr_work_begin(struct mr_instance *inst)
 	send_work(new_work(inst, NULL), NULL);
 }
 
-static void on_export(struct mr_held *held, const char *name, void *arg)
+static void on_hold(void *arg, struct mr_hold *hold, const char *name)
 {
 	struct generation *g = arg;
+	g->hold = hold;
 	MR_LIST_FOR (e, &g->clock->works) {
 		struct mr_work *w = MR_CONTAINER(e, struct mr_work, in_clock);
 		if (w->generation != g)
@@ -401,30 +402,29 @@ static bool must_wait(const struct mr_instance *inst)
 	return inst->aligning && mr_sessions_misaligned(inst);
 }
 
-void mr_works_at_tick(struct mr_clock *clock, struct mr_tick *tick)
+/* Those that may run now, at the tick's snapshot; NULL: none. */
+static struct generation *gather(struct mr_clock *clock)
 {
-	struct mr_list *dirty = &clock->f->instances->dirty;
-	if (mr_list_empty(dirty) || mr_ticker_held(clock->ticker) >= MR_HELD_MAX / 2) {
-		mr_tick_done(tick, NULL);
-		return;
-	}
 	struct generation *g = mr_alloc(sizeof *g);
 	g->clock = clock;
 	g->refs = 1;
 	int n = 0;
 	int64_t now = mr_mono_us();
-	MR_LIST_FOR (e, dirty) {
+	MR_LIST_FOR (e, &clock->f->instances->dirty) {
 		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_dirty);
 		if (n < GENERATION_MAX && now >= inst->not_before && !must_wait(inst)) {
 			new_work(inst, g);
 			n++;
 		}
 	}
-	if (!n) {
-		mr_tick_done(tick, NULL);
-		free(g);
-		return;
-	}
-	mr_tick_done(tick, &g->held);
-	mr_held_export(g->held, on_export, g);
+	if (!n)
+		drop_generation(&g);
+	return g;
+}
+
+void mr_works_at_tick(struct mr_clock *clock, bool may_hold)
+{
+	bool some = may_hold && !mr_list_empty(&clock->f->instances->dirty);
+	struct generation *g = some ? gather(clock) : NULL;
+	mr_ticks_applied(clock->f, clock->n, g ? on_hold : NULL, g);
 }

@@ -10,8 +10,8 @@
 struct mr_work;
 /* First loads and runs read at a snapshot of their own, at once. */
 void mr_work_begin(struct mr_instance *inst);
-/* All that wait in the dirty list read at the tick's own snapshot; takes the tick over (mr_tick_done). */
-void mr_works_at_tick(struct mr_clock *clock, struct mr_tick *tick);
+/* All that wait in the dirty list read at the tick's own snapshot, if it can be held; says that the tick was applied (mr_ticks_applied). */
+void mr_works_at_tick(struct mr_clock *clock, bool may_hold);
 /* After a tick: finishes what waited for it. */
 void mr_works_settle(struct mr_clock *clock);
 /* The instance is gone; the answer will be dropped. */

@@ -12,21 +12,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "instance.h"
+#include "jobs.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 #include "proto/policy.h"
 #include "session.h"
+#include "switch.h"
+#include "ticks.h"
 
-enum { LANES = 64, JANITOR_US = 200 * 1000, MANIFEST_MAX = 64 << 20 };
+enum { LANES = 64, JANITOR_US = 200 * 1000, MANIFEST_MAX = 64 << 20, FRAME_DEPTH = 5000 };
 
 /* --- the serving version --- */
 
 static bool serves(const struct mr_workers *all, const struct mr_worker *w)
 {
-	const struct mr_app *app = all->f->app;
+	const struct mr_app *app = all->hub->app;
 	return app && w->ready && !w->draining && mr_str_is(app->version, w->version);
 }
 
@@ -43,7 +44,7 @@ struct mr_worker *mr_workers_least_busy(struct mr_workers *all)
 	struct mr_worker *best = NULL;
 	MR_LIST_FOR (e, &all->workers) {
 		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
-		if (serves(all, w) && (!best || w->n_tasks < best->n_tasks))
+		if (serves(all, w) && (!best || w->n_jobs < best->n_jobs))
 			best = w;
 	}
 	return best;
@@ -74,31 +75,34 @@ static int64_t count_ready(const struct mr_workers *all, const struct mr_app *ap
 	return n;
 }
 
+static void on_switched(void *arg)
+{
+	struct mr_workers *all = arg;
+	if (--all->switching == 0)
+		tell_supervisor(all, "app_serves", all->hub->app->version, NULL);
+}
+
 /* From this moment on calls run on the new code and live queries are those of the new declarations; old workers finish what they have. */
 static void take_over(struct mr_workers *all)
 {
-	struct mr_fanout *f = all->f;
-	struct mr_app *old = f->app;
-	f->app = all->next;
+	struct mr_hub *hub = all->hub;
+	struct mr_app *old = hub->app;
+	hub->app = all->next;
 	all->next = NULL;
-	free(f->app_dir);
-	f->app_dir = all->next_dir;
-	all->next_dir = NULL;
-	mr_log(MR_INFO, "app %s serves", f->app->version.p);
-	mr_resumes_spoil(f->sessions);
-	mr_clock_app(f->clock);
-	mr_sessions_reattach_all(f->sessions);
+	mr_log(MR_INFO, "app %s serves", hub->app->version.p);
+	all->switching += hub->n;
+	mr_ticks_app(hub->ticks);
+	mr_switch_all(hub, all->next_dir, on_switched, all);
 	MR_LIST_FOR (e, &all->workers) {
 		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
-		if (w->lane >= 0 && w->ready && !mr_str_is(f->app->version, w->version))
+		if (w->lane >= 0 && w->ready && !mr_str_is(hub->app->version, w->version))
 			drain(w);
 	}
 	mr_app_drop(&old);
-	tell_supervisor(all, "app_serves", f->app->version, NULL);
-	mr_sessions_do_early(f->sessions);
-	mr_tasks_dispatch(all);
-	mr_clock_want(f->clock);
-	mr_sessions_advance(f->sessions);
+	free(all->next_dir);
+	all->next_dir = NULL;
+	mr_jobs_dispatch(all);
+	mr_ticks_want(hub->ticks);
 }
 
 static void consider(struct mr_workers *all)
@@ -106,7 +110,7 @@ static void consider(struct mr_workers *all)
 	if (all->next && count_ready(all, all->next) >= all->next_workers)
 		take_over(all);
 	else
-		mr_tasks_dispatch(all);
+		mr_jobs_dispatch(all);
 }
 
 static bool read_file(const char *path, struct mr_buf *out, struct mr_error *err)
@@ -154,7 +158,7 @@ static void on_app(struct mr_workers *all, const struct mr_node *m)
 		tell_supervisor(all, "app_refused", version, &err);
 		return;
 	}
-	if (all->f->app && mr_str_eq(all->f->app->version, app->version)) {
+	if (all->hub->app && mr_str_eq(all->hub->app->version, app->version)) {
 		mr_app_drop(&app);
 		free(path);
 		tell_supervisor(all, "app_serves", version, NULL);
@@ -176,7 +180,7 @@ static void leave_lane(struct mr_worker *w)
 {
 	struct mr_workers *all = w->all;
 	mr_workers_read_ring(all, all->payloads);
-	all->f->counter[MR_C_RING_UNBLOCKED_TOTAL] += (int64_t)mr_payloads_unblock(all->payloads, all->ring, w->lane);
+	all->hub->counter[MR_C_RING_UNBLOCKED_TOTAL] += (int64_t)mr_payloads_unblock(all->payloads, all->ring, w->lane);
 	all->lane_used[w->lane] = false;
 	w->lane = -1;
 }
@@ -186,7 +190,7 @@ static void count_workers(struct mr_workers *all)
 	int64_t n = 0;
 	MR_LIST_FOR (e, &all->workers)
 		n += MR_CONTAINER(e, struct mr_worker, in_workers)->ready;
-	all->f->counter[MR_C_WORKERS] = n;
+	all->hub->counter[MR_C_WORKERS] = n;
 }
 
 static void on_peer_gone(struct mr_worker *w)
@@ -200,19 +204,18 @@ static void on_peer_gone(struct mr_worker *w)
 	if (w->lane >= 0) {
 		mr_ring_last(all->ring, w->lane, &running, &reason);
 		if (!w->draining && w->ready) {
-			all->f->counter[MR_C_WORKER_DEATHS_TOTAL]++;
-			mr_log(w->n_tasks ? MR_WARN : MR_DEBUG, "worker %d (pid %d) is gone with %zu tasks", w->lane, w->pid, w->n_tasks);
+			all->hub->counter[MR_C_WORKER_DEATHS_TOTAL]++;
+			mr_log(w->n_jobs ? MR_WARN : MR_DEBUG, "worker %d (pid %d) is gone with %zu jobs", w->lane, w->pid, w->n_jobs);
 		}
 		leave_lane(w);
 	}
-	mr_tasks_orphaned(w, running, reason);
+	mr_jobs_orphaned(w, running, reason);
 	mr_link_delete(&w->link);
 	free(w->version);
 	free(w);
 	count_workers(all);
-	mr_tasks_dispatch(all);
-	mr_clock_want(all->f->clock);
-	mr_sessions_advance(all->f->sessions);
+	mr_jobs_dispatch(all);
+	mr_ticks_want(all->hub->ticks);
 }
 
 static bool is_dead(pid_t process)
@@ -277,7 +280,7 @@ static void welcome_supervisor(struct mr_worker *w)
 {
 	struct mr_workers *all = w->all;
 	char text[64];
-	int n = snprintf(text, sizeof text, "{\"t\":\"welcome\",\"port\":%d}", mr_net_port(all->f->net));
+	int n = snprintf(text, sizeof text, "{\"t\":\"welcome\",\"port\":%d}", all->hub->port);
 	all->supervisor = w->link;
 	mr_link_send(w->link, (struct mr_str){text, (size_t)n});
 }
@@ -289,14 +292,39 @@ static void on_ready(struct mr_worker *w)
 	consider(w->all);
 }
 
+/* What the developer's tools say, for each thread to tell its clients. */
+struct dev {
+	struct mr_fanout *f;
+	struct mr_arena arena;
+	struct mr_str text;
+};
+
+static void *make_dev(struct mr_fanout *f, const void *from)
+{
+	struct dev *d = mr_alloc(sizeof *d);
+	d->f = f;
+	d->text = mr_arena_str(&d->arena, *(const struct mr_str *)from);
+	return d;
+}
+
+static void on_dev(void *arg)
+{
+	struct dev *d = arg;
+	struct mr_error err;
+	mr_sessions_dev(d->f->sessions, mr_json_read(&d->arena, d->text, FRAME_DEPTH, false, &err));
+	mr_sessions_advance(d->f->sessions);
+	mr_arena_fini(&d->arena);
+	free(d);
+}
+
 static void handle(struct mr_worker *w, struct mr_str text, const struct mr_node *m)
 {
 	struct mr_workers *all = w->all;
 	struct mr_str t = mr_node_str(m, "t");
-	if (mr_str_is(t, "reply") || mr_str_is(t, "rows"))
-		mr_tasks_answer(w, text, m);
-	else if (mr_str_is(t, "log"))
-		mr_tasks_console(w, m);
+	int64_t n = 0;
+	mr_node_int(mr_node_get(m, "n"), &n);
+	if (mr_str_is(t, "log"))
+		mr_jobs_console(w, (uint64_t)n, text);
 	else if (mr_str_is(t, "ready"))
 		on_ready(w);
 	else if (mr_str_is(t, "hello") && mr_str_is(mr_node_str(m, "role"), "worker"))
@@ -306,32 +334,54 @@ static void handle(struct mr_worker *w, struct mr_str text, const struct mr_node
 	else if (w->link == all->supervisor && mr_str_is(t, "app"))
 		on_app(all, m);
 	else if (w->link == all->supervisor && mr_str_is(t, "dev"))
-		mr_sessions_dev(all->f->sessions, m);
+		mr_hub_each(all->hub, on_dev, make_dev, &text);
 	else if (w->link == all->supervisor && mr_str_is(t, "stop"))
-		mr_fanout_stop(all->f);
+		mr_hub_stop(all->hub);
 	else
 		mr_log(MR_WARN, "a peer sent what is not understood: %.*s", (int)MR_MIN(text.n, 200), text.p);
+}
+
+/* Answers are read by the threads that asked, for they may be large: here only their number. false: it is none, and told. */
+static bool answer_number(struct mr_str text, uint64_t *n)
+{
+	static const char *const starts[] = {"{\"t\":\"reply\",\"n\":", "{\"t\":\"rows\",\"n\":"};
+	for (size_t i = 0; i < MR_COUNT(starts); i++) {
+		size_t at = strlen(starts[i]);
+		if (text.n <= at || memcmp(text.p, starts[i], at) != 0)
+			continue;
+		for (*n = 0; at < text.n && text.p[at] >= '0' && text.p[at] <= '9'; at++)
+			*n = *n * 10 + (uint64_t)(text.p[at] - '0');
+		return true;
+	}
+	return false;
+}
+
+static void on_message(struct mr_worker *w, struct mr_str text)
+{
+	struct mr_arena a = {0};
+	struct mr_error err;
+	const struct mr_node *m = mr_json_read(&a, text, FRAME_DEPTH, false, &err);
+	if (m)
+		handle(w, text, m);
+	else
+		mr_log(MR_ERROR, "a worker sent a damaged frame: %s", err.message);
+	mr_arena_fini(&a);
 }
 
 static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, int n_fds, void *arg)
 {
 	struct mr_worker *w = arg;
-	struct mr_workers *all = w->all;
 	for (int i = 0; i < n_fds; i++)
 		close(fds[i]);
 	if (!text.p) {
 		on_peer_gone(w);
 		return;
 	}
-	struct mr_arena a = {0};
-	struct mr_error err;
-	const struct mr_node *m = mr_json_read(&a, text, 5000, false, &err);
-	if (m)
-		handle(w, text, m);
+	uint64_t n;
+	if (answer_number(text, &n))
+		mr_jobs_answer(w, n, text);
 	else
-		mr_log(MR_ERROR, "a worker sent a damaged frame: %s", err.message);
-	mr_arena_fini(&a);
-	mr_sessions_advance(all->f->sessions);
+		on_message(w, text);
 }
 
 static pid_t process_of(int fd)
@@ -351,9 +401,9 @@ static void on_accept(void *arg, int events)
 	w->all = all;
 	w->lane = -1;
 	w->process = process_of(fd);
-	mr_list_init(&w->tasks);
+	mr_list_init(&w->jobs);
 	mr_list_add_tail(&all->workers, &w->in_workers);
-	w->link = mr_link_new(all->f->loop, fd, on_frame, w);
+	w->link = mr_link_new(all->hub->loop, fd, on_frame, w);
 }
 
 /* --- the ring --- */
@@ -368,7 +418,7 @@ void mr_workers_read_ring(struct mr_workers *all, struct mr_payloads *payloads)
 			mr_buf_reset(&payload);
 			got = mr_ring_read(all->ring, lane, token, &payload, &position);
 			if (got < 0)
-				all->f->counter[MR_C_RING_LAPPED_TOTAL]++;
+				all->hub->counter[MR_C_RING_LAPPED_TOTAL]++;
 			else if (got)
 				mr_payloads_add(payloads, token, mr_buf_view(&payload), lane, position);
 		}
@@ -381,7 +431,7 @@ static void on_bell(void *arg)
 	struct mr_workers *all = arg;
 	uint64_t times;
 	if (read(all->bell, &times, sizeof times) == sizeof times)
-		mr_clock_want(all->f->clock);
+		mr_ticks_want(all->hub->ticks);
 }
 
 /* --- life --- */
@@ -389,14 +439,14 @@ static void on_bell(void *arg)
 static void on_janitor(void *arg)
 {
 	struct mr_workers *all = arg;
-	mr_tasks_overdue(all);
+	mr_jobs_overdue(all);
 	mr_timer_start(all->janitor, JANITOR_US);
 }
 
 static bool make_ring(struct mr_workers *all, struct mr_error *err)
 {
 	size_t size = 4096;
-	while (size < (size_t)all->f->settings.ring_bytes)
+	while (size < (size_t)all->hub->settings.ring_bytes)
 		size *= 2;
 	all->lanes = LANES;
 	all->lane_used = mr_alloc((size_t)all->lanes);
@@ -409,10 +459,10 @@ static bool make_ring(struct mr_workers *all, struct mr_error *err)
 	return all->bell >= 0 || mr_fail(err, MR_INTERNAL, "Cannot make an eventfd: %s.", strerror(errno));
 }
 
-struct mr_workers *mr_workers_new(struct mr_fanout *f, const char *path, struct mr_error *err)
+struct mr_workers *mr_workers_new(struct mr_hub *hub, const char *path, struct mr_error *err)
 {
 	struct mr_workers *all = mr_alloc(sizeof *all);
-	all->f = f;
+	all->hub = hub;
 	all->ring_fd = all->bell = -1;
 	mr_list_init(&all->workers);
 	mr_list_init(&all->waiting);
@@ -424,15 +474,23 @@ struct mr_workers *mr_workers_new(struct mr_fanout *f, const char *path, struct 
 		mr_workers_delete(&all);
 		return NULL;
 	}
-	all->watch = mr_watch_new(f->loop, all->listener, MR_READ, on_accept, all);
-	all->janitor = mr_timer_new(f->loop, on_janitor, all);
+	all->watch = mr_watch_new(hub->loop, all->listener, MR_READ, on_accept, all);
+	all->janitor = mr_timer_new(hub->loop, on_janitor, all);
 	mr_timer_start(all->janitor, JANITOR_US);
 	return all;
 }
 
-void mr_workers_listen_bell(struct mr_workers *all)
+static void on_bell_watch(void *arg, int events)
 {
-	mr_net_on_readable(all->f->net, all->bell, on_bell, all);
+	on_bell(arg);
+}
+
+void mr_workers_listen_bell(struct mr_workers *all, struct mr_net *net)
+{
+	if (net)
+		mr_net_on_readable(net, all->bell, on_bell, all);
+	else
+		all->bell_watch = mr_watch_new(all->hub->loop, all->bell, MR_READ, on_bell_watch, all);
 }
 
 void mr_workers_delete(struct mr_workers **all)
@@ -440,8 +498,8 @@ void mr_workers_delete(struct mr_workers **all)
 	struct mr_workers *ws = *all;
 	if (!ws)
 		return;
-	mr_tasks_delete_all(ws);
-	mr_map_fini(&ws->tasks);
+	mr_jobs_delete_all(ws);
+	mr_map_fini(&ws->jobs);
 	MR_LIST_FOR (e, &ws->workers) {
 		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
 		mr_list_del(&w->in_workers);
@@ -453,6 +511,7 @@ void mr_workers_delete(struct mr_workers **all)
 		mr_watch_delete(&ws->watch);
 	if (ws->janitor)
 		mr_timer_delete(&ws->janitor);
+	mr_watch_delete(&ws->bell_watch);
 	mr_ring_delete(&ws->ring);
 	int fds[] = {ws->listener, ws->ring_fd, ws->bell};
 	for (size_t i = 0; i < MR_COUNT(fds); i++)

@@ -76,7 +76,7 @@ struct mr_app {
 	struct mr_fn *fns;
 	size_t n_fns;
 	struct mr_map *by_name; /* private */
-	int refs;
+	_Atomic int refs;       /* threads share it */
 };
 
 /* Reads a manifest (JSON). NULL and *err (bad_value with the place) when it is wrong. The source text is copied. */

@@ -2,6 +2,7 @@
 
 #ifdef MR_FAULTS
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,14 +18,13 @@ struct slot {
 _Static_assert(sizeof(struct slot) == 64, "tests write this layout");
 
 /* NULL: no test is watching. The children inherit the variable, not the mapping, for they are other programs. */
-static struct slot *slots(void)
+static struct slot *mapped;
+
+static void map(void)
 {
-	static struct slot *mapped;
-	static bool tried;
-	const char *path = tried ? NULL : getenv("MR_FAULTS_FILE");
-	tried = true;
+	const char *path = getenv("MR_FAULTS_FILE");
 	if (!path)
-		return mapped;
+		return;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	size_t size = (1 + MR_FAULT_POINTS) * sizeof(struct slot);
 	if (fd < 0 || lseek(fd, 0, SEEK_END) < (off_t)size)
@@ -33,6 +33,12 @@ static struct slot *slots(void)
 	close(fd);
 	if (p != MAP_FAILED)
 		mapped = p;
+}
+
+static struct slot *slots(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, map);
 	return mapped;
 }
 

@@ -13,6 +13,7 @@ const SMALLEST_RING = 4096;
 /** Settings that decide which way a change takes. */
 const DRAWN = {
 	"ring-bytes": [4194304, SMALLEST_RING, 65536],
+	"fanout-threads": [1, 3, 2],
 	workers: [2, 1, 3],
 	"worker-connections": [8, 3],
 	"history-bytes": [4194304, 65536],

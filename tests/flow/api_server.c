@@ -8,6 +8,7 @@
 
 #include "fanout/api.h"
 #include "fanout/calls.h"
+#include "fanout/hub.h"
 #include "fanout/live.h"
 #include "proto/ground/log.h"
 #include "proto/jwt.h"
@@ -143,7 +144,9 @@ static struct mr_app *read_app(const char *path)
 
 int main(int argc, char **argv)
 {
-	struct mr_fanout f = {.settings = {.mode = argc > 3 ? argv[3] : "development", .max_depth = 64, .instance_max_rows = 50000},
+	struct mr_hub hub = {.n = 1};
+	struct mr_fanout f = {.hub = &hub,
+		.settings = {.mode = argc > 3 ? argv[3] : "development", .max_depth = 64, .instance_max_rows = 50000},
 		.secret = MR_STR("a secret of thirty-two bytes or more"),
 		.loop = mr_loop_new(),
 		.app = strcmp(argv[1], "-") ? read_app(argv[1]) : NULL,
@@ -158,6 +161,7 @@ int main(int argc, char **argv)
 	struct mr_buf token = {0};
 
 	mr_log_init("api_server", MR_DEBUG);
+	hub.threads = (struct mr_fanout *[]){&f};
 	f.net = mr_net_new(f.loop, &config, &err);
 	if (!f.net)
 		mr_die("%s", err.message);

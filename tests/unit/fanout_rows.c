@@ -315,7 +315,7 @@ static size_t bulks(struct mr_app *app, const char *changes, int64_t *first)
 	for (size_t i = 0; i < b->n_changes; i++)
 		n += b->changes[i].bulk;
 	*first = b->n_changes ? b->changes[0].seq : 0;
-	mr_batch_delete(&b);
+	mr_batch_drop(&b);
 	return n;
 }
 

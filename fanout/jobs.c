@@ -1,0 +1,277 @@
+#include "jobs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "errors.h"
+#include "hub.h"
+#include "session.h"
+#include "tasks.h"
+
+enum { DEATHS_MAX = 2, LINE_DEPTH = 16 };
+
+struct mr_job {
+	struct mr_list in_worker; /* or in all->waiting */
+	struct mr_worker *worker;
+	struct mr_workers *all;
+	struct mr_job_order *order;
+	int deaths; /* workers that died while this one's code ran */
+	int64_t since_us;
+	struct mr_buf message;
+	bool abandoned; /* its worker was told; its answer goes nowhere */
+	bool again;     /* it was given to a worker that is gone */
+	bool refused;   /* what is left is that a worker finds out whether it was done before */
+};
+
+static struct mr_str key_of(const uint64_t *n)
+{
+	return (struct mr_str){(const char *)n, sizeof *n};
+}
+
+static void leave_worker(struct mr_job *j)
+{
+	mr_list_del(&j->in_worker);
+	if (j->worker)
+		j->worker->n_jobs--;
+	j->worker = NULL;
+}
+
+static void free_job(struct mr_job *j)
+{
+	leave_worker(j);
+	mr_map_del(&j->all->jobs, key_of(&j->order->n));
+	mr_buf_fini(&j->message);
+	free((char *)j->order->session.p);
+	free(j->order);
+	free(j);
+}
+
+static void give(struct mr_job *j, struct mr_worker *w)
+{
+	mr_list_del(&j->in_worker);
+	j->worker = w;
+	w->n_jobs++;
+	mr_list_add_tail(&w->jobs, &j->in_worker);
+	mr_link_send(w->link, mr_buf_view(&j->message));
+}
+
+void mr_jobs_order(struct mr_workers *all, struct mr_job_order *order)
+{
+	struct mr_job *j = mr_alloc(sizeof *j);
+	j->all = all;
+	j->order = order;
+	j->since_us = mr_mono_us();
+	mr_list_init(&j->in_worker);
+	mr_buf_printf(&j->message, "{\"n\":%" PRIu64 ",", order->n);
+	mr_buf_str(&j->message, mr_buf_view(&order->members));
+	mr_buf_char(&j->message, '}');
+	mr_buf_fini(&order->members);
+	mr_map_put(&all->jobs, key_of(&order->n), j);
+	mr_list_add_tail(&all->waiting, &j->in_worker);
+	mr_jobs_dispatch(all);
+}
+
+void mr_jobs_abandon(struct mr_workers *all, uint64_t n)
+{
+	struct mr_job *j = mr_map_get(&all->jobs, key_of(&n));
+	if (!j)
+		return;
+	if (!j->worker) {
+		free_job(j);
+		return;
+	}
+	char text[64];
+	int length = snprintf(text, sizeof text, "{\"t\":\"cancel\",\"n\":%" PRIu64 "}", n);
+	j->abandoned = true;
+	mr_link_send(j->worker->link, (struct mr_str){text, (size_t)length});
+}
+
+/* --- the end --- */
+
+struct ending {
+	struct mr_fanout *f;
+	uint64_t n;
+	struct mr_arena arena;
+	struct mr_str text;
+	struct mr_error err;
+};
+
+static void on_ending(void *arg)
+{
+	struct ending *e = arg;
+	mr_task_end(e->f, e->n, &e->arena, e->text, e->err.code ? &e->err : NULL);
+	free(e);
+}
+
+/* text: the answer, or empty with err. */
+static void end(struct mr_job *j, struct mr_str text, const struct mr_error *err)
+{
+	struct ending *e = mr_alloc(sizeof *e);
+	e->f = j->order->f;
+	e->n = j->order->n;
+	e->text = mr_arena_str(&e->arena, text);
+	if (err)
+		e->err = *err;
+	bool wanted = !j->abandoned;
+	free_job(j);
+	if (wanted) {
+		mr_loop_call(e->f->loop, on_ending, e);
+		return;
+	}
+	mr_arena_fini(&e->arena);
+	free(e);
+}
+
+static void fail(struct mr_job *j, const struct mr_error *err)
+{
+	end(j, (struct mr_str){0}, err);
+}
+
+void mr_jobs_answer(struct mr_worker *w, uint64_t n, struct mr_str text)
+{
+	struct mr_workers *all = w->all;
+	struct mr_job *j = mr_map_get(&all->jobs, key_of(&n));
+	if (j && j->worker == w)
+		end(j, text, NULL);
+	mr_jobs_dispatch(all);
+}
+
+/* --- console lines --- */
+
+struct line {
+	struct mr_fanout *f;
+	struct mr_str session;
+	struct mr_arena arena;
+	struct mr_str text;
+};
+
+static void on_line(void *arg)
+{
+	struct line *l = arg;
+	struct mr_error err;
+	const struct mr_node *node = mr_json_read(&l->arena, l->text, LINE_DEPTH, false, &err);
+	if (node)
+		mr_sessions_console(l->f->sessions, l->session, node);
+	mr_arena_fini(&l->arena);
+	free(l);
+}
+
+void mr_jobs_console(struct mr_worker *w, uint64_t n, struct mr_str text)
+{
+	const struct mr_job *j = mr_map_get(&w->all->jobs, key_of(&n));
+	if (!j || !j->order->session.n)
+		return;
+	struct line *l = mr_alloc(sizeof *l);
+	l->f = j->order->f;
+	l->session = mr_arena_str(&l->arena, j->order->session);
+	l->text = mr_arena_str(&l->arena, text);
+	mr_loop_call(l->f->loop, on_line, l);
+}
+
+/* --- workers that die --- */
+
+static bool was_fatal(struct mr_job *j, bool ran, enum mr_reason reason, struct mr_error *err)
+{
+	const struct mr_settings *s = &j->all->hub->settings;
+	if (!ran)
+		return false;
+	if (reason == MR_REASON_TIME)
+		return !mr_fail_data(err, MR_TIME_LIMIT, "{\"setting\":\"function_time_limit\"}",
+			"The function ran longer than %lld ms of CPU without a pause (function_time_limit).",
+			(long long)s->function_time_limit);
+	if (reason == MR_REASON_MEMORY)
+		return !mr_fail_data(err, MR_MEMORY_LIMIT, "{\"setting\":\"worker_memory_limit\"}",
+			"The function took its worker above %lld bytes of memory (worker_memory_limit).",
+			(long long)s->worker_memory_limit);
+	/* It may have been killed for no fault of this function: it gets a second chance. */
+	if (++j->deaths < DEATHS_MAX)
+		return false;
+	return !mr_fail(err, MR_WORKER_CRASHED, "The worker died each time while it ran this function.");
+}
+
+/* Appends a member to the message. */
+static void add_member(struct mr_job *j, struct mr_str member)
+{
+	j->message.n--; /* the brace */
+	mr_buf_str(&j->message, member);
+	mr_buf_char(&j->message, '}');
+}
+
+/* A write that was given to several workers may have been done by one of them: it is refused by its record (CLOCK.md rule 10). */
+static void refuse(struct mr_job *j, const struct mr_error *err)
+{
+	struct mr_buf member = {0};
+	struct mr_enc e;
+	j->refused = true;
+	mr_buf_z(&member, ",\"refuse\":");
+	mr_enc_init(&e, &member, MR_JSON);
+	mr_enc_error(&e, err);
+	add_member(j, mr_buf_view(&member));
+	mr_buf_fini(&member);
+}
+
+/* To another worker, which is told that it may have been done. */
+static void give_again(struct mr_job *j)
+{
+	if (j->order->recorded && !j->again)
+		add_member(j, MR_STR(",\"again\":true"));
+	j->again = true;
+	mr_list_add_tail(&j->all->waiting, &j->in_worker);
+}
+
+void mr_jobs_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reason)
+{
+	MR_LIST_FOR (e, &w->jobs) {
+		struct mr_job *j = MR_CONTAINER(e, struct mr_job, in_worker);
+		struct mr_error err;
+		leave_worker(j);
+		if (j->abandoned) {
+			free_job(j);
+		} else if (!j->refused && was_fatal(j, j->order->n == running, reason, &err)) {
+			if (j->order->recorded) {
+				refuse(j, &err);
+				give_again(j);
+			} else {
+				fail(j, &err);
+			}
+		} else {
+			w->all->hub->counter[MR_C_CALLS_RESENT_TOTAL]++;
+			give_again(j);
+		}
+	}
+}
+
+void mr_jobs_dispatch(struct mr_workers *all)
+{
+	while (!mr_list_empty(&all->waiting)) {
+		struct mr_worker *w = mr_workers_least_busy(all);
+		if (!w)
+			return;
+		give(MR_CONTAINER(all->waiting.next, struct mr_job, in_worker), w);
+	}
+}
+
+void mr_jobs_overdue(struct mr_workers *all)
+{
+	int64_t limit = all->hub->settings.call_time_limit * 1000, now = mr_mono_us();
+	MR_LIST_FOR (e, &all->waiting) {
+		struct mr_job *j = MR_CONTAINER(e, struct mr_job, in_worker);
+		struct mr_error err;
+		if (now - j->since_us < limit)
+			continue;
+		mr_fail_data(&err, MR_NO_WORKERS, j->order->recorded && j->again ? "{\"outcome\":\"unknown\"}" : "",
+			"No worker took this for %lld ms (call_time_limit); the server's log says why none runs.",
+			(long long)(limit / 1000));
+		fail(j, &err);
+		return; /* the list may have changed; the next one goes at the next look */
+	}
+}
+
+void mr_jobs_delete_all(struct mr_workers *all)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->jobs, &i, &key, &value);)
+		free_job(value);
+}

@@ -1,0 +1,28 @@
+/* Jobs: what the threads ask of workers (tasks.h), as the hub keeps it. A job goes to the worker with the least outstanding, again to
+ * another when its worker dies, and is answered once.
+ */
+#ifndef MR_JOBS_H
+#define MR_JOBS_H
+
+#include "workers.h"
+
+/* What a thread asks for; taken over. */
+struct mr_job_order {
+	struct mr_fanout *f;
+	uint64_t n; /* the thread's number for it, of no other thread */
+	struct mr_buf members;
+	struct mr_str session; /* for console lines; heap, or empty */
+	bool recorded;         /* a write: before it is refused, a worker looks whether it was done */
+};
+void mr_jobs_order(struct mr_workers *all, struct mr_job_order *order);
+/* The thread has no use for the answer any more. */
+void mr_jobs_abandon(struct mr_workers *all, uint64_t n);
+
+void mr_jobs_dispatch(struct mr_workers *all); /* waiting ones, to whom there is */
+void mr_jobs_answer(struct mr_worker *w, uint64_t n, struct mr_str text);
+void mr_jobs_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reason); /* its worker died */
+void mr_jobs_console(struct mr_worker *w, uint64_t n, struct mr_str text);
+void mr_jobs_overdue(struct mr_workers *all);
+void mr_jobs_delete_all(struct mr_workers *all); /* none is answered */
+
+#endif
