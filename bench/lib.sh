@@ -13,7 +13,7 @@ usage() {
 	esac
 }
 
-# build_bench [TARGET]
+# build_bench [TARGET...]
 build_bench() {
 	mkdir -p "$ROOT/build" && LOG=$ROOT/build/bench.log && : >"$LOG" || fail "$ROOT/build cannot be written."
 	trap stop_step INT TERM
@@ -24,6 +24,6 @@ build_bench() {
 		export MILLRACE_BUILD=$ROOT/build/release
 		need_build "$MILLRACE_BUILD" "server/cli/millrace server/worker/millrace-worker fanout/millrace-fanout" --buildtype=release
 	fi
-	[ $# -eq 0 ] || step "Building the measurement" ninja -C "$MILLRACE_BUILD" "$1"
+	[ $# -eq 0 ] || step "Building the measurement" ninja -C "$MILLRACE_BUILD" "$@"
 	trap - INT TERM
 }
