@@ -1,5 +1,9 @@
 // The cases: what is done, with what it is compared, and the table that is printed of it.
-import { add, bare, clients, cpuDuring, Floor } from "./rig.mjs";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { BUILD } from "../../tests/lib/cli.mjs";
+import { add, bare, clients, cpuDuring, Floor, LONG, memory, sleep } from "./rig.mjs";
 
 /** Readers look so often (us) where CPU is counted: who is woken on the same machine costs the writer, and remote readers are not. */
 const PACE = 200;
@@ -84,8 +88,139 @@ async function delivery(rig, depths) {
 	}
 }
 
+// ---- rows compressed ----
+
+async function deflate(rig) {
+	const { load, server } = rig;
+	const n = 1000, count = rig.quick ? 100 : 300;
+	head(`CPU us for each row of 1 KiB (JSON) that one of ${n} clients is told, one write under way`, "plain", "compressed", "ratio", "bytes a frame, plain", "compressed");
+	await load.tell("pace", { us: PACE });
+	const one = (deflate) => {
+		const channel = room();
+		const write = (count) => load.tell("write", { text: add(channel, LONG), underWay: 1, count, expect: n, patience: 120 });
+		return withMillrace(rig, { n, channels: [channel], writers: 1, deflate }, async () => {
+			const answered = Buffer.from((await load.tell("words")).upgrade, "hex").toString();
+			if (deflate && !/permessage-deflate/i.test(answered)) return undefined;
+			await write(30);
+			return cpuDuring(server.pid, () => write(count));
+		});
+	};
+	const pairs = [];
+	for (let i = 0; i < rig.rounds; i++) {
+		const pair = { plain: await one(false), deflated: await one(true) };
+		if (!pair.deflated) {
+			console.log("\nThe server does not speak permessage-deflate: nothing is compressed.");
+			break;
+		}
+		pairs.push(pair);
+	}
+	await load.tell("pace", { us: 0 });
+	if (!pairs.length) return;
+	const bytes = (r) => (r.frameBytes / r.frames).toFixed(0);
+	const last = pairs.at(-1);
+	row(of(pairs, (p) => each(p.plain)).toFixed(2), of(pairs, (p) => each(p.deflated)).toFixed(2), of(pairs, (p) => each(p.deflated) / each(p.plain)).toFixed(2), bytes(last.plain), bytes(last.deflated));
+}
+
+// ---- each its own filter value ----
+
+async function values(rig) {
+	const { load, server } = rig;
+	const sizes = rig.quick ? [100, 1000] : [100, 1000, 10000];
+	const count = rig.quick ? 300 : 1500;
+	head("CPU us of the fanout for each write, clients with a filter value each, written round-robin, one write under way", "clients", "Millrace", `ratio to ${sizes[0]} clients`, "written -> read, p50 / p99 ms");
+	await load.tell("pace", { us: PACE });
+	const one = (n) => {
+		const prefix = room();
+		const write = (count) => load.tell("write", { text: add(`${prefix}-%%%%%%`), underWay: 1, count, expect: n ? 1 : 0, values: Math.max(1, n), patience: 120 });
+		const measured = async () => {
+			await write(50);
+			return cpuDuring(server.pid, () => write(count));
+		};
+		return withMillrace(rig, { n: Math.max(1, n), channels: [n ? `${prefix}-@@@@@@` : `${prefix}-nobody`], writers: 1 }, measured);
+	};
+	const rounds = [];
+	for (let i = 0; i < rig.rounds; i++) {
+		const round = { 0: await one(0) };
+		for (const n of sizes) round[n] = await one(n);
+		rounds.push(round);
+	}
+	await load.tell("pace", { us: 0 });
+	const cost = (r) => r.cpu / r.writes;
+	for (const n of [0, ...sizes])
+		row(n || "nobody watches", of(rounds, (r) => cost(r[n])).toFixed(0), of(rounds, (r) => cost(r[n]) / cost(r[sizes[0]])).toFixed(2), n ? [0, 1].map((i) => (of(rounds, (r) => r[n].received[i]) / 1000).toFixed(1)).join(" / ") : "");
+}
+
+// ---- many watchers ----
+
+async function watchers(rig) {
+	const { load } = rig;
+	const n = rig.quick ? 2000 : 10000, count = rig.quick ? 10 : 20;
+	head(`${n} watchers of one query, one write: ms, medians of ${count} writes`, "", "first has it", "last has it", "last - first");
+	const rounds = [];
+	for (let i = 0; i < rig.rounds; i++) {
+		const channel = room();
+		const write = (count) => load.tell("write", { text: add(channel), underWay: 1, count, expect: n, patience: 120 });
+		const round = {};
+		round.ours = await withMillrace(rig, { n, channels: [channel], writers: 1 }, async () => {
+			await write(3);
+			return write(count);
+		});
+		round.floor = await withFloor(rig, n, () => load.tell("replay", { frames: 1, patience: 120 }));
+		rounds.push(round);
+	}
+	const cells = (get) => ["first", "last"].map((name) => get((r) => r[name][0])).concat(get((r) => r.last[0] - r.first[0]));
+	row("Millrace, from the call", ...cells((get) => (of(rounds, (r) => get(r.ours)) / 1000).toFixed(1)));
+	row("floor, from the order", ...cells((get) => (of(rounds, (r) => get(r.floor)) / 1000).toFixed(1)));
+	row("ratio", ...cells((get) => of(rounds, (r) => get(r.ours) / get(r.floor)).toFixed(2)));
+}
+
+// ---- memory of who waits ----
+
+async function idle(rig) {
+	const { load, server } = rig;
+	const n = rig.quick ? 2000 : 10000;
+	head(`Memory of the fanout for each of ${n} clients that wait, bytes`, "clients with one subscription", "resident", "proportional");
+	for (const [name, channel] of [["of one query", (r) => r], ["of a query each", (r) => `${r}-@@@@@@`]]) {
+		const rounds = [];
+		for (let i = 0; i < rig.rounds; i++) {
+			await server.killFanout(); // a new process, in which nothing was freed yet
+			const prefix = room();
+			const plan = (n) => clients(server, n, [channel(prefix)]);
+			await load.tell("open", plan(100)); // what is there once, whoever comes
+			await load.tell("close");
+			await sleep(500);
+			const before = memory(server.pid);
+			await load.tell("open", plan(n));
+			await sleep(1500);
+			const after = memory(server.pid);
+			rounds.push({ rss: (after.rss - before.rss) / n, pss: (after.pss - before.pss) / n });
+			await load.tell("close");
+		}
+		row(name, of(rounds, (r) => r.rss).toFixed(0), of(rounds, (r) => r.pss).toFixed(0));
+	}
+}
+
+// ---- the matcher by itself ----
+
+async function matcher() {
+	const path = join(BUILD, "bench", "fanout", "matcher");
+	console.log("\nThe matcher by itself (no process, no socket)\n");
+	if (!existsSync(path)) {
+		console.log("It is not built: bench/fanout/matcher.");
+		return;
+	}
+	const done = spawnSync("taskset", ["-c", "0", path], { encoding: "utf8" });
+	if (done.status !== 0) throw new Error(done.stderr);
+	console.log(done.stdout.trimEnd());
+}
+
 export const CASES = {
-	delivery: (rig) => delivery(rig, [[1, rig.quick ? 150 : 400]]),
-	depth: (rig) => delivery(rig, rig.quick ? [[16, 1000]] : [[16, 3000], [64, 4000], [256, 5000], [1024, 6000]]),
+	delivery: (rig) => delivery(rig, [[1, rig.quick ? 150 : 300]]),
+	depth: (rig) => delivery(rig, rig.quick ? [[16, 1000]] : [[16, 2000], [64, 3000], [256, 4000], [1024, 5000]]),
+	deflate,
+	values,
+	watchers,
+	memory: idle,
+	matcher,
 };
-export const QUICK = ["delivery", "depth"];
+export const QUICK = ["delivery", "depth", "values", "watchers", "memory"];

@@ -39,7 +39,7 @@ static struct {
 	bool may_leave;
 	double began, first_in, all_ready;
 	uint64_t messages, bytes;
-	struct mr_buf words;
+	struct mr_buf upgrade, words; /* that client 0 got */
 } self;
 
 static char chunk[CHUNK];
@@ -244,6 +244,10 @@ static size_t take_upgrade(struct client *c, struct mr_str in)
 		return 0;
 	if (memcmp(in.p, "HTTP/1.1 101", 12) != 0)
 		mr_bench_die("the WebSocket was refused: %.*s", (int)(end - in.p), in.p);
+	if (c->number == 0) {
+		mr_buf_reset(&self.upgrade);
+		mr_buf_add(&self.upgrade, in.p, (size_t)(end + 4 - in.p));
+	}
 	greet(c);
 	return (size_t)(end + 4 - in.p);
 }
@@ -455,6 +459,11 @@ uint64_t mr_clients_messages(void)
 unsigned mr_clients_ready(void)
 {
 	return self.n_ready;
+}
+
+struct mr_str mr_clients_upgrade(void)
+{
+	return mr_buf_view(&self.upgrade);
 }
 
 struct mr_str mr_clients_first_words(void)

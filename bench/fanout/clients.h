@@ -40,7 +40,8 @@ void mr_clients_report(FILE *out);
 /* Messages that they have got since the last report. */
 uint64_t mr_clients_messages(void);
 unsigned mr_clients_ready(void);
-/* What client 0 got until it was ready, after the upgrade. */
+/* What client 0 got as an answer to its upgrade, and after that until it was ready. */
+struct mr_str mr_clients_upgrade(void);
 struct mr_str mr_clients_first_words(void);
 
 #endif

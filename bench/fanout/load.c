@@ -18,6 +18,7 @@
 #include "clients.h"
 #include "loop.h"
 #include "marks.h"
+#include "proto/ground/hash.h"
 #include "record.h"
 #include "writes.h"
 
@@ -117,13 +118,11 @@ static void dump(void)
 	fclose(f);
 }
 
-static void print_words(void)
+static void print_hex(const char *name, struct mr_str bytes)
 {
 	struct mr_buf hex = {0};
-	struct mr_str words = mr_clients_first_words();
-	for (size_t i = 0; i < words.n; i++)
-		mr_buf_printf(&hex, "%02x", (unsigned char)words.p[i]);
-	printf("\"words\":\"%s\",", hex.n ? hex.p : "");
+	mr_hex(&hex, bytes);
+	printf("\"%s\":\"%s\",", name, hex.n ? hex.p : "");
 	mr_buf_fini(&hex);
 }
 
@@ -167,8 +166,10 @@ static void report(const char *command)
 {
 	bool measured = strcmp(command, "write") == 0 || strcmp(command, "replay") == 0;
 	printf("{");
-	if (strcmp(command, "words") == 0)
-		print_words();
+	if (strcmp(command, "words") == 0) {
+		print_hex("upgrade", mr_clients_upgrade());
+		print_hex("words", mr_clients_first_words());
+	}
 	if (measured) {
 		mr_marks_report(stdout);
 		printf(",");
