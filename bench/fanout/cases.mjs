@@ -200,6 +200,61 @@ async function idle(rig) {
 	}
 }
 
+// ---- all come back at once ----
+
+const SELDOM = 20; // where each has a query of its own, one in so many has missed a row
+/** The fanout is killed, rows are written meanwhile; each comes back with its position and what it holds. */
+async function storm(rig) {
+	const n = rig.quick ? 2000 : 10000, atOnce = 1000;
+	head(
+		`${n} clients come back after kill -9 of the fanout (${atOnce} at a time), one row was written meanwhile: ms until all are live and exact`,
+		...["clients with one subscription", "since the kill", "since it accepts", "floor: accept and answer", "ratio", "queries kept", "told whole"],
+	);
+	for (const [name, own] of [["of one query", false], ["of a query each", true]]) {
+		const rounds = [];
+		for (let i = 0; i < rig.rounds; i++) rounds.push(await stormPair(rig, n, atOnce, own));
+		const ms = (get) => (of(rounds, get) / 1000).toFixed(0);
+		const last = rounds.at(-1);
+		row(name, ms((r) => r.sinceKill), ms((r) => r.live), ms((r) => r.floor), of(rounds, (r) => r.live / r.floor).toFixed(2), last.kept, last.full);
+	}
+}
+
+async function stormPair(rig, n, atOnce, own) {
+	const { load, server } = rig;
+	const prefix = room();
+	const channel = own ? `${prefix}-@@@@@@` : prefix;
+	const first = clients(server, n, [channel], { json: true });
+	await load.tell("open", { ...first, resumes: 1, patience: 120 });
+	await load.tell("writers", { via: "http", port: server.port, n: 16 });
+	const text = add(own ? `${prefix}-%%%%%%` : prefix);
+	const written = await load.tell("write", { text, underWay: 16, count: own ? n : 20, expect: own ? 1 : n, values: own ? n : 0, patience: 120 });
+	await load.tell("unwriters");
+	const { upgrade, words } = await load.tell("words");
+
+	const later = own ? n / SELDOM : 1;
+	process.kill(server.pid, "SIGSTOP"); // so that what is written now is told to nobody
+	server.psql(`insert into "Note" (channel, body)
+		select '${prefix}' || ${own ? `'-' || lpad((i * ${SELDOM})::text, 6, '0')` : "''"}, '~#' || lpad((${written.next} + i)::text, 10, '0') from generate_series(0, ${later - 1}) i`);
+	const gone = load.tell("end");
+	const killed = performance.now();
+	const restarted = server.killFanout();
+	await gone;
+	const again = clients(server, n, [channel], { json: true, hello: { position: "@p@" }, have: { k: "@k@", h: "@h@" } });
+	const back = await load.tell("again", { ...again, atOnce, resumes: 1, later, expect: own ? 1 : n, patience: 120 });
+	const sinceKill = (performance.now() - killed) * 1000;
+	await restarted;
+	if (back.twice) throw new Error(`${back.twice} rows were told twice`);
+	const [kept, full] = [await server.metric("millrace_resumes_kept_total"), await server.metric("millrace_resumes_full_total")];
+	await load.tell("close");
+
+	const floor = await Floor.start("greet", upgrade, words);
+	const bare = await load.tell("open", { ...first, port: floor.port, atOnce });
+	await load.tell("close");
+	await floor.stop();
+	const took = (r) => r.opened[1] - r.opened[0];
+	return { sinceKill, live: took(back), floor: took(bare), kept, full };
+}
+
 // ---- the matcher by itself ----
 
 async function matcher() {
@@ -221,6 +276,7 @@ export const CASES = {
 	values,
 	watchers,
 	memory: idle,
+	storm,
 	matcher,
 };
-export const QUICK = ["delivery", "depth", "values", "watchers", "memory"];
+export const QUICK = ["delivery", "depth", "values", "watchers", "memory", "storm"];

@@ -79,8 +79,7 @@ static void become_ready(struct client *c)
 {
 	c->state = READY;
 	self.n_opening--;
-	if (++self.n_ready == self.plan.n)
-		self.all_ready = mr_loop_now();
+	self.n_ready++;
 }
 
 static void greet(struct client *c)
@@ -376,6 +375,11 @@ static bool all_ready(void)
 	return self.n_ready == self.plan.n;
 }
 
+static bool all_exact(void)
+{
+	return all_ready() && mr_marks.n_done == mr_marks.n;
+}
+
 static bool all_closed(void)
 {
 	return self.n_closed == self.plan.n;
@@ -389,13 +393,15 @@ static void fini_plan(struct client_plan *plan)
 		mr_buf_fini(&plan->say[i]);
 }
 
-static void open_all(double seconds)
+static void open_all(bool (*done)(void), double seconds)
 {
 	self.began = mr_bench_now();
 	self.first_in = self.all_ready = self.not_before = 0;
 	mr_buf_reset(&self.words);
-	if (!mr_loop_until(all_ready, open_more, seconds))
-		mr_bench_die("%u of %u clients are ready after %.0f s", self.n_ready, self.plan.n, seconds);
+	if (!mr_loop_until(done, open_more, seconds))
+		mr_bench_die("%u of %u clients are ready after %.0f s, %zu of %zu marks have come to all", self.n_ready, self.plan.n,
+			seconds, mr_marks.n_done, mr_marks.n);
+	self.all_ready = mr_loop_now();
 }
 
 void mr_clients_open(struct client_plan *plan, double seconds)
@@ -411,7 +417,7 @@ void mr_clients_open(struct client_plan *plan, double seconds)
 		self.all[i].number = i;
 		enqueue(&self.all[i]);
 	}
-	open_all(seconds);
+	open_all(all_ready, seconds);
 }
 
 void mr_clients_await_end(double seconds)
@@ -427,7 +433,7 @@ void mr_clients_again(struct client_plan *plan, double seconds)
 	fini_plan(&self.plan);
 	self.plan = *plan;
 	self.may_leave = true; /* it is coming up: it may refuse us, or even leave us again */
-	open_all(seconds);
+	open_all(all_exact, seconds);
 	self.may_leave = false;
 }
 

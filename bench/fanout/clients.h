@@ -29,7 +29,8 @@ struct client_plan {
 
 /* Opens them all, or gives up after some seconds. The plan becomes theirs. */
 void mr_clients_open(struct client_plan *plan, double seconds);
-/* Opens those again that the server left, with other things to say. */
+/* Opens those again that the server left, with other things to say, until all are ready and have got the marks of the run that began
+ * before. */
 void mr_clients_again(struct client_plan *plan, double seconds);
 /* The server may leave; until it has left all. */
 void mr_clients_await_end(double seconds);

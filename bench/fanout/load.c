@@ -3,7 +3,7 @@
  * sentence. bench/fanout/rig.mjs is who speaks to it.
  *
  *   open framing=ws|nats|mqtt port= n= atOnce= request= say=... ready= want= binary=1 resumes=1 patience=
- *   again (the same)     end patience=     close
+ *   again (the same) later= expect=     end patience=     close
  *   writers via=http|nats|mqtt|floor port= n= greeting=     unwriters
  *   write text= underWay= rate= count= seconds= expect= values= firstValue= patience=
  *   control port=     warm n=     replay frames=1 patience=     uncontrol
@@ -134,6 +134,9 @@ static void run(const char *command)
 		mr_clients_open(&plan, number("patience", 60));
 	} else if (strcmp(command, "again") == 0) {
 		read_plan(&plan);
+		mr_marks_begin(whole("expect"), false);
+		for (unsigned i = whole("later"); i; i--)
+			mr_marks_send(mr_bench_now());
 		mr_clients_again(&plan, number("patience", 60));
 	} else if (strcmp(command, "end") == 0) {
 		mr_clients_await_end(number("patience", 60));
@@ -164,7 +167,7 @@ static void run(const char *command)
 
 static void report(const char *command)
 {
-	bool measured = strcmp(command, "write") == 0 || strcmp(command, "replay") == 0;
+	bool measured = strcmp(command, "write") == 0 || strcmp(command, "replay") == 0 || strcmp(command, "again") == 0;
 	printf("{");
 	if (strcmp(command, "words") == 0) {
 		print_hex("upgrade", mr_clients_upgrade());

@@ -148,8 +148,9 @@ void mr_marks_report(FILE *out)
 		from = MR_MIN(from, all->m[i].sent);
 		to = MR_MAX(to, MR_MAX(all->m[i].last, all->m[i].answered));
 	}
-	fprintf(out, "\"writes\":%zu,\"deliveries\":%llu,\"twice\":%llu,\"seconds\":%.6f,\"received\":[%.1f,%.1f]", all->n,
-		(unsigned long long)all->arrivals, (unsigned long long)all->twice, (to - from) / 1e6, percentile(0.5), percentile(0.99));
+	fprintf(out, "\"next\":%" PRIu64 ",\"writes\":%zu,\"deliveries\":%llu,\"twice\":%llu,\"seconds\":%.6f,\"received\":[%.1f,%.1f]",
+		all->from + all->n, all->n, (unsigned long long)all->arrivals, (unsigned long long)all->twice, (to - from) / 1e6,
+		percentile(0.5), percentile(0.99));
 	if (all->answers)
 		report_times(out, "answered", to_answer);
 	if (all->expect) {
