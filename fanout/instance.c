@@ -43,12 +43,6 @@ void mr_instances_delete(struct mr_instances **all)
 	*all = NULL;
 }
 
-void mr_instance_touch(struct mr_instance *inst)
-{
-	MR_LIST_FOR (e, &inst->subs)
-		mr_session_look(MR_CONTAINER(e, struct mr_sub, in_instance)->session);
-}
-
 static void clear_whole(struct mr_instance *inst)
 {
 	for (int e = 0; e < MR_ENCODINGS; e++)
@@ -59,6 +53,7 @@ void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
 {
 	if (!inst->dirty) {
 		inst->dirty = n;
+		mr_subs_held(inst, true);
 		inst->dirty_since = mr_mono_us();
 	}
 	if (inst->work || mr_list_linked(&inst->in_dirty))
@@ -79,11 +74,13 @@ void mr_instance_known(struct mr_instance *inst, uint64_t n)
 	inst->gap = inst->ready ? inst->dirty : 0;
 	inst->gap_from = inst->from;
 	inst->from = n;
+	if (inst->dirty)
+		mr_subs_held(inst, false);
 	inst->dirty = 0;
 	if (!inst->ready)
 		inst->last = n;
 	inst->ready = true;
-	mr_instance_touch(inst);
+	mr_subs_news(inst);
 }
 
 uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n)
@@ -120,7 +117,7 @@ void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *
 	clear_whole(inst);
 	if (!mr_list_linked(&inst->in_history))
 		mr_list_add_tail(&all->histories, &inst->in_history);
-	mr_instance_touch(inst);
+	mr_subs_news(inst);
 }
 
 /* Oldest bodies go first, while keep says no. */

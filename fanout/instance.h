@@ -148,6 +148,5 @@ void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads);
 void mr_instance_note_split(struct mr_instance *inst);
 /* Does the change meet the read set or the predicate? */
 bool mr_instance_meets(const struct mr_instance *inst, const struct mr_change *c);
-void mr_instance_touch(struct mr_instance *inst); /* its sessions look at it again */
 
 #endif

@@ -73,7 +73,9 @@ static struct mr_session *new_session(struct mr_sessions *all, enum mr_encoding 
 	struct mr_session *s = mr_alloc(sizeof *s);
 	s->all = all;
 	s->encoding = encoding;
-	mr_list_init(&s->subs);
+	mr_list_init(&s->shown);
+	mr_list_init(&s->news);
+	mr_list_init(&s->waiting);
 	mr_list_init(&s->calls);
 	mr_list_init(&s->replies);
 	mr_list_init(&s->in_look);
@@ -111,7 +113,9 @@ void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout)
 
 static void drop_subs(struct mr_session *s)
 {
-	MR_LIST_FOR (e, &s->subs)
+	MR_LIST_FOR (e, &s->shown)
+		mr_sub_free(MR_CONTAINER(e, struct mr_sub, in_session));
+	MR_LIST_FOR (e, &s->waiting)
 		mr_sub_free(MR_CONTAINER(e, struct mr_sub, in_session));
 }
 
@@ -404,14 +408,46 @@ struct mr_session *mr_session_live(
 	return s;
 }
 
+static void count_held(struct mr_sub *sub, int by)
+{
+	if (sub->state == MR_SUB_ON && sub->inst && sub->inst->dirty)
+		sub->session->n_held += (size_t)by;
+}
+
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
 {
 	struct mr_session *s = sub->session;
-	s->n_news -= sub->state != MR_SUB_ON;
+	bool on = state == MR_SUB_ON, was_on = sub->state == MR_SUB_ON;
+	count_held(sub, -1);
 	sub->state = state;
-	s->n_news += state != MR_SUB_ON;
-	if (s->n_news)
+	count_held(sub, 1);
+	if (on != was_on) {
+		mr_list_del(&sub->in_session);
+		mr_list_add_tail(on ? &s->shown : &s->waiting, &sub->in_session);
+		s->n_waiting += on ? (size_t)-1 : 1;
+	}
+	if (!on) {
+		mr_list_del(&sub->in_news);
 		mr_session_lag(s, true);
+	}
+}
+
+void mr_subs_news(struct mr_instance *inst)
+{
+	MR_LIST_FOR (e, &inst->subs) {
+		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_instance);
+		if (sub->state == MR_SUB_ON && !mr_list_linked(&sub->in_news))
+			mr_list_add_tail(&sub->session->news, &sub->in_news);
+		mr_session_look(sub->session);
+	}
+}
+
+void mr_subs_held(struct mr_instance *inst, bool held)
+{
+	MR_LIST_FOR (e, &inst->subs) {
+		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_instance);
+		sub->session->n_held += sub->state != MR_SUB_ON ? 0 : held ? 1 : (size_t)-1;
+	}
 }
 
 /* Finds the instance that serves the subscription under the session's identity, and joins it. */
@@ -442,7 +478,9 @@ static void detach(struct mr_sub *sub)
 		return;
 	mr_resume_leave(sub);
 	inst->aligning -= sub->session->aligning;
+	count_held(sub, -1);
 	mr_list_del(&sub->in_instance);
+	mr_list_del(&sub->in_news);
 	inst->n_subs--;
 	sub->inst = NULL;
 	mr_instance_release(inst);
@@ -452,7 +490,7 @@ void mr_sub_free(struct mr_sub *sub)
 {
 	struct mr_session *s = sub->session;
 	detach(sub);
-	mr_sub_state(sub, MR_SUB_ON);
+	s->n_waiting -= sub->state != MR_SUB_ON;
 	mr_list_del(&sub->in_session);
 	mr_map_del(&s->subs_by_id, (struct mr_str){(const char *)&sub->id, sizeof sub->id});
 	s->all->f->counter[MR_C_SUBSCRIPTIONS]--;
@@ -488,15 +526,17 @@ bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct 
 	mr_json_canonical(&text, m);
 	sub->session = s;
 	sub->id = key;
-	sub->state = MR_SUB_ON;
 	sub->query.n = text.n;
 	sub->query.p = mr_buf_take(&text);
 	copy_have(sub, mr_node_get(m, "have"));
 	mr_list_init(&sub->in_instance);
-	mr_list_add_tail(&s->subs, &sub->in_session);
+	mr_list_init(&sub->in_news);
+	sub->state = MR_SUB_NEW;
+	s->n_waiting++;
+	mr_list_add_tail(&s->waiting, &sub->in_session);
+	mr_session_lag(s, true);
 	mr_map_put(&s->subs_by_id, (struct mr_str){(const char *)&sub->id, sizeof sub->id}, sub);
 	s->all->f->counter[MR_C_SUBSCRIPTIONS]++;
-	mr_sub_state(sub, MR_SUB_NEW);
 	if (mr_session_attach(sub, err))
 		return true;
 	mr_sub_free(sub);
@@ -527,10 +567,13 @@ void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst)
 		reattach(MR_CONTAINER(inst->subs.next, struct mr_sub, in_instance));
 }
 
+/* Those that are shown wait then, behind the others. */
 static void reattach_session(struct mr_session *s)
 {
-	MR_LIST_FOR (e, &s->subs)
+	MR_LIST_FOR (e, &s->waiting)
 		reattach(MR_CONTAINER(e, struct mr_sub, in_session));
+	while (!mr_list_empty(&s->shown))
+		reattach(MR_CONTAINER(s->shown.next, struct mr_sub, in_session));
 }
 
 void mr_sessions_reattach_all(struct mr_sessions *all)

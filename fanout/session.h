@@ -19,7 +19,9 @@ enum mr_sub_state {
 };
 
 struct mr_sub {
-	struct mr_list in_instance, in_session;
+	struct mr_list in_instance;
+	struct mr_list in_session; /* in s->shown while ON, else in s->waiting */
+	struct mr_list in_news;    /* in s->news while its instance has become what the session has not been told yet */
 	struct mr_session *session;
 	struct mr_instance *inst;
 	uint32_t id;
@@ -65,9 +67,11 @@ struct mr_session {
 	bool positions;  /* wants each */
 	uint64_t at;
 	int64_t position_us; /* when it last got a position */
-	struct mr_list subs;
+	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
+	struct mr_list shown, news, waiting;
+	size_t n_waiting;
+	size_t n_held; /* shown ones whose instance is not known now: they hold the session back */
 	struct mr_map subs_by_id;
-	size_t n_news;        /* subs that are NEW, TAIL or BEHIND */
 	struct mr_list calls; /* struct mr_session_call, in the order sent */
 	size_t n_calls;
 	struct mr_list replies;
@@ -141,6 +145,10 @@ void mr_session_maybe_free(struct mr_session *s); /* gone when it has neither so
 bool mr_session_attach(struct mr_sub *sub, struct mr_error *err);
 void mr_sub_free(struct mr_sub *sub);
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
+
+/* For instances: it has become something else, or may be told now; it is known no more, or again. */
+void mr_subs_news(struct mr_instance *inst);
+void mr_subs_held(struct mr_instance *inst, bool held);
 
 /* On other threads (session_elsewhere.c): tells them that it is here now. */
 void mr_session_arrives(struct mr_session *s);

@@ -42,13 +42,10 @@ static struct mr_sub *sub_of(struct mr_list *e)
 static uint64_t find_target(const struct mr_session *s, uint64_t now)
 {
 	uint64_t n = now;
-	for (bool again = true; again && n;) {
+	for (bool again = s->n_held; again && n;) {
 		again = false;
-		MR_LIST_FOR (e, &s->subs) {
-			const struct mr_sub *sub = sub_of(e);
-			if (sub->state != MR_SUB_ON)
-				continue;
-			uint64_t bound = mr_instance_bound(sub->inst, n);
+		MR_LIST_FOR (e, &s->shown) {
+			uint64_t bound = mr_instance_bound(sub_of(e)->inst, n);
 			again |= bound < n;
 			n = bound;
 		}
@@ -61,19 +58,26 @@ static void set_aligning(struct mr_session *s, bool on)
 	if (s->aligning == on)
 		return;
 	s->aligning = on;
-	MR_LIST_FOR (e, &s->subs)
+	MR_LIST_FOR (e, &s->shown)
 		sub_of(e)->inst->aligning += on ? 1 : -1;
+	MR_LIST_FOR (e, &s->waiting)
+		sub_of(e)->inst->aligning += on ? 1 : -1;
+}
+
+static bool other_works(const struct mr_list *subs, const struct mr_instance *inst)
+{
+	MR_LIST_FOR (e, subs)
+		if (sub_of(e)->inst != inst && sub_of(e)->inst->work)
+			return true;
+	return false;
 }
 
 bool mr_sessions_misaligned(const struct mr_instance *inst)
 {
 	MR_LIST_FOR (e, &inst->subs) {
 		const struct mr_session *s = MR_CONTAINER(e, struct mr_sub, in_instance)->session;
-		if (!s->aligning)
-			continue;
-		MR_LIST_FOR (o, &s->subs)
-			if (sub_of(o)->inst != inst && sub_of(o)->inst->work)
-				return true;
+		if (s->aligning && (other_works(&s->shown, inst) || other_works(&s->waiting, inst)))
+			return true;
 	}
 	return false;
 }
@@ -104,32 +108,37 @@ static void add_whole(struct transition *t, struct mr_sub *sub)
 static void set_behind(const struct mr_sub *sub, uint64_t at)
 {
 	struct mr_session *s = sub->session;
-	MR_LIST_FOR (e, &s->subs) {
-		struct mr_sub *other = sub_of(e);
-		if (other->inst != sub->inst || (other->state != MR_SUB_ON && other->state != MR_SUB_BEHIND))
-			continue;
-		mr_sub_state(other, MR_SUB_BEHIND);
-		other->at = at;
-	}
+	const struct mr_instance *inst = sub->inst;
+	MR_LIST_FOR (e, &s->shown)
+		if (sub_of(e)->inst == inst)
+			mr_sub_state(sub_of(e), MR_SUB_BEHIND);
+	MR_LIST_FOR (e, &s->waiting)
+		if (sub_of(e)->inst == inst && sub_of(e)->state == MR_SUB_BEHIND)
+			sub_of(e)->at = at;
 }
 
 static void set_back(const struct mr_sub *sub)
 {
-	MR_LIST_FOR (e, &sub->session->subs) {
-		struct mr_sub *other = sub_of(e);
-		if (other->inst == sub->inst && other->state == MR_SUB_BEHIND)
-			mr_sub_state(other, MR_SUB_ON);
-	}
+	const struct mr_instance *inst = sub->inst;
+	MR_LIST_FOR (e, &sub->session->waiting)
+		if (sub_of(e)->inst == inst && sub_of(e)->state == MR_SUB_BEHIND)
+			mr_sub_state(sub_of(e), MR_SUB_ON);
 }
 
 static bool has_behind(const struct mr_session *s, const struct mr_instance *inst)
 {
-	MR_LIST_FOR (e, &s->subs) {
+	MR_LIST_FOR (e, &s->waiting) {
 		const struct mr_sub *sub = sub_of(e);
 		if (sub->state == MR_SUB_BEHIND && (!inst || sub->inst == inst))
 			return true;
 	}
 	return false;
+}
+
+/* Where a walk goes on that has done with e: it may have gone to another list, and some behind it, but none before it. */
+static struct mr_list *after(const struct mr_list *before, const struct mr_list *e)
+{
+	return before->next == e ? e->next : before->next;
 }
 
 static void detach(struct transition *t, struct mr_sub *sub)
@@ -151,11 +160,11 @@ static bool detach_slow(struct mr_session *s, struct transition *t)
 		set_aligning(s, true);
 	if (now - s->blocked_since < hold)
 		return false;
-	MR_LIST_FOR (e, &s->subs) {
-		struct mr_sub *sub = sub_of(e);
-		if (sub->state != MR_SUB_ON || mr_instance_bound(sub->inst, s->all->f->clock->n) > s->at)
+	for (struct mr_list *e = s->shown.next, *before; e != &s->shown; e = after(before, e)) {
+		before = e->prev;
+		if (mr_instance_bound(sub_of(e)->inst, s->all->f->clock->n) > s->at)
 			continue;
-		detach(t, sub);
+		detach(t, sub_of(e));
 		any = true;
 	}
 	return any;
@@ -316,7 +325,7 @@ static void follow_behind(struct transition *t, struct mr_sub *sub)
 	if (is_current(sub->inst, t->n) && !holds_back(sub->inst, t->n)) {
 		add_behind(t, sub, false);
 		set_back(sub);
-		t->again |= sub->session->n_news; /* others may have waited for it */
+		t->again |= sub->session->n_waiting; /* others may have waited for it */
 	}
 }
 
@@ -366,10 +375,13 @@ static bool claim(struct transition *t, struct mr_sub *sub)
 
 static void collect_shown(struct mr_session *s, struct transition *t)
 {
-	MR_LIST_FOR (e, &s->subs) {
-		struct mr_sub *sub = sub_of(e);
-		if (sub->state == MR_SUB_ON && sub->inst->last > s->at && claim(t, sub))
+	for (struct mr_list *e = s->news.next, *before; e != &s->news; e = after(before, e)) {
+		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_news);
+		before = e->prev;
+		if (sub->inst->last > s->at && claim(t, sub))
 			follow(t, sub);
+		if (sub->inst->last <= t->n)
+			mr_list_del(&sub->in_news);
 	}
 }
 
@@ -379,14 +391,15 @@ static bool can_be_answered(const struct mr_sub *sub, uint64_t n)
 		return false;
 	if ((sub->state == MR_SUB_NEW || sub->state == MR_SUB_TAIL) && !knows_table(sub))
 		return false;
-	return sub->state != MR_SUB_ON && (sub->state == MR_SUB_BEHIND || is_current(sub->inst, n));
+	return sub->state == MR_SUB_BEHIND || is_current(sub->inst, n);
 }
 
 static void collect_new(struct mr_session *s, struct transition *t)
 {
 	bool behind = has_behind(s, NULL);
-	MR_LIST_FOR (e, &s->subs) {
+	for (struct mr_list *e = s->waiting.next, *before; e != &s->waiting; e = after(before, e)) {
 		struct mr_sub *sub = sub_of(e);
+		before = e->prev;
 		if (!can_be_answered(sub, t->n))
 			continue;
 		/* A new one is answered when none that shares its instance is behind. */
@@ -463,13 +476,9 @@ static void print_transition(struct mr_buf *b, struct mr_session *s, struct tran
 /* A position vouches for everything the client holds: none is given while rows from before wait for their answer, or a query is behind. */
 static bool holds_stale_rows(const struct mr_session *s)
 {
-	if (!s->n_news)
-		return false;
-	MR_LIST_FOR (e, &s->subs) {
-		const struct mr_sub *sub = sub_of(e);
-		if (sub->state == MR_SUB_BEHIND || (sub->state != MR_SUB_ON && sub->have_k[0]))
+	MR_LIST_FOR (e, &s->waiting)
+		if (sub_of(e)->state == MR_SUB_BEHIND || sub_of(e)->have_k[0])
 			return true;
-	}
 	return false;
 }
 
@@ -546,7 +555,7 @@ void mr_session_advance(struct mr_session *s)
 	collect_new(s, &t);
 	add_replies(s, &t);
 	s->at = t.n;
-	mr_session_lag(s, blocked || s->n_news);
+	mr_session_lag(s, blocked || s->n_waiting);
 	if (t.n_acks || t.n_bodies || t.n_replies)
 		send_transition(s, &t);
 	MR_FAULT(FANOUT_SESSION_ADVANCED);
@@ -564,9 +573,7 @@ static uint64_t needed_since(const struct mr_sessions *all)
 	MR_LIST_FOR (e, &all->lagging) {
 		const struct mr_session *s = MR_CONTAINER(e, struct mr_session, in_lagging);
 		n = MR_MIN(n, s->at);
-		if (!s->n_news)
-			continue;
-		MR_LIST_FOR (o, &s->subs) {
+		MR_LIST_FOR (o, &s->waiting) {
 			const struct mr_sub *sub = sub_of(o);
 			if (sub->state == MR_SUB_TAIL || sub->state == MR_SUB_BEHIND)
 				n = MR_MIN(n, sub->at);
