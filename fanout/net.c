@@ -335,7 +335,7 @@ static bool turn(struct mr_net *net)
 		mr_net_flush_ws(net);
 		mr_net_flush_streams(net);
 		if (!has_pending(net))
-			return mr_list_empty(&net->dirty_ws) && mr_list_empty(&net->dirty_streams);
+			return net->dirty_ws.n == 0 && mr_list_empty(&net->dirty_streams);
 		h2o_timeout__do_post_callback(net->h2o); /* runs the pending callbacks */
 	}
 	return false;

@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "frame.h"
 #include "proto/ground/loop.h"
 #include "proto/ground/node.h"
 
@@ -46,16 +47,6 @@ void mr_net_stop(struct mr_net *net);
 void mr_net_delete(struct mr_net **net);
 /* Adopts a descriptor that is readable often (the bell): cb is called from h2o's own loop, without the detour over the nested one. */
 void mr_net_on_readable(struct mr_net *net, int fd, void (*cb)(void *arg), void *arg);
-
-/* A frame: bytes with WebSocket framing in front, counted, shared by all sockets that send it. */
-struct mr_frame {
-	int refs;
-	size_t n; /* bytes on the wire */
-	char bytes[];
-};
-struct mr_frame *mr_frame_new(enum mr_encoding encoding, struct mr_str payload); /* text for JSON, binary for MessagePack; refs 1 */
-struct mr_frame *mr_frame_hold(struct mr_frame *f);
-void mr_frame_drop(struct mr_frame **f);
 
 /* Queues the frame (holds it); everything queued in one turn of the loop goes out in one write at its end. */
 void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame);

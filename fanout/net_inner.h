@@ -19,6 +19,11 @@
 enum { MR_NET_MAGIC = 0x6e657430, MR_REQ_MAGIC = 0x72657130, MR_STREAM_MAGIC = 0x73747230, MR_WS_MAGIC = 0x77736b30 };
 enum { MR_NET_READ = 64 * 1024 }; /* bytes that one connection may bring in one turn */
 
+struct mr_ws_batch {
+	struct mr_ws **v;
+	size_t n, cap;
+};
+
 struct mr_net {
 	unsigned magic;
 	struct mr_loop *loop;
@@ -41,7 +46,7 @@ struct mr_net {
 
 	/* State is list: a WebSocket is awake (heard of lately), pinged (silent since), or closing. Each is in order of `since`. */
 	struct mr_list awake, pinged, closing;
-	struct mr_list dirty_ws;
+	struct mr_ws_batch dirty_ws, spare_ws; /* those to be looked at when the turn ends; room for the next of them */
 	struct mr_timer *janitor;
 	int64_t janitor_due;
 
@@ -89,10 +94,11 @@ void mr_net_close_streams(struct mr_net *net);
 void mr_net_linger_init(struct mr_net *net);
 void mr_net_linger_fini(struct mr_net *net);
 void mr_net_linger(struct mr_net *net, int fd); /* h2o answers now and closes; what still comes is read and dropped for a while */
+/* net_ws_upgrade.c */
+void mr_net_ws_request(struct mr_req *req);
 /* net_ws.c */
 void mr_net_ws_init(struct mr_net *net);
 void mr_net_ws_fini(struct mr_net *net);
-void mr_net_ws_request(struct mr_req *req);
 void mr_net_flush_ws(struct mr_net *net);
 void mr_net_close_ws(struct mr_net *net);
 

@@ -223,11 +223,6 @@ static void unmask(const struct mr_ws_reader *r, char *p, size_t n)
 		p[i] ^= (char)turned[i & 7];
 }
 
-bool mr_ws_code_ok(int code)
-{
-	return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) || (code >= 3000 && code <= 4999);
-}
-
 static struct mr_ws_event close_event(struct mr_ws_reader *r, struct mr_str payload)
 {
 	struct mr_utf8 utf8 = {0};
@@ -332,90 +327,6 @@ struct mr_ws_event mr_ws_read(struct mr_ws_reader *r, char **p, size_t *n)
 			return ev;
 	}
 	return ev;
-}
-
-/* --- writers --- */
-
-size_t mr_ws_header(uint8_t out[MR_WS_HEADER_MAX], enum mr_ws_opcode op, size_t n)
-{
-	size_t bytes = n < 126 ? 0 : n <= 0xffff ? 2 : 8;
-
-	out[0] = (uint8_t)(0x80 | op);
-	out[1] = (uint8_t)(bytes == 0 ? n : bytes == 2 ? 126 : 127);
-	for (size_t i = 0; i < bytes; i++)
-		out[2 + i] = (uint8_t)((uint64_t)n >> (8 * (bytes - 1 - i)));
-	return 2 + bytes;
-}
-
-static struct mr_frame *frame(enum mr_ws_opcode op, struct mr_str payload)
-{
-	uint8_t head[MR_WS_HEADER_MAX];
-	size_t h = mr_ws_header(head, op, payload.n);
-	struct mr_frame *f = malloc(sizeof(*f) + h + payload.n); /* not zeroed: it is filled at once */
-
-	if (!f)
-		mr_die("out of memory (%zu bytes for a frame)", payload.n);
-	f->refs = 1;
-	f->n = h + payload.n;
-	memcpy(f->bytes, head, h);
-	if (payload.n)
-		memcpy(f->bytes + h, payload.p, payload.n);
-	return f;
-}
-
-struct mr_frame *mr_frame_new(enum mr_encoding encoding, struct mr_str payload)
-{
-	return frame(encoding == MR_JSON ? MR_WS_TEXT : MR_WS_BINARY, payload);
-}
-
-struct mr_frame *mr_frame_hold(struct mr_frame *f)
-{
-	MR_ASSERT(f->refs > 0);
-	f->refs++;
-	return f;
-}
-
-void mr_frame_drop(struct mr_frame **f)
-{
-	struct mr_frame *frame = *f;
-
-	*f = NULL;
-	if (!frame)
-		return;
-	MR_ASSERT(frame->refs > 0);
-	if (--frame->refs == 0)
-		free(frame);
-}
-
-struct mr_frame *mr_frame_control(enum mr_ws_opcode op, struct mr_str payload)
-{
-	payload.n = MR_MIN(payload.n, (size_t)MR_WS_CONTROL_MAX);
-	return frame(op, payload);
-}
-
-/* Cuts at a character border. */
-static size_t cut(const char *p, size_t n, size_t max)
-{
-	if (n <= max)
-		return n;
-	while (max && ((uint8_t)p[max] & 0xc0) == 0x80)
-		max--;
-	return max;
-}
-
-struct mr_frame *mr_frame_close(int code, const char *reason)
-{
-	char bytes[MR_WS_CONTROL_MAX];
-	struct mr_str r = mr_str(reason);
-
-	if (!mr_ws_code_ok(code))
-		return frame(MR_WS_OP_CLOSE, (struct mr_str){NULL, 0});
-	r.n = cut(r.p, r.n, sizeof(bytes) - 2);
-	bytes[0] = (char)(code >> 8);
-	bytes[1] = (char)code;
-	if (r.n)
-		memcpy(bytes + 2, r.p, r.n);
-	return frame(MR_WS_OP_CLOSE, (struct mr_str){bytes, 2 + r.n});
 }
 
 bool mr_ws_accept(struct mr_str key, char out[29])

@@ -1,15 +1,10 @@
-/* WebSocket frames (RFC 6455) without any I/O: a reader that takes bytes as they come, and writers of frames and headers.
- * It knows no sockets, no clock and no HTTP; net_ws.c does. Extensions are not spoken: a set RSV bit is a protocol error.
+/* The reader of WebSocket frames (RFC 6455), without any I/O: it takes bytes as they come. It knows no sockets, no clock and no HTTP;
+ * net_ws.c does. Extensions are not spoken: a set RSV bit is a protocol error. Frames that we send are made in frame.h.
  */
 #ifndef MR_WS_H
 #define MR_WS_H
 
-#include "net.h"
-
-enum mr_ws_opcode { MR_WS_CONT = 0, MR_WS_TEXT = 1, MR_WS_BINARY = 2, MR_WS_OP_CLOSE = 8, MR_WS_OP_PING = 9, MR_WS_OP_PONG = 10 };
-enum { MR_WS_HEADER_MAX = 10, MR_WS_CONTROL_MAX = 125 };
-/* Close codes that we send. */
-enum { MR_WS_NORMAL = 1000, MR_WS_AWAY = 1001, MR_WS_PROTOCOL = 1002, MR_WS_KIND = 1003, MR_WS_UTF8 = 1007, MR_WS_SIZE = 1009 };
+#include "frame.h"
 
 enum mr_ws_kind {
 	MR_WS_MORE,    /* all bytes are taken, nothing is complete */
@@ -58,13 +53,6 @@ void mr_ws_reader_fini(struct mr_ws_reader *r);
 /* Takes bytes from *p (unmasking them in place) up to the next event. Call until it says MR_WS_MORE or MR_WS_BAD. */
 struct mr_ws_event mr_ws_read(struct mr_ws_reader *r, char **p, size_t *n);
 
-/* Header of an unmasked, final frame; returns its length. */
-size_t mr_ws_header(uint8_t out[MR_WS_HEADER_MAX], enum mr_ws_opcode opcode, size_t n);
-/* Control frames; the payload is cut at 125 bytes, a reason at a character. code 0 or 1005: an empty close frame. */
-struct mr_frame *mr_frame_control(enum mr_ws_opcode opcode, struct mr_str payload);
-struct mr_frame *mr_frame_close(int code, const char *reason);
-/* A close code that may stand in a frame. */
-bool mr_ws_code_ok(int code);
 /* Sec-WebSocket-Accept for a key: 28 characters and a NUL. False when the key is not 16 bytes in base64. */
 bool mr_ws_accept(struct mr_str key, char out[29]);
 

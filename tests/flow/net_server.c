@@ -1,24 +1,27 @@
 /* A server on fanout/net.h alone, for tests/flow/net_*.mjs: echoes frames and tells what the callbacks said.
  *   net_server [max_frame [ping_interval_ms [max_connections [root of files]]]]     prints "port N"; ends with standard input
- * WebSocket messages: "burst N SIZE" sends N frames of SIZE bytes, "close CODE REASON" closes, "die" sends and closes in one turn, all else
- * is echoed. HTTP: /echo, /slow?ms=, /never, /stream?n=&size=, /stats, /files/...
+ * WebSocket messages: "burst N SIZE" sends N frames of SIZE bytes, "all SIZE" one frame of SIZE bytes to every client, "close CODE REASON"
+ * closes, "die" sends and closes in one turn, all else is echoed. HTTP: /echo, /slow?ms=, /never, /stream?n=&size=, /stats, /files/...
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "fanout/net.h"
+#include "proto/ground/list.h"
 #include "proto/ground/log.h"
 
 struct server {
 	struct mr_loop *loop;
 	struct mr_net *net;
 	const char *root;
+	struct mr_list clients;
 	long opened, closed, drained, gone, stream_closed, stream_drained, messages;
 	size_t most_pending;
 	char last[200];
 };
 struct client {
+	struct mr_list link; /* server->clients */
 	struct server *server;
 	struct mr_ws *ws;
 	enum mr_encoding encoding;
@@ -30,6 +33,7 @@ static void *ws_open(struct mr_ws *ws, enum mr_encoding encoding, void *arg)
 	c->server = arg;
 	c->ws = ws;
 	c->encoding = encoding;
+	mr_list_add_tail(&c->server->clients, &c->link);
 	c->server->opened++;
 	return c;
 }
@@ -54,6 +58,23 @@ static void burst(struct client *c, int n, int size)
 	c->server->most_pending = MR_MAX(c->server->most_pending, mr_ws_pending(c->ws));
 }
 
+static void send_all(struct server *s, int size)
+{
+	struct mr_frame *frames[MR_ENCODINGS];
+	char *bytes = mr_alloc((size_t)size + 1);
+
+	memset(bytes, 'x', (size_t)size);
+	for (int e = 0; e < MR_ENCODINGS; e++)
+		frames[e] = mr_frame_new((enum mr_encoding)e, (struct mr_str){bytes, (size_t)size});
+	MR_LIST_FOR (e, &s->clients) {
+		struct client *c = MR_CONTAINER(e, struct client, link);
+		mr_ws_send(c->ws, frames[c->encoding]);
+	}
+	for (int e = 0; e < MR_ENCODINGS; e++)
+		mr_frame_drop(&frames[e]);
+	free(bytes);
+}
+
 static void ws_message(void *user, struct mr_str payload)
 {
 	struct client *c = user;
@@ -64,6 +85,8 @@ static void ws_message(void *user, struct mr_str payload)
 	memcpy(text, payload.p, MR_MIN(payload.n, sizeof(text) - 1));
 	if (sscanf(text, "burst %d %d", &a, &b) == 2) {
 		burst(c, a, b);
+	} else if (sscanf(text, "all %d", &a) == 1) {
+		send_all(c->server, a);
 	} else if (sscanf(text, "close %d %199[^\n]", &a, reason) >= 1) {
 		mr_ws_close(c->ws, a, reason);
 		send_text(c, MR_STR("never sent"));
@@ -87,6 +110,7 @@ static void ws_closed(void *user, const char *reason)
 	struct client *c = user;
 	c->server->closed++;
 	snprintf(c->server->last, sizeof(c->server->last), "%s", reason);
+	mr_list_del(&c->link);
 	free(c);
 }
 
@@ -244,6 +268,7 @@ int main(int argc, char **argv)
 	};
 	struct mr_error err = {0};
 
+	mr_list_init(&s.clients);
 	mr_log_init("net_server", MR_DEBUG);
 	s.net = mr_net_new(s.loop, &config, &err);
 	if (!s.net)

@@ -1,6 +1,7 @@
 // A raw client for the tests of fanout/net.h: a TCP socket, HTTP by hand, WebSocket frames by hand (also wrong ones).
 import net from "node:net";
 import crypto from "node:crypto";
+import zlib from "node:zlib";
 import { spawn } from "node:child_process";
 
 export async function startServer(binary, ...args) {
@@ -158,28 +159,30 @@ export class WebSocketRaw extends Raw {
 	send(payload, opcode = TEXT, options) {
 		return this.write(frame(opcode, payload, options));
 	}
-	/** Next frame: { opcode, payload, text }; null at the end. */
-	async next(ms) {
+	/** Next frame as it is: { opcode, fin, rsv, payload, text }, for a close frame also code and reason; null at the end. */
+	async nextFrame(ms) {
 		return this.until(() => {
 			const b = this.bytes;
 			if (b.length < 2) return null;
 			if (b[1] & 0x80) throw new Error("a frame from the server is masked");
-			if (!(b[0] & 0x80) || b[0] & 0x70) throw new Error(`first byte ${b[0].toString(16)}`);
 			let n = b[1] & 0x7f, at = 2;
 			if (n === 126) {
 				if (b.length < 4) return null;
 				n = b.readUInt16BE(2);
+				if (n < 126) throw new Error("a length not in its shortest form");
 				at = 4;
 			} else if (n === 127) {
 				if (b.length < 10) return null;
 				n = Number(b.readBigUInt64BE(2));
+				if (n < 65536) throw new Error("a length not in its shortest form");
 				at = 10;
 			}
 			if (b.length < at + n) return null;
-			const opcode = b[0] & 15;
+			const opcode = b[0] & 15, fin = !!(b[0] & 0x80), rsv = (b[0] >> 4) & 7;
+			if (opcode & 8 && (!fin || rsv || n > 125)) throw new Error(`a control frame begins with ${b[0].toString(16)}`);
 			this.take(at);
 			const payload = Buffer.from(this.take(n));
-			const got = { opcode, payload, text: payload.toString() };
+			const got = { opcode, fin, rsv, payload, text: payload.toString() };
 			if (opcode === CLOSE && n >= 2) {
 				got.code = payload.readUInt16BE(0);
 				got.reason = payload.subarray(2).toString();
@@ -187,6 +190,31 @@ export class WebSocketRaw extends Raw {
 			return got;
 		}, ms);
 	}
+	/** Next control frame or whole message, put together from its fragments and inflated; null at the end. */
+	async next(ms) {
+		for (;;) {
+			const got = await this.nextFrame(ms);
+			if (!got || got.opcode & 8) return got;
+			if ((got.opcode === CONT) !== !!this.begun) throw new Error(`opcode ${got.opcode} ${this.begun ? "within a message" : "goes on with nothing"}`);
+			if (got.rsv & 3 || (got.rsv && (this.begun || !this.deflates))) throw new Error(`reserved bits ${got.rsv}`);
+			this.begun ??= { opcode: got.opcode, rsv: got.rsv, pieces: [] };
+			this.begun.pieces.push(got.payload);
+			if (!got.fin) continue;
+			const { opcode, rsv, pieces } = this.begun;
+			this.begun = null;
+			let payload = Buffer.concat(pieces);
+			if (rsv) payload = inflate(payload);
+			return { opcode, rsv, payload, text: payload.toString(), fragments: pieces.length };
+		}
+	}
+}
+
+/** A message's payload inflated (RFC 7692 7.2.2). */
+export const inflate = (bytes) => zlib.inflateRawSync(Buffer.concat([bytes, Buffer.from([0, 0, 255, 255])]), { finishFlush: zlib.constants.Z_SYNC_FLUSH });
+/** And deflated (7.2.1). */
+export function deflate(bytes, options) {
+	const out = zlib.deflateRawSync(bytes, { finishFlush: zlib.constants.Z_SYNC_FLUSH, ...options });
+	return out.subarray(0, out.length - 4);
 }
 
 // --- a small runner: prints TAP ---

@@ -352,16 +352,16 @@ static void test_announced_length(void **state)
 
 static void test_writers(void **state)
 {
-	static const size_t lengths[] = {0, 1, 125, 126, 65535, 65536};
+	static const size_t lengths[] = {0, 1, 125, 126, 65532};
 	char text[65537];
 
 	memset(text, 'z', sizeof(text));
 	for (size_t i = 0; i < MR_COUNT(lengths); i++) {
-		size_t n = lengths[i], head = n < 126 ? 2 : n < 65536 ? 4 : 10;
+		size_t n = lengths[i], head = n < 126 ? 2 : 4;
 		struct mr_frame *f = mr_frame_new(i & 1 ? MR_MSGPACK : MR_JSON, (struct mr_str){text, n});
 		assert_int_equal(f->n, head + n);
 		assert_int_equal((uint8_t)f->bytes[0], i & 1 ? 0x82 : 0x81);
-		assert_int_equal((uint8_t)f->bytes[1], head == 2 ? n : head == 4 ? 126 : 127);
+		assert_int_equal((uint8_t)f->bytes[1], head == 2 ? n : 126);
 		assert_memory_equal(f->bytes + head, text, n);
 		struct mr_frame *again = mr_frame_hold(f);
 		mr_frame_drop(&f);
@@ -370,6 +370,44 @@ static void test_writers(void **state)
 		mr_frame_drop(&again);
 	}
 	mr_frame_drop(&(struct mr_frame *){NULL});
+}
+
+/* Takes the frames at `f` apart: each but the last has MR_FRAGMENT bytes; the payloads together are `payload`. */
+static void check_fragments(const struct mr_frame *f, int first, bool final, struct mr_str payload)
+{
+	size_t at = 0, got = 0;
+
+	for (int i = 0; at < f->n; i++) {
+		bool last = f->n - at <= MR_FRAGMENT;
+		size_t len = (uint8_t)f->bytes[at + 1], head = len == 126 ? 4 : 2;
+		assert_int_equal((uint8_t)f->bytes[at], (last && final ? FIN : 0) | (i ? MR_WS_CONT : first));
+		if (len == 126)
+			len = (size_t)(uint8_t)f->bytes[at + 2] << 8 | (uint8_t)f->bytes[at + 3];
+		assert_true(last || head + len == MR_FRAGMENT);
+		assert_true(got + len <= payload.n);
+		assert_memory_equal(f->bytes + at + head, payload.p + got, len);
+		got += len;
+		at += head + len;
+	}
+	assert_int_equal(at, f->n);
+	assert_int_equal(got, payload.n);
+}
+
+static void test_fragments_out(void **state)
+{
+	static const size_t lengths[] = {0, 1, 126, 65532, 65533, 65536, 2 * 65532, 2 * 65532 + 1, 300000};
+	static const int firsts[] = {MR_WS_TEXT, MR_WS_BINARY, MR_WS_CONT, MR_WS_TEXT | MR_WS_RSV1, MR_WS_BINARY | MR_WS_RSV1};
+	char *text = mr_alloc(300000);
+
+	for (size_t i = 0; i < 300000; i++)
+		text[i] = (char)(i * 31 >> 3);
+	for (size_t i = 0; i < MR_COUNT(lengths); i++)
+		for (size_t k = 0; k < 2 * MR_COUNT(firsts); k++) {
+			struct mr_frame *f = mr_frame_piece(firsts[k / 2], k & 1, (struct mr_str){text, lengths[i]});
+			check_fragments(f, firsts[k / 2], k & 1, (struct mr_str){text, lengths[i]});
+			mr_frame_drop(&f);
+		}
+	free(text);
 }
 
 static void test_close_frames(void **state)
@@ -421,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_idle_reader_owns_nothing),
 		cmocka_unit_test(test_announced_length),
 		cmocka_unit_test(test_writers),
+		cmocka_unit_test(test_fragments_out),
 		cmocka_unit_test(test_close_frames),
 		cmocka_unit_test(test_accept),
 	};
