@@ -20,8 +20,7 @@ void mr_body_delete(struct mr_body **b)
 	mr_list_del(&(*b)->in_history);
 	for (int e = 0; e < MR_ENCODINGS; e++) {
 		mr_buf_fini(&(*b)->enc[e]);
-		mr_frame_drop(&(*b)->frame[e][0]);
-		mr_frame_drop(&(*b)->frame[e][1]);
+		mr_wire_fini(&(*b)->wire[e]);
 	}
 	free(*b);
 	*b = NULL;
@@ -40,21 +39,25 @@ void mr_uuid_print(char out[37], const char id[16])
 	*at = 0;
 }
 
+size_t mr_enc_list_around(struct mr_enc *e, size_t n)
+{
+	/* Array 32: the longest form is as good as the others. */
+	char head[5] = {(char)0xdd, (char)(n >> 24), (char)(n >> 16), (char)(n >> 8), (char)n};
+	mr_enc_raw(e, e->encoding == MR_JSON ? MR_STR("[") : (struct mr_str){head, sizeof head});
+	size_t at = e->out->n;
+	if (e->encoding == MR_JSON)
+		mr_buf_char(e->out, ']');
+	return at;
+}
+
 void mr_enc_list(struct mr_enc *e, size_t n, struct mr_str pieces)
 {
-	struct mr_buf b = {0};
-	if (e->encoding == MR_JSON) {
-		mr_buf_char(&b, '[');
-		mr_buf_str(&b, pieces);
-		mr_buf_char(&b, ']');
-	} else {
-		/* Array 32: the longest form is as good as the others. */
-		char head[5] = {(char)0xdd, (char)(n >> 24), (char)(n >> 16), (char)(n >> 8), (char)n};
-		mr_buf_add(&b, head, sizeof head);
-		mr_buf_str(&b, pieces);
-	}
-	mr_enc_raw(e, mr_buf_view(&b));
-	mr_buf_fini(&b);
+	mr_enc_list_around(e, n);
+	if (e->encoding == MR_JSON)
+		e->out->n--; /* the bracket comes after them */
+	mr_buf_str(e->out, pieces);
+	if (e->encoding == MR_JSON)
+		mr_buf_char(e->out, ']');
 }
 
 void mr_enc_hash(struct mr_enc *e, uint64_t h)

@@ -45,8 +45,13 @@ void mr_instances_delete(struct mr_instances **all)
 
 static void clear_whole(struct mr_instance *inst)
 {
-	for (int e = 0; e < MR_ENCODINGS; e++)
+	for (int e = 0; e < MR_ENCODINGS; e++) {
 		mr_buf_fini(&inst->whole[e]);
+		if (inst->whole_wire[e])
+			mr_wire_fini(inst->whole_wire[e]);
+		free(inst->whole_wire[e]);
+		inst->whole_wire[e] = NULL;
+	}
 }
 
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
@@ -185,6 +190,13 @@ struct mr_str mr_instance_whole(struct mr_instance *inst, enum mr_encoding encod
 	if (!inst->whole[encoding].n)
 		encode_whole(&inst->whole[encoding], encoding, inst);
 	return mr_buf_view(&inst->whole[encoding]);
+}
+
+struct mr_wire *mr_instance_whole_wire(struct mr_instance *inst, enum mr_encoding encoding)
+{
+	if (!inst->whole_wire[encoding])
+		inst->whole_wire[encoding] = mr_alloc(sizeof(struct mr_wire));
+	return inst->whole_wire[encoding];
 }
 
 static void encode_failure(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)

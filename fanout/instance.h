@@ -47,6 +47,7 @@ struct mr_instance {
 	uint64_t last;                     /* tick of the last body, or of readiness */
 	uint64_t loaded;                   /* tick as of which its rows were read from the database (entity queries) */
 	struct mr_buf whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for, cleared by the next body */
+	struct mr_wire *whole_wire[MR_ENCODINGS];
 	uint64_t hash;
 	struct mr_arena arena; /* predicate, order */
 	uint64_t mark;         /* of the change that met it last */
@@ -112,6 +113,7 @@ uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
 size_t mr_instance_least(const struct mr_instance *inst);
 /* The whole state as a body (of tick inst->last), encoded when first asked. */
 struct mr_str mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding);
+struct mr_wire *mr_instance_whole_wire(struct mr_instance *inst, enum mr_encoding encoding); /* of the same */
 
 /* A tick: applies a batch to all instances it meets and makes their bodies. */
 struct mr_batch;

@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-#include "frame.h"
+#include "deflate.h"
 #include "proto/ground/loop.h"
 #include "proto/ground/node.h"
 
@@ -26,6 +26,7 @@ struct mr_net_config {
 	size_t unread_most; /* bytes waiting for one WebSocket above which nothing more is read from it; 0: none */
 	int max_connections;
 	atomic_int *connections;  /* how many there are, in all that share the limit; NULL: none do */
+	bool compress;            /* permessage-deflate is agreed to */
 	int64_t ping_interval_ms; /* silence after which we ping; twice that closes */
 	/* A WebSocket opened at /api/sync. Returns the user pointer for the other callbacks. */
 	void *(*ws_open)(struct mr_ws *ws, enum mr_encoding encoding, void *arg);
@@ -48,8 +49,11 @@ void mr_net_delete(struct mr_net **net);
 /* Adopts a descriptor that is readable often (the bell): cb is called from h2o's own loop, without the detour over the nested one. */
 void mr_net_on_readable(struct mr_net *net, int fd, void (*cb)(void *arg), void *arg);
 
-/* Queues the frame (holds it); everything queued in one turn of the loop goes out in one write at its end. */
+/* Queues the frame (holds it); the pieces of one message are queued one after the other; everything queued in one turn of the loop goes out
+ * in one write at its end. */
 void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame);
+/* For a client that takes deflated messages: what deflates them (the network's, used by its thread only). Else NULL. */
+struct mr_deflate *mr_ws_deflate(const struct mr_ws *ws);
 size_t mr_ws_pending(const struct mr_ws *ws); /* bytes queued or being written */
 /* Sends a close frame with code and reason, closes when it is out (or after 2 s). ws_closed follows. */
 void mr_ws_close(struct mr_ws *ws, int code, const char *reason);

@@ -47,6 +47,7 @@ struct mr_net {
 	/* State is list: a WebSocket is awake (heard of lately), pinged (silent since), or closing. Each is in order of `since`. */
 	struct mr_list awake, pinged, closing;
 	struct mr_ws_batch dirty_ws, spare_ws; /* those to be looked at when the turn ends; room for the next of them */
+	struct mr_deflate *deflate;
 	struct mr_timer *janitor;
 	int64_t janitor_due;
 

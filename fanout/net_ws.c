@@ -192,7 +192,7 @@ static void feed(struct mr_ws *ws, char *p, size_t n)
 
 	heard(ws);
 	do {
-		ev = mr_ws_read(&ws->reader, &p, &n);
+		ev = mr_ws_read(&ws->reader, ws->net->deflate, &p, &n);
 		on_event(ws, &ev);
 	} while (ev.kind != MR_WS_MORE && ws->state == MR_WS_OPEN);
 }
@@ -332,6 +332,7 @@ void mr_net_ws_init(struct mr_net *net)
 	mr_list_init(&net->awake);
 	mr_list_init(&net->pinged);
 	mr_list_init(&net->closing);
+	net->deflate = mr_deflate_new();
 	net->janitor = mr_timer_new(net->loop, on_janitor, net);
 }
 
@@ -344,18 +345,20 @@ void mr_net_close_ws(struct mr_net *net)
 void mr_net_ws_fini(struct mr_net *net)
 {
 	mr_timer_delete(&net->janitor);
+	mr_deflate_delete(&net->deflate);
 	free(net->dirty_ws.v);
 	free(net->spare_ws.v);
 }
 
-struct mr_ws *mr_ws_new(struct mr_net *net, enum mr_encoding encoding)
+struct mr_ws *mr_ws_new(struct mr_net *net, enum mr_encoding encoding, const struct mr_ws_deflate *deflate)
 {
 	struct mr_ws *ws = mr_alloc(sizeof(*ws));
 
 	ws->magic = MR_WS_MAGIC;
 	ws->net = net;
 	ws->encoding = (uint8_t)encoding;
-	mr_ws_reader_init(&ws->reader, encoding, net->config.max_frame);
+	ws->deflates = deflate && mr_ws_deflate_out(deflate);
+	mr_ws_reader_init(&ws->reader, encoding, net->config.max_frame, deflate != NULL);
 	return ws;
 }
 

@@ -14,6 +14,7 @@
 #define MR_NET_WS_H
 
 #include "net_inner.h"
+#include "ws_extensions.h"
 
 enum mr_ws_state { MR_WS_OPEN, MR_WS_CLOSING, MR_WS_LINGERING, MR_WS_DEAD };
 
@@ -41,6 +42,7 @@ struct mr_ws {
 	bool owes_drained : 1; /* frames of the user are under way */
 	bool paused : 1;       /* it is not read, since it does not read */
 	bool dirty : 1;        /* in net->dirty_ws */
+	bool deflates : 1;     /* what is sent to it may be deflated */
 	bool tls : 1;          /* h2o encrypts what is written and decrypts what comes */
 	bool waiting : 1;      /* for the socket to take more: on_writable, on_encrypted_out */
 	struct mr_net *net;
@@ -60,11 +62,12 @@ struct mr_ws {
 };
 
 /* net_ws.c */
-struct mr_ws *mr_ws_new(struct mr_net *net, enum mr_encoding encoding); /* without a socket */
-void mr_ws_start(struct mr_ws *ws, h2o_socket_t *sock);                 /* the socket is its own from now on; what it holds is read */
-void mr_ws_delete(struct mr_ws *ws);                                    /* closes the socket if there is one */
-void mr_ws_die(struct mr_ws *ws, const char *reason);                   /* deleted when the turn ends */
-void mr_ws_all_out(struct mr_ws *ws);                                   /* told by the writer: nothing waits any more */
+struct mr_ws *mr_ws_new(
+	struct mr_net *net, enum mr_encoding encoding, const struct mr_ws_deflate *deflate); /* without a socket; deflate may be NULL */
+void mr_ws_start(struct mr_ws *ws, h2o_socket_t *sock); /* the socket is its own from now on; what it holds is read */
+void mr_ws_delete(struct mr_ws *ws);                    /* closes the socket if there is one */
+void mr_ws_die(struct mr_ws *ws, const char *reason);   /* deleted when the turn ends */
+void mr_ws_all_out(struct mr_ws *ws);                   /* told by the writer: nothing waits any more */
 /* net_ws_out.c */
 void mr_ws_mark(struct mr_ws *ws);                                                 /* it is looked at when the turn ends */
 void mr_ws_push(struct mr_ws *ws, struct mr_frame *frame);                         /* takes the frame over */

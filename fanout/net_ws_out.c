@@ -317,3 +317,8 @@ size_t mr_ws_pending(const struct mr_ws *ws)
 {
 	return ws->pending + ws->flying;
 }
+
+struct mr_deflate *mr_ws_deflate(const struct mr_ws *ws)
+{
+	return ws->deflates ? ws->net->deflate : NULL;
+}

@@ -1,5 +1,5 @@
 /* WebSockets: the upgrade. There is no Origin check: an upgrade carries no authority, since tokens travel in messages and cookies are not
- * used. permessage-deflate is not spoken: an offer is passed over, as the RFC allows.
+ * used.
  */
 #include <stdlib.h>
 
@@ -31,7 +31,34 @@ static bool choose_protocol(const h2o_req_t *h, enum mr_encoding *encoding)
 	return false;
 }
 
-static bool check_upgrade(struct mr_req *req, enum mr_encoding *encoding, char accept[29], struct mr_error *err)
+/* What was asked for and is agreed to. */
+struct terms {
+	enum mr_encoding encoding;
+	char accept[29];
+	bool deflate;
+	struct mr_ws_deflate how;
+};
+
+/* False: a header that is not by the grammar, which ends the upgrade whether or not we would have taken an offer. */
+static bool choose_extension(const struct mr_req *req, struct terms *t)
+{
+	const h2o_req_t *h = req->h2o;
+
+	for (ssize_t at = -1; (at = h2o_find_header_by_str(&h->headers, H2O_STRLIT("sec-websocket-extensions"), at)) != -1;) {
+		h2o_iovec_t value = h->headers.entries[at].value;
+		struct mr_ws_deflate how;
+		enum mr_ws_extension got = mr_ws_choose_extension((struct mr_str){value.base, value.len}, &how);
+		if (got == MR_WS_EXTENSION_BAD)
+			return false;
+		if (got == MR_WS_DEFLATE && !t->deflate && req->net->config.compress) {
+			t->deflate = true;
+			t->how = how;
+		}
+	}
+	return true;
+}
+
+static bool check_upgrade(struct mr_req *req, struct terms *t, struct mr_error *err)
 {
 	const h2o_req_t *h = req->h2o;
 
@@ -43,11 +70,13 @@ static bool check_upgrade(struct mr_req *req, enum mr_encoding *encoding, char a
 		return fail_upgrade(req, err);
 	if (!mr_str_is(mr_req_header(req, "sec-websocket-version"), "13"))
 		return fail_upgrade(req, err);
-	if (!mr_ws_accept(mr_req_header(req, "sec-websocket-key"), accept))
+	if (!mr_ws_accept(mr_req_header(req, "sec-websocket-key"), t->accept))
 		return mr_fail(err, MR_BAD_MESSAGE, "Sec-WebSocket-Key is not 16 bytes in base64");
-	if (!choose_protocol(h, encoding))
+	if (!choose_protocol(h, &t->encoding))
 		return mr_fail(
 			err, MR_BAD_MESSAGE, "offer the subprotocol millrace.v1.msgpack or millrace.v1.json in Sec-WebSocket-Protocol");
+	if (!choose_extension(req, t))
+		return mr_fail(err, MR_BAD_MESSAGE, "Sec-WebSocket-Extensions is not as RFC 6455 9.1 says");
 	return true;
 }
 
@@ -63,23 +92,28 @@ static void on_upgraded(void *arg, h2o_socket_t *sock, size_t request_bytes)
 	mr_ws_start(ws, sock);
 }
 
-static void upgrade(struct mr_req *req, enum mr_encoding encoding, const char *accept)
+static void upgrade(struct mr_req *req, const struct terms *t)
 {
+	char extension[128];
+
 	mr_req_add_header(req, "Upgrade", "websocket");
-	mr_req_add_header(req, "Sec-WebSocket-Accept", accept);
-	mr_req_add_header(req, "Sec-WebSocket-Protocol", encoding == MR_JSON ? "millrace.v1.json" : "millrace.v1.msgpack");
+	mr_req_add_header(req, "Sec-WebSocket-Accept", t->accept);
+	mr_req_add_header(req, "Sec-WebSocket-Protocol", t->encoding == MR_JSON ? "millrace.v1.json" : "millrace.v1.msgpack");
+	if (t->deflate) {
+		mr_ws_deflate_answer(&t->how, extension);
+		mr_req_add_header(req, "Sec-WebSocket-Extensions", extension);
+	}
 	mr_req_begin(req, 101, NULL);
-	h2o_http1_upgrade(req->h2o, NULL, 0, on_upgraded, mr_ws_new(req->net, encoding));
+	h2o_http1_upgrade(req->h2o, NULL, 0, on_upgraded, mr_ws_new(req->net, t->encoding, t->deflate ? &t->how : NULL));
 }
 
 void mr_net_ws_request(struct mr_req *req)
 {
-	enum mr_encoding encoding = MR_MSGPACK;
-	char accept[29];
+	struct terms t = {.encoding = MR_MSGPACK};
 	struct mr_error err = {0};
 
-	if (check_upgrade(req, &encoding, accept, &err))
-		upgrade(req, encoding, accept);
+	if (check_upgrade(req, &t, &err))
+		upgrade(req, &t);
 	else
 		mr_req_error(req, &err);
 }

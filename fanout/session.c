@@ -188,7 +188,8 @@ void mr_session_send(struct mr_session *s, struct mr_str payload)
 	}
 	if (!s->ws)
 		return;
-	struct mr_frame *frame = mr_frame_new(s->encoding, payload);
+	struct mr_deflate *d = mr_ws_deflate(s->ws);
+	struct mr_frame *frame = d ? mr_deflate_frame(d, s->encoding, payload) : mr_frame_new(s->encoding, payload);
 	mr_ws_send(s->ws, frame);
 	mr_frame_drop(&frame);
 }

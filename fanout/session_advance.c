@@ -8,21 +8,12 @@
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "session.h"
+#include "transition.h"
 
 enum {
 	POSITION_STALE_US = 10 * 1000 * 1000, /* a session that seldom gets anything gets a position with it */
 	ALIGN_AFTER_US = 100 * 1000,
 	BODIES_FREE = 16 << 10, /* so many bytes of differences are not worth a thought */
-};
-
-/* A transition in the making. */
-struct transition {
-	uint64_t n;
-	struct mr_buf acks, bodies, replies;
-	size_t n_acks, n_bodies, n_replies;
-	struct mr_body *only; /* the one body, when it is all there is */
-	uint64_t serial;
-	bool again; /* an instance has more to say, in the next one */
 };
 
 void mr_session_lag(struct mr_session *s, bool lags)
@@ -82,25 +73,17 @@ bool mr_sessions_misaligned(const struct mr_instance *inst)
 	return false;
 }
 
-/* Separates JSON bodies; MessagePack needs nothing between them. */
-static void comma(struct mr_buf *b, enum mr_encoding encoding, size_t already)
+static void add_behind(struct mr_transition *t, struct mr_sub *sub, bool behind)
 {
-	if (encoding == MR_JSON && already)
-		mr_buf_char(b, ',');
+	mr_body_behind(mr_transition_own(t), sub->session->encoding, sub->inst->number, behind);
+	mr_transition_own_done(t);
 }
 
-static void add_behind(struct transition *t, struct mr_sub *sub, bool behind)
+static void add_whole(struct mr_transition *t, struct mr_sub *sub)
 {
-	comma(&t->bodies, sub->session->encoding, t->n_bodies++);
-	mr_body_behind(&t->bodies, sub->session->encoding, sub->inst->number, behind);
-	t->only = NULL;
-}
-
-static void add_whole(struct transition *t, struct mr_sub *sub)
-{
-	comma(&t->bodies, sub->session->encoding, t->n_bodies++);
-	mr_buf_str(&t->bodies, mr_instance_whole(sub->inst, sub->session->encoding));
-	t->only = NULL;
+	enum mr_encoding encoding = sub->session->encoding;
+	struct mr_str text = mr_instance_whole(sub->inst, encoding);
+	mr_transition_body(t, text, mr_instance_whole_wire(sub->inst, encoding));
 }
 
 /* Bodies name the instance, and a client applies them to every query that shares it. So those of one session that share an instance are
@@ -141,14 +124,14 @@ static struct mr_list *after(const struct mr_list *before, const struct mr_list 
 	return before->next == e ? e->next : before->next;
 }
 
-static void detach(struct transition *t, struct mr_sub *sub)
+static void detach(struct mr_transition *t, struct mr_sub *sub)
 {
 	set_behind(sub, sub->session->at);
 	add_behind(t, sub, true);
 }
 
 /* Queries that hold the session too long go on by themselves, marked behind. */
-static bool detach_slow(struct mr_session *s, struct transition *t)
+static bool detach_slow(struct mr_session *s, struct mr_transition *t)
 {
 	bool any = false;
 	int64_t now = mr_mono_us(), hold = s->all->f->settings.reactive_max_hold * 1000;
@@ -183,7 +166,7 @@ static struct mr_list *bodies_after(struct mr_instance *inst, enum mr_encoding e
 }
 
 /* Bodies after `from` up to `to`; false, and none, when not all are there. */
-static bool add_bodies(struct transition *t, struct mr_sub *sub, uint64_t from, uint64_t to)
+static bool add_bodies(struct mr_transition *t, struct mr_sub *sub, uint64_t from, uint64_t to)
 {
 	enum mr_encoding encoding = sub->session->encoding;
 	struct mr_list *e = bodies_after(sub->inst, encoding, from);
@@ -194,18 +177,17 @@ static bool add_bodies(struct transition *t, struct mr_sub *sub, uint64_t from, 
 		if (b->n > to)
 			break;
 		t->only = t->n_bodies ? NULL : b;
-		comma(&t->bodies, encoding, t->n_bodies++);
-		mr_buf_str(&t->bodies, mr_buf_view(&b->enc[encoding]));
+		mr_transition_body(t, mr_buf_view(&b->enc[encoding]), &b->wire[encoding]);
 	}
 	return true;
 }
 
-static void add_ack(struct transition *t, struct mr_sub *sub, bool keep)
+static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 {
 	const struct mr_instance *inst = sub->inst;
 	enum mr_encoding encoding = sub->session->encoding;
 	struct mr_enc e;
-	comma(&t->acks, encoding, t->n_acks++);
+	mr_transition_comma(&t->acks, encoding, t->n_acks++);
 	mr_enc_init(&e, &t->acks, encoding);
 	mr_enc_map(&e, 3 + keep + (inst->entity != NULL));
 	mr_enc_key(&e, MR_STR("id"));
@@ -235,7 +217,7 @@ static void add_ack(struct transition *t, struct mr_sub *sub, bool keep)
 	mr_enc_end(&e);
 }
 
-static void answer(struct transition *t, struct mr_sub *sub, bool keep)
+static void answer(struct mr_transition *t, struct mr_sub *sub, bool keep)
 {
 	sub->session->all->f->counter[keep ? MR_C_RESUMES_KEPT_TOTAL : MR_C_RESUMES_FULL_TOTAL] += sub->have_k[0] != 0;
 	add_ack(t, sub, keep);
@@ -278,7 +260,7 @@ static bool can_resume(const struct mr_sub *sub)
 	       !mr_catalog_blind(catalog_of(sub), inst->entity);
 }
 
-static void answer_new(struct transition *t, struct mr_sub *sub)
+static void answer_new(struct mr_transition *t, struct mr_sub *sub)
 {
 	if (same_key(sub) && holds_same_state(sub))
 		answer(t, sub, true);
@@ -288,17 +270,12 @@ static void answer_new(struct transition *t, struct mr_sub *sub)
 		answer(t, sub, false);
 }
 
-static void answer_resumed(struct transition *t, struct mr_sub *sub)
+static void answer_resumed(struct mr_transition *t, struct mr_sub *sub)
 {
-	struct mr_buf body = {0};
-	bool touched = same_key(sub) && can_resume(sub) && mr_resume_body(sub, &body);
-	if (touched) {
-		comma(&t->bodies, sub->session->encoding, t->n_bodies++);
-		mr_buf_str(&t->bodies, mr_buf_view(&body));
-		t->only = NULL;
-	}
+	bool touched = same_key(sub) && can_resume(sub) && mr_resume_body(sub, mr_transition_own(t));
+	if (touched)
+		mr_transition_own_done(t);
 	answer(t, sub, touched);
-	mr_buf_fini(&body);
 }
 
 static bool is_current(const struct mr_instance *inst, uint64_t n)
@@ -314,12 +291,12 @@ static bool holds_back(const struct mr_instance *inst, uint64_t n)
 }
 
 /* A detached query shows what has become known of it, and comes back when it is known where the session is. */
-static void follow_behind(struct transition *t, struct mr_sub *sub)
+static void follow_behind(struct mr_transition *t, struct mr_sub *sub)
 {
 	if (sub->inst->last > sub->at) {
 		if (!add_bodies(t, sub, sub->at, UINT64_MAX))
 			add_whole(t, sub);
-		t->only = NULL;
+		t->only = NULL; /* it may be of a later tick */
 	}
 	set_behind(sub, MR_MAX(sub->at, sub->inst->last));
 	if (is_current(sub->inst, t->n) && !holds_back(sub->inst, t->n)) {
@@ -352,7 +329,7 @@ static bool whole_is_cheaper(const struct mr_sub *sub, uint64_t from)
 
 /* What a shown query became: its bodies, or all of it when that is less or they have been given up; when all of it is of a later tick, it
  * gets that by itself. Readers of event streams keep no state to apply pieces to, so they get a function's value whole. */
-static void follow(struct transition *t, struct mr_sub *sub)
+static void follow(struct mr_transition *t, struct mr_sub *sub)
 {
 	bool current = is_current(sub->inst, t->n);
 	bool whole = current && ((sub->session->live && !sub->inst->entity) || whole_is_cheaper(sub, sub->session->at));
@@ -365,7 +342,7 @@ static void follow(struct transition *t, struct mr_sub *sub)
 }
 
 /* In one transition each instance speaks once. */
-static bool claim(struct transition *t, struct mr_sub *sub)
+static bool claim(struct mr_transition *t, struct mr_sub *sub)
 {
 	if (sub->inst->spoke_in == t->serial)
 		return false;
@@ -373,7 +350,7 @@ static bool claim(struct transition *t, struct mr_sub *sub)
 	return true;
 }
 
-static void collect_shown(struct mr_session *s, struct transition *t)
+static void collect_shown(struct mr_session *s, struct mr_transition *t)
 {
 	for (struct mr_list *e = s->news.next, *before; e != &s->news; e = after(before, e)) {
 		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_news);
@@ -394,7 +371,7 @@ static bool can_be_answered(const struct mr_sub *sub, uint64_t n)
 	return sub->state == MR_SUB_BEHIND || is_current(sub->inst, n);
 }
 
-static void collect_new(struct mr_session *s, struct transition *t)
+static void collect_new(struct mr_session *s, struct mr_transition *t)
 {
 	bool behind = has_behind(s, NULL);
 	for (struct mr_list *e = s->waiting.next, *before; e != &s->waiting; e = after(before, e)) {
@@ -417,7 +394,7 @@ static void collect_new(struct mr_session *s, struct transition *t)
 	}
 }
 
-static void add_replies(struct mr_session *s, struct transition *t)
+static void add_replies(struct mr_session *s, struct mr_transition *t)
 {
 	const struct mr_clock *clock = s->all->f->clock;
 	MR_LIST_FOR (e, &s->replies) {
@@ -429,7 +406,7 @@ static void add_replies(struct mr_session *s, struct transition *t)
 		struct mr_enc enc;
 		struct mr_arena a = {0};
 		struct mr_error err;
-		comma(&t->replies, s->encoding, t->n_replies++);
+		mr_transition_comma(&t->replies, s->encoding, t->n_replies++);
 		mr_enc_init(&enc, &t->replies, s->encoding);
 		mr_enc_map(&enc, 2);
 		mr_enc_key(&enc, MR_STR("id"));
@@ -446,33 +423,6 @@ static void add_replies(struct mr_session *s, struct transition *t)
 	}
 }
 
-static void enc_list(struct mr_enc *e, struct mr_str key, struct mr_buf *list, size_t n)
-{
-	if (!n)
-		return;
-	mr_enc_key(e, key);
-	mr_enc_list(e, n, mr_buf_view(list));
-}
-
-static void print_transition(struct mr_buf *b, struct mr_session *s, struct transition *t, bool position)
-{
-	struct mr_enc e;
-	mr_enc_init(&e, b, s->encoding);
-	mr_enc_map(&e, 2 + position + (t->n_acks > 0) + (t->n_bodies > 0) + (t->n_replies > 0));
-	mr_enc_key(&e, MR_STR("t"));
-	mr_enc_str(&e, MR_STR("transition"));
-	mr_enc_key(&e, MR_STR("n"));
-	mr_enc_int(&e, (int64_t)t->n);
-	if (position) {
-		mr_enc_key(&e, MR_STR("p"));
-		mr_enc_str(&e, mr_clock_position(s->all->f->clock, t->n));
-	}
-	enc_list(&e, MR_STR("q"), &t->acks, t->n_acks);
-	enc_list(&e, MR_STR("b"), &t->bodies, t->n_bodies);
-	enc_list(&e, MR_STR("r"), &t->replies, t->n_replies);
-	mr_enc_end(&e);
-}
-
 /* A position vouches for everything the client holds: none is given while rows from before wait for their answer, or a query is behind. */
 static bool holds_stale_rows(const struct mr_session *s)
 {
@@ -482,7 +432,7 @@ static bool holds_stale_rows(const struct mr_session *s)
 	return false;
 }
 
-static bool wants_position(struct mr_session *s, const struct transition *t)
+static bool wants_position(struct mr_session *s, const struct mr_transition *t)
 {
 	struct mr_clock *clock = s->all->f->clock;
 	int64_t now = clock->last_tick_us;
@@ -492,27 +442,6 @@ static bool wants_position(struct mr_session *s, const struct transition *t)
 		return false;
 	s->position_us = now;
 	return true;
-}
-
-static void send_transition(struct mr_session *s, struct transition *t)
-{
-	bool position = wants_position(s, t);
-	s->all->f->counter[MR_C_TRANSITIONS_TOTAL]++;
-	struct mr_frame **shared =
-		t->only && t->only->n == t->n && !t->n_acks && !t->n_replies && s->ws ? &t->only->frame[s->encoding][position] : NULL;
-	if (shared && *shared) {
-		mr_ws_send(s->ws, *shared);
-		return;
-	}
-	struct mr_buf b = {0};
-	print_transition(&b, s, t, position);
-	if (shared) {
-		*shared = mr_frame_new(s->encoding, mr_buf_view(&b));
-		mr_ws_send(s->ws, *shared);
-	} else {
-		mr_session_send(s, mr_buf_view(&b));
-	}
-	mr_buf_fini(&b);
 }
 
 static size_t pending_bytes(const struct mr_session *s)
@@ -541,7 +470,7 @@ void mr_session_advance(struct mr_session *s)
 	const struct mr_clock *clock = s->all->f->clock;
 	if (!clock->n || is_stalled(s))
 		return;
-	struct transition t = {.n = find_target(s, clock->n), .serial = ++s->all->last_serial};
+	struct mr_transition t = {.n = find_target(s, clock->n), .serial = ++s->all->last_serial};
 	bool blocked = t.n < clock->n;
 	if (t.n < s->at)
 		t.n = s->at;
@@ -557,13 +486,11 @@ void mr_session_advance(struct mr_session *s)
 	s->at = t.n;
 	mr_session_lag(s, blocked || s->n_waiting);
 	if (t.n_acks || t.n_bodies || t.n_replies)
-		send_transition(s, &t);
+		mr_transition_send(&t, s, wants_position(s, &t));
 	MR_FAULT(FANOUT_SESSION_ADVANCED);
 	if (t.again)
 		mr_session_look(s);
-	mr_buf_fini(&t.acks);
-	mr_buf_fini(&t.bodies);
-	mr_buf_fini(&t.replies);
+	mr_transition_fini(&t);
 }
 
 /* The oldest tick after which somebody still needs the bodies. */

@@ -165,11 +165,15 @@ struct touched {
 	size_t n_put, n_del, cap;
 };
 
-static void touch(struct touched *t, const struct mr_row *row)
+static void touch(struct touched *t, const struct mr_row *row, bool was)
 {
 	if (!row->v || mr_pred_eval(t->inst->rows.pred, row) != 1)
 		return;
 	struct mr_str id = {(const char *)row->v[0].uuid, 16};
+	const struct mr_item *item = mr_rowset_get(&t->inst->rows, id.p);
+	/* It came, and is not here: after the tick that we are at, since the log was read later. Nobody holds it yet. */
+	if (!was && !item)
+		return;
 	if (mr_map_put(&t->seen, id, (void *)row))
 		return;
 	if (t->n_put + t->n_del == t->cap) {
@@ -177,7 +181,6 @@ static void touch(struct touched *t, const struct mr_row *row)
 		t->put = mr_realloc(t->put, t->cap * sizeof *t->put);
 		t->del = mr_realloc(t->del, t->cap * sizeof *t->del);
 	}
-	const struct mr_item *item = mr_rowset_get(&t->inst->rows, id.p);
 	if (item)
 		t->put[t->n_put++] = item;
 	else
@@ -193,8 +196,8 @@ static bool touch_all(struct touched *t, const struct mr_batch *b)
 		if (c->entity != t->inst->entity)
 			continue;
 		bulk |= c->bulk;
-		touch(t, &c->was);
-		touch(t, &c->is);
+		touch(t, &c->was, true);
+		touch(t, &c->is, false);
 	}
 	return bulk;
 }

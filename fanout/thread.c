@@ -38,6 +38,7 @@ static struct mr_net *open_net(struct mr_fanout *f)
 			   : f->index  ? MR_NET_SHARES
 				       : MR_NET_SHARES_FIRST,
 		.max_frame = (size_t)s->max_frame,
+		.compress = s->compression,
 		.max_connections = (int)s->max_connections,
 		.connections = &hub->connections,
 		.unread_most = UNREAD_TIMES * (size_t)s->send_buffer,

@@ -75,15 +75,19 @@ bool mr_utf8_feed(struct mr_utf8 *u, const char *p, size_t n)
 
 /* --- reader --- */
 
-void mr_ws_reader_init(struct mr_ws_reader *r, enum mr_encoding encoding, size_t max)
+void mr_ws_reader_init(struct mr_ws_reader *r, enum mr_encoding encoding, size_t max, bool deflates)
 {
-	*r = (struct mr_ws_reader){.max = max, .text = encoding == MR_JSON};
+	*r = (struct mr_ws_reader){.max = (uint32_t)MR_MIN(max, (size_t)UINT32_MAX), .text = encoding == MR_JSON, .deflates = deflates};
 }
 
 void mr_ws_reader_fini(struct mr_ws_reader *r)
 {
-	mr_buf_fini(&r->message);
-	mr_buf_fini(&r->control);
+	if (!r->half)
+		return;
+	mr_buf_fini(&r->half->message);
+	mr_buf_fini(&r->half->control);
+	free(r->half);
+	r->half = NULL;
 }
 
 static int opcode(const struct mr_ws_reader *r)
@@ -131,7 +135,8 @@ static const char *check_data(const struct mr_ws_reader *r)
 
 static const char *check_start(const struct mr_ws_reader *r)
 {
-	if (r->head[0] & 0x70)
+	int bits = r->deflates && !is_control(r) && opcode(r) != MR_WS_CONT ? MR_WS_RSV1 : 0;
+	if (r->head[0] & 0x70 & ~bits)
 		return "reserved bit set";
 	const char *why = is_control(r) ? check_control(r) : check_data(r);
 	if (why)
@@ -170,6 +175,13 @@ static bool take_head(struct mr_ws_reader *r, size_t want, char **p, size_t *n)
 	return r->n_head >= want;
 }
 
+/* Payload bytes that the message may still have. */
+static uint64_t most(const struct mr_ws_reader *r)
+{
+	bool first = opcode(r) != MR_WS_CONT, deflated = first ? r->head[0] & MR_WS_RSV1 : r->deflated;
+	return (deflated ? mr_inflate_most(r->max) : r->max) - (r->half ? r->half->message.n : 0);
+}
+
 /* Reads the header. False: more bytes are needed, or *ev says what is wrong. */
 static bool read_head(struct mr_ws_reader *r, char **p, size_t *n, struct mr_ws_event *ev)
 {
@@ -192,15 +204,17 @@ static bool read_head(struct mr_ws_reader *r, char **p, size_t *n, struct mr_ws_
 		*ev = bad(r, MR_WS_PROTOCOL, "length not in its shortest form");
 		return false;
 	}
-	if (!is_control(r) && size > r->max - r->message.n) {
+	if (!is_control(r) && size > most(r)) {
 		*ev = bad(r, MR_WS_SIZE, "message above max_frame");
 		return false;
 	}
 	r->left = size;
 	r->phase = 0;
 	r->in_payload = true;
-	if (!is_control(r) && opcode(r) != MR_WS_CONT)
+	if (!is_control(r) && opcode(r) != MR_WS_CONT) {
 		r->utf8 = (struct mr_utf8){0};
+		r->deflated = r->head[0] & MR_WS_RSV1;
+	}
 	return true;
 }
 
@@ -212,7 +226,7 @@ static void unmask(const struct mr_ws_reader *r, char *p, size_t n)
 	size_t i = 0;
 
 	for (int k = 0; k < 8; k++)
-		turned[k] = mask[(r->phase + (unsigned)k) & 3];
+		turned[k] = mask[(r->phase + k) & 3];
 	memcpy(&wide, turned, 8);
 	for (; i + 8 <= n; i += 8) {
 		memcpy(&w, p + i, 8);
@@ -251,79 +265,111 @@ static struct mr_ws_event control_event(struct mr_ws_reader *r, struct mr_str pa
 	return (struct mr_ws_event){.kind = kind, .payload = payload};
 }
 
+/* Where the pieces of this frame are kept. */
+static struct mr_buf *kept(struct mr_ws_reader *r)
+{
+	if (!r->half)
+		r->half = mr_alloc(sizeof(*r->half));
+	return is_control(r) ? &r->half->control : &r->half->message;
+}
+
+static bool has_kept(const struct mr_ws_reader *r)
+{
+	return r->half && (is_control(r) ? r->half->control.n : r->half->message.n);
+}
+
 /* Takes payload bytes. True when the frame is complete; its payload, or what of it lies in the buffer, is in *whole. False: more bytes
  * are needed, or *ev says what is wrong. */
 static bool read_payload(struct mr_ws_reader *r, char **p, size_t *n, struct mr_str *whole, struct mr_ws_event *ev)
 {
 	size_t take = (size_t)MR_MIN((uint64_t)*n, r->left);
-	struct mr_buf *b = is_control(r) ? &r->control : &r->message;
 	char *piece = *p;
 
 	unmask(r, piece, take);
-	r->phase += take;
+	r->phase = (uint8_t)((r->phase + take) & 3);
 	r->left -= take;
 	*p += take;
 	*n -= take;
-	if (!is_control(r) && r->text && !mr_utf8_feed(&r->utf8, piece, take)) {
+	if (!is_control(r) && r->text && !r->deflated && !mr_utf8_feed(&r->utf8, piece, take)) {
 		*ev = bad(r, MR_WS_UTF8, "text is not UTF-8");
 		return false;
 	}
 	/* A frame that came in one piece and is a whole message is not copied. */
-	if (r->left == 0 && b->n == 0 && is_final(r)) {
+	if (r->left == 0 && is_final(r) && !has_kept(r)) {
 		*whole = (struct mr_str){take ? piece : "", take};
 		return true;
 	}
 	if (take)
-		mr_buf_add(b, piece, take);
-	*whole = mr_buf_view(b);
+		mr_buf_add(kept(r), piece, take);
+	*whole = has_kept(r) ? mr_buf_view(kept(r)) : MR_STR("");
 	return r->left == 0;
 }
 
+static struct mr_ws_event inflated_event(struct mr_ws_reader *r, struct mr_deflate *inflater, struct mr_str payload)
+{
+	struct mr_str text;
+	enum mr_inflated got = mr_inflate(inflater, payload, r->max, &text);
+
+	if (got == MR_INFLATE_LONG)
+		return bad(r, MR_WS_SIZE, "message above max_frame");
+	if (got == MR_INFLATE_BAD)
+		return bad(r, MR_WS_UTF8, "message is not deflated as RFC 7692 says");
+	if (r->text && !mr_utf8_feed(&r->utf8, text.p, text.n))
+		return bad(r, MR_WS_UTF8, "text is not UTF-8");
+	return (struct mr_ws_event){.kind = MR_WS_MESSAGE, .payload = text};
+}
+
+static struct mr_ws_event message_event(struct mr_ws_reader *r, struct mr_deflate *inflater, struct mr_str payload)
+{
+	struct mr_ws_event ev = {.kind = MR_WS_MESSAGE, .payload = payload};
+
+	if (r->deflated)
+		ev = inflated_event(r, inflater, payload);
+	if (ev.kind == MR_WS_MESSAGE && r->text && !mr_utf8_whole(&r->utf8))
+		return bad(r, MR_WS_UTF8, "text ends within a character");
+	return ev;
+}
+
 /* A complete frame: its event, or false when it is a fragment and the message goes on. */
-static bool frame_event(struct mr_ws_reader *r, struct mr_str whole, struct mr_ws_event *ev)
+static bool frame_event(struct mr_ws_reader *r, struct mr_deflate *inflater, struct mr_str whole, struct mr_ws_event *ev)
 {
 	r->in_payload = false;
 	r->n_head = 0;
-	if (is_control(r)) {
-		r->held = true;
-		*ev = control_event(r, whole);
-		return true;
-	}
-	r->in_message = !is_final(r);
-	if (r->in_message)
+	if (!is_control(r))
+		r->in_message = !is_final(r);
+	if (!is_control(r) && r->in_message)
 		return false;
-	if (r->text && !mr_utf8_whole(&r->utf8)) {
-		*ev = bad(r, MR_WS_UTF8, "text ends within a character");
-		return true;
-	}
 	r->held = true;
-	*ev = (struct mr_ws_event){.kind = MR_WS_MESSAGE, .payload = whole};
+	*ev = is_control(r) ? control_event(r, whole) : message_event(r, inflater, whole);
 	return true;
 }
 
 /* The last event's bytes are no longer needed. A control frame may stand between fragments: those stay. */
-static void release(struct mr_ws_reader *r)
+static void release(struct mr_ws_reader *r, struct mr_deflate *inflater)
 {
 	if (!r->held)
 		return;
 	r->held = false;
-	mr_buf_fini(&r->control);
+	if (inflater)
+		mr_inflate_done(inflater);
 	if (!r->in_message)
-		mr_buf_fini(&r->message);
+		mr_ws_reader_fini(r);
+	else if (r->half)
+		mr_buf_fini(&r->half->control);
 }
 
-struct mr_ws_event mr_ws_read(struct mr_ws_reader *r, char **p, size_t *n)
+struct mr_ws_event mr_ws_read(struct mr_ws_reader *r, struct mr_deflate *inflater, char **p, size_t *n)
 {
 	struct mr_ws_event ev = {.kind = MR_WS_MORE};
 	struct mr_str whole;
 
-	release(r);
+	release(r, inflater);
 	while (!r->broken) {
 		if (!r->in_payload && !read_head(r, p, n, &ev))
 			return ev;
 		if (!read_payload(r, p, n, &whole, &ev))
 			return ev;
-		if (frame_event(r, whole, &ev))
+		if (frame_event(r, inflater, whole, &ev))
 			return ev;
 	}
 	return ev;

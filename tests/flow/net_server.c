@@ -40,7 +40,8 @@ static void *ws_open(struct mr_ws *ws, enum mr_encoding encoding, void *arg)
 
 static void send_text(struct client *c, struct mr_str text)
 {
-	struct mr_frame *f = mr_frame_new(c->encoding, text);
+	struct mr_deflate *d = mr_ws_deflate(c->ws);
+	struct mr_frame *f = d ? mr_deflate_frame(d, c->encoding, text) : mr_frame_new(c->encoding, text);
 	mr_ws_send(c->ws, f);
 	mr_frame_drop(&f);
 	c->server->most_pending = MR_MAX(c->server->most_pending, mr_ws_pending(c->ws));
@@ -257,6 +258,7 @@ int main(int argc, char **argv)
 		.listen = "127.0.0.1",
 		.max_frame = argc > 1 ? (size_t)atol(argv[1]) : 1 << 20,
 		.ping_interval_ms = argc > 2 ? atol(argv[2]) : 25000,
+		.compress = true,
 		.max_connections = argc > 3 ? atoi(argv[3]) : 1000,
 		.port = argc > 5 ? atoi(argv[5]) : 0,
 		.ws_open = ws_open,

@@ -34,7 +34,7 @@ static void feed(struct mr_ws_reader *r, struct mr_str bytes, struct mr_buf *sai
 	struct mr_ws_event ev;
 
 	memcpy(copy, bytes.p, bytes.n);
-	while ((ev = mr_ws_read(r, &p, &n)).kind != MR_WS_MORE) {
+	while ((ev = mr_ws_read(r, NULL, &p, &n)).kind != MR_WS_MORE) {
 		tell(said, &ev);
 		if (ev.kind == MR_WS_BAD || ev.kind == MR_WS_CLOSE)
 			break;
@@ -48,7 +48,7 @@ static void read_in_pieces(struct mr_str bytes, enum mr_encoding encoding, size_
 {
 	struct mr_ws_reader r;
 
-	mr_ws_reader_init(&r, encoding, MAX);
+	mr_ws_reader_init(&r, encoding, MAX, false);
 	for (size_t at = 0, n; at < bytes.n && !r.broken; at += n) {
 		n = MR_MIN(at ? rest : first, bytes.n - at);
 		feed(&r, (struct mr_str){bytes.p + at, n}, said);
@@ -323,14 +323,13 @@ static void test_idle_reader_owns_nothing(void **state)
 	struct mr_buf b = {0}, said = {0};
 	struct mr_ws_reader r;
 
-	mr_ws_reader_init(&r, MR_JSON, MAX);
+	mr_ws_reader_init(&r, MR_JSON, MAX, false);
 	add(&b, MR_WS_TEXT, "some ");
 	add(&b, FIN | MR_WS_CONT, "more");
 	for (size_t i = 0; i < b.n; i++)
 		feed(&r, (struct mr_str){b.p + i, 1}, &said);
 	assert_string_equal(said.p, "m:some more;");
-	assert_null(r.message.p);
-	assert_null(r.control.p);
+	assert_null(r.half);
 	mr_buf_fini(&b);
 	mr_buf_fini(&said);
 }
@@ -341,10 +340,10 @@ static void test_announced_length(void **state)
 	struct mr_buf b = {0}, said = {0};
 	struct mr_ws_reader r;
 
-	mr_ws_reader_init(&r, MR_JSON, 1 << 30);
+	mr_ws_reader_init(&r, MR_JSON, 1 << 30, false);
 	add_raw(&b, FIN | MR_WS_TEXT, 1 << 29, 8, "abc", 3);
 	feed(&r, mr_buf_view(&b), &said);
-	assert_true(r.message.cap < 10000);
+	assert_true(r.half->message.cap < 10000);
 	mr_ws_reader_fini(&r);
 	mr_buf_fini(&b);
 	mr_buf_fini(&said);

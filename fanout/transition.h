@@ -1,0 +1,41 @@
+/* A transition in the making: everything that changes for one session from one tick to another. It is collected as parts, which are sent
+ * without being put into one buffer where that pays: bodies that others get as well are deflated once, and long ones are framed once.
+ */
+#ifndef MR_TRANSITION_H
+#define MR_TRANSITION_H
+
+#include "body.h"
+
+struct mr_session;
+
+/* A body. Its text is somebody else's, who also has the wire; or (wire is NULL) it is the transition's own, at `from`. */
+struct mr_part {
+	struct mr_str text;
+	struct mr_wire *wire;
+	size_t from;
+};
+
+struct mr_transition {
+	uint64_t n;
+	struct mr_buf acks, own, replies;
+	size_t n_acks, n_bodies, n_replies;
+	struct mr_part *parts; /* n_bodies; `few` until there are more */
+	struct mr_part few[4];
+	size_t cap;
+	struct mr_body *only; /* the one body, when it is all there is and of this tick */
+	uint64_t serial;
+	bool again; /* an instance has more to say, in the next one */
+};
+void mr_transition_fini(struct mr_transition *t);
+
+/* Text and wire must stay until it is sent. */
+void mr_transition_body(struct mr_transition *t, struct mr_str text, struct mr_wire *wire);
+/* A body of this session only: append it to the buffer, then say so. */
+struct mr_buf *mr_transition_own(struct mr_transition *t);
+void mr_transition_own_done(struct mr_transition *t);
+/* Separates list members in JSON; MessagePack needs nothing between them. */
+void mr_transition_comma(struct mr_buf *b, enum mr_encoding encoding, size_t already);
+
+void mr_transition_send(struct mr_transition *t, struct mr_session *s, bool position);
+
+#endif
