@@ -26,7 +26,7 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
-enum { ACCEPTS_A_TURN = 64, ROUNDS_A_TURN = 4, ACCEPT_PAUSE_US = 100000, STARVED_TELL_US = 10 * 1000000 };
+enum { ACCEPTS_A_TURN = 64, ROUNDS_A_TURN = 4, ACCEPT_PAUSE_US = 100000, STARVED_TELL_US = 10 * 1000000, TLS_LOOK_US = 1000000 };
 enum { REQUEST_TIMEOUT_MS = 30000, LEAVE_ROUNDS = 200 };
 
 struct adopted {
@@ -122,7 +122,10 @@ static void welcome(struct mr_net *net, int fd)
 	net->connections++;
 	struct timeval now;
 	gettimeofday(&now, NULL);
-	h2o_http1_accept(&net->accept, sock, now);
+	if (net->tls.context)
+		h2o_accept(&net->accept, sock);
+	else
+		h2o_http1_accept(&net->accept, sock, now);
 }
 
 /* Counts it, if there is room. */
@@ -257,15 +260,46 @@ static void init_h2o(struct mr_net *net)
 	mr_net_http_init(net);
 	net->h2o = h2o_evloop_create();
 	h2o_context_init(&net->ctx, net->h2o, &net->global);
-	net->accept = (h2o_accept_ctx_t){.ctx = &net->ctx, .hosts = net->global.hosts};
+	net->accept = (h2o_accept_ctx_t){.ctx = &net->ctx, .hosts = net->global.hosts, .ssl_ctx = net->tls.context};
+}
+
+/* --- TLS --- */
+
+static bool open_tls(struct mr_tls *tls, const struct mr_net_config *c, struct mr_error *err)
+{
+	bool certificate = c->tls_certificate && *c->tls_certificate, key = c->tls_key && *c->tls_key;
+
+	if (certificate != key)
+		return mr_fail(err, MR_BAD_VALUE, "%s is given and %s is not; TLS needs both", certificate ? "tls_certificate" : "tls_key",
+			certificate ? "tls_key" : "tls_certificate");
+	return !certificate || mr_tls_open(tls, c->tls_certificate, c->tls_key, err);
+}
+
+static void on_tls_look(void *arg)
+{
+	struct mr_net *net = arg;
+
+	if (mr_tls_look(&net->tls))
+		net->accept.ssl_ctx = net->tls.context;
+	mr_timer_start(net->tls_look, TLS_LOOK_US);
+}
+
+static void watch_tls(struct mr_net *net)
+{
+	net->tls_look = mr_timer_new(net->loop, on_tls_look, net);
+	if (net->tls.context)
+		mr_timer_start(net->tls_look, TLS_LOOK_US);
 }
 
 struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *config, struct mr_error *err)
 {
-	int fd = open_listener(config, err);
+	struct mr_tls tls = {0};
+	int fd = open_tls(&tls, config, err) ? open_listener(config, err) : -1;
 
-	if (fd < 0)
+	if (fd < 0) {
+		mr_tls_close(&tls);
 		return NULL;
+	}
 	signal(SIGPIPE, SIG_IGN); /* h2o writes with writev */
 	struct mr_net *net = mr_alloc(sizeof(*net));
 	net->magic = MR_NET_MAGIC;
@@ -273,6 +307,7 @@ struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *conf
 	net->config = *config;
 	net->config.listen = net->listen = mr_strdup(config->listen ? config->listen : "");
 	net->port = port_of(fd);
+	net->tls = tls;
 	if (!net->config.connections)
 		net->config.connections = &net->counted;
 	mr_list_init(&net->adopted);
@@ -281,6 +316,7 @@ struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *conf
 	mr_net_linger_init(net);
 	net->files = mr_files_new();
 	mr_net_ws_init(net);
+	watch_tls(net);
 	net->accept_again = mr_timer_new(loop, on_accept_again, net);
 	net->nested = adopt(net, mr_loop_fd(loop), on_nested, net);
 	net->listener = adopt(net, fd, on_connection, net);
@@ -403,6 +439,7 @@ static void excuse_queue(const struct mr_net *net)
 static void close_listener(struct mr_net *net)
 {
 	mr_timer_delete(&net->accept_again);
+	mr_timer_delete(&net->tls_look);
 	h2o_socket_close(net->listener);
 	net->listener = NULL;
 }
@@ -429,6 +466,7 @@ static void end(struct mr_net *net)
 		h2o_config_dispose(&net->global);
 	}
 	mr_files_delete(&net->files);
+	mr_tls_close(&net->tls);
 	free(net->listen);
 	net->magic = 0;
 	free(net);

@@ -22,8 +22,9 @@ struct mr_net_config {
 	const char *listen;
 	int port; /* 0: a free one */
 	enum mr_net_sharing sharing;
-	size_t max_frame;   /* largest WebSocket message or HTTP body */
-	size_t unread_most; /* bytes waiting for one WebSocket above which nothing more is read from it; 0: none */
+	const char *tls_certificate, *tls_key; /* paths of PEM files; empty or NULL: no TLS */
+	size_t max_frame;                      /* largest WebSocket message or HTTP body */
+	size_t unread_most;                    /* bytes waiting for one WebSocket above which nothing more is read from it; 0: none */
 	int max_connections;
 	atomic_int *connections;  /* how many there are, in all that share the limit; NULL: none do */
 	bool compress;            /* permessage-deflate is agreed to */

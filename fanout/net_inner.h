@@ -13,6 +13,7 @@
 #include <h2o/http1.h>
 
 #include "net.h"
+#include "net_tls.h"
 #include "proto/ground/list.h"
 #include "ws.h"
 
@@ -39,6 +40,8 @@ struct mr_net {
 	h2o_socket_t *listener, *nested;
 	struct mr_timer *accept_again; /* runs while descriptors are short */
 	int64_t starved_told;
+	struct mr_tls tls;
+	struct mr_timer *tls_look;
 	struct mr_list adopted;
 	int connections;    /* sockets accepted and not yet closed */
 	atomic_int counted; /* the same, where no others share the limit */

@@ -37,6 +37,8 @@ static struct mr_net *open_net(struct mr_fanout *f)
 		.sharing = hub->n == 1 ? MR_NET_ALONE
 			   : f->index  ? MR_NET_SHARES
 				       : MR_NET_SHARES_FIRST,
+		.tls_certificate = s->tls_certificate,
+		.tls_key = s->tls_key,
 		.max_frame = (size_t)s->max_frame,
 		.compress = s->compression,
 		.max_connections = (int)s->max_connections,

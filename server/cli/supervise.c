@@ -239,7 +239,8 @@ static void on_first(void *arg)
 		if (strcmp(listen, local[i]) == 0)
 			listen = "localhost";
 	bool six = strchr(listen, ':') != NULL;
-	printf("Millrace serves %s at http://%s%s%s:%d/\n", app_name(s->settings), six ? "[" : "", listen, six ? "]" : "", s->port);
+	printf("Millrace serves %s at http%s://%s%s%s:%d/\n", app_name(s->settings), *s->settings->tls_certificate ? "s" : "",
+		six ? "[" : "", listen, six ? "]" : "", s->port);
 	fflush(stdout);
 }
 

@@ -126,10 +126,10 @@ export class Server {
 
 	/** Waits for the address; gives it. Throws when the server ends instead. */
 	async ready(seconds = 60) {
-		await until("the address", () => this.over || /Millrace serves .* at http:/.test(this.out), seconds).catch((e) => {
+		await until("the address", () => this.over || /Millrace serves .* at https?:/.test(this.out), seconds).catch((e) => {
 			throw new Error(`${e.message}\n${this.out}${this.err}`);
 		});
-		const match = /at (http:\S+)/.exec(this.out);
+		const match = /at (https?:\S+)/.exec(this.out);
 		if (!match) throw new Error(`it ended instead of serving:\n${this.out}${this.err}`);
 		this.url = match[1];
 		this.took = Date.now() - this.began;

@@ -134,8 +134,8 @@ export class Client {
 	calls = 0;
 	n = 0;
 	transitions = 0;
-	constructor(stack, { encoding = "json", token, session = randomBytes(24).toString("base64url"), hello = true, positions = true } = {}) {
-		Object.assign(this, { stack, encoding, token, session, positions, greets: hello });
+	constructor(stack, { encoding = "json", token, session = randomBytes(24).toString("base64url"), hello = true, positions = true, ws = {} } = {}) {
+		Object.assign(this, { stack, encoding, token, session, positions, greets: hello, options: ws });
 		this.connect();
 	}
 	connect() {
@@ -143,7 +143,7 @@ export class Client {
 		this.welcome = undefined;
 		this.byInstance.clear();
 		this.n = 0;
-		this.ws = new WebSocket(new URL("/api/sync", this.stack.url).href.replace(/^http/, "ws"), `millrace.v1.${this.encoding}`);
+		this.ws = new WebSocket(new URL("/api/sync", this.stack.url).href.replace(/^http/, "ws"), `millrace.v1.${this.encoding}`, this.options);
 		this.opened = new Promise((done) => {
 			this.ws.once("open", done);
 			this.ws.once("close", done);
