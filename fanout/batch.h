@@ -6,16 +6,8 @@
 
 #include <stdatomic.h>
 
-#include "proto/value.h"
+#include "change.h"
 #include "storage/ticker.h"
-
-struct mr_change {
-	int64_t seq;
-	uint64_t xid;
-	const struct mr_entity *entity;
-	bool bulk;             /* the table changed in a way that is not told row by row */
-	struct mr_row was, is; /* v NULL: absent (insert, delete) */
-};
 
 /* The effect of one call, as the log has it. */
 struct mr_effect {

@@ -227,10 +227,15 @@ struct applying {
 	const struct mr_change *change;
 };
 
-static void on_hit(struct mr_watcher *w, void *arg)
+/* A function query is met once, however many of its reads are. */
+static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 {
 	struct applying *a = arg;
 	struct mr_instance *inst = w->owner;
+	if (a->change != c) {
+		a->change = c;
+		a->all->last_mark++;
+	}
 	if (inst->mark == a->all->last_mark)
 		return;
 	inst->mark = a->all->last_mark;
@@ -239,11 +244,11 @@ static void on_hit(struct mr_watcher *w, void *arg)
 		mr_instance_dirty(inst, a->batch->n);
 		return;
 	}
-	inst->shrank |= a->change->was.v != NULL;
+	inst->shrank |= c->was.v != NULL;
 	/* What is not known now is brought up to date from the batches when its rows have come. */
 	if (!inst->ready || inst->dirty || inst->failure.code)
 		return;
-	mr_rowset_apply(&inst->rows, a->change);
+	mr_rowset_apply(&inst->rows, c);
 	if (!mr_list_linked(&inst->in_hit))
 		mr_list_add_tail(&a->all->hit, &inst->in_hit);
 }
@@ -277,21 +282,32 @@ void mr_instances_reset(struct mr_instances *all, uint64_t n)
 	}
 }
 
-void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
+/* From change i on, those that are told row by row. */
+static size_t told_from(const struct mr_batch *batch, size_t i)
+{
+	size_t n = 0;
+	while (i + n < batch->n_changes && !batch->changes[i + n].bulk)
+		n++;
+	return n;
+}
+
+static void meet_changes(struct mr_instances *all, const struct mr_batch *batch)
 {
 	struct applying a = {.all = all, .batch = batch};
+	size_t probes = 0;
 	for (size_t i = 0; i < batch->n_changes; i++) {
-		const struct mr_change *c = a.change = &batch->changes[i];
-		if (c->bulk) {
-			mr_instances_bulk(all, c->entity, batch->n);
-			continue;
-		}
-		all->last_mark++;
-		if (c->was.v)
-			all->f->counter[MR_C_INDEX_PROBES_TOTAL] += (int64_t)mr_matcher_match(all->index, &c->was, on_hit, &a);
-		if (c->is.v)
-			all->f->counter[MR_C_INDEX_PROBES_TOTAL] += (int64_t)mr_matcher_match(all->index, &c->is, on_hit, &a);
+		size_t n = told_from(batch, i);
+		probes += mr_matcher_match(all->index, batch->changes + i, n, on_hit, &a);
+		i += n;
+		if (i < batch->n_changes)
+			mr_instances_bulk(all, batch->changes[i].entity, batch->n);
 	}
+	all->f->counter[MR_C_INDEX_PROBES_TOTAL] += (int64_t)probes;
+}
+
+void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
+{
+	meet_changes(all, batch);
 	MR_LIST_FOR (e, &all->hit) {
 		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_hit);
 		mr_list_del(&inst->in_hit);

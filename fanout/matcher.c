@@ -2,41 +2,22 @@
 
 #include <stdlib.h>
 
+#include "matcher_inner.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 
-enum { MAX_EQUALITIES = 8 };
-
-/* Watchers with the same values in the fields of their group. */
-struct mr_bucket {
-	struct mr_group *group;
-	struct mr_list watchers;
-	size_t n_key;
-	char key[];
-};
-
-struct mr_group {
-	struct mr_group *next;
-	const struct mr_entity *entity;
-	int fields[MAX_EQUALITIES]; /* ascending; none: all watchers are in the one bucket of the empty key */
-	size_t n;
-	struct mr_map buckets;
-};
-
-struct by_entity {
-	const struct mr_entity *entity;
-	struct mr_group *groups;
-};
-
-struct mr_matcher {
-	struct by_entity *entities;
-	size_t n;
-	struct mr_buf key; /* of the probe at hand */
+enum {
+	GROUPS_MOST = 32, /* of an entity; beyond that, only those of one field are made */
+	FLAT_MOST = 4,    /* entries in a bucket beside which another range goes to a tree */
 };
 
 struct mr_matcher *mr_matcher_new(void)
 {
-	return mr_alloc(sizeof(struct mr_matcher));
+	struct mr_matcher *ix = mr_alloc(sizeof *ix);
+	uint64_t key[2];
+	mr_random(key, sizeof key);
+	ix->start = mr_sip_start(key);
+	return ix;
 }
 
 void mr_matcher_delete(struct mr_matcher **ix)
@@ -44,171 +25,341 @@ void mr_matcher_delete(struct mr_matcher **ix)
 	if (!*ix)
 		return;
 	for (size_t i = 0; i < (*ix)->n; i++)
-		MR_ASSERT(!(*ix)->entities[i].groups);
-	mr_buf_fini(&(*ix)->key);
+		MR_ASSERT(!(*ix)->entities[i]);
 	free((*ix)->entities);
 	free(*ix);
 	*ix = NULL;
 }
 
-static struct by_entity *find_entity(struct mr_matcher *ix, const struct mr_entity *e)
+static struct mr_by_entity *make_entity(struct mr_matcher *ix, const struct mr_entity *e)
 {
-	for (size_t i = 0; i < ix->n; i++)
-		if (ix->entities[i].entity == e)
-			return &ix->entities[i];
-	return NULL;
+	size_t number = (size_t)e->number;
+	if (number >= ix->n) {
+		ix->entities = mr_realloc(ix->entities, (number + 1) * sizeof(*ix->entities));
+		memset(ix->entities + ix->n, 0, (number + 1 - ix->n) * sizeof(*ix->entities));
+		ix->n = number + 1;
+	}
+	struct mr_by_entity *b = mr_alloc(sizeof *b);
+	b->entity = e;
+	mr_list_init(&b->watchers);
+	b->next = ix->entities[number];
+	ix->entities[number] = b;
+	return b;
 }
 
-static struct by_entity *make_entity(struct mr_matcher *ix, const struct mr_entity *e)
+static void drop_entity(struct mr_matcher *ix, struct mr_by_entity *b)
 {
-	ix->entities = mr_realloc(ix->entities, (ix->n + 1) * sizeof *ix->entities);
-	ix->entities[ix->n] = (struct by_entity){.entity = e};
-	return &ix->entities[ix->n++];
+	struct mr_by_entity **at = &ix->entities[b->entity->number];
+	MR_ASSERT(!b->n && !b->unkeyed);
+	while (*at != b)
+		at = &(*at)->next;
+	*at = b->next;
+	free(b->groups);
+	free(b);
 }
 
-static struct mr_group *find_group(struct by_entity *b, const int *fields, size_t n)
+/* Groups */
+
+/* The field that tells rows apart best, as far as its declaration tells. */
+static int telling_field(const struct mr_entity *e, const struct mr_branch *b)
 {
-	for (struct mr_group *g = b->groups; g; g = g->next)
-		if (g->n == n && (n == 0 || memcmp(g->fields, fields, n * sizeof *fields) == 0))
-			return g;
+	int best = b->equal[0].field;
+	for (size_t i = 0; i < b->n; i++) {
+		const struct mr_field *f = &e->fields[b->equal[i].field];
+		if (f->unique || f->type == MR_T_UUID)
+			return b->equal[i].field;
+		if (e->fields[best].type == MR_T_BOOL)
+			best = b->equal[i].field;
+	}
+	return best;
+}
+
+/* All fields of the group are among the branch's, and this one is among them. */
+static bool has_fields(const struct mr_group *g, const struct mr_branch *b, int field)
+{
+	size_t found = 0;
+	bool has = false;
+	for (size_t i = 0; i < b->n && found < g->n; i++) {
+		if (b->equal[i].field != g->fields[found])
+			continue;
+		has |= b->equal[i].field == field;
+		found++;
+	}
+	return found == g->n && has;
+}
+
+/* The largest group that will do; or NULL. */
+static struct mr_group *find_group(const struct mr_by_entity *e, const struct mr_branch *b)
+{
+	struct mr_group *best = NULL;
+	int field = telling_field(e->entity, b);
+	for (size_t i = 0; i < e->n; i++)
+		if (has_fields(e->groups[i], b, field) && (!best || e->groups[i]->n > best->n))
+			best = e->groups[i];
+	return best;
+}
+
+static struct mr_group *make_group(struct mr_by_entity *e, const struct mr_branch *b)
+{
 	struct mr_group *g = mr_alloc(sizeof *g);
-	g->entity = b->entity;
-	g->n = n;
-	if (n)
-		memcpy(g->fields, fields, n * sizeof *fields);
-	g->next = b->groups;
-	b->groups = g;
+	if (e->n < GROUPS_MOST) {
+		g->n = b->n;
+		for (size_t i = 0; i < b->n; i++)
+			g->fields[i] = b->equal[i].field;
+	} else {
+		g->n = 1;
+		g->fields[0] = telling_field(e->entity, b);
+	}
+	e->groups = mr_realloc(e->groups, (e->n + 1) * sizeof(*e->groups));
+	e->groups[e->n++] = g;
 	return g;
 }
 
-/* Fields in ascending order, each once; values follow. A field compared twice keeps its first value: the rest is left to the predicate. */
-static size_t sort_equalities(int *fields, const struct mr_value **values, size_t n)
+static struct mr_group *group_for(struct mr_by_entity *e, const struct mr_branch *b)
 {
-	size_t out = 0;
-	for (size_t i = 0; i < n; i++) {
-		size_t at = 0;
-		while (at < out && fields[at] < fields[i])
-			at++;
-		if (at < out && fields[at] == fields[i])
-			continue;
-		int field = fields[i];
-		const struct mr_value *value = values[i];
-		memmove(fields + at + 1, fields + at, (out - at) * sizeof *fields);
-		memmove(values + at + 1, values + at, (out - at) * sizeof *values);
-		fields[at] = field;
-		values[at] = value;
-		out++;
-	}
-	return out;
+	struct mr_group *g = find_group(e, b);
+	if (g && (g->n == b->n || e->n >= GROUPS_MOST))
+		return g;
+	return make_group(e, b);
 }
 
-static void add_key(struct mr_buf *key, const struct mr_value *v)
+static void drop_group(struct mr_by_entity *e, struct mr_group *g)
 {
-	size_t start = key->n;
-	mr_buf_add(key, "\0\0\0\0", 4);
-	mr_value_key(key, v);
-	uint32_t n = (uint32_t)(key->n - start - 4);
-	memcpy(key->p + start, &n, 4);
+	size_t i = 0;
+	while (e->groups[i] != g)
+		i++;
+	e->groups[i] = e->groups[--e->n];
+	free(g->buckets.slots);
+	free(g);
+}
+
+/* Buckets */
+
+static struct mr_bucket *make_bucket(size_t n_key)
+{
+	struct mr_bucket *b = mr_alloc(sizeof *b + n_key);
+	b->entries = &b->one;
+	b->cap = 1;
+	return b;
+}
+
+static struct mr_bucket *unkeyed_bucket(struct mr_by_entity *e)
+{
+	if (!e->unkeyed)
+		e->unkeyed = make_bucket(0);
+	return e->unkeyed;
+}
+
+static struct mr_bucket *bucket_for(const struct mr_matcher *ix, struct mr_group *g, const struct mr_key *k)
+{
+	uint64_t hash = mr_key_hash(&ix->start, k);
+	struct mr_bucket *b = mr_table_get(&g->buckets, hash, k);
+	if (b)
+		return b;
+	b = make_bucket(mr_key_size(k));
+	b->group = g;
+	b->hash = hash;
+	mr_key_store(b->key, k);
+	mr_table_put(&g->buckets, b);
+	return b;
+}
+
+static void drop_empty_bucket(struct mr_by_entity *e, struct mr_bucket *b)
+{
+	if (b->n || b->ranges)
+		return;
+	struct mr_group *g = b->group;
+	if (!g)
+		e->unkeyed = NULL;
+	else
+		mr_table_remove(&g->buckets, b);
+	if (b->entries != &b->one)
+		free(b->entries);
+	free(b);
+	if (g && !g->buckets.n)
+		drop_group(e, g);
+}
+
+/* Places of a watcher */
+
+static struct mr_place *places(struct mr_watcher *w)
+{
+	return w->cap_places ? w->many : &w->one;
+}
+
+static struct mr_place *add_place(struct mr_watcher *w)
+{
+	if (w->n_places == MR_MAX(w->cap_places, 1u)) {
+		uint32_t cap = w->cap_places ? 2 * w->cap_places : 4;
+		struct mr_place *many = mr_realloc(w->cap_places ? w->many : NULL, cap * sizeof *many);
+		if (!w->cap_places)
+			many[0] = w->one;
+		w->many = many;
+		w->cap_places = cap;
+	}
+	return &places(w)[w->n_places++];
+}
+
+/* Entries */
+
+static void add_entry(struct mr_watcher *w, struct mr_bucket *b, struct mr_rest rest)
+{
+	if (b->n == b->cap) {
+		struct mr_entry *entries = mr_realloc(b->entries == &b->one ? NULL : b->entries, 2 * b->cap * sizeof *entries);
+		if (b->entries == &b->one)
+			entries[0] = b->one;
+		b->entries = entries;
+		b->cap *= 2;
+	}
+	*add_place(w) = (struct mr_place){.at = b, .index = b->n};
+	b->entries[b->n++] = (struct mr_entry){.watcher = w, .rest = rest, .place = w->n_places - 1};
+}
+
+/* The last one takes its place. */
+static void remove_entry(struct mr_bucket *b, uint32_t index)
+{
+	const struct mr_entry *last = &b->entries[--b->n];
+	b->entries[index] = *last;
+	places(last->watcher)[last->place].index = index;
+	if (b->cap > 4 && b->n < b->cap / 4) {
+		b->cap /= 2;
+		b->entries = mr_realloc(b->entries, b->cap * sizeof *b->entries);
+	}
+}
+
+static struct mr_field_ranges *ranges_for(struct mr_bucket *b, int field)
+{
+	struct mr_field_ranges *r = b->ranges;
+	while (r && r->field != field)
+		r = r->next;
+	if (r)
+		return r;
+	r = mr_alloc(sizeof *r);
+	r->field = field;
+	r->next = b->ranges;
+	b->ranges = r;
+	return r;
+}
+
+static void add_range(struct mr_watcher *w, struct mr_bucket *b, const struct mr_branch *branch, struct mr_rest rest)
+{
+	struct mr_range_entry *e = mr_alloc(sizeof *e);
+	e->span = (struct mr_span){branch->low, branch->high};
+	e->watcher = w;
+	e->rest = rest;
+	e->bucket = b;
+	e->ranges = ranges_for(b, branch->range);
+	mr_ranges_add(&e->ranges->tree, &e->span);
+	*add_place(w) = (struct mr_place){.at = e, .in_range = true};
+}
+
+static void drop_ranges(struct mr_bucket *b, struct mr_field_ranges *r)
+{
+	struct mr_field_ranges **at = &b->ranges;
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	free(r);
+}
+
+static void remove_range(struct mr_range_entry *e)
+{
+	mr_ranges_remove(&e->ranges->tree, &e->span);
+	if (!e->ranges->tree.root)
+		drop_ranges(e->bucket, e->ranges);
+	free(e);
+}
+
+/* Adding and removing */
+
+struct adding {
+	struct mr_matcher *ix;
+	struct mr_by_entity *entity;
+	struct mr_watcher *watcher;
+};
+
+static void add_to(struct mr_watcher *w, struct mr_bucket *bucket, const struct mr_branch *b, uint64_t settled)
+{
+	if (b->range >= 0 && bucket->n >= FLAT_MOST)
+		add_range(w, bucket, b, mr_branch_rest(b, settled | b->range_kids));
+	else
+		add_entry(w, bucket, mr_branch_rest(b, settled));
+}
+
+/* Once for each value of the list, if there is one among the group's fields. */
+static void add_keyed(const struct adding *a, struct mr_group *g, const struct mr_branch *b)
+{
+	struct mr_key k = {.n = g->n};
+	uint64_t settled = 0;
+	size_t list = 0, n = 1;
+	for (size_t i = 0, at = 0; at < g->n; i++) {
+		if (b->equal[i].field != g->fields[at])
+			continue;
+		k.v[at] = b->equal[i].values;
+		settled |= b->equal[i].kid;
+		if (b->equal[i].n != 1) {
+			n = b->equal[i].n;
+			list = at;
+		}
+		at++;
+	}
+	const struct mr_value *values = k.v[list];
+	for (size_t i = 0; i < n; i++) {
+		k.v[list] = &values[i];
+		add_to(a->watcher, bucket_for(a->ix, g, &k), b, settled);
+	}
+}
+
+static void add_branch(const struct mr_branch *b, void *arg)
+{
+	const struct adding *a = arg;
+	if (b->never)
+		return;
+	if (b->n)
+		add_keyed(a, group_for(a->entity, b), b);
+	else
+		add_to(a->watcher, unkeyed_bucket(a->entity), b, 0);
 }
 
 void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
 {
-	MR_ASSERT(w->entity && w->pred && !w->bucket);
-	int fields[MAX_EQUALITIES + 1];
-	const struct mr_value *values[MAX_EQUALITIES + 1];
-	size_t n = sort_equalities(fields, values, mr_pred_equalities(w->pred, values, fields, MAX_EQUALITIES));
-	struct by_entity *b = find_entity(ix, w->entity);
-	if (!b)
-		b = make_entity(ix, w->entity);
-	struct mr_group *g = find_group(b, fields, n);
-	mr_buf_reset(&ix->key);
-	for (size_t i = 0; i < n; i++)
-		add_key(&ix->key, values[i]);
-	struct mr_bucket *bucket = mr_map_get(&g->buckets, mr_buf_view(&ix->key));
-	if (!bucket) {
-		bucket = mr_alloc(sizeof *bucket + ix->key.n + 1);
-		bucket->group = g;
-		bucket->n_key = ix->key.n;
-		if (ix->key.n)
-			memcpy(bucket->key, ix->key.p, ix->key.n);
-		mr_list_init(&bucket->watchers);
-		mr_map_put(&g->buckets, (struct mr_str){bucket->key, bucket->n_key}, bucket);
-	}
-	w->bucket = bucket;
-	mr_list_add_tail(&bucket->watchers, &w->in_bucket);
-}
-
-static void drop_group(struct mr_matcher *ix, struct mr_group *g)
-{
-	struct by_entity *b = find_entity(ix, g->entity);
-	struct mr_group **at = &b->groups;
-	while (*at != g)
-		at = &(*at)->next;
-	*at = g->next;
-	mr_map_fini(&g->buckets);
-	free(g);
-	if (!b->groups)
-		*b = ix->entities[--ix->n];
+	MR_ASSERT(w->entity && w->pred && !mr_list_linked(&w->in_entity));
+	struct adding a = {ix, mr_matcher_entity(ix, w->entity), w};
+	w->mark = 0;
+	if (!a.entity)
+		a.entity = make_entity(ix, w->entity);
+	mr_list_add_tail(&a.entity->watchers, &w->in_entity);
+	if (!mr_plan(w->pred, add_branch, &a))
+		add_entry(w, unkeyed_bucket(a.entity), (struct mr_rest){w->pred->op == MR_P_TRUE ? NULL : w->pred, 0});
 }
 
 void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)
 {
-	struct mr_bucket *bucket = w->bucket;
-	if (!bucket)
+	if (!mr_list_linked(&w->in_entity))
 		return;
-	w->bucket = NULL;
-	mr_list_del(&w->in_bucket);
-	if (!mr_list_empty(&bucket->watchers))
-		return;
-	struct mr_group *g = bucket->group;
-	mr_map_del(&g->buckets, (struct mr_str){bucket->key, bucket->n_key});
-	free(bucket);
-	if (g->buckets.n == 0)
-		drop_group(ix, g);
-}
-
-/* The row's values in the group's fields; false when one is null: equality never holds for it. */
-static bool probe_key(struct mr_matcher *ix, const struct mr_group *g, const struct mr_row *row)
-{
-	mr_buf_reset(&ix->key);
-	for (size_t i = 0; i < g->n; i++) {
-		const struct mr_value *v = &row->v[g->fields[i]];
-		if (v->null)
-			return false;
-		add_key(&ix->key, v);
+	struct mr_by_entity *e = mr_matcher_entity(ix, w->entity);
+	for (uint32_t i = 0; i < w->n_places; i++) {
+		struct mr_place *p = &places(w)[i];
+		struct mr_bucket *b = p->in_range ? ((struct mr_range_entry *)p->at)->bucket : p->at;
+		if (p->in_range)
+			remove_range(p->at);
+		else
+			remove_entry(b, p->index);
+		drop_empty_bucket(e, b);
 	}
-	return true;
-}
-
-size_t mr_matcher_match(struct mr_matcher *ix, const struct mr_row *row, void (*hit)(struct mr_watcher *w, void *arg), void *arg)
-{
-	struct by_entity *b = find_entity(ix, row->entity);
-	size_t probes = 0;
-	for (struct mr_group *g = b ? b->groups : NULL; g; g = g->next) {
-		if (!probe_key(ix, g, row))
-			continue;
-		probes++;
-		struct mr_bucket *bucket = mr_map_get(&g->buckets, mr_buf_view(&ix->key));
-		if (!bucket)
-			continue;
-		MR_LIST_FOR (e, &bucket->watchers) {
-			struct mr_watcher *w = MR_CONTAINER(e, struct mr_watcher, in_bucket);
-			if (mr_pred_eval(w->pred, row) == 1)
-				hit(w, arg);
-		}
-	}
-	return probes;
+	if (w->cap_places)
+		free(w->many);
+	w->n_places = w->cap_places = 0;
+	mr_list_del(&w->in_entity);
+	if (mr_list_empty(&e->watchers))
+		drop_entity(ix, e);
 }
 
 void mr_matcher_each(struct mr_matcher *ix, const struct mr_entity *e, void (*hit)(struct mr_watcher *w, void *arg), void *arg)
 {
-	struct by_entity *b = find_entity(ix, e);
-	for (struct mr_group *g = b ? b->groups : NULL; g; g = g->next) {
-		struct mr_str key;
-		void *value;
-		for (size_t i = 0; mr_map_next(&g->buckets, &i, &key, &value);) {
-			MR_LIST_FOR (at, &((struct mr_bucket *)value)->watchers)
-				hit(MR_CONTAINER(at, struct mr_watcher, in_bucket), arg);
-		}
-	}
+	struct mr_by_entity *b = mr_matcher_entity(ix, e);
+	if (!b)
+		return;
+	MR_LIST_FOR (at, &b->watchers)
+		hit(MR_CONTAINER(at, struct mr_watcher, in_entity), arg);
 }

@@ -7,27 +7,7 @@
 #include <sys/random.h>
 
 #include "log.h"
-
-/* SipHash by Aumasson and Bernstein: c rounds for each word, d at the end. */
-
-static inline uint64_t rotl(uint64_t x, int b)
-{
-	return x << b | x >> (64 - b);
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotl(v[1], 13) ^ v[0];
-	v[3] = rotl(v[3], 16) ^ v[2];
-	v[0] = rotl(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = rotl(v[1], 17) ^ v[2];
-	v[3] = rotl(v[3], 21) ^ v[0];
-	v[2] = rotl(v[2], 32);
-}
+#include "siphash.h"
 
 /* Little-endian on every machine, so that stored hashes mean the same everywhere. */
 static inline uint64_t word(const uint8_t *p)
@@ -42,26 +22,14 @@ static inline uint64_t word(const uint8_t *p)
 
 static inline uint64_t siphash(const uint8_t *p, size_t n, const uint64_t key[2], int c, int d)
 {
-	uint64_t v[4] = {key[0] ^ 0x736f6d6570736575ULL, key[1] ^ 0x646f72616e646f6dULL, key[0] ^ 0x6c7967656e657261ULL,
-		key[1] ^ 0x7465646279746573ULL};
+	struct mr_sip s = mr_sip_start(key);
 	uint64_t last = (uint64_t)n << 56;
-	for (; n >= 8; p += 8, n -= 8) {
-		uint64_t m = word(p);
-		v[3] ^= m;
-		for (int i = 0; i < c; i++)
-			sip_round(v);
-		v[0] ^= m;
-	}
+	for (; n >= 8; p += 8, n -= 8)
+		mr_sip_word(&s, word(p), c);
 	for (size_t i = 0; i < n; i++)
 		last |= (uint64_t)p[i] << (8 * i);
-	v[3] ^= last;
-	for (int i = 0; i < c; i++)
-		sip_round(v);
-	v[0] ^= last;
-	v[2] ^= 0xff;
-	for (int i = 0; i < d; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	mr_sip_word(&s, last, c);
+	return mr_sip_end(&s, d);
 }
 
 static uint64_t process_key[2];

@@ -151,7 +151,7 @@ static void make_query(struct world *w, struct query *q, size_t i)
 	mr_matcher_add(w->matcher, &q->watcher);
 }
 
-static void on_hit(struct mr_watcher *watcher, void *arg)
+static void on_hit(struct mr_watcher *watcher, const struct mr_change *c, void *arg)
 {
 	struct query *q = watcher->owner;
 	q->met = true;
@@ -165,10 +165,7 @@ static void change_row(struct world *w, int id, struct mr_row is)
 	int hits = 0;
 	for (size_t i = 0; i < QUERIES; i++)
 		w->q[i].met = false;
-	if (c.was.v)
-		mr_matcher_match(w->matcher, &c.was, on_hit, &hits);
-	if (c.is.v)
-		mr_matcher_match(w->matcher, &c.is, on_hit, &hits);
+	mr_matcher_match(w->matcher, &c, 1, on_hit, &hits);
 	w->now[id] = is;
 	for (size_t i = 0; i < QUERIES; i++) {
 		struct query *q = &w->q[i];

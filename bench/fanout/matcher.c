@@ -1,0 +1,419 @@
+/* What the subscription index costs: nanoseconds for a change that one watcher of many meets, and for one that nobody watches. Beside it
+ * the floor: one random probe in a bare hash table of as many keys of 16 bytes, by the same hash. Prints a table.
+ *
+ *   matcher [--quick]
+ */
+#include <linux/perf_event.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fanout/matcher.h"
+#include "proto/ground/hash.h"
+#include "proto/ground/log.h"
+
+enum { TICK = 64, IN_VALUES = 4, TEXT = 27, ROUNDS = 3, BARE_KEY = 16, SIZES = 3 };
+
+static size_t sizes[SIZES] = {1000, 100000, 1000000};
+static size_t lookups = 512 * 1024;
+
+/* Ground */
+
+static uint64_t rnd(uint64_t n)
+{
+	static uint64_t x = 88172645463325252ull;
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return (x >> 8) % n;
+}
+
+static double now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* Of this thread, in user space; -1 where the machine does not count. */
+static int instructions_fd(void)
+{
+	struct perf_event_attr a = {
+		.type = PERF_TYPE_HARDWARE, .size = sizeof a, .config = PERF_COUNT_HW_INSTRUCTIONS, .exclude_kernel = 1, .exclude_hv = 1};
+	return (int)syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
+}
+
+static uint64_t instructions(int fd)
+{
+	uint64_t n = 0;
+	return fd >= 0 && read(fd, &n, sizeof n) == (ssize_t)sizeof n ? n : 0;
+}
+
+static int by_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+/* What is measured: `make` prepares TICK lookups, not counted; `look` does them, each by itself or all at once. */
+struct subject {
+	void (*make)(void *arg);
+	void (*look)(void *arg, bool at_once);
+	void *arg;
+};
+
+struct figure {
+	double ns, instructions;
+};
+
+static struct figure measure(const struct subject *s, bool at_once, int fd)
+{
+	double ns[ROUNDS];
+	struct figure f = {0};
+	size_t n = lookups / TICK;
+	for (int r = 0; r < ROUNDS; r++) {
+		uint64_t counted = 0;
+		double spent = 0;
+		for (size_t i = 0; i < n; i++) {
+			s->make(s->arg);
+			uint64_t start = instructions(fd);
+			double from = now_ns();
+			s->look(s->arg, at_once);
+			spent += now_ns() - from;
+			counted += instructions(fd) - start;
+		}
+		ns[r] = spent / (double)(n * TICK);
+		f.instructions = (double)counted / (double)(n * TICK);
+	}
+	qsort(ns, ROUNDS, sizeof *ns, by_double);
+	f.ns = ns[ROUNDS / 2];
+	return f;
+}
+
+/* The bare table */
+
+struct bare_slot {
+	char key[BARE_KEY];
+	uint64_t value; /* 0: empty */
+};
+
+struct bare {
+	struct bare_slot *slots;
+	size_t cap, n;
+	char key[TICK][BARE_KEY];
+	uint64_t sum;
+};
+
+static void bare_key(char key[BARE_KEY], uint64_t i)
+{
+	uint64_t w[2] = {i * 0x9e3779b97f4a7c15ULL, i};
+	memcpy(key, w, BARE_KEY);
+}
+
+static struct bare_slot *bare_find(const struct bare *b, const char key[BARE_KEY], uint64_t hash)
+{
+	size_t i = hash & (b->cap - 1);
+	while (b->slots[i].value && memcmp(b->slots[i].key, key, BARE_KEY) != 0)
+		i = (i + 1) & (b->cap - 1);
+	return &b->slots[i];
+}
+
+static void bare_make(void *arg)
+{
+	struct bare *b = arg;
+	for (int i = 0; i < TICK; i++)
+		bare_key(b->key[i], rnd(b->n));
+}
+
+static void bare_look(void *arg, bool at_once)
+{
+	struct bare *b = arg;
+	uint64_t hash[TICK];
+	for (int i = 0; i < TICK; i++) {
+		hash[i] = mr_hash(b->key[i], BARE_KEY);
+		if (at_once)
+			__builtin_prefetch(&b->slots[hash[i] & (b->cap - 1)]);
+		else
+			b->sum += bare_find(b, b->key[i], hash[i])->value;
+	}
+	for (int i = 0; at_once && i < TICK; i++)
+		b->sum += bare_find(b, b->key[i], hash[i])->value;
+}
+
+static void bare_fill(struct bare *b, size_t n)
+{
+	char key[BARE_KEY];
+	*b = (struct bare){.n = n, .cap = 1024};
+	while (b->cap < 2 * n)
+		b->cap *= 2;
+	b->slots = mr_alloc(b->cap * sizeof *b->slots);
+	for (size_t i = 0; i < n; i++) {
+		bare_key(key, i);
+		struct bare_slot *s = bare_find(b, key, mr_hash(key, BARE_KEY));
+		memcpy(s->key, key, BARE_KEY);
+		s->value = i + 1;
+	}
+}
+
+/* The index */
+
+enum fields { ID, CHANNEL, NUMBER, AUTHOR, BODY };
+static const char MANIFEST[] =
+	"{\"entities\":[{\"name\":\"M\",\"fields\":[{\"name\":\"channel\",\"type\":\"string\"},{\"name\":\"n\",\"type\":\"int\"},"
+	"{\"name\":\"author\",\"type\":\"string\"},{\"name\":\"body\",\"type\":\"string\"}]}]}";
+
+struct index {
+	const struct mr_entity *e;
+	struct mr_matcher *ix;
+	struct mr_watcher *w;
+	size_t n, hits;
+	struct mr_arena preds;
+	const struct scenario *s;
+	bool unwatched;
+	struct mr_value values[TICK][2][BODY + 1];
+	char text[TICK][3][TEXT + 1];
+	struct mr_change changes[TICK];
+	double add_ns, remove_ns, bytes;
+};
+
+struct scenario {
+	const char *name;
+	const struct mr_pred *(*predicate)(struct index *x, size_t i);
+};
+
+/* Something like an id. */
+static struct mr_value id_text(char *to, char kind, uint64_t i)
+{
+	int n = snprintf(to, TEXT + 1, "%c%08llx-%016llx", kind, (unsigned long long)(i * 2654435761u & 0xffffffff),
+		(unsigned long long)(i * 0x9e3779b97f4a7c15ULL));
+	return (struct mr_value){.type = MR_T_STRING, .text = {to, (size_t)n}};
+}
+
+static struct mr_value kept_id(struct index *x, char kind, uint64_t i)
+{
+	return id_text(mr_arena_alloc(&x->preds, TEXT + 1), kind, i);
+}
+
+static const struct mr_pred *one_text(struct index *x, size_t i)
+{
+	struct mr_value v = kept_id(x, 'c', i);
+	return mr_pred_compare(&x->preds, MR_P_EQ, CHANNEL, &v);
+}
+
+static const struct mr_pred *two_fields(struct index *x, size_t i)
+{
+	struct mr_value v = kept_id(x, 'c', i), a = kept_id(x, 'a', i);
+	return mr_pred_and(&x->preds, mr_pred_compare(&x->preds, MR_P_EQ, CHANNEL, &v), mr_pred_compare(&x->preds, MR_P_EQ, AUTHOR, &a));
+}
+
+static const struct mr_pred *number_from(struct index *x, int64_t low, int64_t high)
+{
+	struct mr_value a = {.type = MR_T_INT, .i = low}, b = {.type = MR_T_INT, .i = high};
+	return mr_pred_and(&x->preds, mr_pred_compare(&x->preds, MR_P_GE, NUMBER, &a), mr_pred_compare(&x->preds, MR_P_LT, NUMBER, &b));
+}
+
+static const struct mr_pred *range(struct index *x, size_t i)
+{
+	return number_from(x, 10 * (int64_t)i, 10 * (int64_t)i + 10);
+}
+
+static const struct mr_pred *text_and_range(struct index *x, size_t i)
+{
+	return mr_pred_and(&x->preds, one_text(x, i), number_from(x, 0, INT64_MAX));
+}
+
+static int by_value(const void *a, const void *b)
+{
+	return mr_value_cmp(a, b);
+}
+
+static const struct mr_pred *list(struct index *x, size_t i)
+{
+	struct mr_pred *p = mr_arena_alloc(&x->preds, sizeof *p);
+	struct mr_value *v = mr_arena_alloc(&x->preds, IN_VALUES * sizeof *v);
+	for (size_t k = 0; k < IN_VALUES; k++)
+		v[k] = kept_id(x, 'c', i + k * 10000000);
+	qsort(v, IN_VALUES, sizeof *v, by_value);
+	*p = (struct mr_pred){.op = MR_P_IN, .field = CHANNEL, .values = v, .n = IN_VALUES};
+	return p;
+}
+
+static const struct scenario scenarios[] = {
+	{"equality of a text", one_text},
+	{"equality of two texts", two_fields},
+	{"one of four texts", list},
+	{"range of a number", range},
+	{"equality and range", text_and_range},
+};
+
+/* Changes: updates of the body alone. */
+static void make_changes(void *arg)
+{
+	struct index *x = arg;
+	for (int k = 0; k < TICK; k++) {
+		uint64_t i = rnd(x->n), other = x->unwatched ? 500000000 : x->s->predicate == list ? rnd(IN_VALUES) * 10000000 : 0;
+		struct mr_value *was = x->values[k][0], *is = x->values[k][1];
+		was[ID] = (struct mr_value){.type = MR_T_UUID};
+		was[CHANNEL] = id_text(x->text[k][0], 'c', i + other);
+		was[NUMBER] = (struct mr_value){.type = MR_T_INT, .i = (int64_t)(10 * (i + other) + 5)};
+		was[AUTHOR] = id_text(x->text[k][1], 'a', i + other);
+		was[BODY] = (struct mr_value){.type = MR_T_STRING, .text = MR_STR("what it was")};
+		memcpy(is, was, sizeof x->values[k][0]);
+		is[BODY].text = MR_STR("what it is");
+		x->changes[k] = (struct mr_change){.entity = x->e, .was = {x->e, was}, .is = {x->e, is}};
+	}
+}
+
+static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
+{
+	struct index *x = arg;
+	x->hits += w->owner == x;
+}
+
+static void look_up(void *arg, bool at_once)
+{
+	struct index *x = arg;
+	size_t step = at_once ? TICK : 1;
+	x->hits = 0;
+	for (size_t i = 0; i < TICK; i += step)
+		mr_matcher_match(x->ix, x->changes + i, step, on_hit, x);
+	MR_ASSERT(x->hits == (x->unwatched ? 0 : TICK));
+}
+
+static void shuffle(size_t *order, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		order[i] = i;
+	for (size_t i = n; i > 1; i--) {
+		size_t k = rnd(i), kept = order[k];
+		order[k] = order[i - 1];
+		order[i - 1] = kept;
+	}
+}
+
+static void fill(struct index *x, const struct scenario *s, size_t n)
+{
+	size_t *order = mr_alloc(n * sizeof *order);
+	x->ix = mr_matcher_new();
+	x->s = s;
+	x->n = n;
+	x->w = mr_alloc(n * sizeof *x->w);
+	shuffle(order, n);
+	for (size_t i = 0; i < n; i++)
+		x->w[order[i]] = (struct mr_watcher){.entity = x->e, .pred = s->predicate(x, order[i]), .owner = x};
+	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	double from = now_ns();
+	for (size_t i = 0; i < n; i++)
+		mr_matcher_add(x->ix, &x->w[order[i]]);
+	x->add_ns = (now_ns() - from) / (double)n;
+	x->bytes = (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before) / (double)n + sizeof(struct mr_watcher);
+	free(order);
+}
+
+static void empty(struct index *x)
+{
+	size_t *order = mr_alloc(x->n * sizeof *order);
+	shuffle(order, x->n);
+	double from = now_ns();
+	for (size_t i = 0; i < x->n; i++)
+		mr_matcher_remove(x->ix, &x->w[order[i]]);
+	x->remove_ns = (now_ns() - from) / (double)x->n;
+	free(order);
+	free(x->w);
+	mr_matcher_delete(&x->ix);
+	mr_arena_fini(&x->preds);
+}
+
+/* The table */
+
+struct line {
+	struct figure f[SIZES];
+};
+
+static void print_line(const char *name, const char *at_a_time, const struct line *l, const struct line *bare)
+{
+	const struct figure *most = &l->f[SIZES - 1];
+	printf("| %s | %s |", name, at_a_time);
+	for (int i = 0; i < SIZES; i++)
+		printf(" %.0f |", l->f[i].ns);
+	printf(" %.2f | %.2f |", most->ns / l->f[0].ns, most->ns / bare->f[SIZES - 1].ns);
+	if (most->instructions > 0)
+		printf(" %.0f |\n", most->instructions);
+	else
+		printf(" - |\n");
+	fflush(stdout);
+}
+
+static void measure_both(const struct subject *s, int size, struct line lines[2], int fd)
+{
+	for (int at_once = 0; at_once < 2; at_once++)
+		lines[at_once].f[size] = measure(s, at_once, fd);
+}
+
+static const char *const AT_A_TIME[] = {"1", "64"};
+
+static void run_scenario(struct index *x, const struct scenario *s, const struct line bare[2], int fd)
+{
+	struct line watched[2] = {0}, unwatched[2] = {0};
+	char name[64], costs[200] = "";
+	for (int i = 0; i < SIZES; i++) {
+		struct subject subject = {make_changes, look_up, x};
+		fill(x, s, sizes[i]);
+		x->unwatched = false;
+		measure_both(&subject, i, watched, fd);
+		x->unwatched = true;
+		if (s->predicate != text_and_range)
+			measure_both(&subject, i, unwatched, fd);
+		empty(x);
+		snprintf(costs, sizeof costs, "at %zu: add %.0f ns, remove %.0f ns, %.0f bytes a watcher", sizes[i], x->add_ns,
+			x->remove_ns, x->bytes);
+	}
+	for (int k = 0; k < 2; k++)
+		print_line(s->name, AT_A_TIME[k], &watched[k], &bare[k]);
+	snprintf(name, sizeof name, "%s, nobody watches", s->name);
+	for (int k = 0; k < 2 && unwatched[0].f[0].ns > 0; k++)
+		print_line(name, AT_A_TIME[k], &unwatched[k], &bare[k]);
+	fprintf(stderr, "%s, %s\n", s->name, costs);
+}
+
+static void measure_bare(struct line lines[2], int fd)
+{
+	for (int i = 0; i < SIZES; i++) {
+		struct bare b;
+		bare_fill(&b, sizes[i]);
+		struct subject subject = {bare_make, bare_look, &b};
+		measure_both(&subject, i, lines, fd);
+		MR_ASSERT(b.sum);
+		free(b.slots);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct mr_error err;
+	struct mr_app *app = mr_app_read(mr_str(MANIFEST), &err);
+	struct index *x = mr_alloc(sizeof *x);
+	struct line bare[2] = {0};
+	int fd = instructions_fd();
+	MR_ASSERT(app);
+	if (argc > 1 && strcmp(argv[1], "--quick") == 0)
+		lookups /= 8;
+	x->e = &app->entities[0];
+	measure_bare(bare, fd);
+	printf("| predicates | changes at a time | ns at %zu | ns at %zu | ns at %zu | last : first | : bare probe | instructions |\n"
+	       "|---|---|---|---|---|---|---|---|\n",
+		sizes[0], sizes[1], sizes[2]);
+	for (int k = 0; k < 2; k++)
+		print_line("(bare probe)", AT_A_TIME[k], &bare[k], &bare[k]);
+	for (size_t i = 0; i < MR_COUNT(scenarios); i++)
+		run_scenario(x, &scenarios[i], bare, fd);
+	mr_app_drop(&app);
+	free(x);
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}

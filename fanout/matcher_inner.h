@@ -1,0 +1,104 @@
+/* What the files of the matcher share: entities, groups, buckets and what is in them. */
+#ifndef MR_MATCHER_INNER_H
+#define MR_MATCHER_INNER_H
+
+#include "matcher.h"
+#include "matcher_plan.h"
+
+/* A branch of a watcher, in its bucket. */
+struct mr_entry {
+	struct mr_watcher *watcher;
+	struct mr_rest rest;
+	uint32_t place; /* of the watcher's */
+};
+
+/* A branch in an interval tree. */
+struct mr_range_entry {
+	struct mr_span span;
+	struct mr_watcher *watcher;
+	struct mr_rest rest;
+	struct mr_bucket *bucket;
+	struct mr_field_ranges *ranges;
+};
+
+struct mr_field_ranges {
+	struct mr_field_ranges *next;
+	int field;
+	struct mr_ranges tree;
+};
+
+/* Branches with the same values in the fields of their group. What a match of one watcher needs stands first. */
+struct mr_bucket {
+	struct mr_entry *entries; /* &one while that is enough */
+	uint32_t n, cap;
+	struct mr_field_ranges *ranges;
+	struct mr_entry one;
+	struct mr_group *group; /* NULL: of branches without equality */
+	uint64_t hash;
+	char key[];
+};
+
+struct mr_slot {
+	uint64_t hash;
+	struct mr_bucket *bucket; /* NULL: empty */
+};
+
+/* Open addressing with linear probing. */
+struct mr_table {
+	struct mr_slot *slots;
+	size_t n, cap; /* cap: a power of two */
+};
+
+struct mr_group {
+	struct mr_table buckets;
+	size_t n;
+	int fields[MR_KEY_FIELDS]; /* ascending */
+};
+
+struct mr_by_entity {
+	struct mr_by_entity *next; /* another app's, of the same number */
+	const struct mr_entity *entity;
+	struct mr_group **groups;
+	size_t n;
+	struct mr_bucket *unkeyed;
+	struct mr_list watchers;
+};
+
+struct mr_matcher {
+	struct mr_sip start;
+	uint64_t mark;
+	struct mr_by_entity **entities; /* by number */
+	size_t n;
+};
+
+static inline struct mr_by_entity *mr_matcher_entity(const struct mr_matcher *ix, const struct mr_entity *e)
+{
+	struct mr_by_entity *b = (size_t)e->number < ix->n ? ix->entities[e->number] : NULL;
+	while (b && b->entity != e)
+		b = b->next;
+	return b;
+}
+
+static inline struct mr_key mr_group_key(const struct mr_group *g, const struct mr_row *row)
+{
+	struct mr_key k;
+	k.n = g->n;
+	for (size_t i = 0; i < g->n; i++)
+		k.v[i] = &row->v[g->fields[i]];
+	return k;
+}
+
+/* The slot with this hash at or after place i of the run, or the empty one at its end. */
+static inline size_t mr_table_find(const struct mr_table *t, uint64_t hash, size_t i)
+{
+	while (t->slots[i].bucket && t->slots[i].hash != hash)
+		i = (i + 1) & (t->cap - 1);
+	return i;
+}
+
+/* NULL when there is none of this key. */
+struct mr_bucket *mr_table_get(const struct mr_table *t, uint64_t hash, const struct mr_key *k);
+void mr_table_put(struct mr_table *t, struct mr_bucket *b); /* its key is not in yet */
+void mr_table_remove(struct mr_table *t, struct mr_bucket *b);
+
+#endif

@@ -1,0 +1,35 @@
+/* Intervals of one field, and which of them hold a value: a B+ tree of intervals in the order of their lower ends, in which each node knows
+ * the least lower and the greatest upper end below each of its kids (the interval tree of Cormen, Leiserson, Rivest and Stein,
+ * "Introduction to Algorithms", 14.3, with wide nodes for the sake of the caches). A search costs O((1 + found) log n). A node goes when it
+ * is empty and is not merged before (Johnson and Shasha, "B-trees with inserts and deletes: why free-at-empty is better than
+ * merge-at-half", 1993).
+ *
+ * Ends are ranks (matcher_rank.h); where these are not exact, the values decide among equal ones. All ends count as inside: open
+ * intervals of exact types are given with their ends moved by one, for other types the finder looks at the candidate once more.
+ */
+#ifndef MR_MATCHER_RANGE_H
+#define MR_MATCHER_RANGE_H
+
+#include "proto/value.h"
+
+struct mr_end {
+	uint64_t rank;
+	const struct mr_value *value; /* NULL: the rank is exact, or the interval has no end here (rank 0 or UINT64_MAX) */
+};
+
+/* Embedded in what is found. */
+struct mr_span {
+	struct mr_end low, high;
+};
+
+struct mr_ranges {
+	struct mr_range_node *root; /* NULL: empty */
+};
+
+void mr_ranges_add(struct mr_ranges *r, struct mr_span *s);
+void mr_ranges_remove(struct mr_ranges *r, struct mr_span *s); /* it must be in */
+/* Calls found for each interval that holds v (not null). Allocates nothing; found must not change the tree. */
+typedef void mr_span_found(struct mr_span *s, void *arg);
+void mr_ranges_stab(const struct mr_ranges *r, const struct mr_value *v, mr_span_found *found, void *arg);
+
+#endif

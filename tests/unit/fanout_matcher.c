@@ -1,0 +1,190 @@
+/* The subscription index: random worlds against brute force, and what a match costs, in probes. MR_SEED repeats one world; MILLRACE_LONG
+ * tries more of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/matcher_world.h"
+
+static void one_world(uint64_t seed, int steps, size_t *met)
+{
+	struct choices c = {.x = seed * 0x9e3779b97f4a7c15ULL + 1};
+	struct world *w = world_new(&c);
+	for (int i = 0; i < steps; i++)
+		world_step(w);
+	*met += w->met;
+	world_delete(&w);
+}
+
+/* A failure ends the process; the line before it says which world it was. */
+static void rule_22_index_and_brute_force_agree(void **state)
+{
+	const char *given = getenv("MR_SEED");
+	uint64_t first = given ? strtoull(given, NULL, 10) : 1, worlds = given ? 1 : getenv("MILLRACE_LONG") ? 2000 : 40;
+	size_t met = 0;
+	for (uint64_t seed = first; seed < first + worlds; seed++) {
+		print_message("world MR_SEED=%llu\n", (unsigned long long)seed);
+		one_world(seed, 1500, &met);
+	}
+	assert_true(met > worlds * 1000);
+}
+
+/* Watchers made from text. */
+
+struct rig {
+	struct mr_app *app;
+	const struct mr_entity *e;
+	struct mr_arena arena;
+	struct mr_matcher *ix;
+	struct mr_watcher *w;
+	size_t n, hits;
+};
+
+static int start(void **state)
+{
+	struct mr_error err;
+	struct mr_buf b = {0};
+	struct rig *r = mr_alloc(sizeof *r);
+	mr_buf_z(&b, "{\"entities\":[{\"name\":\"T\",\"fields\":[{\"name\":\"s\",\"type\":\"string\"},{\"name\":\"n\",\"type\":\"int\"}");
+	for (int i = 0; i < 12; i++)
+		mr_buf_printf(&b, ",{\"name\":\"f%d\",\"type\":\"int\",\"optional\":true}", i);
+	mr_buf_z(&b, "]}]}");
+	r->app = mr_app_read(mr_buf_view(&b), &err);
+	mr_buf_fini(&b);
+	r->e = &r->app->entities[0];
+	r->ix = mr_matcher_new();
+	r->w = mr_alloc(100000 * sizeof *r->w);
+	*state = r;
+	return 0;
+}
+
+static int stop(void **state)
+{
+	struct rig *r = *state;
+	for (size_t i = 0; i < r->n; i++)
+		mr_matcher_remove(r->ix, &r->w[i]);
+	mr_matcher_delete(&r->ix);
+	mr_app_drop(&r->app);
+	mr_arena_fini(&r->arena);
+	free(r->w);
+	free(r);
+	return 0;
+}
+
+static void watch(struct rig *r, struct mr_str where)
+{
+	struct mr_error err;
+	const struct mr_node *n = mr_json_read(&r->arena, where, 16, false, &err);
+	const struct mr_pred *p = n ? mr_pred_from_where(&r->arena, r->e, n, true, &err) : NULL;
+	assert_non_null(p);
+	r->w[r->n] = (struct mr_watcher){.entity = r->e, .pred = mr_pred_normal(&r->arena, p), .owner = r};
+	mr_matcher_add(r->ix, &r->w[r->n++]);
+}
+
+#define WATCH(r, ...) watch(r, mr_arena_printf(&(r)->arena, __VA_ARGS__))
+
+static struct mr_row row_of(struct rig *r, const char *s, int64_t n)
+{
+	struct mr_row row = {r->e, mr_arena_alloc(&r->arena, r->e->n * sizeof(struct mr_value))};
+	for (size_t i = 0; i < r->e->n; i++)
+		row.v[i] = (struct mr_value){.type = r->e->fields[i].type};
+	row.v[1].text = mr_str(s);
+	row.v[2].i = n;
+	return row;
+}
+
+static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
+{
+	((struct rig *)w->owner)->hits++;
+}
+
+/* Probes of a change; how many were hit is in r->hits. */
+static size_t match(struct rig *r, struct mr_row was, struct mr_row is)
+{
+	struct mr_change c = {.entity = r->e, .was = was, .is = is};
+	r->hits = 0;
+	return mr_matcher_match(r->ix, &c, 1, on_hit, NULL);
+}
+
+static const struct mr_row absent;
+
+static void nobody_watches_costs_a_probe_for_each_group(void **state)
+{
+	struct rig *r = *state;
+	assert_int_equal(0, match(r, absent, row_of(r, "x", 1)));
+	for (int i = 0; i < 20000; i++) {
+		WATCH(r, "{\"s\":\"s%d\"}", i);
+		WATCH(r, "{\"s\":\"s%d\",\"n\":{\"$gte\":5}}", i);
+		WATCH(r, "{\"s\":\"s%d\",\"n\":%d}", i, i);
+	}
+	assert_int_equal(2, match(r, absent, row_of(r, "x", 1)));
+	assert_int_equal(0, r->hits);
+	/* The same key before and after is looked for once. */
+	assert_int_equal(3, match(r, row_of(r, "x", 1), row_of(r, "x", 2)));
+	assert_int_equal(2, match(r, absent, row_of(r, "s7", 7)));
+	assert_int_equal(3, r->hits);
+	assert_int_equal(4, match(r, row_of(r, "s7", 7), row_of(r, "s8", 1)));
+	assert_int_equal(4, r->hits);
+}
+
+static void lists_are_found_by_one_probe_and_met_once(void **state)
+{
+	struct rig *r = *state;
+	for (int i = 0; i < 1000; i++) {
+		WATCH(r, "{\"s\":{\"$in\":[\"a%d\",\"b%d\",\"c%d\"]}}", i, i, i);
+		WATCH(r, "{\"$or\":[{\"s\":\"a%d\"},{\"s\":\"b%d\",\"n\":{\"$gt\":3}},{\"s\":{\"$in\":[\"c%d\",\"d\"]}}]}", i, i, i);
+	}
+	assert_int_equal(1, match(r, absent, row_of(r, "b9", 4)));
+	assert_int_equal(2, r->hits);
+	assert_int_equal(2, match(r, row_of(r, "a9", 4), row_of(r, "c9", 4)));
+	assert_int_equal(2, r->hits);
+	assert_int_equal(2, match(r, row_of(r, "a9", 4), row_of(r, "a8", 4)));
+	assert_int_equal(4, r->hits);
+	assert_int_equal(1, match(r, absent, row_of(r, "d", 4)));
+	assert_int_equal(1000, r->hits);
+}
+
+static void ranges_alone_need_no_probe(void **state)
+{
+	struct rig *r = *state;
+	for (int i = 0; i < 10000; i++)
+		WATCH(r, "{\"n\":{\"$gte\":%d,\"$lt\":%d}}", 10 * i, 10 * i + 10);
+	assert_int_equal(0, match(r, row_of(r, "a", 555), row_of(r, "a", 777)));
+	assert_int_equal(2, r->hits);
+	match(r, row_of(r, "a", 555), row_of(r, "a", 556));
+	assert_int_equal(1, r->hits);
+	match(r, absent, row_of(r, "a", -1));
+	assert_int_equal(0, r->hits);
+}
+
+/* Whoever watches by all sets of fields there are does not make every change probe for each of them. */
+static void groups_are_bounded(void **state)
+{
+	struct rig *r = *state;
+	for (unsigned set = 1; set < 1 << 12; set++) {
+		struct mr_buf b = {0};
+		mr_buf_z(&b, "{\"s\":\"x\"");
+		for (unsigned i = 0; i < 12; i++)
+			if (set >> i & 1)
+				mr_buf_printf(&b, ",\"f%u\":0", i);
+		mr_buf_char(&b, '}');
+		watch(r, mr_arena_str(&r->arena, mr_buf_view(&b)));
+		mr_buf_fini(&b);
+	}
+	assert_true(match(r, absent, row_of(r, "x", 1)) <= 32 + r->e->n);
+	assert_int_equal((1 << 12) - 1, r->hits);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rule_22_index_and_brute_force_agree),
+		cmocka_unit_test_setup_teardown(nobody_watches_costs_a_probe_for_each_group, start, stop),
+		cmocka_unit_test_setup_teardown(lists_are_found_by_one_probe_and_met_once, start, stop),
+		cmocka_unit_test_setup_teardown(ranges_alone_need_no_probe, start, stop),
+		cmocka_unit_test_setup_teardown(groups_are_bounded, start, stop),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
