@@ -26,6 +26,7 @@ void mr_matcher_delete(struct mr_matcher **ix)
 		return;
 	for (size_t i = 0; i < (*ix)->n; i++)
 		MR_ASSERT(!(*ix)->entities[i]);
+	mr_pool_fini(&(*ix)->pool);
 	free((*ix)->entities);
 	free(*ix);
 	*ix = NULL;
@@ -135,28 +136,29 @@ static void drop_group(struct mr_by_entity *e, struct mr_group *g)
 
 /* Buckets */
 
-static struct mr_bucket *make_bucket(size_t n_key)
+static struct mr_bucket *make_bucket(struct mr_matcher *ix, size_t n_key)
 {
-	struct mr_bucket *b = mr_alloc(sizeof *b + n_key);
+	struct mr_bucket *b = mr_pool_alloc(&ix->pool, sizeof *b + n_key);
 	b->entries = &b->one;
 	b->cap = 1;
+	b->n_key = (uint32_t)n_key;
 	return b;
 }
 
-static struct mr_bucket *unkeyed_bucket(struct mr_by_entity *e)
+static struct mr_bucket *unkeyed_bucket(struct mr_matcher *ix, struct mr_by_entity *e)
 {
 	if (!e->unkeyed)
-		e->unkeyed = make_bucket(0);
+		e->unkeyed = make_bucket(ix, 0);
 	return e->unkeyed;
 }
 
-static struct mr_bucket *bucket_for(const struct mr_matcher *ix, struct mr_group *g, const struct mr_key *k)
+static struct mr_bucket *bucket_for(struct mr_matcher *ix, struct mr_group *g, const struct mr_key *k)
 {
 	uint64_t hash = mr_key_hash(&ix->start, k);
 	struct mr_bucket *b = mr_table_get(&g->buckets, hash, k);
 	if (b)
 		return b;
-	b = make_bucket(mr_key_size(k));
+	b = make_bucket(ix, mr_key_size(k));
 	b->group = g;
 	b->hash = hash;
 	mr_key_store(b->key, k);
@@ -164,7 +166,7 @@ static struct mr_bucket *bucket_for(const struct mr_matcher *ix, struct mr_group
 	return b;
 }
 
-static void drop_empty_bucket(struct mr_by_entity *e, struct mr_bucket *b)
+static void drop_empty_bucket(struct mr_matcher *ix, struct mr_by_entity *e, struct mr_bucket *b)
 {
 	if (b->n || b->ranges)
 		return;
@@ -175,7 +177,7 @@ static void drop_empty_bucket(struct mr_by_entity *e, struct mr_bucket *b)
 		mr_table_remove(&g->buckets, b);
 	if (b->entries != &b->one)
 		free(b->entries);
-	free(b);
+	mr_pool_free(&ix->pool, b, sizeof *b + b->n_key);
 	if (g && !g->buckets.n)
 		drop_group(e, g);
 }
@@ -202,7 +204,7 @@ static struct mr_place *add_place(struct mr_watcher *w)
 
 /* Entries */
 
-static void add_entry(struct mr_watcher *w, struct mr_bucket *b, struct mr_rest rest)
+static void add_entry(struct mr_watcher *w, struct mr_bucket *b, struct mr_entry e)
 {
 	if (b->n == b->cap) {
 		struct mr_entry *entries = mr_realloc(b->entries == &b->one ? NULL : b->entries, 2 * b->cap * sizeof *entries);
@@ -212,7 +214,9 @@ static void add_entry(struct mr_watcher *w, struct mr_bucket *b, struct mr_rest 
 		b->cap *= 2;
 	}
 	*add_place(w) = (struct mr_place){.at = b, .index = b->n};
-	b->entries[b->n++] = (struct mr_entry){.watcher = w, .rest = rest, .place = w->n_places - 1};
+	e.watcher = w;
+	e.place = w->n_places - 1;
+	b->entries[b->n++] = e;
 }
 
 /* The last one takes its place. */
@@ -235,39 +239,39 @@ static struct mr_field_ranges *ranges_for(struct mr_bucket *b, int field)
 	if (r)
 		return r;
 	r = mr_alloc(sizeof *r);
+	r->bucket = b;
 	r->field = field;
 	r->next = b->ranges;
 	b->ranges = r;
 	return r;
 }
 
-static void add_range(struct mr_watcher *w, struct mr_bucket *b, const struct mr_branch *branch, struct mr_rest rest)
+static void add_range(struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *b, const struct mr_branch *branch, struct mr_rest rest)
 {
-	struct mr_range_entry *e = mr_alloc(sizeof *e);
+	struct mr_range_entry *e = mr_pool_alloc(&ix->pool, sizeof *e);
 	e->span = (struct mr_span){branch->low, branch->high};
 	e->watcher = w;
 	e->rest = rest;
-	e->bucket = b;
-	e->ranges = ranges_for(b, branch->range);
-	mr_ranges_add(&e->ranges->tree, &e->span);
+	e->in = ranges_for(b, branch->range);
+	mr_ranges_add(&e->in->tree, &e->span, &ix->pool);
 	*add_place(w) = (struct mr_place){.at = e, .in_range = true};
 }
 
-static void drop_ranges(struct mr_bucket *b, struct mr_field_ranges *r)
+static void drop_ranges(struct mr_field_ranges *r)
 {
-	struct mr_field_ranges **at = &b->ranges;
+	struct mr_field_ranges **at = &r->bucket->ranges;
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
 	free(r);
 }
 
-static void remove_range(struct mr_range_entry *e)
+static void remove_range(struct mr_matcher *ix, struct mr_range_entry *e)
 {
-	mr_ranges_remove(&e->ranges->tree, &e->span);
-	if (!e->ranges->tree.root)
-		drop_ranges(e->bucket, e->ranges);
-	free(e);
+	mr_ranges_remove(&e->in->tree, &e->span, &ix->pool);
+	if (!e->in->tree.root)
+		drop_ranges(e->in);
+	mr_pool_free(&ix->pool, e, sizeof *e);
 }
 
 /* Adding and removing */
@@ -278,12 +282,13 @@ struct adding {
 	struct mr_watcher *watcher;
 };
 
-static void add_to(struct mr_watcher *w, struct mr_bucket *bucket, const struct mr_branch *b, uint64_t settled)
+static void add_to(struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *bucket, const struct mr_branch *b, uint64_t settled)
 {
+	struct mr_rest rest = mr_branch_rest(b, settled | b->range_kids);
 	if (b->range >= 0 && bucket->n >= FLAT_MOST)
-		add_range(w, bucket, b, mr_branch_rest(b, settled | b->range_kids));
+		add_range(ix, w, bucket, b, rest);
 	else
-		add_entry(w, bucket, mr_branch_rest(b, settled));
+		add_entry(w, bucket, (struct mr_entry){.rest = rest, .field = b->range, .low = b->low.rank, .high = b->high.rank});
 }
 
 /* Once for each value of the list, if there is one among the group's fields. */
@@ -306,7 +311,7 @@ static void add_keyed(const struct adding *a, struct mr_group *g, const struct m
 	const struct mr_value *values = k.v[list];
 	for (size_t i = 0; i < n; i++) {
 		k.v[list] = &values[i];
-		add_to(a->watcher, bucket_for(a->ix, g, &k), b, settled);
+		add_to(a->ix, a->watcher, bucket_for(a->ix, g, &k), b, settled);
 	}
 }
 
@@ -318,7 +323,7 @@ static void add_branch(const struct mr_branch *b, void *arg)
 	if (b->n)
 		add_keyed(a, group_for(a->entity, b), b);
 	else
-		add_to(a->watcher, unkeyed_bucket(a->entity), b, 0);
+		add_to(a->ix, a->watcher, unkeyed_bucket(a->ix, a->entity), b, 0);
 }
 
 void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
@@ -329,8 +334,10 @@ void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
 	if (!a.entity)
 		a.entity = make_entity(ix, w->entity);
 	mr_list_add_tail(&a.entity->watchers, &w->in_entity);
-	if (!mr_plan(w->pred, add_branch, &a))
-		add_entry(w, unkeyed_bucket(a.entity), (struct mr_rest){w->pred->op == MR_P_TRUE ? NULL : w->pred, 0});
+	if (mr_plan(w->pred, add_branch, &a))
+		return;
+	struct mr_rest rest = {.pred = w->pred->op == MR_P_TRUE ? NULL : w->pred};
+	add_entry(w, unkeyed_bucket(ix, a.entity), (struct mr_entry){.rest = rest, .field = -1});
 }
 
 void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)
@@ -340,12 +347,12 @@ void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)
 	struct mr_by_entity *e = mr_matcher_entity(ix, w->entity);
 	for (uint32_t i = 0; i < w->n_places; i++) {
 		struct mr_place *p = &places(w)[i];
-		struct mr_bucket *b = p->in_range ? ((struct mr_range_entry *)p->at)->bucket : p->at;
+		struct mr_bucket *b = p->in_range ? ((struct mr_range_entry *)p->at)->in->bucket : p->at;
 		if (p->in_range)
-			remove_range(p->at);
+			remove_range(ix, p->at);
 		else
 			remove_entry(b, p->index);
-		drop_empty_bucket(e, b);
+		drop_empty_bucket(ix, e, b);
 	}
 	if (w->cap_places)
 		free(w->many);

@@ -5,11 +5,14 @@
 #include "matcher.h"
 #include "matcher_plan.h"
 
-/* A branch of a watcher, in its bucket. */
+/* A branch of a watcher, in its bucket. An interval is compared by ranks here; where these are not exact, it is left to the rest as well.
+ */
 struct mr_entry {
 	struct mr_watcher *watcher;
 	struct mr_rest rest;
 	uint32_t place; /* of the watcher's */
+	int32_t field;  /* with an interval, or -1 */
+	uint64_t low, high;
 };
 
 /* A branch in an interval tree. */
@@ -17,26 +20,29 @@ struct mr_range_entry {
 	struct mr_span span;
 	struct mr_watcher *watcher;
 	struct mr_rest rest;
-	struct mr_bucket *bucket;
-	struct mr_field_ranges *ranges;
+	struct mr_field_ranges *in;
 };
+_Static_assert(sizeof(struct mr_range_entry) == MR_LINE, "an interval that is found is one more line of memory");
 
 struct mr_field_ranges {
 	struct mr_field_ranges *next;
+	struct mr_bucket *bucket;
 	int field;
 	struct mr_ranges tree;
 };
 
-/* Branches with the same values in the fields of their group. What a match of one watcher needs stands first. */
+/* Branches with the same values in the fields of their group. With one watcher and a key of up to 36 bytes it takes two lines. */
 struct mr_bucket {
 	struct mr_entry *entries; /* &one while that is enough */
 	uint32_t n, cap;
-	struct mr_field_ranges *ranges;
 	struct mr_entry one;
+	struct mr_field_ranges *ranges;
 	struct mr_group *group; /* NULL: of branches without equality */
 	uint64_t hash;
+	uint32_t n_key;
 	char key[];
 };
+_Static_assert(offsetof(struct mr_bucket, ranges) == MR_LINE, "what a hit needs is the first line");
 
 struct mr_slot {
 	uint64_t hash;
@@ -65,6 +71,7 @@ struct mr_by_entity {
 };
 
 struct mr_matcher {
+	struct mr_pool pool; /* of buckets, intervals and their trees */
 	struct mr_sip start;
 	uint64_t mark;
 	struct mr_by_entity **entities; /* by number */
@@ -99,6 +106,6 @@ static inline size_t mr_table_find(const struct mr_table *t, uint64_t hash, size
 /* NULL when there is none of this key. */
 struct mr_bucket *mr_table_get(const struct mr_table *t, uint64_t hash, const struct mr_key *k);
 void mr_table_put(struct mr_table *t, struct mr_bucket *b); /* its key is not in yet */
-void mr_table_remove(struct mr_table *t, struct mr_bucket *b);
+void mr_table_remove(struct mr_table *t, const struct mr_bucket *b);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "proto/ground/log.h"
+
 /* What a value of fixed size is hashed and compared by, if it has one: equal values have equal words. */
 static uint64_t double_word(double d)
 {
@@ -81,7 +83,7 @@ static size_t value_size(const struct mr_value *v)
 		return 0;
 	if (has_word(v->type))
 		return sizeof(uint64_t);
-	return v->type == MR_T_UUID ? sizeof v->uuid : sizeof v->text.n + v->text.n;
+	return v->type == MR_T_UUID ? sizeof v->uuid : sizeof(uint32_t) + v->text.n;
 }
 
 size_t mr_key_size(const struct mr_key *k)
@@ -100,9 +102,11 @@ static void store_value(char *to, const struct mr_value *v)
 	} else if (v->type == MR_T_UUID) {
 		memcpy(to, v->uuid, sizeof v->uuid);
 	} else {
-		memcpy(to, &v->text.n, sizeof v->text.n);
-		if (v->text.n)
-			memcpy(to + sizeof v->text.n, v->text.p, v->text.n);
+		uint32_t n = (uint32_t)v->text.n;
+		MR_ASSERT(n == v->text.n);
+		memcpy(to, &n, sizeof n);
+		if (n)
+			memcpy(to + sizeof n, v->text.p, n);
 	}
 }
 
@@ -124,7 +128,7 @@ static bool is_value(const char *stored, const struct mr_value *v)
 	}
 	if (v->type == MR_T_UUID)
 		return memcmp(stored, v->uuid, sizeof v->uuid) == 0;
-	size_t n;
+	uint32_t n;
 	memcpy(&n, stored, sizeof n);
 	return n == v->text.n && (n == 0 || memcmp(stored + sizeof n, v->text.p, n) == 0);
 }

@@ -1,10 +1,15 @@
-/* Matching. Probes of many changes go in step (group prefetching: Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance
- * through prefetching", 2004): all are hashed, then all look at their slots, then at their buckets, then at what is in these; each step
- * asks for the memory that the next one needs.
+/* Matching. Many probes are under way at once, in a pipeline: when one is hashed, the one before looks at its slot, the one before that at
+ * its bucket, and so on, each stage some probes behind the last, and each asks for the memory that the next one needs (software-pipelined
+ * prefetching: Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance through prefetching", 2004). So one change does not wait
+ * for the memory of another. Watchers are met in the order of the changes.
  */
 #include "matcher_inner.h"
+#include "matcher_rank.h"
 
-enum { STEP = 32, LINE = 64 };
+/* The stages: how many probes behind the first. Before the last one scouts go their way, a step for each second probe that comes through.
+ */
+enum { SLOT = 10, OPEN = 20, FINISH = 36, SCOUT_APART = 2, RING = 64, FEW = 8 };
+_Static_assert(FINISH < RING && FEW <= SLOT, "probes are not overwritten before they are done, and few have not begun");
 
 /* One key of a change in one group. rows: the images that have it, the second NULL when there is only one. */
 struct probe {
@@ -14,6 +19,8 @@ struct probe {
 	uint64_t mark;
 	uint64_t hash;
 	struct mr_bucket *bucket;
+	struct mr_scout scout;
+	const struct mr_span *scouted; /* what it has come to */
 };
 
 struct match {
@@ -21,9 +28,15 @@ struct match {
 	mr_matcher_hit *hit;
 	void *arg;
 	size_t probes; /* made */
-	size_t n;
-	struct probe p[STEP];
+	size_t n;      /* probes that were added */
+	size_t clock;  /* steps of the pipeline; as many as probes, until it runs empty */
+	struct probe ring[RING];
 };
+
+static struct probe *probe_at(struct match *m, size_t i)
+{
+	return &m->ring[i % RING];
+}
 
 static void meet(const struct match *m, const struct probe *p, struct mr_watcher *w)
 {
@@ -35,93 +48,162 @@ static void meet(const struct match *m, const struct probe *p, struct mr_watcher
 
 /* What is in a bucket */
 
-struct candidate {
+static bool in_interval(const struct mr_entry *e, const struct mr_row *row)
+{
+	if (e->field < 0)
+		return true;
+	const struct mr_value *v = &row->v[e->field];
+	uint64_t rank = v->null ? 0 : mr_rank(v);
+	return !v->null && e->low <= rank && rank <= e->high;
+}
+
+static bool entry_holds(const struct mr_entry *e, const struct mr_row *row)
+{
+	return row && in_interval(e, row) && mr_rest_holds(&e->rest, row);
+}
+
+/* Rows that have the same value in the field: one, or both images of a change. */
+struct stabbing {
 	const struct match *match;
 	const struct probe *probe;
-	const struct mr_row *row;
+	const struct mr_row *row, *other;
 };
 
 static void on_range(struct mr_span *s, void *arg)
 {
-	const struct candidate *c = arg;
+	const struct stabbing *st = arg;
 	const struct mr_range_entry *e = (const struct mr_range_entry *)s;
-	if (mr_rest_holds(&e->rest, c->row))
-		meet(c->match, c->probe, e->watcher);
+	if (mr_rest_holds(&e->rest, st->row) || (st->other && mr_rest_holds(&e->rest, st->other)))
+		meet(st->match, st->probe, e->watcher);
+}
+
+static void stab(
+	const struct match *m, const struct probe *p, const struct mr_field_ranges *r, const struct mr_row *row, const struct mr_row *other)
+{
+	struct stabbing st = {m, p, row, other};
+	if (!row->v[r->field].null)
+		mr_ranges_stab(&r->tree, &row->v[r->field], on_range, &st);
 }
 
 static void look_at_ranges(const struct match *m, const struct probe *p, const struct mr_field_ranges *r)
 {
-	for (int i = 0; i < 2 && p->rows[i]; i++) {
-		struct candidate c = {m, p, p->rows[i]};
-		const struct mr_value *v = &c.row->v[r->field];
-		if (!v->null)
-			mr_ranges_stab(&r->tree, v, on_range, &c);
-	}
+	const struct mr_row *row = p->rows[0], *other = p->rows[1];
+	bool same = other && mr_value_eq(&row->v[r->field], &other->v[r->field]);
+	stab(m, p, r, row, same ? other : NULL);
+	if (other && !same)
+		stab(m, p, r, other, NULL);
 }
 
 static void look_at_bucket(const struct match *m, const struct probe *p)
 {
 	const struct mr_bucket *b = p->bucket;
 	for (uint32_t i = 0; i < b->n; i++) {
-		const struct mr_rest *rest = &b->entries[i].rest;
-		if (mr_rest_holds(rest, p->rows[0]) || (p->rows[1] && mr_rest_holds(rest, p->rows[1])))
-			meet(m, p, b->entries[i].watcher);
+		const struct mr_entry *e = &b->entries[i];
+		if (entry_holds(e, p->rows[0]) || entry_holds(e, p->rows[1]))
+			meet(m, p, e->watcher);
 	}
 	for (const struct mr_field_ranges *r = b->ranges; r; r = r->next)
 		look_at_ranges(m, p, r);
 }
 
-/* The steps */
+/* The stages */
 
-static void find_slots(struct match *m)
+static void find_slot(struct probe *p)
 {
-	for (size_t i = 0; i < m->n; i++) {
-		struct probe *p = &m->p[i];
-		if (!p->group)
-			continue;
-		const struct mr_table *t = &p->group->buckets;
-		p->bucket = t->slots[mr_table_find(t, p->hash, p->hash & (t->cap - 1))].bucket;
+	if (!p->group)
+		return;
+	const struct mr_table *t = &p->group->buckets;
+	p->bucket = t->slots[mr_table_find(t, p->hash, p->hash & (t->cap - 1))].bucket;
+	if (!p->bucket)
+		return;
+	__builtin_prefetch(p->bucket);
+	__builtin_prefetch((const char *)p->bucket + MR_LINE);
+}
+
+static void start_scout(struct probe *p)
+{
+	const struct mr_field_ranges *r = p->bucket ? p->bucket->ranges : NULL;
+	if (r && !p->rows[0]->v[r->field].null)
+		mr_scout_start(&p->scout, &r->tree, &p->rows[0]->v[r->field]);
+}
+
+static void open_bucket(struct probe *p)
+{
+	if (!p->bucket)
+		return;
+	if (p->group) {
+		struct mr_key k = mr_group_key(p->group, p->rows[0]);
+		/* Another key of the same hash is as good as impossible, but possible. */
+		if (!mr_key_is(p->bucket->key, &k))
+			p->bucket = mr_table_get(&p->group->buckets, p->hash, &k);
 		if (!p->bucket)
-			continue;
-		__builtin_prefetch(p->bucket);
-		__builtin_prefetch((const char *)p->bucket + LINE);
+			return;
+	}
+	if (p->bucket->n) {
+		__builtin_prefetch(&p->bucket->entries->watcher->mark);
+		__builtin_prefetch(p->bucket->entries->rest.pred);
 	}
 }
 
-static void compare_keys(struct match *m)
+static void step_scouts(struct match *m, size_t from, size_t to)
 {
-	for (size_t i = 0; i < m->n; i++) {
-		struct probe *p = &m->p[i];
-		if (!p->bucket)
-			continue;
-		if (p->group) {
-			struct mr_key k = mr_group_key(p->group, p->rows[0]);
-			/* Another key of the same hash is as good as impossible, but possible. */
-			if (!mr_key_is(p->bucket->key, &k))
-				p->bucket = mr_table_get(&p->group->buckets, p->hash, &k);
-		}
-		if (p->bucket && p->bucket->n) {
-			__builtin_prefetch(p->bucket->entries->watcher);
-			__builtin_prefetch(p->bucket->entries->rest.pred);
-		}
+	for (size_t i = from; i < to; i += SCOUT_APART) {
+		struct probe *p = probe_at(m, i);
+		if (p->scouted)
+			__builtin_prefetch(&((const struct mr_range_entry *)p->scouted)->watcher->mark);
+		p->scouted = p->scout.node ? mr_scout_step(&p->scout) : NULL;
 	}
 }
 
-static void flush(struct match *m)
+static void finish(struct match *m, const struct probe *p)
 {
-	find_slots(m);
-	compare_keys(m);
+	if (p->bucket)
+		look_at_bucket(m, p);
+}
+
+/* The probe that a stage has at this step, if there is one. */
+static bool comes(const struct match *m, size_t stage, size_t *i)
+{
+	*i = m->clock - stage;
+	return m->clock >= stage && *i < m->n;
+}
+
+static void advance(struct match *m)
+{
+	size_t i;
+	if (comes(m, SLOT, &i))
+		find_slot(probe_at(m, i));
+	if (comes(m, OPEN, &i)) {
+		open_bucket(probe_at(m, i));
+		start_scout(probe_at(m, i));
+	}
+	if (m->clock >= OPEN)
+		step_scouts(m, m->clock < FINISH ? 0 : m->clock - FINISH, MR_MIN(m->n, m->clock - OPEN));
+	if (comes(m, FINISH, &i))
+		finish(m, probe_at(m, i));
+	m->clock++;
+}
+
+/* A few probes gain nothing by waiting for each other. */
+static void run_empty(struct match *m)
+{
+	if (m->n > FEW) {
+		while (m->clock < m->n + FINISH)
+			advance(m);
+		return;
+	}
 	for (size_t i = 0; i < m->n; i++)
-		if (m->p[i].bucket)
-			look_at_bucket(m, &m->p[i]);
-	m->n = 0;
+		find_slot(probe_at(m, i));
+	for (size_t i = 0; i < m->n; i++)
+		open_bucket(probe_at(m, i));
+	for (size_t i = 0; i < m->n; i++)
+		finish(m, probe_at(m, i));
 }
 
 static struct probe *add_probe(struct match *m, const struct mr_change *c)
 {
-	if (m->n == STEP)
-		flush(m);
-	struct probe *p = &m->p[m->n++];
+	advance(m);
+	struct probe *p = probe_at(m, m->n++);
 	*p = (struct probe){.change = c, .mark = m->ix->mark};
 	return p;
 }
@@ -167,7 +249,7 @@ size_t mr_matcher_match(struct mr_matcher *ix, const struct mr_change *changes, 
 	m.ix = ix;
 	m.hit = hit;
 	m.arg = arg;
-	m.probes = m.n = 0;
+	m.probes = m.n = m.clock = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct mr_change *c = &changes[i];
 		const struct mr_by_entity *e = mr_matcher_entity(ix, c->entity);
@@ -179,6 +261,6 @@ size_t mr_matcher_match(struct mr_matcher *ix, const struct mr_change *changes, 
 		if (e->unkeyed)
 			add_unkeyed(&m, c, e->unkeyed);
 	}
-	flush(&m);
+	run_empty(&m);
 	return m.probes;
 }

@@ -31,7 +31,7 @@ struct mr_branch {
 	size_t n;
 	int range; /* field with an interval, or -1 */
 	struct mr_end low, high;
-	uint64_t range_kids; /* those which the interval settles */
+	uint64_t range_kids; /* those which the interval's ranks settle */
 	bool never;          /* the interval or a list is empty */
 };
 

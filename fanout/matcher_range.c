@@ -1,38 +1,70 @@
 #include "matcher_range.h"
 
-#include <stdlib.h>
-
 #include "matcher_rank.h"
 #include "proto/ground/log.h"
 
 enum { WIDTH = 16 };
 
 /* Of a leaf, each place is an interval: its ends' ranks, itself. Of an inner node, each place is a kid: the least lower end's rank and the
- * greatest upper end's rank below it, and the intervals that have them. */
+ * greatest upper end's rank below it, and (in the inner part) the intervals that have them. Places that are not used hold no rank, so that
+ * a search compares all of a node without a branch. What a search reads comes first: READ bytes. */
 struct mr_range_node {
+	uint64_t low[WIDTH], high[WIDTH];
+	union {
+		struct mr_span *span[WIDTH];
+		struct mr_range_node *kid[WIDTH];
+	};
 	uint32_t n;
 	bool inner;
-	uint64_t low[WIDTH], high[WIDTH];
-	struct mr_span *first[WIDTH];
 };
 
 struct inner_node {
 	struct mr_range_node node;
-	struct mr_span *last[WIDTH];
-	struct mr_range_node *kid[WIDTH];
+	struct mr_span *first[WIDTH], *last[WIDTH];
 };
+
+enum { READ = offsetof(struct mr_range_node, n) };
 
 static struct inner_node *inner(const struct mr_range_node *n)
 {
-	MR_ASSERT(n->inner);
 	return (struct inner_node *)n;
 }
 
-static struct mr_range_node *make_node(bool is_inner)
+/* The interval with the least lower end of a place, and the one with the greatest upper end. */
+static struct mr_span *first_of(const struct mr_range_node *n, uint32_t i)
 {
-	struct mr_range_node *n = mr_alloc(is_inner ? sizeof(struct inner_node) : sizeof(struct mr_range_node));
+	return n->inner ? inner(n)->first[i] : n->span[i];
+}
+
+static struct mr_span *last_of(const struct mr_range_node *n, uint32_t i)
+{
+	return n->inner ? inner(n)->last[i] : n->span[i];
+}
+
+static void clear_places(struct mr_range_node *n, uint32_t from)
+{
+	for (uint32_t i = from; i < WIDTH; i++) {
+		n->low[i] = UINT64_MAX;
+		n->high[i] = 0;
+	}
+}
+
+static size_t node_size(bool is_inner)
+{
+	return is_inner ? sizeof(struct inner_node) : sizeof(struct mr_range_node);
+}
+
+static struct mr_range_node *make_node(struct mr_pool *pool, bool is_inner)
+{
+	struct mr_range_node *n = mr_pool_alloc(pool, node_size(is_inner));
 	n->inner = is_inner;
+	clear_places(n, 0);
 	return n;
+}
+
+static void drop_node(struct mr_pool *pool, struct mr_range_node *n)
+{
+	mr_pool_free(pool, n, node_size(n->inner));
 }
 
 /* Order of intervals: by lower end; those that have the same, by address. */
@@ -61,7 +93,7 @@ static bool ends_later(const struct mr_span *a, const struct mr_span *b)
 static uint32_t place_of(const struct mr_range_node *n, const struct mr_span *s)
 {
 	uint32_t i = n->n;
-	while (i > 0 && (n->low[i - 1] > s->low.rank || (n->low[i - 1] == s->low.rank && cmp_spans(n->first[i - 1], s) > 0)))
+	while (i > 0 && (n->low[i - 1] > s->low.rank || (n->low[i - 1] == s->low.rank && cmp_spans(first_of(n, i - 1), s) > 0)))
 		i--;
 	return i ? i - 1 : 0;
 }
@@ -70,11 +102,11 @@ static void move_places(struct mr_range_node *to, uint32_t at, struct mr_range_n
 {
 	memmove(to->low + at, from->low + start, n * sizeof *to->low);
 	memmove(to->high + at, from->high + start, n * sizeof *to->high);
-	memmove(to->first + at, from->first + start, n * sizeof *to->first);
+	memmove(to->span + at, from->span + start, n * sizeof *to->span);
 	if (!to->inner)
 		return;
+	memmove(inner(to)->first + at, inner(from)->first + start, n * sizeof *inner(to)->first);
 	memmove(inner(to)->last + at, inner(from)->last + start, n * sizeof *inner(to)->last);
-	memmove(inner(to)->kid + at, inner(from)->kid + start, n * sizeof *inner(to)->kid);
 }
 
 static void open_place(struct mr_range_node *n, uint32_t at)
@@ -86,112 +118,116 @@ static void open_place(struct mr_range_node *n, uint32_t at)
 static void close_place(struct mr_range_node *n, uint32_t at)
 {
 	move_places(n, at, n, at + 1, n->n - at - 1);
-	n->n--;
+	clear_places(n, --n->n);
 }
 
 /* What the place says of its kid. */
 static void describe(struct mr_range_node *n, uint32_t at)
 {
-	const struct mr_range_node *kid = inner(n)->kid[at];
+	const struct mr_range_node *kid = n->kid[at];
 	struct mr_span *last = NULL;
 	for (uint32_t i = 0; i < kid->n; i++) {
-		struct mr_span *s = kid->inner ? inner(kid)->last[i] : kid->first[i];
+		struct mr_span *s = last_of(kid, i);
 		if (!last || kid->high[i] > last->high.rank || (kid->high[i] == last->high.rank && ends_later(s, last)))
 			last = s;
 	}
+	MR_ASSERT(last);
 	n->low[at] = kid->low[0];
-	n->first[at] = kid->first[0];
 	n->high[at] = last->high.rank;
+	inner(n)->first[at] = first_of(kid, 0);
 	inner(n)->last[at] = last;
 }
 
 static void put_kid(struct mr_range_node *n, uint32_t at, struct mr_range_node *kid)
 {
 	open_place(n, at);
-	inner(n)->kid[at] = kid;
+	n->kid[at] = kid;
 	describe(n, at);
 }
 
 /* A full node gives its upper half away; returns who has it. */
-static struct mr_range_node *split(struct mr_range_node *n)
+static struct mr_range_node *split(struct mr_range_node *n, struct mr_pool *pool)
 {
 	if (n->n < WIDTH)
 		return NULL;
-	struct mr_range_node *right = make_node(n->inner);
+	struct mr_range_node *right = make_node(pool, n->inner);
 	right->n = n->n / 2;
 	n->n -= right->n;
 	move_places(right, 0, n, n->n, right->n);
+	clear_places(n, n->n);
 	return right;
 }
 
 static void put_span(struct mr_range_node *leaf, struct mr_span *s)
 {
 	uint32_t at = place_of(leaf, s);
-	if (leaf->n && cmp_spans(leaf->first[at], s) < 0)
+	if (leaf->n && cmp_spans(leaf->span[at], s) < 0)
 		at++;
 	open_place(leaf, at);
 	leaf->low[at] = s->low.rank;
 	leaf->high[at] = s->high.rank;
-	leaf->first[at] = s;
+	leaf->span[at] = s;
 }
 
-static struct mr_range_node *add(struct mr_range_node *n, struct mr_span *s)
+static struct mr_range_node *add(struct mr_range_node *n, struct mr_span *s, struct mr_pool *pool)
 {
 	if (n->inner) {
 		uint32_t at = place_of(n, s);
-		struct mr_range_node *right = add(inner(n)->kid[at], s);
+		struct mr_range_node *right = add(n->kid[at], s, pool);
 		describe(n, at);
 		if (right)
 			put_kid(n, at + 1, right);
 	} else {
 		put_span(n, s);
 	}
-	return split(n);
+	return split(n, pool);
 }
 
-void mr_ranges_add(struct mr_ranges *r, struct mr_span *s)
+void mr_ranges_add(struct mr_ranges *r, struct mr_span *s, struct mr_pool *pool)
 {
 	if (!r->root)
-		r->root = make_node(false);
-	struct mr_range_node *right = add(r->root, s);
+		r->root = make_node(pool, false);
+	struct mr_range_node *right = add(r->root, s, pool);
 	if (!right)
 		return;
-	struct mr_range_node *root = make_node(true);
+	struct mr_range_node *root = make_node(pool, true);
 	put_kid(root, 0, r->root);
 	put_kid(root, 1, right);
 	r->root = root;
+	r->height++;
 }
 
-static void take_out(struct mr_range_node *n, const struct mr_span *s)
+static void take_out(struct mr_range_node *n, const struct mr_span *s, struct mr_pool *pool)
 {
 	uint32_t at = place_of(n, s);
 	if (!n->inner) {
-		MR_ASSERT(n->first[at] == s);
+		MR_ASSERT(n->span[at] == s);
 		close_place(n, at);
 		return;
 	}
-	struct mr_range_node *kid = inner(n)->kid[at];
-	take_out(kid, s);
+	struct mr_range_node *kid = n->kid[at];
+	take_out(kid, s, pool);
 	if (kid->n) {
 		describe(n, at);
 		return;
 	}
-	free(kid);
+	drop_node(pool, kid);
 	close_place(n, at);
 }
 
-void mr_ranges_remove(struct mr_ranges *r, struct mr_span *s)
+void mr_ranges_remove(struct mr_ranges *r, struct mr_span *s, struct mr_pool *pool)
 {
 	MR_ASSERT(r->root);
-	take_out(r->root, s);
+	take_out(r->root, s, pool);
 	while (r->root->inner && r->root->n == 1) {
-		struct mr_range_node *kid = inner(r->root)->kid[0];
-		free(r->root);
+		struct mr_range_node *kid = r->root->kid[0];
+		drop_node(pool, r->root);
 		r->root = kid;
+		r->height--;
 	}
 	if (r->root->n)
 		return;
-	free(r->root);
+	drop_node(pool, r->root);
 	r->root = NULL;
 }
 
@@ -201,6 +237,15 @@ struct stab {
 	mr_span_found *found;
 	void *arg;
 };
+
+/* Bit i: place i may hold the value, as far as ranks tell. */
+static uint32_t places_with(const struct mr_range_node *n, uint64_t rank)
+{
+	uint32_t places = 0;
+	for (uint32_t i = 0; i < WIDTH; i++)
+		places |= (uint32_t)((n->low[i] <= rank) & (n->high[i] >= rank)) << i;
+	return places;
+}
 
 static bool begins(const struct mr_end *low, const struct stab *st)
 {
@@ -213,19 +258,29 @@ static bool reaches(const struct mr_end *high, const struct stab *st)
 }
 
 /* Where ranks differ they have decided, without a look at the intervals themselves. */
-static void look(const struct mr_range_node *n, const struct stab *st)
+static bool holds(const struct mr_range_node *n, uint32_t i, const struct stab *st)
 {
-	for (uint32_t i = 0; i < n->n && n->low[i] <= st->rank; i++) {
-		if (n->low[i] == st->rank && !begins(&n->first[i]->low, st))
-			return;
-		if (n->high[i] < st->rank)
+	return (n->low[i] < st->rank || begins(&first_of(n, i)->low, st)) && (n->high[i] > st->rank || reaches(&last_of(n, i)->high, st));
+}
+
+static void fetch_node(const struct mr_range_node *n)
+{
+	for (size_t i = 0; i < READ; i += MR_LINE)
+		__builtin_prefetch((const char *)n + i);
+}
+
+static void look(const struct mr_range_node *n, uint32_t height, const struct stab *st)
+{
+	for (uint32_t places = places_with(n, st->rank); places; places &= places - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(places);
+		if (height)
+			fetch_node(n->kid[i]);
+		if (!holds(n, i, st))
 			continue;
-		if (n->high[i] == st->rank && !reaches(n->inner ? &inner(n)->last[i]->high : &n->first[i]->high, st))
-			continue;
-		if (n->inner)
-			look(inner(n)->kid[i], st);
+		if (height)
+			look(n->kid[i], height - 1, st);
 		else
-			st->found(n->first[i], st->arg);
+			st->found(n->span[i], st->arg);
 	}
 }
 
@@ -233,5 +288,33 @@ void mr_ranges_stab(const struct mr_ranges *r, const struct mr_value *v, mr_span
 {
 	struct stab st = {mr_rank(v), v, found, arg};
 	if (r->root)
-		look(r->root, &st);
+		look(r->root, r->height, &st);
+}
+
+/* Levels above these are few nodes, which the caches have. */
+enum { SCOUTED = 3 };
+
+void mr_scout_start(struct mr_scout *s, const struct mr_ranges *r, const struct mr_value *v)
+{
+	*s = (struct mr_scout){r->root, r->height, mr_rank(v)};
+	while (s->node && s->height > SCOUTED)
+		(void)mr_scout_step(s);
+}
+
+const struct mr_span *mr_scout_step(struct mr_scout *s)
+{
+	const struct mr_range_node *n = s->node;
+	s->node = NULL;
+	uint32_t places = n ? places_with(n, s->rank) : 0;
+	if (!places)
+		return NULL;
+	int i = 31 - __builtin_clz(places);
+	if (!s->height) {
+		__builtin_prefetch(n->span[i]);
+		return n->span[i];
+	}
+	s->height--;
+	s->node = n->kid[i];
+	fetch_node(s->node);
+	return NULL;
 }

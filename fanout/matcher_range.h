@@ -10,6 +10,7 @@
 #ifndef MR_MATCHER_RANGE_H
 #define MR_MATCHER_RANGE_H
 
+#include "matcher_pool.h"
 #include "proto/value.h"
 
 struct mr_end {
@@ -24,12 +25,23 @@ struct mr_span {
 
 struct mr_ranges {
 	struct mr_range_node *root; /* NULL: empty */
+	uint32_t height;            /* levels above the leaves */
 };
 
-void mr_ranges_add(struct mr_ranges *r, struct mr_span *s);
-void mr_ranges_remove(struct mr_ranges *r, struct mr_span *s); /* it must be in */
+void mr_ranges_add(struct mr_ranges *r, struct mr_span *s, struct mr_pool *pool);
+void mr_ranges_remove(struct mr_ranges *r, struct mr_span *s, struct mr_pool *pool); /* it must be in */
 /* Calls found for each interval that holds v (not null). Allocates nothing; found must not change the tree. */
 typedef void mr_span_found(struct mr_span *s, void *arg);
 void mr_ranges_stab(const struct mr_ranges *r, const struct mr_value *v, mr_span_found *found, void *arg);
+
+/* A scout that goes the way on which the search will most likely find something, a level at a time, and asks for the memory of the next:
+ * with many scouts under way, one does not wait for the memory of another. It decides nothing. */
+struct mr_scout {
+	const struct mr_range_node *node; /* NULL: nothing left to do */
+	uint32_t height;
+	uint64_t rank;
+};
+void mr_scout_start(struct mr_scout *s, const struct mr_ranges *r, const struct mr_value *v); /* v not null */
+const struct mr_span *mr_scout_step(struct mr_scout *s);                                      /* what it has come to, once, or NULL */
 
 #endif

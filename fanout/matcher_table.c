@@ -20,7 +20,7 @@ static void resize(struct mr_table *t, size_t cap)
 {
 	struct mr_table was = *t;
 	t->cap = cap;
-	t->slots = mr_alloc(cap * sizeof *t->slots);
+	t->slots = mr_lines_alloc(cap * sizeof *t->slots);
 	for (size_t i = 0; i < was.cap; i++)
 		if (was.slots[i].bucket)
 			put_slot(t, was.slots[i]);
@@ -59,7 +59,7 @@ static void close_gap(struct mr_table *t, size_t gap)
 	t->slots[gap].bucket = NULL;
 }
 
-void mr_table_remove(struct mr_table *t, struct mr_bucket *b)
+void mr_table_remove(struct mr_table *t, const struct mr_bucket *b)
 {
 	size_t i = b->hash & (t->cap - 1);
 	while (t->slots[i].bucket != b) {

@@ -1,7 +1,7 @@
 /* What the subscription index costs: nanoseconds for a change that one watcher of many meets, and for one that nobody watches. Beside it
  * the floor: one random probe in a bare hash table of as many keys of 16 bytes, by the same hash. Prints a table.
  *
- *   matcher [--quick]
+ *   matcher [--quick] [some predicates, by a part of their name]
  */
 #include <linux/perf_event.h>
 #include <malloc.h>
@@ -304,7 +304,8 @@ static void fill(struct index *x, const struct scenario *s, size_t n)
 	x->w = mr_alloc(n * sizeof *x->w);
 	shuffle(order, n);
 	for (size_t i = 0; i < n; i++)
-		x->w[order[i]] = (struct mr_watcher){.entity = x->e, .pred = s->predicate(x, order[i]), .owner = x};
+		x->w[order[i]] =
+			(struct mr_watcher){.entity = x->e, .pred = mr_pred_normal(&x->preds, s->predicate(x, order[i])), .owner = x};
 	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
 	double from = now_ns();
 	for (size_t i = 0; i < n; i++)
@@ -400,7 +401,9 @@ int main(int argc, char **argv)
 	struct line bare[2] = {0};
 	int fd = instructions_fd();
 	MR_ASSERT(app);
-	if (argc > 1 && strcmp(argv[1], "--quick") == 0)
+	bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+	const char *only = argc > 1 + quick ? argv[1 + quick] : "";
+	if (quick)
 		lookups /= 8;
 	x->e = &app->entities[0];
 	measure_bare(bare, fd);
@@ -410,7 +413,8 @@ int main(int argc, char **argv)
 	for (int k = 0; k < 2; k++)
 		print_line("(bare probe)", AT_A_TIME[k], &bare[k], &bare[k]);
 	for (size_t i = 0; i < MR_COUNT(scenarios); i++)
-		run_scenario(x, &scenarios[i], bare, fd);
+		if (strstr(scenarios[i].name, only))
+			run_scenario(x, &scenarios[i], bare, fd);
 	mr_app_drop(&app);
 	free(x);
 	if (fd >= 0)
