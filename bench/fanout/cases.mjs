@@ -257,14 +257,14 @@ async function stormPair(rig, n, atOnce, own) {
 
 // ---- the matcher by itself ----
 
-async function matcher() {
+async function matcher(rig) {
 	const path = join(BUILD, "bench", "fanout", "matcher");
 	console.log("\nThe matcher by itself (no process, no socket)\n");
 	if (!existsSync(path)) {
 		console.log("It is not built: bench/fanout/matcher.");
 		return;
 	}
-	const done = spawnSync("taskset", ["-c", "0", path], { encoding: "utf8" });
+	const done = spawnSync("taskset", ["-c", "0", path, ...(rig.quick ? ["--quick"] : [])], { encoding: "utf8" });
 	if (done.status !== 0) throw new Error(done.stderr);
 	console.log(done.stdout.trimEnd());
 }

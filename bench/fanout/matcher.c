@@ -19,7 +19,7 @@
 enum { TICK = 64, IN_VALUES = 4, TEXT = 27, ROUNDS = 3, BARE_KEY = 16, SIZES = 3 };
 
 static size_t sizes[SIZES] = {1000, 100000, 1000000};
-static size_t lookups = 512 * 1024;
+static size_t lookups = 256 * 1024;
 
 /* Ground */
 
