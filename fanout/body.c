@@ -18,10 +18,8 @@ void mr_body_delete(struct mr_body **b)
 	if (!*b)
 		return;
 	mr_list_del(&(*b)->in_history);
-	for (int e = 0; e < MR_ENCODINGS; e++) {
-		mr_buf_fini(&(*b)->enc[e]);
-		mr_wire_fini(&(*b)->wire[e]);
-	}
+	for (int e = 0; e < MR_ENCODINGS; e++)
+		mr_wire_drop(&(*b)->wire[e]);
 	free(*b);
 	*b = NULL;
 }

@@ -3,33 +3,15 @@
 #ifndef MR_BODY_H
 #define MR_BODY_H
 
-#include "fanout.h"
 #include "proto/ground/list.h"
 #include "rowset.h"
-
-/* What a body's text in one encoding became on its way out, each made when first needed and once for all. Zero-initialise it. */
-struct mr_wire {
-	bool tried, pays;           /* whether it was deflated, and that made it smaller */
-	struct mr_buf packed;       /* deflated, a piece of a message (deflate.h) */
-	struct mr_frame *middle[2]; /* long ones: as fragments in the middle of a message; plain, deflated */
-	/* The transition that holds this body alone: plain or deflated, without or with position. One buffer for all clients that need just
-	 * it. */
-	struct mr_frame *alone[2][2];
-};
-void mr_wire_fini(struct mr_wire *w);
-/* Whether a client that takes deflated messages gets it deflated. f counts what it took. */
-bool mr_wire_pays(struct mr_wire *w, struct mr_str text, struct mr_deflate *d, struct mr_fanout *f);
-/* After that: its piece of a deflated message, which is stored when it does not pay. */
-void mr_wire_pack(const struct mr_wire *w, struct mr_str text, struct mr_buf *out);
-/* The same piece, or the text as it is, in fragments that go on with a message and do not end it. Belongs to w. */
-struct mr_frame *mr_wire_middle(struct mr_wire *w, struct mr_str text, bool deflated);
+#include "wire.h"
 
 struct mr_body {
 	struct mr_list in_history;
 	uint64_t n; /* tick */
 	size_t bytes;
-	struct mr_buf enc[MR_ENCODINGS]; /* empty: not encoded, nobody spoke it at the time */
-	struct mr_wire wire[MR_ENCODINGS];
+	struct mr_wire *wire[MR_ENCODINGS]; /* NULL: not encoded, nobody spoke it at the time */
 };
 struct mr_body *mr_body_new(uint64_t n);
 void mr_body_delete(struct mr_body **b);

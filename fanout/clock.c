@@ -58,9 +58,12 @@ static void apply(struct mr_clock *clock, const struct mr_news *news)
 	drop_needless(clock);
 }
 
-static void move(struct mr_clock *clock, struct mr_moment *to)
+static void move(struct mr_clock *clock, struct mr_news *news)
 {
+	struct mr_moment *to = news->moment;
 	struct mr_moment **past = &clock->past[to->n % PAST_TICKS];
+	mr_news_drop(&clock->news);
+	clock->news = mr_news_hold(news);
 	clock->n = to->n;
 	clock->now = to;
 	mr_moment_drop(past);
@@ -70,7 +73,7 @@ static void move(struct mr_clock *clock, struct mr_moment *to)
 void mr_clock_take(struct mr_clock *clock, struct mr_news *news)
 {
 	struct mr_fanout *f = clock->f;
-	move(clock, news->moment);
+	move(clock, news);
 	clock->last_tick_us = f->hour_us = news->at_us;
 	clock->carries_position = news->carries_position;
 	f->hour = news->hour;
@@ -112,6 +115,7 @@ void mr_clock_delete(struct mr_clock **clock)
 	if (!c)
 		return;
 	forget(c);
+	mr_news_drop(&c->news);
 	for (size_t i = 0; i < PAST_TICKS; i++)
 		mr_moment_drop(&c->past[i]);
 	free(c->past);

@@ -20,6 +20,7 @@ struct mr_clock {
 	struct mr_fanout *f;
 	uint64_t n;              /* the tick; 0: none yet */
 	struct mr_moment *now;   /* where it is; NULL: nowhere yet */
+	struct mr_news *news;    /* of tick n */
 	struct mr_moment **past; /* the last ticks, for sessions that are held at one of them */
 	bool carries_position;   /* transitions of this tick do */
 	struct mr_list kept;     /* struct mr_kept, oldest first */

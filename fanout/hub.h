@@ -21,6 +21,7 @@ struct mr_hub {
 	_Atomic int64_t counter[MR_COUNTERS];
 	struct mr_workers *workers;
 	struct mr_ticks *ticks;
+	struct mr_numbers *numbers;
 };
 
 /* A call for each thread: cb(arg), the argument made for it by make. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "numbers.h"
 #include "proto/ground/log.h"
 #include "session.h"
 #include "work.h"
@@ -45,13 +46,8 @@ void mr_instances_delete(struct mr_instances **all)
 
 static void clear_whole(struct mr_instance *inst)
 {
-	for (int e = 0; e < MR_ENCODINGS; e++) {
-		mr_buf_fini(&inst->whole[e]);
-		if (inst->whole_wire[e])
-			mr_wire_fini(inst->whole_wire[e]);
-		free(inst->whole_wire[e]);
-		inst->whole_wire[e] = NULL;
-	}
+	for (int e = 0; e < MR_ENCODINGS; e++)
+		mr_wire_drop(&inst->whole[e]);
 }
 
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
@@ -82,8 +78,10 @@ void mr_instance_known(struct mr_instance *inst, uint64_t n)
 	if (inst->dirty)
 		mr_subs_held(inst, false);
 	inst->dirty = 0;
-	if (!inst->ready)
+	if (!inst->ready) {
 		inst->last = n;
+		inst->hash_was = inst->hash;
+	}
 	inst->ready = true;
 	mr_subs_news(inst);
 }
@@ -103,6 +101,28 @@ uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n)
 	return n >= inst->gap_from ? n : 0;
 }
 
+static struct mr_wire *make_wire(struct mr_instance *inst, enum mr_encoding encoding, mr_body_encode *encode, const void *arg)
+{
+	struct mr_buf text = {0};
+	encode(&text, encoding, inst, arg);
+	inst->all->f->counter[MR_C_BODIES_ENCODED_TOTAL]++;
+	return mr_wire_new(&text);
+}
+
+/* Another thread may have made it; else it is made, and others find it. */
+static struct mr_wire *find_wire(struct mr_instance *inst, uint64_t n, enum mr_encoding encoding, mr_body_encode *encode, const void *arg)
+{
+	const struct mr_news *news = inst->all->f->clock->news;
+	struct mr_change_of change = {inst->number, n, inst->hash_was, inst->hash, encoding};
+	struct mr_wire *w = news && news->board ? mr_board_find(news->board, &change) : NULL;
+	if (w)
+		return w;
+	w = make_wire(inst, encoding, encode, arg);
+	if (news && news->board)
+		mr_board_pin(news->board, &change, w);
+	return w;
+}
+
 void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *encode, const void *arg)
 {
 	struct mr_instances *all = inst->all;
@@ -110,10 +130,10 @@ void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *
 	for (int e = 0; e < MR_ENCODINGS; e++) {
 		if (!all->speaks[e])
 			continue;
-		encode(&b->enc[e], e, inst, arg);
-		b->bytes += b->enc[e].n;
-		all->f->counter[MR_C_BODIES_ENCODED_TOTAL]++;
+		b->wire[e] = find_wire(inst, n, e, encode, arg);
+		b->bytes += b->wire[e]->text.n;
 	}
+	inst->hash_was = inst->hash;
 	mr_list_add_tail(&inst->bodies, &b->in_history);
 	b->bytes += sizeof *b;
 	inst->history += b->bytes;
@@ -155,7 +175,7 @@ static void drop_useless(struct mr_instance *inst)
 		return;
 	bool small = mr_instance_least(inst) < max;
 	for (int e = 0; small && e < MR_ENCODINGS; e++)
-		whole += all->speaks[e] ? mr_instance_whole(inst, e).n : 0;
+		whole += all->speaks[e] ? mr_instance_whole(inst, e)->text.n : 0;
 	inst->history_most = small ? MR_MAX(2 * whole, (size_t)HISTORY_FREE) : max;
 	if (inst->history > inst->history_most)
 		drop_bodies(inst, 0, inst->history_most / 2);
@@ -184,19 +204,14 @@ static void encode_whole(struct mr_buf *out, enum mr_encoding encoding, struct m
 		mr_body_value(out, encoding, inst->number, inst->hash, inst->result);
 }
 
-struct mr_str mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding)
+struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding)
 {
+	struct mr_buf text = {0};
 	MR_ASSERT(inst->ready);
-	if (!inst->whole[encoding].n)
-		encode_whole(&inst->whole[encoding], encoding, inst);
-	return mr_buf_view(&inst->whole[encoding]);
-}
-
-struct mr_wire *mr_instance_whole_wire(struct mr_instance *inst, enum mr_encoding encoding)
-{
-	if (!inst->whole_wire[encoding])
-		inst->whole_wire[encoding] = mr_alloc(sizeof(struct mr_wire));
-	return inst->whole_wire[encoding];
+	if (inst->whole[encoding])
+		return inst->whole[encoding];
+	encode_whole(&text, encoding, inst);
+	return inst->whole[encoding] = mr_wire_new(&text);
 }
 
 static void encode_failure(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)
@@ -354,6 +369,7 @@ static void free_instance(struct mr_instance *inst)
 	mr_arena_fini(&inst->result_arena[0]);
 	mr_arena_fini(&inst->result_arena[1]);
 	mr_app_drop(&inst->app);
+	mr_number_leave(all->f->hub->numbers, inst->key);
 	free((char *)inst->key.p);
 	free(inst);
 	all->f->counter[MR_C_INSTANCES] = (int64_t)all->by_key.n;

@@ -40,18 +40,17 @@ struct mr_instance {
 	struct mr_list in_dirty; /* in all->dirty while dirty and no work is under way */
 	struct mr_list subs;
 	size_t n_subs;
-	struct mr_list bodies;             /* oldest first */
-	size_t history, history_most;      /* their bytes; how many are worth keeping, as last found */
-	struct mr_list in_history;         /* in all->histories while it has bodies */
-	uint64_t lost;                     /* bodies up to this tick have been given up */
-	uint64_t last;                     /* tick of the last body, or of readiness */
-	uint64_t loaded;                   /* tick as of which its rows were read from the database (entity queries) */
-	struct mr_buf whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for, cleared by the next body */
-	struct mr_wire *whole_wire[MR_ENCODINGS];
-	uint64_t hash;
-	struct mr_arena arena; /* predicate, order */
-	uint64_t mark;         /* of the change that met it last */
-	struct mr_list in_hit; /* in all->hit while changes of this tick await their difference */
+	struct mr_list bodies;               /* oldest first */
+	size_t history, history_most;        /* their bytes; how many are worth keeping, as last found */
+	struct mr_list in_history;           /* in all->histories while it has bodies */
+	uint64_t lost;                       /* bodies up to this tick have been given up */
+	uint64_t last;                       /* tick of the last body, or of readiness */
+	uint64_t loaded;                     /* tick as of which its rows were read from the database (entity queries) */
+	struct mr_wire *whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for, cleared by the next body */
+	uint64_t hash, hash_was;             /* of its state; as of the last body */
+	struct mr_arena arena;               /* predicate, order */
+	uint64_t mark;                       /* of the change that met it last */
+	struct mr_list in_hit;               /* in all->hit while changes of this tick await their difference */
 
 	/* Entity queries. */
 	const struct mr_entity *entity; /* NULL: a function query */
@@ -88,7 +87,7 @@ struct mr_instances {
 	struct mr_list histories;
 	struct mr_list failed; /* entity queries */
 	size_t history;        /* bytes of all bodies */
-	uint64_t last_number, last_mark;
+	uint64_t last_mark;
 	uint64_t speaks[MR_ENCODINGS]; /* sessions connected, by encoding */
 };
 
@@ -112,8 +111,7 @@ uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
 /* Bytes that the whole state takes as a body, at the least. */
 size_t mr_instance_least(const struct mr_instance *inst);
 /* The whole state as a body (of tick inst->last), encoded when first asked. */
-struct mr_str mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding);
-struct mr_wire *mr_instance_whole_wire(struct mr_instance *inst, enum mr_encoding encoding); /* of the same */
+struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding);
 
 /* A tick: applies a batch to all instances it meets and makes their bodies. */
 struct mr_batch;

@@ -5,6 +5,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "numbers.h"
 #include "proto/ground/log.h"
 
 static void full_key(struct mr_buf *b, const struct mr_app *app, struct mr_str text)
@@ -51,7 +52,7 @@ struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str tex
 	for (int i = 0; i < 2; i++)
 		inst->base[i] = mr_hash_fixed(text.p, text.n, 1 + i);
 	mr_instance_set_k(inst);
-	inst->number = ++all->last_number;
+	inst->number = mr_number_take(all->f->hub->numbers, inst->key);
 	mr_list_init(&inst->in_dirty);
 	mr_list_init(&inst->in_hit);
 	mr_list_init(&inst->in_history);

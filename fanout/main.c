@@ -8,6 +8,7 @@
 
 #include "hub.h"
 #include "jobs.h"
+#include "numbers.h"
 #include "proto/ground/log.h"
 #include "thread.h"
 #include "ticks.h"
@@ -90,6 +91,7 @@ static void close_all(struct mr_hub *hub)
 	mr_loop_turn(hub->loop, 0);
 	mr_ticks_delete(&hub->ticks);
 	mr_workers_delete(&hub->workers);
+	mr_numbers_delete(&hub->numbers);
 	mr_app_drop(&hub->app);
 }
 
@@ -100,6 +102,7 @@ int main(int argc, char **argv)
 	const char *control = control_path(argc, argv);
 	raise_open_files();
 	hub->loop = mr_loop_new();
+	hub->numbers = mr_numbers_new();
 	struct mr_watch *signals = watch_signals(hub);
 	open_all(hub, control);
 	mr_threads_run(hub);

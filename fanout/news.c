@@ -53,6 +53,7 @@ void mr_news_drop(struct mr_news **n)
 		return;
 	mr_moment_drop(&news->moment);
 	mr_batch_drop(&news->batch);
+	mr_board_delete(&news->board);
 	free((char *)news->catalog.p);
 	free(news);
 }

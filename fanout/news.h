@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "batch.h"
+#include "board.h"
 #include "storage/snapshot.h"
 
 /* Where a tick is. */
@@ -31,6 +32,7 @@ struct mr_news {
 	bool carries_position;  /* transitions of this tick do */
 	bool may_hold;          /* its snapshot can be held for those who must read at it (ticks.h) */
 	struct mr_str catalog;  /* fingerprints, empty: not read; heap */
+	struct mr_board *board; /* NULL: there is one thread */
 };
 struct mr_news *mr_news_new(void); /* zero, refs 1 */
 struct mr_news *mr_news_hold(struct mr_news *n);

@@ -81,9 +81,7 @@ static void add_behind(struct mr_transition *t, struct mr_sub *sub, bool behind)
 
 static void add_whole(struct mr_transition *t, struct mr_sub *sub)
 {
-	enum mr_encoding encoding = sub->session->encoding;
-	struct mr_str text = mr_instance_whole(sub->inst, encoding);
-	mr_transition_body(t, text, mr_instance_whole_wire(sub->inst, encoding));
+	mr_transition_body(t, mr_instance_whole(sub->inst, sub->session->encoding));
 }
 
 /* Bodies name the instance, and a client applies them to every query that shares it. So those of one session that share an instance are
@@ -160,7 +158,7 @@ static struct mr_list *bodies_after(struct mr_instance *inst, enum mr_encoding e
 	if (inst->lost > from)
 		return NULL;
 	for (; e != &inst->bodies && MR_CONTAINER(e, struct mr_body, in_history)->n > from; e = e->prev)
-		if (!MR_CONTAINER(e, struct mr_body, in_history)->enc[encoding].n)
+		if (!MR_CONTAINER(e, struct mr_body, in_history)->wire[encoding])
 			return NULL;
 	return e->next;
 }
@@ -177,7 +175,7 @@ static bool add_bodies(struct mr_transition *t, struct mr_sub *sub, uint64_t fro
 		if (b->n > to)
 			break;
 		t->only = t->n_bodies ? NULL : b;
-		mr_transition_body(t, mr_buf_view(&b->enc[encoding]), &b->wire[encoding]);
+		mr_transition_body(t, b->wire[encoding]);
 	}
 	return true;
 }
@@ -313,7 +311,7 @@ static size_t bytes_after(const struct mr_instance *inst, enum mr_encoding encod
 		const struct mr_body *b = MR_CONTAINER(e, struct mr_body, in_history);
 		if (b->n <= from)
 			break;
-		n += b->enc[encoding].n;
+		n += b->wire[encoding] ? b->wire[encoding]->text.n : 0;
 	}
 	return n;
 }
@@ -324,7 +322,7 @@ static bool whole_is_cheaper(const struct mr_sub *sub, uint64_t from)
 	struct mr_instance *inst = sub->inst;
 	enum mr_encoding encoding = sub->session->encoding;
 	size_t bytes = bytes_after(inst, encoding, from);
-	return bytes > BODIES_FREE && bytes > mr_instance_least(inst) && mr_instance_whole(inst, encoding).n < bytes;
+	return bytes > BODIES_FREE && bytes > mr_instance_least(inst) && mr_instance_whole(inst, encoding)->text.n < bytes;
 }
 
 /* What a shown query became: its bodies, or all of it when that is less or they have been given up; when all of it is of a later tick, it

@@ -62,6 +62,7 @@ static struct mr_news *make_news(struct mr_ticks *t, const struct mr_tick *tick)
 	struct mr_news *news = mr_news_new();
 	news->moment = mr_moment_new(t->n, tick->position, t->hub->secret);
 	read_batch(t, tick, news);
+	news->board = t->hub->n > 1 ? mr_board_new() : NULL;
 	news->at_us = t->last_tick_us;
 	news->hour = tick->hour;
 	news->reset = tick->reset && t->n > 1;

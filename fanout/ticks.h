@@ -9,6 +9,7 @@
 #include "storage/ticker.h"
 
 struct mr_payloads;
+struct mr_hold;
 
 struct mr_ticks {
 	struct mr_hub *hub;
@@ -23,12 +24,9 @@ struct mr_ticks {
 	int64_t last_tick_us, last_position_us;
 	int64_t rest_us; /* before the next tick */
 	struct mr_timer *poll, *soon;
-	/* The tick that the threads are at; its transaction is open. */
-	struct mr_tick *open;
-	uint64_t open_n;
-	size_t missing;       /* threads that have not said whether they need its snapshot */
-	struct mr_hold *hold; /* for those that do */
+	struct mr_hold *open; /* of the tick that was delivered last, while its transaction is open */
 	struct mr_list holds; /* all */
+	bool refused;         /* a thread came too late to read at a snapshot */
 	struct mr_timer *patience;
 };
 
@@ -46,9 +44,7 @@ void mr_ticks_want_catalog(struct mr_ticks *ticks);
 bool mr_ticks_run(const struct mr_ticks *ticks);    /* a tick came and Postgres answers */
 bool mr_ticks_follow(const struct mr_ticks *ticks); /* no tick is overdue: what is shown is what Postgres holds, give or take a moment */
 
-/* A snapshot that is held for threads that read at it. */
-struct mr_hold;
-/* hold and name live until mr_hold_drop; both NULL: it could not be held. */
+/* For a thread that reads at a tick's snapshot. hold and name live until mr_hold_drop; both NULL: it could not be held. */
 typedef void mr_hold_cb(void *arg, struct mr_hold *hold, const char *name);
 /* The thread has applied tick n, as it says once for each. cb: it needs the snapshot, and is told later, never at once; NULL: it does not.
  */

@@ -1,10 +1,16 @@
+/* Snapshots that stay open for the threads.
+ *
+ * A tick's transaction is open until all threads have said whether they need its snapshot, or a moment has passed: no thread holds up the
+ * ticks of the others. If one comes too late for it, the next ticks are held beforehand, as long as it takes (other ticks go on meanwhile,
+ * on other connections), until that has served.
+ */
 #include "ticks_hold.h"
 
 #include <stdlib.h>
 
 #include "proto/ground/log.h"
 
-enum { PATIENCE_US = 1000, ASKERS_MOST = 64 };
+enum { PATIENCE_US = 1000 };
 
 struct asker {
 	struct mr_fanout *f;
@@ -12,13 +18,18 @@ struct asker {
 	void *arg;
 };
 
+/* Of one tick, from its delivery until nobody needs it any more. */
 struct mr_hold {
 	struct mr_list in_ticks;
-	struct mr_hub *hub;
-	struct mr_held *held;
-	size_t n, users; /* who asked; who has not dropped it yet */
+	struct mr_ticks *ticks;
+	uint64_t n;
+	size_t missing;       /* threads that have not said what they need */
+	struct mr_tick *tick; /* until its end */
+	struct mr_held *held; /* from then on, if it is held */
+	bool asked;           /* for its name */
 	char *name;
-	struct asker askers[];
+	size_t users, n_waiting; /* who got the name and has not dropped it yet; who is to get it */
+	struct asker waiting[];  /* one a thread at most */
 };
 
 /* --- what threads are told --- */
@@ -39,6 +50,8 @@ static void answer(const struct asker *to, struct mr_hold *hold)
 {
 	struct answer *a = mr_alloc(sizeof *a);
 	*a = (struct answer){*to, hold};
+	if (hold)
+		hold->users++;
 	mr_loop_call(to->f->loop, on_answer, a);
 }
 
@@ -50,29 +63,45 @@ static void free_hold(struct mr_hold *hold)
 	free(hold);
 }
 
-static void tell_all(struct mr_hold *hold, const char *name)
+static void maybe_free(struct mr_hold *hold)
 {
-	struct asker askers[ASKERS_MOST];
-	size_t n = hold->n;
-	memcpy(askers, hold->askers, n * sizeof *askers);
-	hold->users = n;
-	hold->name = name ? mr_strdup(name) : NULL;
-	if (!name)
+	if (!hold->tick && !hold->missing && !hold->users && !hold->n_waiting)
 		free_hold(hold);
-	for (size_t i = 0; i < n; i++)
-		answer(&askers[i], name ? hold : NULL);
+}
+
+static void answer_waiting(struct mr_hold *hold)
+{
+	/* Who is answered at once may drop it at once. */
+	hold->users++;
+	while (hold->n_waiting)
+		answer(&hold->waiting[--hold->n_waiting], hold->name ? hold : NULL);
+	hold->users--;
+	maybe_free(hold);
 }
 
 static void on_export(struct mr_held *held, const char *name, void *arg)
 {
-	tell_all(arg, name);
+	struct mr_hold *hold = arg;
+	hold->name = name ? mr_strdup(name) : NULL;
+	if (!name)
+		hold->missing = 0; /* whoever still asks is refused */
+	answer_waiting(hold);
+}
+
+static void ask_name(struct mr_hold *hold)
+{
+	if (hold->name)
+		answer_waiting(hold);
+	else if (!hold->asked)
+		mr_held_export(hold->held, on_export, hold);
+	hold->asked = true;
 }
 
 static void drop(void *arg)
 {
 	struct mr_hold *hold = arg;
-	if (--hold->users == 0)
-		free_hold(hold);
+	hold->users--;
+	maybe_free(hold);
 }
 
 void mr_hold_drop(struct mr_fanout *f, struct mr_hold **hold)
@@ -82,34 +111,41 @@ void mr_hold_drop(struct mr_fanout *f, struct mr_hold **hold)
 	*hold = NULL;
 }
 
-/* --- the tick that is open --- */
+/* --- ticks --- */
 
-static void close_tick(struct mr_ticks *t)
+static void end_tick(struct mr_hold *hold, bool held)
 {
-	struct mr_tick *tick = t->open;
-	struct mr_hold *hold = t->hold;
+	struct mr_ticks *t = hold->ticks;
+	struct mr_tick *tick = hold->tick;
+	hold->tick = NULL;
 	t->open = NULL;
-	t->hold = NULL;
-	t->missing = 0;
 	mr_timer_stop(t->patience);
-	mr_tick_done(tick, hold ? &hold->held : NULL);
-	if (hold)
-		mr_held_export(hold->held, on_export, hold);
+	mr_tick_done(tick, held ? &hold->held : NULL);
+	if (!held)
+		free_hold(hold);
+	else if (hold->n_waiting)
+		ask_name(hold);
 	if (t->wanted)
 		mr_ticks_want(t);
 }
 
 static void on_patience(void *arg)
 {
-	close_tick(arg);
+	struct mr_ticks *t = arg;
+	bool beforehand = t->refused && mr_ticker_held(t->ticker) < MR_HELD_MAX / 2;
+	end_tick(t->open, t->open->n_waiting || beforehand);
 }
 
 void mr_ticks_open(struct mr_ticks *t, struct mr_tick *tick)
 {
-	MR_ASSERT(!t->open && !t->hold);
-	t->open = tick;
-	t->open_n = t->n;
-	t->missing = t->hub->n;
+	MR_ASSERT(!t->open);
+	struct mr_hold *hold = mr_alloc(sizeof *hold + t->hub->n * sizeof *hold->waiting);
+	hold->ticks = t;
+	hold->n = t->n;
+	hold->missing = t->hub->n;
+	hold->tick = tick;
+	mr_list_add_tail(&t->holds, &hold->in_ticks);
+	t->open = hold;
 }
 
 void mr_ticks_wait(struct mr_ticks *t)
@@ -118,15 +154,31 @@ void mr_ticks_wait(struct mr_ticks *t)
 		mr_timer_start(t->patience, PATIENCE_US);
 }
 
-static void add_asker(struct mr_ticks *t, const struct asker *who)
+static struct mr_hold *find(const struct mr_ticks *t, uint64_t n)
 {
-	if (!t->hold) {
-		t->hold = mr_alloc(sizeof *t->hold + t->hub->n * sizeof *t->hold->askers);
-		t->hold->hub = t->hub;
-		mr_list_add_tail(&t->holds, &t->hold->in_ticks);
+	MR_LIST_FOR (e, &t->holds) {
+		struct mr_hold *hold = MR_CONTAINER(e, struct mr_hold, in_ticks);
+		if (hold->n == n && hold->missing)
+			return hold;
 	}
-	MR_ASSERT(t->hold->n < t->hub->n);
-	t->hold->askers[t->hold->n++] = *who;
+	return NULL;
+}
+
+static void take(struct mr_hold *hold, const struct asker *who)
+{
+	hold->missing--;
+	if (who->cb)
+		hold->waiting[hold->n_waiting++] = *who;
+	if (hold->tick) {
+		if (!hold->missing)
+			end_tick(hold, hold->n_waiting);
+		return;
+	}
+	hold->ticks->refused &= hold->missing > 0;
+	if (hold->n_waiting)
+		ask_name(hold);
+	else
+		maybe_free(hold);
 }
 
 struct applied {
@@ -138,12 +190,11 @@ static void on_applied(void *arg)
 {
 	struct applied *a = arg;
 	struct mr_ticks *t = a->who.f->hub->ticks;
-	if (t->open && a->n == t->open_n) {
-		if (a->who.cb)
-			add_asker(t, &a->who);
-		if (--t->missing == 0)
-			close_tick(t);
+	struct mr_hold *hold = find(t, a->n);
+	if (hold) {
+		take(hold, &a->who);
 	} else if (a->who.cb) {
+		t->refused = true;
 		answer(&a->who, NULL);
 	}
 	free(a);
@@ -156,6 +207,8 @@ void mr_ticks_applied(struct mr_fanout *f, uint64_t n, mr_hold_cb *cb, void *arg
 	mr_loop_call(f->hub->loop, on_applied, a);
 }
 
+/* --- life --- */
+
 void mr_ticks_hold_init(struct mr_ticks *t)
 {
 	mr_list_init(&t->holds);
@@ -166,8 +219,9 @@ void mr_ticks_hold_fini(struct mr_ticks *t)
 {
 	MR_LIST_FOR (e, &t->holds) {
 		struct mr_hold *hold = MR_CONTAINER(e, struct mr_hold, in_ticks);
-		if (!hold->name)
-			tell_all(hold, NULL);
+		hold->tick = NULL;
+		hold->missing = 0;
+		answer_waiting(hold);
 	}
 	mr_timer_delete(&t->patience);
 }

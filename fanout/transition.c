@@ -38,11 +38,11 @@ static void add_part(struct mr_transition *t, struct mr_part part)
 	t->parts[t->n_bodies++] = part;
 }
 
-void mr_transition_body(struct mr_transition *t, struct mr_str text, struct mr_wire *wire)
+void mr_transition_body(struct mr_transition *t, struct mr_wire *wire)
 {
 	if (t->n_bodies)
 		t->only = NULL;
-	add_part(t, (struct mr_part){.text = text, .wire = wire});
+	add_part(t, (struct mr_part){.wire = wire});
 }
 
 struct mr_buf *mr_transition_own(struct mr_transition *t)
@@ -55,9 +55,9 @@ void mr_transition_own_done(struct mr_transition *t)
 	const struct mr_part *last = NULL;
 	for (size_t i = t->n_bodies; i-- > 0 && !last;)
 		last = t->parts[i].wire ? NULL : &t->parts[i];
-	size_t from = last ? last->from + last->text.n : 0;
+	size_t from = last ? last->from + last->n : 0;
 	t->only = NULL;
-	add_part(t, (struct mr_part){.text = {NULL, t->own.n - from}, .from = from});
+	add_part(t, (struct mr_part){.from = from, .n = t->own.n - from});
 }
 
 void mr_transition_comma(struct mr_buf *b, enum mr_encoding encoding, size_t already)
@@ -103,7 +103,7 @@ static size_t print_frame(struct mr_buf *b, const struct mr_transition *t, struc
 
 static struct mr_str text_of(const struct mr_transition *t, const struct mr_part *p)
 {
-	return p->wire ? p->text : (struct mr_str){t->own.p + p->from, p->text.n};
+	return p->wire ? p->wire->text : (struct mr_str){t->own.p + p->from, p->n};
 }
 
 /* --- sending --- */
@@ -148,11 +148,11 @@ static void add_body(struct message *m, const struct mr_transition *t, const str
 	if (p->wire && text.n >= LONG_BODY) {
 		struct mr_frame *before = close_frame(m, false);
 		mr_ws_send(m->s->ws, before);
-		mr_ws_send(m->s->ws, mr_wire_middle(p->wire, text, m->deflate != NULL));
+		mr_ws_send(m->s->ws, mr_wire_middle(p->wire, m->deflate != NULL));
 		mr_frame_drop(&before);
 	} else if (p->wire && m->deflate) {
 		settle(m);
-		mr_wire_pack(p->wire, text, &m->out);
+		mr_wire_pack(p->wire, &m->out);
 	} else {
 		add_text(m, text);
 	}
@@ -164,7 +164,7 @@ static bool pays(const struct mr_transition *t, struct mr_session *s, struct mr_
 	bool any = t->acks.n + t->own.n + t->replies.n > MESSAGE_MOST;
 	for (size_t i = 0; i < t->n_bodies; i++)
 		if (t->parts[i].wire)
-			any |= mr_wire_pays(t->parts[i].wire, t->parts[i].text, d, s->all->f);
+			any |= mr_wire_pays(t->parts[i].wire, d, s->all->f);
 	return any;
 }
 
@@ -204,10 +204,10 @@ static void send_events(const struct mr_transition *t, struct mr_session *s, boo
 }
 
 /* Where the frame is kept that all clients get who need just this body; NULL: it is this client's own, or too long for one frame. */
-static struct mr_frame **shared(const struct mr_transition *t, const struct mr_session *s, bool deflated, bool position)
+static _Atomic(struct mr_frame *) *shared(const struct mr_transition *t, const struct mr_session *s, bool deflated, bool position)
 {
-	bool alone = t->only && t->only->n == t->n && !t->n_acks && !t->n_replies && t->parts[0].text.n < LONG_BODY;
-	return alone ? &t->only->wire[s->encoding].alone[deflated][position] : NULL;
+	bool alone = t->only && t->only->n == t->n && !t->n_acks && !t->n_replies && t->parts[0].wire->text.n < LONG_BODY;
+	return alone ? &t->parts[0].wire->alone[deflated][position] : NULL;
 }
 
 void mr_transition_send(struct mr_transition *t, struct mr_session *s, bool position)
@@ -220,11 +220,14 @@ void mr_transition_send(struct mr_transition *t, struct mr_session *s, bool posi
 	struct mr_deflate *d = mr_ws_deflate(s->ws);
 	if (d && !pays(t, s, d))
 		d = NULL;
-	struct mr_frame **kept = shared(t, s, d != NULL, position), *own = NULL;
-	if (!kept)
-		kept = &own;
-	if (!*kept)
-		*kept = put_together(t, s, d, position);
-	mr_ws_send(s->ws, *kept);
-	mr_frame_drop(&own);
+	_Atomic(struct mr_frame *) *place = shared(t, s, d != NULL, position);
+	struct mr_frame *f = place ? atomic_load_explicit(place, memory_order_acquire) : NULL;
+	bool made = !f;
+	if (made)
+		f = put_together(t, s, d, position);
+	if (made && place)
+		f = mr_wire_keep(place, f);
+	mr_ws_send(s->ws, f);
+	if (made && !place)
+		mr_frame_drop(&f);
 }

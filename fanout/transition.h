@@ -8,11 +8,10 @@
 
 struct mr_session;
 
-/* A body. Its text is somebody else's, who also has the wire; or (wire is NULL) it is the transition's own, at `from`. */
+/* A body: somebody else's wire, or (NULL) n bytes of the transition's own, at `from`. */
 struct mr_part {
-	struct mr_str text;
 	struct mr_wire *wire;
-	size_t from;
+	size_t from, n;
 };
 
 struct mr_transition {
@@ -28,8 +27,8 @@ struct mr_transition {
 };
 void mr_transition_fini(struct mr_transition *t);
 
-/* Text and wire must stay until it is sent. */
-void mr_transition_body(struct mr_transition *t, struct mr_str text, struct mr_wire *wire);
+/* The wire must stay until it is sent. */
+void mr_transition_body(struct mr_transition *t, struct mr_wire *wire);
 /* A body of this session only: append it to the buffer, then say so. */
 struct mr_buf *mr_transition_own(struct mr_transition *t);
 void mr_transition_own_done(struct mr_transition *t);

@@ -1,0 +1,69 @@
+#include "numbers.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "proto/ground/hash.h"
+#include "proto/ground/log.h"
+
+struct number {
+	uint64_t is;
+	size_t users;
+	struct mr_str key; /* in the same block */
+};
+
+struct mr_numbers {
+	pthread_mutex_t lock;
+	struct mr_map by_key;
+	uint64_t last;
+};
+
+struct mr_numbers *mr_numbers_new(void)
+{
+	struct mr_numbers *n = mr_alloc(sizeof *n);
+	pthread_mutex_init(&n->lock, NULL);
+	return n;
+}
+
+void mr_numbers_delete(struct mr_numbers **n)
+{
+	MR_ASSERT((*n)->by_key.n == 0);
+	mr_map_fini(&(*n)->by_key);
+	pthread_mutex_destroy(&(*n)->lock);
+	free(*n);
+	*n = NULL;
+}
+
+static struct number *make(struct mr_numbers *n, struct mr_str key)
+{
+	struct number *x = mr_alloc(sizeof *x + key.n);
+	memcpy(x + 1, key.p, key.n);
+	x->key = (struct mr_str){(const char *)(x + 1), key.n};
+	x->is = ++n->last;
+	mr_map_put(&n->by_key, x->key, x);
+	return x;
+}
+
+uint64_t mr_number_take(struct mr_numbers *n, struct mr_str key)
+{
+	pthread_mutex_lock(&n->lock);
+	struct number *x = mr_map_get(&n->by_key, key);
+	if (!x)
+		x = make(n, key);
+	x->users++;
+	uint64_t is = x->is;
+	pthread_mutex_unlock(&n->lock);
+	return is;
+}
+
+void mr_number_leave(struct mr_numbers *n, struct mr_str key)
+{
+	pthread_mutex_lock(&n->lock);
+	struct number *x = mr_map_get(&n->by_key, key);
+	MR_ASSERT(x && x->users);
+	if (--x->users == 0) {
+		mr_map_del(&n->by_key, key);
+		free(x);
+	}
+	pthread_mutex_unlock(&n->lock);
+}
