@@ -3,6 +3,7 @@
  * WebSocket messages: "burst N SIZE" sends N frames of SIZE bytes, "all SIZE" one frame of SIZE bytes to every client, "close CODE REASON"
  * closes, "die" sends and closes in one turn, all else is echoed. HTTP: /echo, /slow?ms=, /never, /stream?n=&size=, /stats, /files/...
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -153,9 +154,10 @@ static void stats(struct mr_req *req, struct server *s)
 	struct mr_buf b = {0};
 	mr_buf_printf(&b,
 		"{\"opened\":%ld,\"closed\":%ld,\"drained\":%ld,\"gone\":%ld,\"streamClosed\":%ld,\"streamDrained\":%ld,\"messages\":%ld,"
-		"\"mostPending\":%zu,"
+		"\"mostPending\":%zu,\"sent\":%" PRIu64 ","
 		"\"last\":",
-		s->opened, s->closed, s->drained, s->gone, s->stream_closed, s->stream_drained, s->messages, s->most_pending);
+		s->opened, s->closed, s->drained, s->gone, s->stream_closed, s->stream_drained, s->messages, s->most_pending,
+		mr_net_bytes_sent(s->net));
 	mr_json_quote(&b, mr_str(s->last));
 	mr_buf_z(&b, "}");
 	mr_req_reply(req, 200, "application/json", mr_buf_view(&b));
