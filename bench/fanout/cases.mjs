@@ -1,12 +1,15 @@
 // The cases: what is done, with what it is compared, and the table that is printed of it.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD } from "../../tests/lib/cli.mjs";
-import { add, bare, clients, cpuDuring, Floor, LONG, memory, sleep } from "./rig.mjs";
+import { peers } from "./peers.mjs";
+import { add, bare, clients, cpuDuring, Floor, LONG, memory, sleep, startBeside } from "./rig.mjs";
 
 /** Readers look so often (us) where CPU is counted: who is woken on the same machine costs the writer, and remote readers are not. */
 const PACE = 200;
+/** No more writes are begun after so long, where many are. */
+const SECONDS = 4;
 
 export const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
 const of = (list, get) => median(list.map(get));
@@ -34,11 +37,11 @@ async function withMillrace(rig, { n, channels, writers, ...more }, what) {
 }
 
 /** A floor with as many clients, warm. */
-async function withFloor(rig, n, what) {
+async function withFloor(rig, n, what, framing = "ws") {
 	const { load } = rig;
 	const floor = await Floor.start();
 	await load.tell("control", { port: floor.port });
-	await load.tell("open", bare(floor, n));
+	await load.tell("open", bare(floor, n, framing));
 	await load.tell("warm", { n: 30 });
 	const result = await what(floor);
 	await load.tell("close");
@@ -54,7 +57,7 @@ async function deliveryPair(rig, { n, underWay, count }) {
 	const { load, server } = rig;
 	const channel = room();
 	await load.tell("pace", { us: PACE });
-	const write = (k, of) => load.tell("write", { text: add(channel), underWay: k, count: of, expect: n, patience: 120 });
+	const write = (k, count) => load.tell("write", { text: add(channel), underWay: k, count, seconds: SECONDS, expect: n, patience: 120 });
 	const pair = {};
 	pair.ours = await withMillrace(rig, { n, channels: [channel], writers: underWay }, async () => {
 		await write(1, 30); // and a frame of one row is recorded
@@ -69,23 +72,52 @@ async function deliveryPair(rig, { n, underWay, count }) {
 	return pair;
 }
 
+/** The same by a peer: a message as long as the row, to as many subscribers; then the floor with the same bytes. */
+async function peerPair(rig, { peer, n, underWay, count }) {
+	const { load, home } = rig;
+	const p = await peer.start(home);
+	await load.tell("pace", { us: PACE });
+	const asks = peer.subscribers(p);
+	await load.tell("open", { ...asks, port: p.port, n });
+	await load.tell("writers", { ...peer.publisher(p), port: p.port, n: underWay });
+	await sleep(300);
+	const write = (k, count) => load.tell("write", { text: peer.publish(p), underWay: k, count, seconds: SECONDS, expect: n, patience: 120 });
+	await write(1, 50);
+	if (underWay > 1) await write(underWay, underWay * 4);
+	const pair = { ours: await cpuDuring(p.pid, () => write(underWay, count)) };
+	await load.tell("unwriters");
+	await load.tell("close");
+	await p.stop();
+	await withFloor(rig, n, async (floor) => {
+		if (underWay > 1) pair.pending = await cpuDuring(floor.pid, () => load.tell("replay", { patience: 120 }));
+		pair.frames = await cpuDuring(floor.pid, () => load.tell("replay", { frames: 1, patience: 120 }));
+	}, asks.framing);
+	await load.tell("pace", { us: 0 });
+	return pair;
+}
+
 async function delivery(rig, depths) {
 	const n = 1000;
 	head(
 		`CPU us for each row that one of ${n} clients of one live query is told`,
-		...["writes under way", "Millrace", "floor: all that is pending at once", "ratio", "floor: the same frames", "ratio", "rows a frame", "bytes a frame", "writes/s"],
+		...["", "writes under way", "server", "floor: all that is pending at once", "ratio", "floor: the same frames", "ratio", "rows a frame", "bytes a frame", "writes/s"],
 	);
 	for (const [underWay, count] of depths) {
-		const pairs = [];
-		for (let i = 0; i < rig.rounds; i++) pairs.push(await deliveryPair(rig, { n, underWay, count }));
-		const ours = of(pairs, (p) => each(p.ours));
-		const beside = (which) => [of(pairs, (p) => each(p[which])).toFixed(2), of(pairs, (p) => each(p.ours) / each(p[which])).toFixed(2)];
-		const last = pairs.at(-1).ours;
-		row(
-			...[underWay, ours.toFixed(2), ...(underWay > 1 ? beside("pending") : ["", ""]), ...beside("frames")],
-			...[(last.writes / last.frames).toFixed(1), (last.frameBytes / last.frames).toFixed(0), of(pairs, (p) => p.ours.writes / p.ours.seconds).toFixed(0)],
-		);
+		await deliveryRow(rig, "Millrace", underWay, () => deliveryPair(rig, { n, underWay, count }));
+		if (!rig.peers || underWay > 16) continue;
+		for (const peer of peers) await deliveryRow(rig, peer.name, underWay, () => peerPair(rig, { peer, n, underWay, count }));
 	}
+}
+
+async function deliveryRow(rig, name, underWay, measure) {
+	const pairs = [];
+	for (let i = 0; i < rig.rounds; i++) pairs.push(await measure());
+	const beside = (which) => [of(pairs, (p) => each(p[which])).toFixed(2), of(pairs, (p) => each(p.ours) / each(p[which])).toFixed(2)];
+	const last = pairs.at(-1).ours;
+	row(
+		...[name, underWay, of(pairs, (p) => each(p.ours)).toFixed(2), ...(underWay > 1 ? beside("pending") : ["", ""]), ...beside("frames")],
+		...[(last.writes / last.frames).toFixed(1), (last.frameBytes / last.frames).toFixed(0), of(pairs, (p) => p.ours.writes / p.ours.seconds).toFixed(0)],
+	);
 }
 
 // ---- rows compressed ----
@@ -126,7 +158,7 @@ async function deflate(rig) {
 async function values(rig) {
 	const { load, server } = rig;
 	const sizes = rig.quick ? [100, 1000] : [100, 1000, 10000];
-	const count = rig.quick ? 300 : 1500;
+	const count = rig.quick ? 200 : 1500;
 	head("CPU us of the fanout for each write, clients with a filter value each, written round-robin, one write under way", "clients", "Millrace", `ratio to ${sizes[0]} clients`, "written -> read, p50 / p99 ms");
 	await load.tell("pace", { us: PACE });
 	const one = (n) => {
@@ -178,7 +210,7 @@ async function watchers(rig) {
 
 async function idle(rig) {
 	const { load, server } = rig;
-	const n = rig.quick ? 2000 : 10000;
+	const n = rig.quick ? 1000 : 10000;
 	head(`Memory of the fanout for each of ${n} clients that wait, bytes`, "clients with one subscription", "resident", "proportional");
 	for (const [name, channel] of [["of one query", (r) => r], ["of a query each", (r) => `${r}-@@@@@@`]]) {
 		const rounds = [];
@@ -205,7 +237,7 @@ async function idle(rig) {
 const SELDOM = 20; // where each has a query of its own, one in so many has missed a row
 /** The fanout is killed, rows are written meanwhile; each comes back with its position and what it holds. */
 async function storm(rig) {
-	const n = rig.quick ? 2000 : 10000, atOnce = 1000;
+	const n = rig.quick ? 1000 : 10000, atOnce = 1000;
 	head(
 		`${n} clients come back after kill -9 of the fanout (${atOnce} at a time), one row was written meanwhile: ms until all are live and exact`,
 		...["clients with one subscription", "since the kill", "since it accepts", "floor: accept and answer", "ratio", "queries kept", "told whole"],
@@ -255,6 +287,57 @@ async function stormPair(rig, n, atOnce, own) {
 	return { sinceKill, live: took(back), floor: took(bare), kept, full };
 }
 
+// ---- latency under a steady load ----
+
+async function latency(rig) {
+	const n = 1000, subscriptions = 10, rate = rig.quick ? 200 : 1000, seconds = rig.quick ? 3 : 8;
+	head(
+		`${n} clients with ${subscriptions} live queries each, ${rate} commits/s, each for one of them: ms, p50 / p99`,
+		...["commits/s", "call -> answer", "bare tick", "commit -> client", "ratio", "answer -> client", "ratio"],
+	);
+	const rounds = [];
+	for (let i = 0; i < rig.rounds; i++) rounds.push(await latencyRound(rig, { n, subscriptions, rate, seconds }));
+	const pair = (get) => [0, 1].map((i) => (of(rounds, (r) => get(r)[i]) / 1000).toFixed(2)).join(" / ");
+	const ratio = (get) => [0, 1].map((i) => of(rounds, (r) => get(r)[i] / r.tick[i]).toFixed(1)).join(" / ");
+	row(
+		...[of(rounds, (r) => r.rate).toFixed(0), pair((r) => r.answered), pair((r) => r.tick)],
+		...[(r) => r.committed, (r) => r.told].flatMap((get) => [pair(get), ratio(get)]),
+	);
+}
+
+async function latencyRound(rig, { n, subscriptions, rate, seconds }) {
+	const { load, server, home } = rig;
+	const prefix = room();
+	const channels = Array.from({ length: subscriptions }, (_, k) => `${prefix}-@@@@@@${k}`);
+	const write = (seconds) =>
+		load.tell("write", { text: add(`${prefix}-0%%%%%%`), rate, count: rate * seconds, expect: 1, values: n * subscriptions, patience: seconds + 120 });
+	const file = join(home, "marks");
+	const [result, tick] = await withMillrace(rig, { n, channels, writers: 128 }, async () => {
+		await write(1);
+		const ticking = startBeside(join(BUILD, "bench", "fanout", "tick"), [server.conninfo, String(seconds)]);
+		const result = await write(seconds);
+		await load.tell("dump", { file });
+		await ticking.ended;
+		if (!ticking.out) throw new Error(ticking.err);
+		return [result, JSON.parse(ticking.out)];
+	});
+	const commits = new Map(
+		server
+			.psql(`select substr(body, 3, 10)::bigint, extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000000 from "Note" where channel like '${prefix}-%'`)
+			.split("\n")
+			.map((line) => line.split("|").map(Number)),
+	);
+	const marks = readFileSync(file, "utf8").trim().split("\n").map((line) => line.split(" ").map(Number));
+	const percentiles = (list) => [0.5, 0.99].map((q) => list.toSorted((a, b) => a - b)[Math.floor(q * list.length)]);
+	return {
+		rate: result.writes / result.seconds,
+		answered: result.answered,
+		committed: percentiles(marks.map(([number, , , first]) => first + result.ahead - commits.get(number))),
+		told: percentiles(marks.map(([, , answered, first]) => first - answered)),
+		tick: tick.took,
+	};
+}
+
 // ---- the matcher by itself ----
 
 async function matcher(rig) {
@@ -270,12 +353,13 @@ async function matcher(rig) {
 }
 
 export const CASES = {
-	delivery: (rig) => delivery(rig, [[1, rig.quick ? 150 : 300]]),
-	depth: (rig) => delivery(rig, rig.quick ? [[16, 1000]] : [[16, 2000], [64, 3000], [256, 4000], [1024, 5000]]),
+	delivery: (rig) => delivery(rig, [[1, rig.quick ? 100 : 300]]),
+	depth: (rig) => delivery(rig, rig.quick ? [[16, 600]] : [[16, 2000], [64, 3000], [256, 4000], [1024, 5000]]),
 	deflate,
 	values,
 	watchers,
 	memory: idle,
+	latency,
 	storm,
 	matcher,
 };

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/latency/line.h"
@@ -165,6 +166,14 @@ static void run(const char *command)
 	}
 }
 
+/* Microseconds that the time of day is ahead of the clock that all else is told by. */
+static double wall_clock_ahead(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3 - mr_bench_now();
+}
+
 static void report(const char *command)
 {
 	bool measured = strcmp(command, "write") == 0 || strcmp(command, "replay") == 0 || strcmp(command, "again") == 0;
@@ -180,7 +189,7 @@ static void report(const char *command)
 		printf(",");
 	}
 	mr_clients_report(stdout);
-	printf("}\n");
+	printf(",\"ahead\":%.1f}\n", wall_clock_ahead());
 	fflush(stdout);
 }
 

@@ -2,7 +2,7 @@
 // messages that clients send.
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { cpSync, readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, cpSync, readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -61,6 +61,7 @@ export class Server {
 		const common = ["--app-dir", app, "--data-dir", s.data];
 		const migrated = millrace(["migrate", "--apply", ...common]);
 		if (migrated.status !== 0) throw new Error(migrated.err);
+		appendFileSync(join(s.data, "pg", "data", "postgresql.auto.conf"), "track_commit_timestamp = on\n");
 		s.port = await freePort();
 		s.process = startBeside(MILLRACE, ["serve", ...common, "--port", String(s.port), ...options]);
 		await s.process.ready();
@@ -80,6 +81,9 @@ export class Server {
 	async metric(name) {
 		const text = await (await fetch(`http://127.0.0.1:${this.port}/metrics`)).text();
 		return Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1] ?? NaN);
+	}
+	get conninfo() {
+		return readFileSync(join(this.data, "run", "database"), "utf8").trim();
 	}
 	psql(sql) {
 		const { status, out, err } = millrace(["psql", "--data-dir", this.data, "--", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", sql]);
@@ -146,7 +150,7 @@ export function clients(server, n, channels, { json = false, deflate = false, he
 	return { framing: "ws", port: server.port, n, request: upgrade("/api/sync", { ...protocol, ...(deflate ? DEFLATE : {}) }), say, ready: Buffer.from("types"), want: channels.length, binary: json ? 0 : 1 };
 }
 /** The floor's: it speaks at once. */
-export const bare = (floor, n) => ({ framing: "ws", port: floor.port, n });
+export const bare = (floor, n, framing) => ({ framing, port: floor.port, n });
 
 export function post(path, body, type = "application/json") {
 	return Buffer.from(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);

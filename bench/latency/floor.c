@@ -33,19 +33,24 @@ static PGconn *open_one(const char *conninfo)
 	return pg;
 }
 
-void mr_floor_open(struct pg_floor *f, const char *conninfo)
+void mr_floor_open_tick(struct pg_floor *f, const char *conninfo)
 {
-	f->bare = open_one(conninfo);
 	f->tick = open_one(conninfo);
-	f->outside = open_one(conninfo);
-	run(f->bare, "drop table if exists bench_bare; create table bench_bare (like \"Note\" including all)");
-	check(f->bare, PQprepare(f->bare, "insert", "insert into bench_bare (channel, mark, body) values ($1, $2, $3)", 0, NULL));
-	check(f->outside, PQprepare(f->outside, "insert", "insert into \"Note\" (channel, mark, body) values ($1, $2, $3)", 0, NULL));
 	run(f->tick, tick_setup_sql);
 	check(f->tick, PQprepare(f->tick, "tick", tick_sql, 0, NULL));
 	PGresult *r = PQexec(f->tick, "select pg_snapshot_xmax(pg_current_snapshot())");
 	snprintf(f->xmax, sizeof f->xmax, "%s", PQgetvalue(r, 0, 0));
 	check(f->tick, r);
+}
+
+void mr_floor_open(struct pg_floor *f, const char *conninfo)
+{
+	f->bare = open_one(conninfo);
+	f->outside = open_one(conninfo);
+	run(f->bare, "drop table if exists bench_bare; create table bench_bare (like \"Note\" including all)");
+	check(f->bare, PQprepare(f->bare, "insert", "insert into bench_bare (channel, mark, body) values ($1, $2, $3)", 0, NULL));
+	check(f->outside, PQprepare(f->outside, "insert", "insert into \"Note\" (channel, mark, body) values ($1, $2, $3)", 0, NULL));
+	mr_floor_open_tick(f, conninfo);
 }
 
 void mr_floor_close(struct pg_floor *f)

@@ -9,6 +9,8 @@ struct pg_floor {
 	PGconn *bare, *tick, *outside;
 	char xmax[24]; /* of the last tick's snapshot */
 };
+/* The connection for ticks alone. */
+void mr_floor_open_tick(struct pg_floor *f, const char *conninfo);
 void mr_floor_open(struct pg_floor *f, const char *conninfo);
 void mr_floor_close(struct pg_floor *f);
 /* Inserts a row into a table like Note without triggers; gives the time that its COMMIT took, in microseconds. */
