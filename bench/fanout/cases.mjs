@@ -363,4 +363,4 @@ export const CASES = {
 	storm,
 	matcher,
 };
-export const QUICK = ["delivery", "depth", "values", "watchers", "memory", "storm"];
+export const QUICK = ["delivery", "depth", "deflate", "values", "watchers", "memory", "storm"];
