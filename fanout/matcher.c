@@ -139,9 +139,8 @@ static void drop_group(struct mr_by_entity *e, struct mr_group *g)
 static struct mr_bucket *make_bucket(struct mr_matcher *ix, size_t n_key)
 {
 	struct mr_bucket *b = mr_pool_alloc(&ix->pool, sizeof *b + n_key);
-	b->entries = &b->one;
-	b->cap = 1;
-	b->n_key = (uint32_t)n_key;
+	b->n_key = (uint32_t)n_key & INT32_MAX;
+	MR_ASSERT(b->n_key == n_key);
 	return b;
 }
 
@@ -163,20 +162,19 @@ static struct mr_bucket *bucket_for(struct mr_matcher *ix, struct mr_group *g, c
 	b->hash = hash;
 	mr_key_store(b->key, k);
 	mr_table_put(&g->buckets, b);
+	g->wide |= sizeof *b + b->n_key > MR_LINE;
 	return b;
 }
 
 static void drop_empty_bucket(struct mr_matcher *ix, struct mr_by_entity *e, struct mr_bucket *b)
 {
-	if (b->n || b->ranges)
+	if (b->is_lone || b->many)
 		return;
 	struct mr_group *g = b->group;
 	if (!g)
 		e->unkeyed = NULL;
 	else
 		mr_table_remove(&g->buckets, b);
-	if (b->entries != &b->one)
-		free(b->entries);
 	mr_pool_free(&ix->pool, b, sizeof *b + b->n_key);
 	if (g && !g->buckets.n)
 		drop_group(e, g);
@@ -204,36 +202,86 @@ static struct mr_place *add_place(struct mr_watcher *w)
 
 /* Entries */
 
-static void add_entry(struct mr_watcher *w, struct mr_bucket *b, struct mr_entry e)
+/* From now on the bucket may hold several, or other things than a lone watcher. */
+static struct mr_many *make_many(struct mr_matcher *ix, struct mr_bucket *b)
 {
-	if (b->n == b->cap) {
-		struct mr_entry *entries = mr_realloc(b->entries == &b->one ? NULL : b->entries, 2 * b->cap * sizeof *entries);
-		if (b->entries == &b->one)
-			entries[0] = b->one;
-		b->entries = entries;
-		b->cap *= 2;
-	}
-	*add_place(w) = (struct mr_place){.at = b, .index = b->n};
+	if (b->many && !b->is_lone)
+		return b->many;
+	struct mr_many *m = mr_pool_alloc(&ix->pool, sizeof *m);
+	m->cap = 1;
+	if (b->is_lone)
+		m->one = (struct mr_entry){.watcher = b->lone, .place = b->place, .field = -1};
+	m->n = b->is_lone;
+	b->is_lone = false;
+	return b->many = m;
+}
+
+static void drop_empty_many(struct mr_matcher *ix, struct mr_bucket *b)
+{
+	struct mr_many *m = b->many;
+	if (m->n || m->ranges)
+		return;
+	if (m->cap > 1)
+		free(m->entries);
+	mr_pool_free(&ix->pool, m, sizeof *m);
+	b->many = NULL;
+}
+
+static uint32_t entries_in(const struct mr_bucket *b)
+{
+	return b->is_lone ? 1 : b->many ? b->many->n : 0;
+}
+
+static void grow(struct mr_many *m)
+{
+	struct mr_entry *entries = mr_realloc(m->cap == 1 ? NULL : m->entries, 2 * m->cap * sizeof *entries);
+	if (m->cap == 1)
+		entries[0] = m->one;
+	m->entries = entries;
+	m->cap *= 2;
+}
+
+static void add_entry(struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *b, struct mr_entry e)
+{
+	uint32_t index = entries_in(b);
+	*add_place(w) = (struct mr_place){.at = b, .index = index};
 	e.watcher = w;
 	e.place = w->n_places - 1;
-	b->entries[b->n++] = e;
+	if (!b->many && !e.rest.pred && e.field < 0) {
+		b->lone = w;
+		b->place = e.place;
+		b->is_lone = true;
+		return;
+	}
+	struct mr_many *m = make_many(ix, b);
+	if (m->n == m->cap)
+		grow(m);
+	mr_entries(m)[m->n++] = e;
 }
 
 /* The last one takes its place. */
-static void remove_entry(struct mr_bucket *b, uint32_t index)
+static void remove_entry(struct mr_matcher *ix, struct mr_bucket *b, uint32_t index)
 {
-	const struct mr_entry *last = &b->entries[--b->n];
-	b->entries[index] = *last;
-	places(last->watcher)[last->place].index = index;
-	if (b->cap > 4 && b->n < b->cap / 4) {
-		b->cap /= 2;
-		b->entries = mr_realloc(b->entries, b->cap * sizeof *b->entries);
+	if (b->is_lone) {
+		b->is_lone = false;
+		b->lone = NULL;
+		return;
 	}
+	struct mr_many *m = b->many;
+	const struct mr_entry *last = &mr_entries(m)[--m->n];
+	mr_entries(m)[index] = *last;
+	places(last->watcher)[last->place].index = index;
+	if (m->cap > 4 && m->n < m->cap / 4) {
+		m->cap /= 2;
+		m->entries = mr_realloc(m->entries, m->cap * sizeof *m->entries);
+	}
+	drop_empty_many(ix, b);
 }
 
-static struct mr_field_ranges *ranges_for(struct mr_bucket *b, int field)
+static struct mr_field_ranges *ranges_for(struct mr_matcher *ix, struct mr_bucket *b, int field)
 {
-	struct mr_field_ranges *r = b->ranges;
+	struct mr_many *m = make_many(ix, b);
+	struct mr_field_ranges *r = m->ranges;
 	while (r && r->field != field)
 		r = r->next;
 	if (r)
@@ -241,8 +289,8 @@ static struct mr_field_ranges *ranges_for(struct mr_bucket *b, int field)
 	r = mr_alloc(sizeof *r);
 	r->bucket = b;
 	r->field = field;
-	r->next = b->ranges;
-	b->ranges = r;
+	r->next = m->ranges;
+	m->ranges = r;
 	return r;
 }
 
@@ -252,25 +300,27 @@ static void add_range(struct mr_matcher *ix, struct mr_watcher *w, struct mr_buc
 	e->span = (struct mr_span){branch->low, branch->high};
 	e->watcher = w;
 	e->rest = rest;
-	e->in = ranges_for(b, branch->range);
+	e->in = ranges_for(ix, b, branch->range);
 	mr_ranges_add(&e->in->tree, &e->span, &ix->pool);
 	*add_place(w) = (struct mr_place){.at = e, .in_range = true};
 }
 
-static void drop_ranges(struct mr_field_ranges *r)
+static void drop_ranges(struct mr_matcher *ix, struct mr_field_ranges *r)
 {
-	struct mr_field_ranges **at = &r->bucket->ranges;
+	struct mr_bucket *b = r->bucket;
+	struct mr_field_ranges **at = &b->many->ranges;
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
 	free(r);
+	drop_empty_many(ix, b);
 }
 
 static void remove_range(struct mr_matcher *ix, struct mr_range_entry *e)
 {
 	mr_ranges_remove(&e->in->tree, &e->span, &ix->pool);
 	if (!e->in->tree.root)
-		drop_ranges(e->in);
+		drop_ranges(ix, e->in);
 	mr_pool_free(&ix->pool, e, sizeof *e);
 }
 
@@ -285,10 +335,10 @@ struct adding {
 static void add_to(struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *bucket, const struct mr_branch *b, uint64_t settled)
 {
 	struct mr_rest rest = mr_branch_rest(b, settled | b->range_kids);
-	if (b->range >= 0 && bucket->n >= FLAT_MOST)
+	if (b->range >= 0 && entries_in(bucket) >= FLAT_MOST)
 		add_range(ix, w, bucket, b, rest);
 	else
-		add_entry(w, bucket, (struct mr_entry){.rest = rest, .field = b->range, .low = b->low.rank, .high = b->high.rank});
+		add_entry(ix, w, bucket, (struct mr_entry){.rest = rest, .field = b->range, .low = b->low.rank, .high = b->high.rank});
 }
 
 /* Once for each value of the list, if there is one among the group's fields. */
@@ -337,7 +387,7 @@ void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
 	if (mr_plan(w->pred, add_branch, &a))
 		return;
 	struct mr_rest rest = {.pred = w->pred->op == MR_P_TRUE ? NULL : w->pred};
-	add_entry(w, unkeyed_bucket(ix, a.entity), (struct mr_entry){.rest = rest, .field = -1});
+	add_entry(ix, w, unkeyed_bucket(ix, a.entity), (struct mr_entry){.rest = rest, .field = -1});
 }
 
 void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)
@@ -351,7 +401,7 @@ void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)
 		if (p->in_range)
 			remove_range(ix, p->at);
 		else
-			remove_entry(b, p->index);
+			remove_entry(ix, b, p->index);
 		drop_empty_bucket(ix, e, b);
 	}
 	if (w->cap_places)

@@ -31,18 +31,30 @@ struct mr_field_ranges {
 	struct mr_ranges tree;
 };
 
-/* Branches with the same values in the fields of their group. With one watcher and a key of up to 36 bytes it takes two lines. */
-struct mr_bucket {
-	struct mr_entry *entries; /* &one while that is enough */
+/* What is in a bucket, unless it is one watcher of which nothing is left to be evaluated. */
+struct mr_many {
 	uint32_t n, cap;
-	struct mr_entry one;
+	union {
+		struct mr_entry one; /* while cap is 1 */
+		struct mr_entry *entries;
+	};
 	struct mr_field_ranges *ranges;
+};
+_Static_assert(sizeof(struct mr_many) == MR_LINE, "a lone watcher with a rest is one more line of memory");
+
+/* Branches with the same values in the fields of their group. With a lone watcher and a key of up to 32 bytes (a text of 27) it is one
+ * line. */
+struct mr_bucket {
+	union {
+		struct mr_watcher *lone;
+		struct mr_many *many; /* NULL: there is nothing in it */
+	};
 	struct mr_group *group; /* NULL: of branches without equality */
 	uint64_t hash;
-	uint32_t n_key;
+	uint32_t place; /* of the lone watcher's */
+	uint32_t is_lone : 1, n_key : 31;
 	char key[];
 };
-_Static_assert(offsetof(struct mr_bucket, ranges) == MR_LINE, "what a hit needs is the first line");
 
 struct mr_slot {
 	uint64_t hash;
@@ -59,6 +71,7 @@ struct mr_group {
 	struct mr_table buckets;
 	size_t n;
 	int fields[MR_KEY_FIELDS]; /* ascending */
+	bool wide;                 /* there were buckets of more than a line */
 };
 
 struct mr_by_entity {
@@ -84,6 +97,11 @@ static inline struct mr_by_entity *mr_matcher_entity(const struct mr_matcher *ix
 	while (b && b->entity != e)
 		b = b->next;
 	return b;
+}
+
+static inline struct mr_entry *mr_entries(struct mr_many *m)
+{
+	return m->cap == 1 ? &m->one : m->entries;
 }
 
 static inline struct mr_key mr_group_key(const struct mr_group *g, const struct mr_row *row)

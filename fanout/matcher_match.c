@@ -8,7 +8,7 @@
 
 /* The stages: how many probes behind the first. Before the last one scouts go their way, a step for each second probe that comes through.
  */
-enum { SLOT = 10, OPEN = 20, FINISH = 36, SCOUT_APART = 2, RING = 64, FEW = 8 };
+enum { SLOT = 10, OPEN = 20, ENTER = 28, FINISH = 44, SCOUT_APART = 2, RING = 64, FEW = 8 };
 _Static_assert(FINISH < RING && FEW <= SLOT, "probes are not overwritten before they are done, and few have not begun");
 
 /* One key of a change in one group. rows: the images that have it, the second NULL when there is only one. */
@@ -94,15 +94,14 @@ static void look_at_ranges(const struct match *m, const struct probe *p, const s
 		stab(m, p, r, other, NULL);
 }
 
-static void look_at_bucket(const struct match *m, const struct probe *p)
+static void look_at_many(const struct match *m, const struct probe *p, struct mr_many *many)
 {
-	const struct mr_bucket *b = p->bucket;
-	for (uint32_t i = 0; i < b->n; i++) {
-		const struct mr_entry *e = &b->entries[i];
+	for (uint32_t i = 0; i < many->n; i++) {
+		const struct mr_entry *e = &mr_entries(many)[i];
 		if (entry_holds(e, p->rows[0]) || entry_holds(e, p->rows[1]))
 			meet(m, p, e->watcher);
 	}
-	for (const struct mr_field_ranges *r = b->ranges; r; r = r->next)
+	for (const struct mr_field_ranges *r = many->ranges; r; r = r->next)
 		look_at_ranges(m, p, r);
 }
 
@@ -117,32 +116,36 @@ static void find_slot(struct probe *p)
 	if (!p->bucket)
 		return;
 	__builtin_prefetch(p->bucket);
-	__builtin_prefetch((const char *)p->bucket + MR_LINE);
-}
-
-static void start_scout(struct probe *p)
-{
-	const struct mr_field_ranges *r = p->bucket ? p->bucket->ranges : NULL;
-	if (r && !p->rows[0]->v[r->field].null)
-		mr_scout_start(&p->scout, &r->tree, &p->rows[0]->v[r->field]);
+	if (p->group->wide)
+		__builtin_prefetch((const char *)p->bucket + MR_LINE);
 }
 
 static void open_bucket(struct probe *p)
 {
-	if (!p->bucket)
-		return;
-	if (p->group) {
+	if (p->bucket && p->group) {
 		struct mr_key k = mr_group_key(p->group, p->rows[0]);
 		/* Another key of the same hash is as good as impossible, but possible. */
 		if (!mr_key_is(p->bucket->key, &k))
 			p->bucket = mr_table_get(&p->group->buckets, p->hash, &k);
-		if (!p->bucket)
-			return;
 	}
-	if (p->bucket->n) {
-		__builtin_prefetch(&p->bucket->entries->watcher->mark);
-		__builtin_prefetch(p->bucket->entries->rest.pred);
+	if (p->bucket && p->bucket->is_lone)
+		__builtin_prefetch(&p->bucket->lone->mark);
+	else if (p->bucket)
+		__builtin_prefetch(p->bucket->many);
+}
+
+static void enter(struct probe *p)
+{
+	if (!p->bucket || p->bucket->is_lone)
+		return;
+	struct mr_many *many = p->bucket->many;
+	const struct mr_field_ranges *r = many->ranges;
+	if (many->n) {
+		__builtin_prefetch(&mr_entries(many)->watcher->mark);
+		__builtin_prefetch(mr_entries(many)->rest.pred);
 	}
+	if (r && !p->rows[0]->v[r->field].null)
+		mr_scout_start(&p->scout, &r->tree, &p->rows[0]->v[r->field]);
 }
 
 static void step_scouts(struct match *m, size_t from, size_t to)
@@ -157,8 +160,10 @@ static void step_scouts(struct match *m, size_t from, size_t to)
 
 static void finish(struct match *m, const struct probe *p)
 {
-	if (p->bucket)
-		look_at_bucket(m, p);
+	if (p->bucket && p->bucket->is_lone)
+		meet(m, p, p->bucket->lone);
+	else if (p->bucket)
+		look_at_many(m, p, p->bucket->many);
 }
 
 /* The probe that a stage has at this step, if there is one. */
@@ -173,12 +178,12 @@ static void advance(struct match *m)
 	size_t i;
 	if (comes(m, SLOT, &i))
 		find_slot(probe_at(m, i));
-	if (comes(m, OPEN, &i)) {
+	if (comes(m, OPEN, &i))
 		open_bucket(probe_at(m, i));
-		start_scout(probe_at(m, i));
-	}
-	if (m->clock >= OPEN)
-		step_scouts(m, m->clock < FINISH ? 0 : m->clock - FINISH, MR_MIN(m->n, m->clock - OPEN));
+	if (comes(m, ENTER, &i))
+		enter(probe_at(m, i));
+	if (m->clock >= ENTER)
+		step_scouts(m, m->clock < FINISH ? 0 : m->clock - FINISH, MR_MIN(m->n, m->clock - ENTER));
 	if (comes(m, FINISH, &i))
 		finish(m, probe_at(m, i));
 	m->clock++;
