@@ -177,6 +177,22 @@ static void groups_are_bounded(void **state)
 	assert_int_equal((1 << 12) - 1, r->hits);
 }
 
+/* As when a session goes to another thread: what the old index remembered of it does not count in the new one. */
+static void watchers_move_between_indexes(void **state)
+{
+	struct rig *r = *state;
+	struct mr_matcher *old = r->ix, *fresh = mr_matcher_new();
+	WATCH(r, "{\"s\":\"x\"}");
+	match(r, absent, row_of(r, "x", 1));
+	assert_int_equal(1, r->hits);
+	mr_matcher_remove(old, &r->w[0]);
+	r->ix = fresh;
+	mr_matcher_add(fresh, &r->w[0]);
+	match(r, absent, row_of(r, "x", 1));
+	assert_int_equal(1, r->hits);
+	mr_matcher_delete(&old);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +201,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(lists_are_found_by_one_probe_and_met_once, start, stop),
 		cmocka_unit_test_setup_teardown(ranges_alone_need_no_probe, start, stop),
 		cmocka_unit_test_setup_teardown(groups_are_bounded, start, stop),
+		cmocka_unit_test_setup_teardown(watchers_move_between_indexes, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
