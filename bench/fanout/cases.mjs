@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD } from "../../tests/lib/cli.mjs";
 import { peers } from "./peers.mjs";
-import { add, bare, clients, cpuDuring, Floor, LONG, memory, sleep, startBeside } from "./rig.mjs";
+import { add, bare, clients, cpuDuring, Floor, LONG, memory, Server, sleep, startBeside } from "./rig.mjs";
 
 /** Readers look so often (us) where CPU is counted: who is woken on the same machine costs the writer, and remote readers are not. */
 const PACE = 200;
@@ -28,9 +28,9 @@ const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
 /** Millrace's clients and writers, for the time of `what`. */
 async function withMillrace(rig, { n, channels, writers, ...more }, what) {
 	const { load, server } = rig;
-	await load.tell("open", clients(server, n, channels, more));
+	const { opened } = await load.tell("open", { ...clients(server, n, channels, more), patience: 120 });
 	await load.tell("writers", { via: "http", port: server.port, n: writers });
-	const result = await what();
+	const result = await what(opened[1] - opened[0]);
 	await load.tell("unwriters");
 	await load.tell("close");
 	return result;
@@ -159,14 +159,14 @@ async function values(rig) {
 	const { load, server } = rig;
 	const sizes = rig.quick ? [100, 1000] : [100, 1000, 10000];
 	const count = rig.quick ? 200 : 1500;
-	head("CPU us of the fanout for each write, clients with a filter value each, written round-robin, one write under way", "clients", "Millrace", `ratio to ${sizes[0]} clients`, "written -> read, p50 / p99 ms");
+	head("CPU us of the fanout for each write, clients with a filter value each, written round-robin, one write under way", "clients", "Millrace", `ratio to ${sizes[0]} clients`, "written -> read, p50 / p99 ms", "until all had their first answer, ms a client");
 	await load.tell("pace", { us: PACE });
 	const one = (n) => {
 		const prefix = room();
 		const write = (count) => load.tell("write", { text: add(`${prefix}-%%%%%%`), underWay: 1, count, expect: n ? 1 : 0, values: Math.max(1, n), patience: 120 });
-		const measured = async () => {
+		const measured = async (opening) => {
 			await write(50);
-			return cpuDuring(server.pid, () => write(count));
+			return { ...(await cpuDuring(server.pid, () => write(count))), opening };
 		};
 		return withMillrace(rig, { n: Math.max(1, n), channels: [n ? `${prefix}-@@@@@@` : `${prefix}-nobody`], writers: 1 }, measured);
 	};
@@ -179,7 +179,10 @@ async function values(rig) {
 	await load.tell("pace", { us: 0 });
 	const cost = (r) => r.cpu / r.writes;
 	for (const n of [0, ...sizes])
-		row(n || "nobody watches", of(rounds, (r) => cost(r[n])).toFixed(0), of(rounds, (r) => cost(r[n]) / cost(r[sizes[0]])).toFixed(2), n ? [0, 1].map((i) => (of(rounds, (r) => r[n].received[i]) / 1000).toFixed(1)).join(" / ") : "");
+		row(
+			...[n || "nobody watches", of(rounds, (r) => cost(r[n])).toFixed(0), of(rounds, (r) => cost(r[n]) / cost(r[sizes[0]])).toFixed(2)],
+			...(n ? [[0, 1].map((i) => (of(rounds, (r) => r[n].received[i]) / 1000).toFixed(1)).join(" / "), (of(rounds, (r) => r[n].opening) / 1000 / n).toFixed(2)] : ["", ""]),
+		);
 }
 
 // ---- many watchers ----
@@ -208,28 +211,39 @@ async function watchers(rig) {
 
 // ---- memory of who waits ----
 
+/** A server like ours that speaks TLS, with a certificate of its own. */
+async function startTls(home) {
+	const [key, certificate] = ["key", "certificate"].map((name) => join(home, `${name}.pem`));
+	const made = spawnSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], { encoding: "utf8" });
+	if (made.status !== 0) throw new Error(made.stderr);
+	return Server.start(join(home, "tls"), ["--tls-certificate", certificate, "--tls-key", key]);
+}
+
 async function idle(rig) {
-	const { load, server } = rig;
 	const n = rig.quick ? 1000 : 10000;
-	head(`Memory of the fanout for each of ${n} clients that wait, bytes`, "clients with one subscription", "resident", "proportional");
+	head(`Memory of the fanout for each of ${n} clients that wait, bytes`, "clients with one subscription", "plain", "TLS");
+	const secure = await startTls(rig.home);
 	for (const [name, channel] of [["of one query", (r) => r], ["of a query each", (r) => `${r}-@@@@@@`]]) {
-		const rounds = [];
-		for (let i = 0; i < rig.rounds; i++) {
-			await server.killFanout(); // a new process, in which nothing was freed yet
-			const prefix = room();
-			const plan = (n) => clients(server, n, [channel(prefix)]);
-			await load.tell("open", plan(100)); // what is there once, whoever comes
-			await load.tell("close");
-			await sleep(500);
-			const before = memory(server.pid);
-			await load.tell("open", plan(n));
-			await sleep(1500);
-			const after = memory(server.pid);
-			rounds.push({ rss: (after.rss - before.rss) / n, pss: (after.pss - before.pss) / n });
-			await load.tell("close");
-		}
-		row(name, of(rounds, (r) => r.rss).toFixed(0), of(rounds, (r) => r.pss).toFixed(0));
+		const plain = await idleRound(rig, rig.server, n, channel); // once: it is the same each time
+		const tls = await idleRound(rig, secure, n, channel, { tls: 1 });
+		row(name, plain.toFixed(0), tls.toFixed(0));
 	}
+	await secure.process.stop();
+}
+
+async function idleRound({ load }, server, n, channel, more) {
+	await server.killFanout(); // a new process, in which nothing was freed yet
+	const prefix = room();
+	const plan = (n) => ({ ...clients(server, n, [channel(prefix)]), ...more, patience: 120 });
+	await load.tell("open", plan(100)); // what is there once, whoever comes
+	await load.tell("close");
+	await sleep(500);
+	const before = memory(server.pid);
+	await load.tell("open", plan(n));
+	await sleep(1500);
+	const after = memory(server.pid);
+	await load.tell("close");
+	return (after - before) / n;
 }
 
 // ---- all come back at once ----

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "bench/latency/line.h"
@@ -15,14 +14,15 @@
 #include "marks.h"
 #include "proto/ground/log.h"
 #include "record.h"
+#include "transport.h"
 
 enum { CHUNK = 256 << 10, OF_AN_ADDRESS = 4000, RETRY_US = 2000 };
 
-enum state { CLOSED, CONNECTING, UPGRADING, GREETING, READY };
+enum state { CLOSED, CONNECTING, SHAKING, UPGRADING, GREETING, READY };
 struct client {
 	struct watched watched;
 	enum state state;
-	int fd;
+	struct transport at;
 	unsigned number, acks;
 	bool deflated;
 	struct mr_buf in;      /* the beginning of a piece whose rest has not come */
@@ -46,9 +46,9 @@ static char chunk[CHUNK];
 
 /* ---- sending ---- */
 
-static void send_all(const struct client *c, const struct mr_buf *b)
+static void send_all(struct client *c, const struct mr_buf *b)
 {
-	ssize_t n = send(c->fd, b->p, b->n, MSG_NOSIGNAL);
+	ssize_t n = mr_transport_write(&c->at, b->p, b->n);
 	if (n != (ssize_t)b->n && !self.may_leave)
 		mr_bench_die("client %u cannot send: %s", c->number, n < 0 ? strerror(errno) : "its socket is full");
 }
@@ -291,7 +291,7 @@ static void leave(struct client *c)
 {
 	if (!self.may_leave)
 		mr_bench_die("the server hung up on client %u of %u (%u ready): %s", c->number, self.plan.n, self.n_ready, strerror(errno));
-	close(c->fd);
+	mr_transport_fini(&c->at);
 	mr_buf_fini(&c->in);
 	mr_buf_fini(&c->message);
 	if (c->state == READY)
@@ -305,27 +305,49 @@ static void leave(struct client *c)
 	self.not_before = mr_bench_now() + RETRY_US;
 }
 
+/* The socket is open, or the server has gone on with the handshake. */
+static void shake(struct client *c)
+{
+	int done = mr_transport_shake(&c->at);
+	if (done > 0)
+		on_connected(c);
+	else if (done < 0)
+		leave(c);
+}
+
+static void on_open(struct client *c)
+{
+	int err = 0;
+	socklen_t size = sizeof err;
+	getsockopt(c->at.fd, SOL_SOCKET, SO_ERROR, &err, &size);
+	if (err) {
+		errno = err;
+		leave(c);
+		return;
+	}
+	mr_loop_change(c->at.fd, EPOLLIN, &c->watched);
+	c->state = SHAKING;
+	shake(c);
+}
+
 static void on_ready(struct watched *w, uint32_t events)
 {
 	struct client *c = (struct client *)w;
 	if (c->state == CONNECTING) {
-		int err = 0;
-		socklen_t size = sizeof err;
-		getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &size);
-		errno = err;
-		if (err) {
-			leave(c);
-			return;
-		}
-		mr_loop_change(c->fd, EPOLLIN, w);
-		on_connected(c);
+		on_open(c);
 		return;
 	}
-	ssize_t n = recv(c->fd, chunk, CHUNK, 0);
-	if (n > 0)
-		on_bytes(c, chunk, (size_t)n);
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		leave(c);
+	if (c->state == SHAKING) {
+		shake(c);
+		return;
+	}
+	do {
+		ssize_t n = mr_transport_read(&c->at, chunk, CHUNK);
+		if (n > 0)
+			on_bytes(c, chunk, (size_t)n);
+		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			leave(c);
+	} while (c->state != CLOSED && mr_transport_pending(&c->at));
 }
 
 /* ---- opening ---- */
@@ -338,23 +360,24 @@ static void open_one(struct client *c)
 		.sin_family = AF_INET, .sin_port = htons((uint16_t)self.plan.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int on = 1;
 	struct linger reset = {.l_onoff = 1};
-	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->fd < 0)
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
 		mr_bench_die("client %u has no socket: %s", c->number, strerror(errno));
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-	if (bind(c->fd, (struct sockaddr *)&from, sizeof from) != 0)
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&from, sizeof from) != 0)
 		mr_bench_die("client %u has no address: %s", c->number, strerror(errno));
+	mr_transport_init(&c->at, fd, self.plan.tls);
 	c->watched.ready = on_ready;
 	c->state = CONNECTING;
 	self.n_opening++;
 	self.n_closed--;
-	if (connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) {
+	if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) {
 		leave(c);
 		return;
 	}
-	mr_loop_add(c->fd, EPOLLOUT, &c->watched);
+	mr_loop_add(fd, EPOLLOUT, &c->watched);
 }
 
 static double open_more(double now)
@@ -442,7 +465,7 @@ void mr_clients_close(void)
 	for (unsigned i = 0; i < self.plan.n; i++) {
 		struct client *c = &self.all[i];
 		if (c->state != CLOSED)
-			close(c->fd);
+			mr_transport_fini(&c->at);
 		mr_buf_fini(&c->in);
 		mr_buf_fini(&c->message);
 		free(c->p);

@@ -1,6 +1,6 @@
 /* The load generator's clients: sockets that greet a server, say that they want to be told, and count what they are told.
  *
- *   closed -> connecting -> upgrading (WebSocket) -> greeting -> ready
+ *   closed -> connecting -> shaking (TLS) -> upgrading (WebSocket) -> greeting -> ready
  *
  * Only so many are before "ready" at a time. Whatever goes wrong ends the program with a sentence, except that the server goes away
  * where that is part of the plan.
@@ -23,6 +23,7 @@ struct client_plan {
 	unsigned n_say;
 	struct mr_buf ready; /* bytes that `want` messages hold before a client is ready; empty: pieces say so, or nothing does */
 	unsigned want;
+	bool tls;
 	bool binary;  /* kind of WebSocket messages */
 	bool resumes; /* keeps its position, key and hash (JSON) */
 };

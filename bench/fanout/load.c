@@ -2,7 +2,7 @@
  * standard input, words of name=value (texts in hex); each is answered by a line of JSON when it is done. What goes wrong ends it with a
  * sentence. bench/fanout/rig.mjs is who speaks to it.
  *
- *   open framing=ws|nats|mqtt port= n= atOnce= request= say=... ready= want= binary=1 resumes=1 patience=
+ *   open framing=ws|nats|mqtt port= n= atOnce= request= say=... ready= want= binary=1 resumes=1 tls=1 patience=
  *   again (the same) later= expect=     end patience=     close
  *   writers via=http|nats|mqtt|floor port= n= greeting=     unwriters
  *   write text= underWay= rate= count= seconds= expect= values= firstValue= patience=
@@ -79,6 +79,7 @@ static void read_plan(struct client_plan *plan)
 		.n = whole("n"),
 		.at_once = (unsigned)number("atOnce", 200),
 		.want = whole("want"),
+		.tls = whole("tls"),
 		.binary = whole("binary"),
 		.resumes = whole("resumes")};
 	read_hex(&plan->request, word("request"));

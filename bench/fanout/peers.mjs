@@ -1,18 +1,9 @@
 // Others that tell many clients, from Debian's packages: each with a configuration and a folder of its own, on a free port, on the core of
 // what is measured, stopped by its own process. How a subscriber asks and a publisher publishes is theirs; load.c speaks it.
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { descendants, freePort, until } from "../../tests/lib/cli.mjs";
-import { MESSAGE, pin, post, startMeasured, upgrade } from "./rig.mjs";
-
-function accepts(port) {
-	return new Promise((resolve) => {
-		const socket = connect(port, "127.0.0.1");
-		socket.once("connect", () => resolve(socket.destroy() && true));
-		socket.once("error", () => resolve(false));
-	});
-}
+import { accepts, MESSAGE, pin, post, startMeasured, upgrade } from "./rig.mjs";
 
 /** config(port, dir): text of its configuration file; args(file, port, dir); worker: the process that serves, if that is another one's child. */
 async function start(home, name, { command, config, args, worker }) {

@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { appendFileSync, cpSync, readdirSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -43,14 +44,21 @@ export async function cpuDuring(pid, what) {
 	const result = await what();
 	return { ...result, cpu: cpu(pid) - before };
 }
-/** Bytes. */
+/** Resident bytes. */
 export function memory(pid) {
 	const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-	const of = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)[1]) * 1024;
-	return { rss: of("Rss"), pss: of("Pss") };
+	return Number(/^Rss:\s+(\d+) kB/m.exec(text)[1]) * 1024;
 }
 
 // ---- processes ----
+
+export function accepts(port) {
+	return new Promise((resolve) => {
+		const socket = connect(port, "127.0.0.1");
+		socket.once("connect", () => resolve(socket.destroy() && true));
+		socket.once("error", () => resolve(false));
+	});
+}
 
 export class Server {
 	static async start(home, options = []) {
@@ -77,6 +85,7 @@ export class Server {
 		process.kill(old, "SIGKILL");
 		await until("another fanout", () => this.fanout() !== undefined && this.fanout() !== old);
 		this.pid = pin(this.fanout());
+		await until("it to listen", () => accepts(this.port));
 	}
 	async metric(name) {
 		const text = await (await fetch(`http://127.0.0.1:${this.port}/metrics`)).text();
