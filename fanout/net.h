@@ -32,7 +32,7 @@ struct mr_net_config {
 	/* A WebSocket opened at /api/sync. Returns the user pointer for the other callbacks. */
 	void *(*ws_open)(struct mr_ws *ws, enum mr_encoding encoding, void *arg);
 	void (*ws_message)(void *user, struct mr_str payload); /* a whole message, of the kind that fits the encoding */
-	void (*ws_drained)(void *user);                        /* all that was given to mr_ws_send has gone to the kernel */
+	void (*ws_drained)(void *user);                        /* all that was given to mr_ws_send has gone to the kernel; when wanted */
 	void (*ws_closed)(void *user, const char *reason);     /* last callback; ws is gone after it */
 	/* Any other request, once its body is there. Must be answered, now or later, by mr_req_reply, mr_req_file or mr_req_stream. */
 	void (*request)(struct mr_req *req, void *arg);
@@ -55,7 +55,8 @@ void mr_net_on_readable(struct mr_net *net, int fd, void (*cb)(void *arg), void 
 void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame);
 /* For a client that takes deflated messages: what deflates them (the network's, used by its thread only). Else NULL. */
 struct mr_deflate *mr_ws_deflate(const struct mr_ws *ws);
-size_t mr_ws_pending(const struct mr_ws *ws); /* bytes queued or being written */
+void mr_ws_want_drained(struct mr_ws *ws, bool want); /* it does not, at first */
+size_t mr_ws_pending(const struct mr_ws *ws);         /* bytes queued or being written */
 /* Sends a close frame with code and reason, closes when it is out (or after 2 s). ws_closed follows. */
 void mr_ws_close(struct mr_ws *ws, int code, const char *reason);
 

@@ -86,7 +86,8 @@ void mr_ws_all_out(struct mr_ws *ws)
 		linger(ws);
 	} else if (ws->state == MR_WS_OPEN && ws->owes_drained) {
 		ws->owes_drained = false;
-		ws->net->config.ws_drained(ws->user);
+		if (ws->wants_drained)
+			ws->net->config.ws_drained(ws->user);
 	}
 }
 
@@ -118,6 +119,13 @@ static void flush(struct mr_ws *ws)
 		pause_reading(ws);
 }
 
+/* The kernel takes its time with the one before, and needs the cache for it. */
+static void fetch(const struct mr_ws *ws)
+{
+	__builtin_prefetch(ws);
+	__builtin_prefetch((const char *)ws + 64);
+}
+
 /* What comes up meanwhile has its turn after all others have had theirs. */
 void mr_net_flush_ws(struct mr_net *net)
 {
@@ -125,8 +133,11 @@ void mr_net_flush_ws(struct mr_net *net)
 
 	net->dirty_ws = net->spare_ws;
 	net->spare_ws = (struct mr_ws_batch){0};
-	for (size_t i = 0; i < batch.n; i++)
+	for (size_t i = 0; i < batch.n; i++) {
+		if (i + 1 < batch.n)
+			fetch(batch.v[i + 1]);
 		flush(batch.v[i]);
+	}
 	batch.n = 0;
 	free(net->spare_ws.v);
 	net->spare_ws = batch;

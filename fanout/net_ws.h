@@ -30,34 +30,36 @@ struct mr_ws_control {
 /* Frames in order: frames[head], ... frames[n - 1]. `slots` until there are more. */
 struct mr_ws_queue {
 	struct mr_frame **frames;
-	struct mr_frame *slots[2];
 	unsigned head, n, cap;
+	struct mr_frame *slots[2];
 };
 
 struct mr_ws {
 	unsigned magic;
 	uint8_t state, encoding;
-	bool told : 1;         /* ws_closed was called; the user is gone */
-	bool peer_closed : 1;  /* its close frame came first: we close as soon as ours is out */
-	bool owes_drained : 1; /* frames of the user are under way */
-	bool paused : 1;       /* it is not read, since it does not read */
-	bool dirty : 1;        /* in net->dirty_ws */
-	bool deflates : 1;     /* what is sent to it may be deflated */
-	bool tls : 1;          /* h2o encrypts what is written and decrypts what comes */
-	bool waiting : 1;      /* for the socket to take more: on_writable, on_encrypted_out */
+	bool told : 1;          /* ws_closed was called; the user is gone */
+	bool peer_closed : 1;   /* its close frame came first: we close as soon as ours is out */
+	bool owes_drained : 1;  /* frames of the user are under way */
+	bool wants_drained : 1; /* and it is to be told when they are out */
+	bool paused : 1;        /* it is not read, since it does not read */
+	bool dirty : 1;         /* in net->dirty_ws */
+	bool waiting : 1;       /* for the socket to take more: on_writable, on_encrypted_out */
+	bool deflates : 1;      /* what is sent to it may be deflated */
+	bool tls : 1;           /* h2o encrypts what is written and decrypts what comes */
+	/* What a delivery touches lies together: after a system call little is left in the cache. */
+	int fd;
 	struct mr_net *net;
+	struct mr_ws_queue queue;
+	size_t sent;    /* bytes of the first frame that are out */
+	size_t pending; /* bytes that are not */
+	struct mr_ws_control *control;
+	size_t flying; /* encrypted bytes that h2o holds, as they were before encryption */
 	h2o_socket_t *sock;
 	void *user;
 	struct mr_list link; /* net->awake, pinged, closing */
 	int64_t since;       /* heard of last; closing: began */
 	char *reason;        /* for ws_closed */
-	int fd;
-	uint32_t acked; /* bytes (modulo 2^32) that the peer had acknowledged when it was pinged */
-	struct mr_ws_queue queue;
-	size_t sent;    /* bytes of the first frame that are out */
-	size_t pending; /* bytes that are not */
-	size_t flying;  /* encrypted bytes that h2o holds, as they were before encryption */
-	struct mr_ws_control *control;
+	uint32_t acked;      /* bytes (modulo 2^32) that the peer had acknowledged when it was pinged */
 	struct mr_ws_reader reader;
 };
 

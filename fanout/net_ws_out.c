@@ -291,11 +291,27 @@ static void encrypt_piece(struct mr_ws *ws, const struct piece *piece)
 	piece_sent(ws, piece, piece->n);
 }
 
+/* One frame and nothing else, as nearly always: true when it is out. */
+static bool send_only(struct mr_ws *ws)
+{
+	struct mr_ws_queue *q = &ws->queue;
+
+	if (waiting(q) != 1 || ws->sent || ws->control || ws->tls || ws->waiting || q->frames[q->head]->n > COPIED_MOST)
+		return false;
+	struct piece piece = {q->frames[q->head]->bytes, q->frames[q->head]->n, false};
+	return send_piece(ws, &piece);
+}
+
 void mr_ws_write(struct mr_ws *ws)
 {
 	size_t left = QUANTUM;
 
-	while (!ws->waiting && left && has_bytes(ws)) {
+	if (send_only(ws)) {
+		mr_ws_all_out(ws);
+		return;
+	}
+
+	while (ws->state != MR_WS_DEAD && !ws->waiting && left && has_bytes(ws)) {
 		struct piece piece = next_piece(ws, left);
 		left -= MR_MIN(piece.n, left);
 		if (ws->tls)
@@ -318,6 +334,11 @@ void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame)
 		return;
 	mr_ws_push(ws, mr_frame_hold(frame));
 	ws->owes_drained = true;
+}
+
+void mr_ws_want_drained(struct mr_ws *ws, bool want)
+{
+	ws->wants_drained = want;
 }
 
 size_t mr_ws_pending(const struct mr_ws *ws)

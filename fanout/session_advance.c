@@ -18,10 +18,14 @@ enum {
 
 void mr_session_lag(struct mr_session *s, bool lags)
 {
-	if (lags && !mr_list_linked(&s->in_lagging))
+	if (lags == mr_list_linked(&s->in_lagging))
+		return;
+	if (lags)
 		mr_list_add_tail(&s->all->lagging, &s->in_lagging);
-	else if (!lags)
+	else
 		mr_list_del(&s->in_lagging);
+	if (s->ws)
+		mr_ws_want_drained(s->ws, lags);
 }
 
 static struct mr_sub *sub_of(struct mr_list *e)

@@ -35,6 +35,7 @@ static void *ws_open(struct mr_ws *ws, enum mr_encoding encoding, void *arg)
 	c->ws = ws;
 	c->encoding = encoding;
 	mr_list_add_tail(&c->server->clients, &c->link);
+	mr_ws_want_drained(ws, true);
 	c->server->opened++;
 	return c;
 }
