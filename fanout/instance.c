@@ -239,18 +239,25 @@ void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_erro
 struct applying {
 	struct mr_instances *all;
 	const struct mr_batch *batch;
+	/* The one at hand, and its row as the instances that it enters share it. */
 	const struct mr_change *change;
+	struct mr_item *is;
 };
+
+static void next_change(struct applying *a, const struct mr_change *c)
+{
+	mr_item_drop(&a->is);
+	a->change = c;
+	a->all->last_mark++;
+}
 
 /* A function query is met once, however many of its reads are. */
 static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 {
 	struct applying *a = arg;
 	struct mr_instance *inst = w->owner;
-	if (a->change != c) {
-		a->change = c;
-		a->all->last_mark++;
-	}
+	if (a->change != c)
+		next_change(a, c);
 	if (inst->mark == a->all->last_mark)
 		return;
 	inst->mark = a->all->last_mark;
@@ -263,7 +270,7 @@ static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 	/* What is not known now is brought up to date from the batches when its rows have come. */
 	if (!inst->ready || inst->dirty || inst->failure.code)
 		return;
-	mr_rowset_apply(&inst->rows, c);
+	mr_rowset_apply(&inst->rows, c, &a->is);
 	if (!mr_list_linked(&inst->in_hit))
 		mr_list_add_tail(&a->all->hit, &inst->in_hit);
 }
@@ -317,6 +324,7 @@ static void meet_changes(struct mr_instances *all, const struct mr_batch *batch)
 		if (i < batch->n_changes)
 			mr_instances_bulk(all, batch->changes[i].entity, batch->n);
 	}
+	mr_item_drop(&a.is);
 	all->f->counter[MR_C_INDEX_PROBES_TOTAL] += (int64_t)probes;
 }
 

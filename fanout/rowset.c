@@ -48,6 +48,12 @@ static void item_drop(struct mr_item *item)
 		free(item);
 }
 
+void mr_item_drop(struct mr_item **item)
+{
+	item_drop(*item);
+	*item = NULL;
+}
+
 static struct mr_str id_key(const char id[16])
 {
 	return (struct mr_str){id, 16};
@@ -184,7 +190,15 @@ static void window_insert(struct mr_rowset *rs, struct mr_item *item, size_t at)
 	rs->n_window++;
 }
 
-static void set_put(struct mr_rowset *rs, const struct mr_row *row)
+/* The caller's, which is made when it is needed. */
+static struct mr_item *item_of(const struct mr_row *row, struct mr_item **made)
+{
+	if (!*made)
+		*made = item_new(row);
+	return item_hold(*made);
+}
+
+static void set_put(struct mr_rowset *rs, const struct mr_row *row, struct mr_item **made)
 {
 	char id[16];
 	memcpy(id, row->v[0].uuid, sizeof id);
@@ -195,13 +209,13 @@ static void set_put(struct mr_rowset *rs, const struct mr_row *row)
 		/* Behind the last row that is known, there may be unknown rows before it. */
 		if (at == rs->n_window && !rs->complete)
 			return;
-		struct mr_item *item = item_new(row);
+		struct mr_item *item = item_of(row, made);
 		window_insert(rs, item, at);
 		mr_map_put(&rs->by_id, id_key(item->id), item);
 		window_trim(rs);
 		return;
 	}
-	struct mr_item *item = item_new(row);
+	struct mr_item *item = item_of(row, made);
 	mr_map_put(&rs->by_id, id_key(item->id), item);
 }
 
@@ -216,8 +230,11 @@ void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
 	drop_rows(rs);
 	rs->reverted = false;
 	rs->complete = true;
-	for (size_t i = 0; i < n; i++)
-		set_put(rs, &rows[i]);
+	for (size_t i = 0; i < n; i++) {
+		struct mr_item *item = NULL;
+		set_put(rs, &rows[i], &item);
+		mr_item_drop(&item);
+	}
 	if (is_window(rs))
 		rs->complete = (int64_t)n < mr_rowset_want(rs);
 }
@@ -232,7 +249,7 @@ void mr_rowset_empty(struct mr_rowset *rs)
 	rs->reverted = false;
 }
 
-void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c)
+void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c, struct mr_item **is)
 {
 	MR_ASSERT(!c->bulk && c->entity == rs->entity && !rs->reverted);
 	bool stays = c->is.v && mr_pred_eval(rs->pred, &c->is) == 1;
@@ -240,7 +257,7 @@ void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c)
 	if (c->was.v && !(stays && same_id))
 		set_remove(rs, (const char *)c->was.v[0].uuid);
 	if (stays)
-		set_put(rs, &c->is);
+		set_put(rs, &c->is, is);
 	else if (c->is.v)
 		set_remove(rs, (const char *)c->is.v[0].uuid);
 }
@@ -326,25 +343,60 @@ static void diff_set(struct mr_rowset *rs, struct mr_diff *d)
 	forget_touched(rs);
 }
 
-static void diff_window(struct mr_rowset *rs, struct mr_diff *d)
+/* Rows of one list that are not in the other. Both are in the same order, so that rows which stayed meet, and are not even looked at. */
+struct apart {
+	struct mr_item **gone, **fresh;
+	size_t n_gone, n_fresh;
+};
+
+static void tell_apart(const struct mr_rowset *rs, size_t n, struct apart *a)
 {
-	size_t n = mr_rowset_size(rs);
+	size_t i = 0, j = 0;
+	while (i < rs->n_shown || j < n) {
+		struct mr_item *was = i < rs->n_shown ? rs->shown[i] : NULL, *is = j < n ? rs->window[j] : NULL;
+		if (was == is) {
+			i++;
+			j++;
+			continue;
+		}
+		int c = !was ? 1 : !is ? -1 : mr_order_cmp(rs->order, rs->n_order, &was->row, &is->row);
+		if (c <= 0)
+			a->gone[a->n_gone++] = rs->shown[i++];
+		if (c >= 0)
+			a->fresh[a->n_fresh++] = rs->window[j++];
+	}
+}
+
+/* A row that went and came again has changed. */
+static void note_apart(struct mr_rowset *rs, struct mr_diff *d, const struct apart *a)
+{
 	struct mr_map old = {0};
-	for (size_t i = 0; i < rs->n_shown; i++)
-		mr_map_put(&old, id_key(rs->shown[i]->id), rs->shown[i]);
-	for (size_t i = 0; i < n; i++)
-		note(rs, d, mr_map_del(&old, id_key(rs->window[i]->id)), rs->window[i]);
+	for (size_t i = 0; i < a->n_gone; i++)
+		mr_map_put(&old, id_key(a->gone[i]->id), a->gone[i]);
+	for (size_t i = 0; i < a->n_fresh; i++)
+		note(rs, d, mr_map_del(&old, id_key(a->fresh[i]->id)), a->fresh[i]);
 	struct mr_str key;
 	void *value;
 	for (size_t i = 0; mr_map_next(&old, &i, &key, &value);)
 		note(rs, d, value, NULL);
 	mr_map_fini(&old);
-	struct mr_item **now = mr_alloc((n + 1) * sizeof *now);
-	for (size_t i = 0; i < n; i++)
-		now[i] = item_hold(rs->window[i]);
-	drop_shown(rs);
-	free(rs->shown);
-	rs->shown = now;
+}
+
+static void diff_window(struct mr_rowset *rs, struct mr_diff *d)
+{
+	size_t n = mr_rowset_size(rs);
+	struct mr_item **lists = mr_alloc((n + rs->n_shown + 1) * sizeof *lists);
+	struct apart a = {.gone = lists, .fresh = lists + rs->n_shown};
+	tell_apart(rs, n, &a);
+	note_apart(rs, d, &a);
+	for (size_t i = 0; i < a.n_fresh; i++)
+		item_hold(a.fresh[i]);
+	for (size_t i = 0; i < a.n_gone; i++)
+		item_drop(a.gone[i]);
+	free(lists);
+	rs->shown = mr_realloc(rs->shown, (n + 1) * sizeof *rs->shown);
+	if (n)
+		memcpy(rs->shown, rs->window, n * sizeof *rs->shown);
 	rs->n_shown = n;
 }
 

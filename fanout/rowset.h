@@ -8,7 +8,7 @@
 #include "proto/ground/hash.h"
 #include "proto/predicate.h"
 
-/* One row, counted, its values in the same block. */
+/* One row, counted, its values in the same block. Row sets of one thread share it. */
 struct mr_item {
 	int refs;
 	uint64_t hash;
@@ -44,8 +44,10 @@ int64_t mr_rowset_want(const struct mr_rowset *rs);
 void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n);
 /* Nothing is known and nothing is on screen. */
 void mr_rowset_empty(struct mr_rowset *rs);
-/* Applies one change of its entity that is told row by row. */
-void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c);
+/* Applies one change of its entity that is told row by row. *is: the row after it, NULL at first: made by the first row set that keeps it,
+ * shared by those that the same change is applied to next, dropped by the caller. */
+void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c, struct mr_item **is);
+void mr_item_drop(struct mr_item **item); /* NULL is fine */
 /* The window lost so many rows that what belongs there is unknown: it must be read again before a difference is taken. */
 bool mr_rowset_dry(const struct mr_rowset *rs);
 /* Takes back all that came since the last difference, so that whoever asks for the rows gets those of that moment until a fill. */

@@ -122,8 +122,10 @@ static bool apply_late(struct mr_work *w, const struct mr_batch *b, const struct
 		return true;
 	if (c->bulk)
 		return false;
+	struct mr_item *is = NULL;
 	if (mr_instance_meets(w->inst, c))
-		mr_rowset_apply(&w->inst->rows, c);
+		mr_rowset_apply(&w->inst->rows, c, &is);
+	mr_item_drop(&is);
 	return true;
 }
 

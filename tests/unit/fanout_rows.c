@@ -167,14 +167,16 @@ static void change_row(struct world *w, int id, struct mr_row is)
 		w->q[i].met = false;
 	mr_matcher_match(w->matcher, &c, 1, on_hit, &hits);
 	w->now[id] = is;
+	struct mr_item *shared = NULL;
 	for (size_t i = 0; i < QUERIES; i++) {
 		struct query *q = &w->q[i];
 		bool want =
 			(c.was.v && mr_pred_eval(q->watcher.pred, &c.was) == 1) || (c.is.v && mr_pred_eval(q->watcher.pred, &c.is) == 1);
 		assert_int_equal(want, q->met);
 		if (want)
-			mr_rowset_apply(&q->rows, &c);
+			mr_rowset_apply(&q->rows, &c, &shared);
 	}
+	mr_item_drop(&shared);
 }
 
 /* Until rows are read anew, who asks gets what the last difference left. */
