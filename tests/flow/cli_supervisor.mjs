@@ -74,6 +74,7 @@ test("an error keeps the old code serving, and its correction is taken", async (
 	assert.equal(await word(), "second");
 	writeFileSync(functions, source.replace("first", "third"));
 	await until("the corrected code", async () => (await word()) === "third");
+	await until("the old workers' end", () => below("millrace-worker").length === 2);
 });
 
 test("a changed page is built without new workers", async () => {
