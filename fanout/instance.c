@@ -372,6 +372,7 @@ static void free_instance(struct mr_instance *inst)
 		mr_rowset_fini(&inst->rows);
 	drop_bodies(inst, UINT64_MAX, 0);
 	clear_whole(inst);
+	free(inst->subs);
 	mr_arena_fini(&inst->arena);
 	mr_arena_fini(&inst->reads_arena);
 	mr_arena_fini(&inst->result_arena[0]);

@@ -38,8 +38,8 @@ struct mr_instance {
 	uint64_t spoke_in;       /* transition in which it last had a body */
 	int aligning;            /* sessions that wait for all their functions to run at one tick */
 	struct mr_list in_dirty; /* in all->dirty while dirty and no work is under way */
-	struct mr_list subs;
-	size_t n_subs;
+	struct mr_sub **subs;    /* n_subs, in no order */
+	size_t n_subs, cap_subs;
 	struct mr_list bodies;               /* oldest first */
 	size_t history, history_most;        /* their bytes; how many are worth keeping, as last found */
 	struct mr_list in_history;           /* in all->histories while it has bodies */

@@ -56,6 +56,7 @@ void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame);
 /* For a client that takes deflated messages: what deflates them (the network's, used by its thread only). Else NULL. */
 struct mr_deflate *mr_ws_deflate(const struct mr_ws *ws);
 void mr_ws_want_drained(struct mr_ws *ws, bool want); /* it does not, at first */
+void mr_ws_fetch(const struct mr_ws *ws);             /* into the cache: it is about to be sent to */
 size_t mr_ws_pending(const struct mr_ws *ws);         /* bytes queued or being written */
 /* Sends a close frame with code and reason, closes when it is out (or after 2 s). ws_closed follows. */
 void mr_ws_close(struct mr_ws *ws, int code, const char *reason);

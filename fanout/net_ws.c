@@ -120,7 +120,7 @@ static void flush(struct mr_ws *ws)
 }
 
 /* The kernel takes its time with the one before, and needs the cache for it. */
-static void fetch(const struct mr_ws *ws)
+void mr_ws_fetch(const struct mr_ws *ws)
 {
 	__builtin_prefetch(ws);
 	__builtin_prefetch((const char *)ws + 64);
@@ -135,7 +135,7 @@ void mr_net_flush_ws(struct mr_net *net)
 	net->spare_ws = (struct mr_ws_batch){0};
 	for (size_t i = 0; i < batch.n; i++) {
 		if (i + 1 < batch.n)
-			fetch(batch.v[i + 1]);
+			mr_ws_fetch(batch.v[i + 1]);
 		flush(batch.v[i]);
 	}
 	batch.n = 0;

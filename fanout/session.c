@@ -44,7 +44,6 @@ struct mr_sessions *mr_sessions_new(struct mr_fanout *f)
 {
 	struct mr_sessions *all = mr_alloc(sizeof *all);
 	all->f = f;
-	mr_list_init(&all->look);
 	mr_list_init(&all->lagging);
 	mr_list_init(&all->anonymous);
 	mr_list_init(&all->resumes);
@@ -63,6 +62,7 @@ void mr_sessions_delete(struct mr_sessions **all)
 	mr_resumes_delete(*all);
 	mr_timer_delete(&(*all)->janitor);
 	mr_map_fini(&(*all)->by_id);
+	free((*all)->look.v);
 	free((*all)->build_error);
 	free(*all);
 	*all = NULL;
@@ -78,7 +78,7 @@ static struct mr_session *new_session(struct mr_sessions *all, enum mr_encoding 
 	mr_list_init(&s->waiting);
 	mr_list_init(&s->calls);
 	mr_list_init(&s->replies);
-	mr_list_init(&s->in_look);
+	mr_list_init(&s->in_anonymous);
 	mr_list_init(&s->in_lagging);
 	mr_list_init(&s->in_early);
 	return s;
@@ -107,7 +107,7 @@ void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout)
 	struct mr_fanout *f = fanout;
 	struct mr_session *s = new_session(f->sessions, encoding);
 	s->ws = ws;
-	mr_list_add_tail(&f->sessions->anonymous, &s->in_look);
+	mr_list_add_tail(&f->sessions->anonymous, &s->in_anonymous);
 	return s;
 }
 
@@ -119,12 +119,20 @@ static void drop_subs(struct mr_session *s)
 		mr_sub_free(MR_CONTAINER(e, struct mr_sub, in_session));
 }
 
+static void leave_look(struct mr_session *s)
+{
+	if (s->look)
+		s->all->look.v[s->look - 1] = NULL;
+	s->look = 0;
+}
+
 static void forget_screen(struct mr_session *s)
 {
 	drop_subs(s);
 	MR_LIST_FOR (e, &s->replies)
 		mr_session_free_reply(MR_CONTAINER(e, struct mr_pending_reply, in_session));
-	mr_list_del(&s->in_look);
+	mr_list_del(&s->in_anonymous);
+	leave_look(s);
 	mr_list_del(&s->in_early);
 	mr_buf_fini(&s->early);
 	mr_session_lag(s, false);
@@ -176,8 +184,15 @@ void mr_session_drained(void *session)
 
 void mr_session_look(struct mr_session *s)
 {
-	if ((s->ws || s->live) && s->id.n && !s->stalled && !mr_list_linked(&s->in_look))
-		mr_list_add_tail(&s->all->look, &s->in_look);
+	struct mr_looks *look = &s->all->look;
+	if (s->look || !(s->ws || s->live) || !s->id.n || s->stalled)
+		return;
+	if (look->n == look->cap) {
+		look->cap = MR_MAX(2 * look->cap, (size_t)64);
+		look->v = mr_realloc(look->v, look->cap * sizeof *look->v);
+	}
+	look->v[look->n++] = s;
+	s->look = look->n;
 }
 
 void mr_session_send(struct mr_session *s, struct mr_str payload)
@@ -327,7 +342,7 @@ static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *e
 static void begin(struct mr_session *s, struct mr_str id)
 {
 	s->id = (struct mr_str){mr_strndup(id.p, id.n), id.n};
-	mr_list_del(&s->in_look);
+	mr_list_del(&s->in_anonymous);
 	mr_map_put(&s->all->by_id, s->id, s);
 	s->at = s->all->f->clock->n;
 	count(s, true);
@@ -433,10 +448,24 @@ void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
 	}
 }
 
+/* Nothing of them is in the cache, and what comes next is known: it is fetched meanwhile. */
+static void fetch_ahead(const struct mr_instance *inst, size_t i)
+{
+	enum { SUB_AHEAD = 8, SESSION_AHEAD = 4 };
+	if (i + SUB_AHEAD < inst->n_subs)
+		__builtin_prefetch(inst->subs[i + SUB_AHEAD], 1);
+	if (i + SESSION_AHEAD >= inst->n_subs)
+		return;
+	const char *session = (const char *)inst->subs[i + SESSION_AHEAD]->session;
+	__builtin_prefetch(session, 1);
+	__builtin_prefetch(session + offsetof(struct mr_session, news), 1);
+}
+
 void mr_subs_news(struct mr_instance *inst)
 {
-	MR_LIST_FOR (e, &inst->subs) {
-		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_instance);
+	for (size_t i = 0; i < inst->n_subs; i++) {
+		struct mr_sub *sub = inst->subs[i];
+		fetch_ahead(inst, i);
 		if (sub->state == MR_SUB_ON && !mr_list_linked(&sub->in_news))
 			mr_list_add_tail(&sub->session->news, &sub->in_news);
 		mr_session_look(sub->session);
@@ -445,10 +474,30 @@ void mr_subs_news(struct mr_instance *inst)
 
 void mr_subs_held(struct mr_instance *inst, bool held)
 {
-	MR_LIST_FOR (e, &inst->subs) {
-		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_instance);
+	for (size_t i = 0; i < inst->n_subs; i++) {
+		struct mr_sub *sub = inst->subs[i];
 		sub->session->n_held += sub->state != MR_SUB_ON ? 0 : held ? 1 : (size_t)-1;
 	}
+}
+
+static void join(struct mr_sub *sub, struct mr_instance *inst)
+{
+	if (inst->n_subs == inst->cap_subs) {
+		inst->cap_subs = inst->cap_subs ? 2 * inst->cap_subs : 1;
+		inst->subs = mr_realloc(inst->subs, inst->cap_subs * sizeof *inst->subs);
+	}
+	sub->inst = inst;
+	sub->place = inst->n_subs;
+	inst->subs[inst->n_subs++] = sub;
+}
+
+static void leave(struct mr_sub *sub)
+{
+	struct mr_instance *inst = sub->inst;
+	struct mr_sub *last = inst->subs[--inst->n_subs];
+	inst->subs[sub->place] = last;
+	last->place = sub->place;
+	sub->inst = NULL;
 }
 
 /* Finds the instance that serves the subscription under the session's identity, and joins it. */
@@ -462,11 +511,9 @@ bool mr_session_attach(struct mr_sub *sub, struct mr_error *err)
 	mr_arena_fini(&a);
 	if (!inst)
 		return false;
-	sub->inst = inst;
+	join(sub, inst);
 	if (sub->have_k[0])
 		mr_ticks_want_catalog(s->all->f->hub->ticks);
-	mr_list_add_tail(&inst->subs, &sub->in_instance);
-	inst->n_subs++;
 	inst->aligning += s->aligning;
 	mr_session_look(s);
 	return true;
@@ -480,10 +527,8 @@ static void detach(struct mr_sub *sub)
 	mr_resume_leave(sub);
 	inst->aligning -= sub->session->aligning;
 	count_held(sub, -1);
-	mr_list_del(&sub->in_instance);
 	mr_list_del(&sub->in_news);
-	inst->n_subs--;
-	sub->inst = NULL;
+	leave(sub);
 	mr_instance_release(inst);
 }
 
@@ -530,7 +575,6 @@ bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct 
 	sub->query.n = text.n;
 	sub->query.p = mr_buf_take(&text);
 	copy_have(sub, mr_node_get(m, "have"));
-	mr_list_init(&sub->in_instance);
 	mr_list_init(&sub->in_news);
 	sub->state = MR_SUB_NEW;
 	s->n_waiting++;
@@ -565,7 +609,7 @@ void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst)
 {
 	/* The instance goes with its last subscription. */
 	for (size_t n = inst->n_subs; n; n--)
-		reattach(MR_CONTAINER(inst->subs.next, struct mr_sub, in_instance));
+		reattach(inst->subs[0]);
 }
 
 /* Those that are shown wait then, behind the others. */

@@ -19,13 +19,14 @@ enum mr_sub_state {
 };
 
 struct mr_sub {
-	struct mr_list in_instance;
-	struct mr_list in_session; /* in s->shown while ON, else in s->waiting */
-	struct mr_list in_news;    /* in s->news while its instance has become what the session has not been told yet */
+	/* What news touch lies together. */
 	struct mr_session *session;
 	struct mr_instance *inst;
+	struct mr_list in_news; /* in s->news while its instance has become what the session has not been told yet */
 	uint32_t id;
 	enum mr_sub_state state;
+	size_t place;                /* in inst->subs */
+	struct mr_list in_session;   /* in s->shown while ON, else in s->waiting */
 	uint64_t at;                 /* BEHIND: the tick it shows; TAIL: the tick at which the log was asked for */
 	struct mr_str query;         /* the subscribe message as JSON; heap */
 	char have_k[33], have_h[17]; /* what the client holds from before, or empty */
@@ -53,43 +54,54 @@ struct mr_pending_reply {
 };
 
 struct mr_session {
+	/* What a transition touches lies together: after a system call little is left in the cache. */
 	struct mr_sessions *all;
-	struct mr_str id; /* heap; empty until hello */
-	uint64_t arrival; /* its place among all that came to the process */
 	struct mr_ws *ws; /* one of these, or neither while calls outlive the socket */
 	struct mr_live *live;
+	uint64_t at;
+	struct mr_str id; /* heap; empty until hello */
+	size_t look;      /* place in all->look and 1; 0: it is not there */
 	enum mr_encoding encoding;
-	bool counted; /* in `speaks` */
+	bool positions; /* wants each */
+	bool stalled;   /* its socket is full: it is not looked at until it has read */
+	bool aligning;
+	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
+	struct mr_list news, waiting;
+	size_t n_waiting;
+	size_t n_held; /* shown ones whose instance is not known now: they hold the session back */
+	struct mr_list replies, in_lagging;
+	int64_t position_us;   /* when it last got a position */
+	int64_t blocked_since; /* 0: not blocked */
+	/* The rest. */
+	struct mr_list shown;
+	struct mr_map subs_by_id;
+	uint64_t arrival; /* its place among all that came to the process */
 	struct mr_arena auth_arena;
 	const struct mr_node *auth; /* identity or NULL */
 	struct mr_str auth_json;
-	int64_t expires; /* seconds; 0: never */
-	bool positions;  /* wants each */
-	uint64_t at;
-	int64_t position_us; /* when it last got a position */
-	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
-	struct mr_list shown, news, waiting;
-	size_t n_waiting;
-	size_t n_held; /* shown ones whose instance is not known now: they hold the session back */
-	struct mr_map subs_by_id;
+	int64_t expires;      /* seconds; 0: never */
 	struct mr_list calls; /* struct mr_session_call, in the order sent */
 	size_t n_calls;
-	struct mr_list replies;
-	bool resumes;
 	struct mr_position resume_from;
-	struct mr_list in_look, in_lagging, in_early;
-	struct mr_buf early;   /* messages that wait for the app: length (size_t) and payload of each */
-	bool early_over;       /* it has waited: nothing of it waits any more */
-	int64_t blocked_since; /* 0: not blocked */
-	bool aligning;
-	bool stalled; /* its socket is full: it is not looked at until it has read */
+	struct mr_list in_anonymous, in_early;
+	struct mr_buf early; /* messages that wait for the app: length (size_t) and payload of each */
+	bool early_over;     /* it has waited: nothing of it waits any more */
+	bool resumes;
+	bool counted; /* in `speaks` */
+};
+
+/* Those that may have something new, in order; a place is empty when the session has been looked at, or is gone. */
+struct mr_looks {
+	struct mr_session **v;
+	size_t n, cap;
 };
 
 struct mr_sessions {
 	struct mr_fanout *f;
 	struct mr_map by_id;
 	struct mr_list anonymous; /* sockets without hello */
-	struct mr_list look, lagging;
+	struct mr_looks look;
+	struct mr_list lagging;
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */
 	char *build_error;      /* development: the app does not build; told to all who come */

@@ -69,8 +69,8 @@ static bool other_works(const struct mr_list *subs, const struct mr_instance *in
 
 bool mr_sessions_misaligned(const struct mr_instance *inst)
 {
-	MR_LIST_FOR (e, &inst->subs) {
-		const struct mr_session *s = MR_CONTAINER(e, struct mr_sub, in_instance)->session;
+	for (size_t i = 0; i < inst->n_subs; i++) {
+		const struct mr_session *s = inst->subs[i]->session;
 		if (s->aligning && (other_works(&s->shown, inst) || other_works(&s->waiting, inst)))
 			return true;
 	}
@@ -511,16 +511,37 @@ static uint64_t needed_since(const struct mr_sessions *all)
 	return n;
 }
 
+/* Session and connection of those that come next are fetched while one is at it. */
+static void fetch_ahead(const struct mr_looks *look, size_t i)
+{
+	enum { SESSION_AHEAD = 4, WS_AHEAD = 2 };
+	const struct mr_session *s = i + SESSION_AHEAD < look->n ? look->v[i + SESSION_AHEAD] : NULL;
+	if (s) {
+		__builtin_prefetch(s, 1);
+		__builtin_prefetch(&s->news, 1);
+		__builtin_prefetch(&s->in_lagging, 1);
+	}
+	s = i + WS_AHEAD < look->n ? look->v[i + WS_AHEAD] : NULL;
+	if (s && s->ws)
+		mr_ws_fetch(s->ws);
+}
+
 void mr_sessions_advance(struct mr_sessions *all)
 {
 	if (all->advancing)
 		return;
 	all->advancing = true;
-	while (!mr_list_empty(&all->look)) {
-		struct mr_session *s = MR_CONTAINER(all->look.next, struct mr_session, in_look);
-		mr_list_del(&s->in_look);
+	/* Some are added meanwhile. */
+	for (size_t i = 0; i < all->look.n; i++) {
+		struct mr_session *s = all->look.v[i];
+		fetch_ahead(&all->look, i);
+		if (!s)
+			continue;
+		s->look = 0;
+		all->look.v[i] = NULL;
 		mr_session_advance(s);
 	}
+	all->look.n = 0;
 	mr_instances_trim(all->f->instances, needed_since(all));
 	all->advancing = false;
 }
