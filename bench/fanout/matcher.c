@@ -16,10 +16,10 @@
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 
-enum { TICK = 64, IN_VALUES = 4, TEXT = 27, ROUNDS = 3, BARE_KEY = 16, SIZES = 3 };
+enum { TICK = 64, IN_VALUES = 4, TEXT = 27, ROUNDS = 5, BARE_KEY = 16, SIZES = 3 };
 
 static size_t sizes[SIZES] = {1000, 100000, 1000000};
-static size_t lookups = 256 * 1024;
+static size_t lookups = 64 * 1024; /* in a round */
 
 /* Ground */
 
@@ -53,12 +53,6 @@ static uint64_t instructions(int fd)
 	return fd >= 0 && read(fd, &n, sizeof n) == (ssize_t)sizeof n ? n : 0;
 }
 
-static int by_double(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 /* What is measured: `make` prepares TICK lookups, not counted; `look` does them, each by itself or all at once. */
 struct subject {
 	void (*make)(void *arg);
@@ -66,32 +60,26 @@ struct subject {
 	void *arg;
 };
 
-struct figure {
-	double ns, instructions;
+/* Of each round and size: the sizes take turns, so that what else the machine does meets all of them. */
+struct line {
+	double ns[ROUNDS][SIZES];
+	double instructions;
 };
 
-static struct figure measure(const struct subject *s, bool at_once, int fd)
+static void measure(const struct subject *s, bool at_once, int fd, double *ns, double *counted)
 {
-	double ns[ROUNDS];
-	struct figure f = {0};
-	size_t n = lookups / TICK;
-	for (int r = 0; r < ROUNDS; r++) {
-		uint64_t counted = 0;
-		double spent = 0;
-		for (size_t i = 0; i < n; i++) {
-			s->make(s->arg);
-			uint64_t start = instructions(fd);
-			double from = now_ns();
-			s->look(s->arg, at_once);
-			spent += now_ns() - from;
-			counted += instructions(fd) - start;
-		}
-		ns[r] = spent / (double)(n * TICK);
-		f.instructions = (double)counted / (double)(n * TICK);
+	double spent = 0, n = 0;
+	size_t ticks = lookups / TICK;
+	for (size_t i = 0; i < ticks; i++) {
+		s->make(s->arg);
+		uint64_t start = instructions(fd);
+		double from = now_ns();
+		s->look(s->arg, at_once);
+		spent += now_ns() - from;
+		n += (double)(instructions(fd) - start);
 	}
-	qsort(ns, ROUNDS, sizeof *ns, by_double);
-	f.ns = ns[ROUNDS / 2];
-	return f;
+	*ns = spent / (double)(ticks * TICK);
+	*counted = n / (double)(ticks * TICK);
 }
 
 /* The bare table */
@@ -331,93 +319,128 @@ static void empty(struct index *x)
 
 /* The table */
 
-struct line {
-	struct figure f[SIZES];
-};
-
-static void print_line(const char *name, const char *at_a_time, const struct line *l, const struct line *bare)
+static int by_double(const void *a, const void *b)
 {
-	const struct figure *most = &l->f[SIZES - 1];
-	printf("| %s | %s |", name, at_a_time);
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static double median(const double *v)
+{
+	double sorted[ROUNDS];
+	memcpy(sorted, v, sizeof sorted);
+	qsort(sorted, ROUNDS, sizeof *sorted, by_double);
+	return sorted[ROUNDS / 2];
+}
+
+static double median_ns(const struct line *l, int size)
+{
+	double v[ROUNDS];
+	for (int r = 0; r < ROUNDS; r++)
+		v[r] = l->ns[r][size];
+	return median(v);
+}
+
+/* Of the rounds' own ratios. */
+static double median_ratio(const struct line *a, int size_a, const struct line *b, int size_b)
+{
+	double v[ROUNDS];
+	for (int r = 0; r < ROUNDS; r++)
+		v[r] = a->ns[r][size_a] / b->ns[r][size_b];
+	return median(v);
+}
+
+static void print_line(const char *name, int at_once, const struct line *l, const struct line *bare)
+{
+	printf("| %s | %d |", name, at_once ? TICK : 1);
 	for (int i = 0; i < SIZES; i++)
-		printf(" %.0f |", l->f[i].ns);
-	printf(" %.2f | %.2f |", most->ns / l->f[0].ns, most->ns / bare->f[SIZES - 1].ns);
-	if (most->instructions > 0)
-		printf(" %.0f |\n", most->instructions);
+		printf(" %.0f |", median_ns(l, i));
+	printf(" %.1f | %.1f |", median_ratio(l, SIZES - 1, l, 0), median_ratio(l, SIZES - 1, bare, SIZES - 1));
+	if (l->instructions > 0)
+		printf(" %.0f |\n", l->instructions);
 	else
 		printf(" - |\n");
 	fflush(stdout);
 }
 
-static void measure_both(const struct subject *s, int size, struct line lines[2], int fd)
+static void bare_lines(struct bare bare[SIZES], struct line lines[2], int round, int fd)
 {
 	for (int at_once = 0; at_once < 2; at_once++)
-		lines[at_once].f[size] = measure(s, at_once, fd);
+		for (int i = 0; i < SIZES; i++) {
+			struct subject subject = {bare_make, bare_look, &bare[i]};
+			measure(&subject, at_once, fd, &lines[at_once].ns[round][i], &lines[at_once].instructions);
+		}
 }
 
-static const char *const AT_A_TIME[] = {"1", "64"};
-
-static void run_scenario(struct index *x, const struct scenario *s, const struct line bare[2], int fd)
+static void index_lines(struct index *x, bool unwatched, struct line lines[2], int round, int fd)
 {
-	struct line watched[2] = {0}, unwatched[2] = {0};
-	char name[64], costs[200] = "";
-	for (int i = 0; i < SIZES; i++) {
-		struct subject subject = {make_changes, look_up, x};
-		fill(x, s, sizes[i]);
-		x->unwatched = false;
-		measure_both(&subject, i, watched, fd);
-		x->unwatched = true;
-		if (s->predicate != text_and_range)
-			measure_both(&subject, i, unwatched, fd);
-		empty(x);
-		snprintf(costs, sizeof costs, "at %zu: add %.0f ns, remove %.0f ns, %.0f bytes a watcher", sizes[i], x->add_ns,
-			x->remove_ns, x->bytes);
+	for (int at_once = 0; at_once < 2; at_once++)
+		for (int i = 0; i < SIZES; i++) {
+			struct subject subject = {make_changes, look_up, &x[i]};
+			x[i].unwatched = unwatched;
+			measure(&subject, at_once, fd, &lines[at_once].ns[round][i], &lines[at_once].instructions);
+		}
+}
+
+static void run_scenario(struct index *x, const struct scenario *s, struct bare *bare)
+{
+	struct line floor[2] = {0}, watched[2] = {0}, unwatched[2] = {0};
+	char name[64];
+	int fd = instructions_fd();
+	for (int i = 0; i < SIZES; i++)
+		fill(&x[i], s, sizes[i]);
+	for (int r = 0; r < ROUNDS; r++) {
+		bare_lines(bare, floor, r, fd);
+		index_lines(x, false, watched, r, fd);
+		index_lines(x, true, unwatched, r, fd);
 	}
+	for (int i = 0; i < SIZES; i++)
+		empty(&x[i]);
 	for (int k = 0; k < 2; k++)
-		print_line(s->name, AT_A_TIME[k], &watched[k], &bare[k]);
+		print_line(s->name, k, &watched[k], &floor[k]);
 	snprintf(name, sizeof name, "%s, nobody watches", s->name);
-	for (int k = 0; k < 2 && unwatched[0].f[0].ns > 0; k++)
-		print_line(name, AT_A_TIME[k], &unwatched[k], &bare[k]);
-	fprintf(stderr, "%s, %s\n", s->name, costs);
+	for (int k = 0; k < 2; k++)
+		print_line(name, k, &unwatched[k], &floor[k]);
+	for (int k = 0; k < 2; k++)
+		print_line("(bare probe)", k, &floor[k], &floor[k]);
+	if (fd >= 0)
+		close(fd);
 }
 
-static void measure_bare(struct line lines[2], int fd)
+static void print_costs(const struct index *x, const struct scenario *s)
 {
-	for (int i = 0; i < SIZES; i++) {
-		struct bare b;
-		bare_fill(&b, sizes[i]);
-		struct subject subject = {bare_make, bare_look, &b};
-		measure_both(&subject, i, lines, fd);
-		MR_ASSERT(b.sum);
-		free(b.slots);
-	}
+	const struct index *most = &x[SIZES - 1];
+	printf("| %s | %.0f | %.0f | %.0f |\n", s->name, most->add_ns, most->remove_ns, most->bytes);
 }
 
 int main(int argc, char **argv)
 {
-	struct mr_error err;
-	struct mr_app *app = mr_app_read(mr_str(MANIFEST), &err);
-	struct index *x = mr_alloc(sizeof *x);
-	struct line bare[2] = {0};
-	int fd = instructions_fd();
-	MR_ASSERT(app);
+	static struct bare bare[SIZES];
+	static struct index x[MR_COUNT(scenarios)][SIZES];
 	bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
 	const char *only = argc > 1 + quick ? argv[1 + quick] : "";
+	struct mr_error err;
+	struct mr_app *app = mr_app_read(mr_str(MANIFEST), &err);
+	MR_ASSERT(app);
 	if (quick)
-		lookups /= 8;
-	x->e = &app->entities[0];
-	measure_bare(bare, fd);
+		lookups /= 4;
+	for (int i = 0; i < SIZES; i++)
+		bare_fill(&bare[i], sizes[i]);
 	printf("| predicates | changes at a time | ns at %zu | ns at %zu | ns at %zu | last : first | : bare probe | instructions |\n"
 	       "|---|---|---|---|---|---|---|---|\n",
 		sizes[0], sizes[1], sizes[2]);
-	for (int k = 0; k < 2; k++)
-		print_line("(bare probe)", AT_A_TIME[k], &bare[k], &bare[k]);
-	for (size_t i = 0; i < MR_COUNT(scenarios); i++)
-		if (strstr(scenarios[i].name, only))
-			run_scenario(x, &scenarios[i], bare, fd);
+	for (size_t k = 0; k < MR_COUNT(scenarios); k++) {
+		for (int i = 0; i < SIZES; i++)
+			x[k][i].e = &app->entities[0];
+		if (strstr(scenarios[k].name, only))
+			run_scenario(x[k], &scenarios[k], bare);
+	}
+	printf("\n| %zu predicates | add, ns | remove, ns | bytes a watcher |\n|---|---|---|---|\n", sizes[SIZES - 1]);
+	for (size_t k = 0; k < MR_COUNT(scenarios); k++)
+		if (strstr(scenarios[k].name, only))
+			print_costs(x[k], &scenarios[k]);
+	for (int i = 0; i < SIZES; i++)
+		free(bare[i].slots);
 	mr_app_drop(&app);
-	free(x);
-	if (fd >= 0)
-		close(fd);
 	return 0;
 }
