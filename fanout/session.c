@@ -9,7 +9,7 @@
 #include "proto/ground/log.h"
 #include "proto/jwt.h"
 
-enum { JANITOR_US = 100 * 1000 };
+enum { JANITOR_US = 100 * 1000, IDENTITY_DEPTH = 64 /* at least what a token may have */ };
 
 static void check_following(struct mr_sessions *all);
 
@@ -233,28 +233,41 @@ void mr_session_error(struct mr_session *s, const struct mr_error *err, int64_t 
 	mr_buf_fini(&b);
 }
 
+/* The identity in an arena that is no larger than it: sessions are many. */
+static void keep_identity(struct mr_session *s, const struct mr_node *auth, int64_t expires)
+{
+	struct mr_arena rough = {0}, exact = {0};
+	struct mr_buf json = {0};
+	struct mr_error ignored;
+	s->expires = expires;
+	s->auth = NULL;
+	s->auth_json = (struct mr_str){0};
+	if (auth) {
+		mr_json_canonical(&json, auth);
+		struct mr_str text = mr_arena_str(&rough, mr_buf_view(&json));
+		MR_ASSERT(mr_json_read(&rough, text, IDENTITY_DEPTH, false, &ignored));
+		mr_arena_begin(&exact, rough.used);
+		s->auth_json = mr_arena_str(&exact, text);
+		s->auth = mr_json_read(&exact, s->auth_json, IDENTITY_DEPTH, false, &ignored);
+	}
+	mr_buf_fini(&json);
+	mr_arena_fini(&rough);
+	mr_arena_fini(&s->auth_arena);
+	s->auth_arena = exact;
+}
+
 /* Takes the identity of a token over; false leaves the old one. */
 static bool take_identity(struct mr_session *s, struct mr_str token, struct mr_error *err)
 {
 	struct mr_arena a = {0};
 	const struct mr_node *auth = NULL;
 	int64_t expires = 0;
-	struct mr_buf json = {0};
-	if (token.n) {
+	if (token.n)
 		auth = mr_jwt_verify(&a, s->all->f->secret, token, mr_wall_us() / 1000000, &expires, err);
-		if (!auth) {
-			mr_arena_fini(&a);
-			return false;
-		}
-		mr_json_canonical(&json, auth);
-	}
-	s->auth = auth;
-	s->expires = expires;
-	s->auth_json = mr_arena_str(&a, mr_buf_view(&json));
-	mr_buf_fini(&json);
-	mr_arena_fini(&s->auth_arena);
-	s->auth_arena = a;
-	return true;
+	if (auth || !token.n)
+		keep_identity(s, auth, expires);
+	mr_arena_fini(&a);
+	return auth || !token.n;
 }
 
 static void send_welcome(struct mr_session *s)

@@ -212,6 +212,12 @@ void mr_arena_reset(struct mr_arena *a)
 	a->head = keep;
 }
 
+void mr_arena_begin(struct mr_arena *a, size_t n)
+{
+	MR_ASSERT(!a->head);
+	a->head = block_new(n);
+}
+
 void *mr_arena_alloc(struct mr_arena *a, size_t n)
 {
 	MR_ASSERT(n < SIZE_MAX / 2);
@@ -226,7 +232,7 @@ void *mr_arena_alloc(struct mr_arena *a, size_t n)
 		head->next = own;
 		return block_take(own, n);
 	}
-	size_t cap = head ? MR_MIN(head->cap * 2, (size_t)ARENA_MOST) : ARENA_FIRST;
+	size_t cap = head ? MR_MIN(MR_MAX(head->cap * 2, (size_t)ARENA_FIRST), (size_t)ARENA_MOST) : ARENA_FIRST;
 	struct mr_arena_block *b = block_new(MR_MAX(cap, n));
 	b->next = head;
 	a->head = b;

@@ -55,6 +55,8 @@ struct mr_arena {
 };
 void mr_arena_fini(struct mr_arena *a);
 void mr_arena_reset(struct mr_arena *a); /* frees all pieces, keeps one block */
+/* An arena that holds little and long, begun with room for just `n` bytes of pieces (what `used` said of one with the same in it). */
+void mr_arena_begin(struct mr_arena *a, size_t n);
 void *mr_arena_alloc(struct mr_arena *a, size_t n);
 struct mr_str mr_arena_str(struct mr_arena *a, struct mr_str s); /* a copy, NUL-terminated */
 char *mr_arena_z(struct mr_arena *a, struct mr_str s);           /* the same, as a C string */

@@ -55,6 +55,24 @@ static void arenas(void **state)
 	mr_arena_fini(&a);
 }
 
+/* Begun for what it will hold, it takes one block of that size, and grows like others when that was too little. */
+static void exact_arenas(void **state)
+{
+	static const char json[] = "{\"userId\":\"ann\",\"teams\":[\"a\",\"b\",{\"c\":[1,2.5,null]}]}";
+	struct mr_arena rough = {0}, exact = {0};
+	struct mr_error err;
+	assert_non_null(mr_json_read(&rough, MR_STR(json), 16, false, &err));
+	mr_arena_begin(&exact, rough.used);
+	const struct mr_node *n = mr_json_read(&exact, MR_STR(json), 16, false, &err);
+	assert_int_equal(exact.used, rough.used);
+	assert_true(mr_str_is(mr_node_str(n, "userId"), "ann"));
+	char *more = mr_arena_alloc(&exact, 10000);
+	memset(more, 'x', 10000);
+	assert_true(mr_str_is(mr_node_str(n, "userId"), "ann"));
+	mr_arena_fini(&exact);
+	mr_arena_fini(&rough);
+}
+
 static void errors_stay_whole(void **state)
 {
 	struct mr_error err;
@@ -457,6 +475,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buffers),
 		cmocka_unit_test(arenas),
+		cmocka_unit_test(exact_arenas),
 		cmocka_unit_test(errors_stay_whole),
 		cmocka_unit_test(known_hashes),
 		cmocka_unit_test(base64_texts),
