@@ -27,6 +27,7 @@ struct writer {
 
 static struct {
 	enum via via;
+	int port;
 	struct writer *all, *free;
 	unsigned n;
 	struct writing now;
@@ -84,9 +85,27 @@ static void on_pieces(struct writer *w)
 	}
 }
 
+static void open_line(struct writer *w)
+{
+	mr_line_open(&w->line, self.port);
+	mr_loop_add(w->line.fd, EPOLLIN, &w->watched);
+}
+
+/* A server may close a connection that nothing was asked on for long. */
+static bool was_closed(const struct writer *w)
+{
+	char c;
+	return self.via == VIA_HTTP && !w->busy && recv(w->line.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void on_ready(struct watched *watched, uint32_t events)
 {
 	struct writer *w = (struct writer *)watched;
+	if (was_closed(w)) {
+		mr_line_close(&w->line);
+		open_line(w);
+		return;
+	}
 	mr_line_fill(&w->line, false);
 	if (self.via == VIA_HTTP)
 		on_answer(w);
@@ -97,6 +116,7 @@ static void on_ready(struct watched *watched, uint32_t events)
 void mr_writers_open(enum via via, int port, unsigned n, struct mr_str greeting)
 {
 	self.via = via;
+	self.port = port;
 	self.n = via == VIA_FLOOR ? 0 : via == VIA_HTTP ? n : 1;
 	self.all = mr_alloc(MR_MAX(self.n, 1U) * sizeof *self.all);
 	self.free = NULL;
@@ -105,8 +125,7 @@ void mr_writers_open(enum via via, int port, unsigned n, struct mr_str greeting)
 	for (unsigned i = 0; i < self.n; i++) {
 		struct writer *w = &self.all[i];
 		w->watched.ready = on_ready;
-		mr_line_open(&w->line, port);
-		mr_loop_add(w->line.fd, EPOLLIN, &w->watched);
+		open_line(w);
 		if (hello.n)
 			say(w, &hello);
 		w->next_free = self.free;
