@@ -225,10 +225,9 @@ void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_erro
 	bool same = inst->ready && inst->failure.code && inst->hash == hash;
 	inst->failure = *err;
 	inst->hash = hash;
-	if (inst->entity) {
+	if (inst->entity)
 		mr_rowset_empty(&inst->rows);
-		mr_instance_retry_later(inst);
-	}
+	mr_instance_retry_later(inst);
 	mr_instance_known(inst, n);
 	if (!same)
 		mr_instance_add_body(inst, n, encode_failure, err);

@@ -124,6 +124,7 @@ void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json
 	bool first = !inst->ready;
 	inst->result = c.is;
 	inst->failure = (struct mr_error){0};
+	mr_list_del(&inst->in_failed);
 	inst->hash = hash;
 	mr_instance_known(inst, n);
 	if (!first)

@@ -1,15 +1,23 @@
 /* Entity queries that fail are read again after a second, then after two, four, ... at most a minute, at a snapshot of their own: what made
  * them fail (too many rows, a time limit, rows that do not fit) may be over without any change that tells so. Alterations of their table
- * are seen at once (catalog.h).
+ * are seen at once (catalog.h). Functions are run again in the same way when it was not they that said no.
  */
 #include "instance.h"
 #include "work.h"
 
 enum { RETRY_FIRST_US = 1000 * 1000, RETRY_MOST_US = 60 * 1000 * 1000 };
 
+static bool may_pass(const struct mr_instance *inst)
+{
+	enum mr_code code = inst->failure.code;
+	return inst->entity || code == MR_TIME_LIMIT || code == MR_MEMORY_LIMIT || code == MR_WORKER_CRASHED;
+}
+
 void mr_instance_retry_later(struct mr_instance *inst)
 {
-	if (mr_list_linked(&inst->in_failed))
+	if (!may_pass(inst))
+		mr_list_del(&inst->in_failed);
+	if (!may_pass(inst) || mr_list_linked(&inst->in_failed))
 		return;
 	inst->retry_wait = RETRY_FIRST_US;
 	inst->retry_at = mr_mono_us() + inst->retry_wait;

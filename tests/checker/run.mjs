@@ -2,6 +2,7 @@
 // holds at that transition's snapshot, and at the end every query of every client must show what Postgres holds now.
 //   --seconds N  --clients N  --seed N    how long, how many, which (60, 80, of the clock)
 //   --faults all|none|NAME,...            what goes wrong meanwhile: names, or parts of names   --every MS   how often
+//   --threads N  --libexec DIR            threads of the fanout (drawn), where its programs are (the build)
 //   --first                               ends at the first difference
 //   --history FILE                        where the shortest history that differs is kept       --keep       keeps all
 //   --self-test drop|text|lost|stuck      makes one thing wrong that must be found
@@ -83,7 +84,8 @@ function injectAll(stack, crowd, going, done) {
 }
 
 async function check(dir) {
-	const stack = new Stack(dir, seeded(seed + 3000));
+	const [threads, libexec] = [option("threads", ""), option("libexec", "")];
+	const stack = new Stack(dir, seeded(seed + 3000), { fixed: threads ? { "fanout-threads": threads } : {}, env: libexec ? { MILLRACE_LIBEXEC: libexec } : {} });
 	await stack.start();
 	stack.sql(AUDIT_SQL);
 	const reader = stack.psql();

@@ -24,8 +24,9 @@ const DRAWN = {
 };
 
 export class Stack {
-	constructor(dir, random) {
-		Object.assign(this, { dir, random, data: join(dir, "data"), app: join(dir, "app"), lives: 0, smallRings: 0, stopping: false, disk: false });
+	/** fixed: settings that are not drawn; env: more environment of the server. */
+	constructor(dir, random, { fixed = {}, env = {} } = {}) {
+		Object.assign(this, { fixed, env, dir, random, data: join(dir, "data"), app: join(dir, "app"), lives: 0, smallRings: 0, stopping: false, disk: false });
 		this.faults = new FaultFile(join(dir, "faults"));
 	}
 	async start() {
@@ -45,13 +46,13 @@ export class Stack {
 		return join(this.data, "pg");
 	}
 	draw() {
-		return Object.entries(DRAWN).flatMap(([name, values]) => [`--${name}`, String(this.random.pick(values))]);
+		return Object.entries(DRAWN).flatMap(([name, values]) => [`--${name}`, String(this.fixed[name] ?? this.random.pick(values))]);
 	}
 	async serve() {
 		const settings = this.draw();
 		if (Number(settings[settings.indexOf("--ring-bytes") + 1]) === SMALLEST_RING) this.smallRings++;
 		const args = ["dev", "--app-dir", this.app, "--data-dir", this.data, "--port", String(this.port), ...settings];
-		this.server = await serve(args, { env: { MR_FAULTS_FILE: this.faults.path } });
+		this.server = await serve(args, { env: { ...this.env, MR_FAULTS_FILE: this.faults.path } });
 		this.lives++;
 		await this.server.ready();
 		this.url = this.server.url;

@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { freePort, makeApp, remove, serve, temporary } from "../lib/cli.mjs";
 import { run, test } from "../lib/net_client.mjs";
+import { Psql } from "../lib/psql.mjs";
 import { sleep, Stack, uuid } from "../lib/stack.mjs";
 
 // A sanitized worker needs far more memory for the same work.
@@ -74,6 +75,23 @@ test("many runaways at once: each gets its error, then all is well", async () =>
 	assert.equal((await stack.http("GET", "/readyz")).json.ready, true);
 	c.close();
 	d.close();
+});
+
+test("a live function that the database cut off is run again, though nothing it read has changed", async () => {
+	const c = await stack.client();
+	const locker = new Psql(`host=${stack.psql("show unix_socket_directories")} dbname=${stack.psql("select current_database()")} user=postgres`);
+	await locker.ask("begin");
+	await locker.ask('lock table "Item" in access exclusive mode');
+	stack.psql("alter system set statement_timeout = '300ms'");
+	stack.psql("select pg_reload_conf()");
+	const live = await c.live({ fn: "items.count", args: { grp: "cut off" } });
+	assert.equal(live.error?.code, "time_limit");
+	stack.psql("alter system reset statement_timeout");
+	stack.psql("select pg_reload_conf()");
+	await locker.ask("rollback");
+	await c.until("the count", () => !live.error && Number(live.value) === 0, 20);
+	await locker.end();
+	c.close();
 });
 
 test("rule 16: a ring far too small: everything is delivered, from the log", async () => {

@@ -5,6 +5,7 @@ Where tests are found; a new one needs a file, nothing here:
   lint      executables tests/lint/*                                    one result each
   unit      `meson test` in the sanitized build                         TAP or cmocka lines counted one by one, else one result each
   threads   `meson test --suite concurrent` in the build with the thread sanitizer
+  race      tests/race/*.mjs      with the sanitized build, and the fanout of the one with the thread sanitizer
   fuzz      executables fuzz_* of the sanitized build, corpora in tests/fuzz/corpus/<name>/
   client    `npm run check` and `npm test` of client/
   flow      tests/flow/*.mjs      with the sanitized build
@@ -172,8 +173,10 @@ class Runner:
         return self._sanitized
 
     def threads(self):
-        return self.build("threads", ["-Db_sanitize=thread", "-Db_lundef=false", "--buildtype=debugoptimized"], {"CC": "clang"},
-                          lambda folder: sorted({os.path.relpath(t["cmd"][0], folder) for t in meson_tests(folder) if matches(t, CONCURRENT)}))
+        if not hasattr(self, "_threads"):
+            self._threads = self.build("threads", ["-Db_sanitize=thread", "-Db_lundef=false", "--buildtype=debugoptimized"], {"CC": "clang"}, lambda folder: [
+                "fanout/millrace-fanout", *sorted({os.path.relpath(t["cmd"][0], folder) for t in meson_tests(folder) if matches(t, CONCURRENT)})])
+        return self._threads
 
     def release(self):
         return self.build("release", ["--buildtype=release"], None, programs)
@@ -211,6 +214,10 @@ class Runner:
         if folder := self.threads():
             self.meson("threads", folder, CONCURRENT, {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
 
+    def race(self):
+        if folder := self.threads():
+            self.scripts("race", self.sanitized, {"MR_RACE_FANOUT": str(folder / "fanout" / "millrace-fanout")})
+
     def fuzz(self):
         folder = self.sanitized()
         if not folder:
@@ -244,14 +251,14 @@ class Runner:
             else:
                 self.record_output("client", name, status == 0, seconds, text)
 
-    def scripts(self, suite, build):
+    def scripts(self, suite, build, more=None):
         wanted = [p for p in sorted((ROOT / "tests" / suite).glob("*.mjs")) if self.wants(suite, p.stem)]
         folder = build() if wanted else None
         for script in wanted if folder else []:
             temp = self.temp / f"{suite}-{script.stem}"
             temp.mkdir()
             temp.chmod(0o755)
-            env = {**os.environ, **sanitizer_env(leaks=False), "TMPDIR": str(temp), "MILLRACE_BUILD": str(folder),
+            env = {**os.environ, **sanitizer_env(leaks=False), **(more or {}), "TMPDIR": str(temp), "MILLRACE_BUILD": str(folder),
                    "MILLRACE": str(folder / "server" / "cli" / "millrace"), "MILLRACE_ROOT": str(ROOT)}
             for name in [n for n in env if n.startswith("MILLRACE_") and n not in ("MILLRACE_BUILD", "MILLRACE_ROOT")] + ["DATABASE_URL", "NODE_TEST_CONTEXT"]:
                 env.pop(name, None)
@@ -268,7 +275,7 @@ class Runner:
         self.scripts("browser", self.release)
 
     def all(self):
-        for suite, work in (("unit", self.unit), ("lint", self.lint), ("threads", self.concurrent), ("fuzz", self.fuzz),
+        for suite, work in (("unit", self.unit), ("lint", self.lint), ("threads", self.concurrent), ("race", self.race), ("fuzz", self.fuzz),
                             ("client", self.client), ("flow", self.flow), ("browser", self.browser)):
             if self.wants(suite):
                 work()
