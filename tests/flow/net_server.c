@@ -1,5 +1,6 @@
 /* A server on fanout/net.h alone, for tests/flow/net_*.mjs: echoes frames and tells what the callbacks said.
- *   net_server [max_frame [ping_interval_ms [max_connections [root of files]]]]     prints "port N"; ends with standard input
+ *   net_server [max_frame [ping_interval_ms [max_connections [root of files [port [certificate key]]]]]]
+ *         prints "port N"; ends with standard input
  * WebSocket messages: "burst N SIZE" sends N frames of SIZE bytes, "all SIZE" one frame of SIZE bytes to every client, "close CODE REASON"
  * closes, "die" sends and closes in one turn, all else is echoed. HTTP: /echo, /slow?ms=, /never, /stream?n=&size=, /stats, /files/...
  */
@@ -264,6 +265,8 @@ int main(int argc, char **argv)
 		.compress = true,
 		.max_connections = argc > 3 ? atoi(argv[3]) : 1000,
 		.port = argc > 5 ? atoi(argv[5]) : 0,
+		.tls_certificate = argc > 7 ? argv[6] : NULL,
+		.tls_key = argc > 7 ? argv[7] : NULL,
 		.ws_open = ws_open,
 		.ws_message = ws_message,
 		.ws_drained = ws_drained,

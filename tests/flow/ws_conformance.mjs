@@ -2,12 +2,12 @@
 // MILLRACE_LONG: more sizes and more random rounds.
 import assert from "node:assert/strict";
 import zlib from "node:zlib";
-import { startServer, WebSocketRaw, deflate, inflate, frame, getJson, fetchRaw, UPGRADE, test, run, CONT, TEXT, BINARY, CLOSE, PING, PONG } from "../lib/net_client.mjs";
+import { startServer, Raw, WebSocketRaw, deflate, inflate, frame, getJson, fetchRaw, UPGRADE, test, run, CONT, TEXT, BINARY, CLOSE, PING, PONG } from "../lib/net_client.mjs";
 
 const binary = process.argv[2] ?? `${process.env.MILLRACE_BUILD}/fanout/net_server`;
 const long = !!process.env.MILLRACE_LONG;
 const MAX = 300_000;
-const server = await startServer(binary, MAX);
+const server = await startServer(binary, MAX, ...(Raw.tls ? [25000, 1000, "", 0, ...Raw.tls.files] : []));
 const open = (headers) => WebSocketRaw.open(server.port, headers);
 const openBinary = (headers) => open({ "Sec-WebSocket-Protocol": "millrace.v1.msgpack", ...headers });
 const DEFLATE = { "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits" };

@@ -1,5 +1,6 @@
 // A raw client for the tests of fanout/net.h: a TCP socket, HTTP by hand, WebSocket frames by hand (also wrong ones).
 import net from "node:net";
+import tls from "node:tls";
 import crypto from "node:crypto";
 import zlib from "node:zlib";
 import { spawn } from "node:child_process";
@@ -32,12 +33,15 @@ export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** A socket whose bytes can be awaited. */
 export class Raw {
+	/** Set to speak TLS: { ca, files: [certificate, key] }. */
+	static tls = undefined;
 	bytes = Buffer.alloc(0);
 	ended = false;
 	error = null;
 	#wake = () => {};
 	constructor(port, options = {}) {
-		this.socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, ...options });
+		const to = { port, host: "127.0.0.1", allowHalfOpen: true, ...options };
+		this.socket = Raw.tls ? tls.connect({ ...to, ca: Raw.tls.ca }) : net.connect(to);
 		this.socket.setNoDelay(true);
 		this.socket.on("data", (d) => {
 			this.bytes = Buffer.concat([this.bytes, d]);
