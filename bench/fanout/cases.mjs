@@ -59,6 +59,10 @@ async function deliveryPair(rig, { n, underWay, count }) {
 	await load.tell("pace", { us: PACE });
 	const write = (k, count) => load.tell("write", { text: add(channel), underWay: k, count, seconds: SECONDS, expect: n, patience: 120 });
 	const pair = {};
+	const unwatched = add(room());
+	pair.call = await withMillrace(rig, { n: 1, channels: [room()], writers: 1 }, () =>
+		cpuDuring(server.pid, () => load.tell("write", { text: unwatched, underWay: 1, count: 100, expect: 0 })),
+	);
 	pair.ours = await withMillrace(rig, { n, channels: [channel], writers: underWay }, async () => {
 		await write(1, 30); // and a frame of one row is recorded
 		if (underWay > 1) await write(underWay, underWay * 4);
@@ -100,7 +104,7 @@ async function delivery(rig, depths) {
 	const n = 1000;
 	head(
 		`CPU us for each row that one of ${n} clients of one live query is told`,
-		...["", "writes under way", "server", "floor: all that is pending at once", "ratio", "floor: the same frames", "ratio", "rows a frame", "bytes a frame", "writes/s"],
+		...["", "writes under way", "server", "floor: all that is pending at once", "ratio", "floor: the same frames", "ratio", "rows a frame", "bytes a frame", "writes/s", "a write that nobody watches"],
 	);
 	for (const [underWay, count] of depths) {
 		await deliveryRow(rig, "Millrace", underWay, () => deliveryPair(rig, { n, underWay, count }));
@@ -117,6 +121,7 @@ async function deliveryRow(rig, name, underWay, measure) {
 	row(
 		...[name, underWay, of(pairs, (p) => each(p.ours)).toFixed(2), ...(underWay > 1 ? beside("pending") : ["", ""]), ...beside("frames")],
 		...[(last.writes / last.frames).toFixed(1), (last.frameBytes / last.frames).toFixed(0), of(pairs, (p) => p.ours.writes / p.ours.seconds).toFixed(0)],
+		pairs[0].call ? of(pairs, (p) => p.call.cpu / p.call.writes).toFixed(0) : "",
 	);
 }
 

@@ -12,6 +12,8 @@ struct watched {
 
 void mr_loop_init(void);
 void mr_loop_add(int fd, uint32_t events, struct watched *w);
+/* For those who must not wait behind many others: they are looked at after every few. */
+void mr_loop_add_urgent(int fd, uint32_t events, struct watched *w);
 void mr_loop_change(int fd, uint32_t events, struct watched *w);
 /* Turns until done() says so; false when that took longer. due(now): does what is due and gives when the next thing is (0: nothing);
  * NULL: nothing ever is. Times are microseconds of CLOCK_MONOTONIC. */
@@ -19,7 +21,7 @@ bool mr_loop_until(bool (*done)(void), double (*due)(double now), double seconds
 /* Looks only every so many microseconds, and is never woken between: waking a reader costs the writer, and only a reader on the same
  * machine is woken by it. 0: looks when there is something. */
 void mr_loop_pace(double us);
-/* When the descriptors that are being looked at became ready: read once a turn of the kernel's list. */
+/* Now, as of the last few descriptors. */
 double mr_loop_now(void);
 
 #endif

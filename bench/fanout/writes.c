@@ -88,7 +88,7 @@ static void on_pieces(struct writer *w)
 static void open_line(struct writer *w)
 {
 	mr_line_open(&w->line, self.port);
-	mr_loop_add(w->line.fd, EPOLLIN, &w->watched);
+	mr_loop_add_urgent(w->line.fd, EPOLLIN, &w->watched);
 }
 
 /* A server may close a connection that nothing was asked on for long. */
