@@ -64,6 +64,19 @@ static void on_quiet(const struct mr_pg_result *r, void *arg)
 	mr_txn_unref(txn);
 }
 
+/* A snapshot that is gone went with the connection that held it: whoever asked is to ask again. */
+static void on_import(const struct mr_pg_result *r, void *arg)
+{
+	struct mr_txn *txn = arg;
+	struct mr_error err, gone;
+	if (!mr_pg_ok(r)) {
+		mr_pg_error(r, &err);
+		mr_fail(&gone, MR_POSTGRES_UNAVAILABLE, "The snapshot to read at is gone (%s).", err.message);
+		mr_txn_fail(txn, err.code == MR_BAD_VALUE ? &gone : &err);
+	}
+	mr_txn_unref(txn);
+}
+
 static void on_snapshot(const struct mr_pg_result *r, void *arg)
 {
 	struct mr_txn *txn = arg;
@@ -85,7 +98,7 @@ static void import_snapshot(struct mr_txn *txn)
 	struct mr_buf sql = {0};
 	mr_buf_z(&sql, "set transaction snapshot ");
 	mr_sql_literal(&sql, mr_str(txn->import));
-	send_quiet(txn, MR_PG_ONCE, sql.p, 0, NULL, on_quiet);
+	send_quiet(txn, MR_PG_ONCE, sql.p, 0, NULL, on_import);
 	mr_buf_fini(&sql);
 }
 

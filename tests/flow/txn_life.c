@@ -232,12 +232,14 @@ static void snapshots_and_loads(void **state)
 	reads_are(txn, "[[\"Channel\",null]]");
 	rig_rollback(&txn);
 	rig_free_answer(&a);
-	/* gone, and no name at all */
+	/* gone, and no name at all: no word about what was asked, so it is to be asked again */
 	assert_true(mr_sync_run(other, &err, "rollback"));
 	PQfinish(other);
 	for (int i = 0; i < 2; i++) {
 		txn = mr_txn_begin(pg, rig.app, MR_TXN_READ, i ? "x' or '1" : name);
-		assert_null(rig_read(txn, "Channel", "{}")->json);
+		const struct rig_answer *refused = rig_read(txn, "Channel", "{}");
+		assert_null(refused->json);
+		assert_int_equal(refused->err.code, MR_POSTGRES_UNAVAILABLE);
 		rig_rollback(&txn);
 	}
 	mr_buf_fini(&expected);
