@@ -50,8 +50,8 @@ void mr_net_delete(struct mr_net **net);
 /* Adopts a descriptor that is readable often (the bell): cb is called from h2o's own loop, without the detour over the nested one. */
 void mr_net_on_readable(struct mr_net *net, int fd, void (*cb)(void *arg), void *arg);
 
-/* Queues the frame (holds it); the pieces of one message are queued one after the other; everything queued in one turn of the loop goes out
- * in one write at its end. */
+/* Queues the frame (holds it); the pieces of one message are queued one after the other. Everything small that is queued in one turn of the
+ * loop goes out in one write at its end; of what is long a part each turn, so that others have theirs. */
 void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame);
 /* For a client that takes deflated messages: what deflates them (the network's, used by its thread only). Else NULL. */
 struct mr_deflate *mr_ws_deflate(const struct mr_ws *ws);

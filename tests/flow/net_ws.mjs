@@ -253,6 +253,25 @@ test("a reader that stops: bytes wait, nothing is lost, drained comes when it re
 	ws.destroy();
 });
 
+test("a long message to one client, who reads it as fast as it can, does not hold the others up", async () => {
+	const total = 100_000_000;
+	const greedy = await open(), other = await open();
+	let bytes = 0;
+	greedy.socket.removeAllListeners("data").on("data", (d) => (bytes += d.length));
+	greedy.send(`burst 1 ${total}`);
+	for (let i = 0; i < 300 && !bytes; i++) await sleep(10);
+	assert.ok(bytes, "it has not begun");
+	for (let i = 0; i < 5; i++) {
+		other.send(`echo ${i}`);
+		assert.equal((await other.next()).text, `echo ${i}`);
+	}
+	assert.ok(bytes < total, "the others came when it was over");
+	for (let i = 0; i < 3000 && bytes < total; i++) await sleep(10);
+	assert.ok(bytes >= total);
+	greedy.destroy();
+	other.destroy();
+});
+
 test("a connection that breaks with a full queue", async () => {
 	const ws = await open();
 	ws.socket.pause();
