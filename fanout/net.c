@@ -227,7 +227,9 @@ static int port_of(int fd)
 
 static void on_nested(h2o_socket_t *sock, const char *err)
 {
-	/* Its only purpose is to end the wait: mr_net_run turns the nested loop after each wait. */
+	struct mr_net *net = sock->data;
+
+	net->nested_ready = true; /* mr_net_run turns it after the wait */
 }
 
 static h2o_socket_t *adopt(struct mr_net *net, int fd, h2o_socket_cb cb, void *data)
@@ -367,7 +369,10 @@ static bool has_pending(const struct mr_net *net)
 static bool turn(struct mr_net *net)
 {
 	for (int i = 0; i < ROUNDS_A_TURN; i++) {
-		mr_loop_turn(net->loop, 0);
+		if (net->nested_ready || mr_loop_has_calls(net->loop)) {
+			net->nested_ready = false;
+			mr_loop_turn(net->loop, 0);
+		}
 		mr_net_flush_ws(net);
 		mr_net_flush_streams(net);
 		if (!has_pending(net))
@@ -387,6 +392,7 @@ void mr_net_run(struct mr_net *net)
 {
 	MR_ASSERT(net->magic == MR_NET_MAGIC);
 	net->stopped = false;
+	net->nested_ready = true;
 	bool settled = turn(net);
 	while (!net->stopped) {
 		wait_for_events(net, settled ? INT32_MAX : 0);

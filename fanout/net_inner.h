@@ -38,6 +38,7 @@ struct mr_net {
 	h2o_accept_ctx_t accept;
 	h2o_hostconf_t *host;
 	h2o_socket_t *listener, *nested;
+	bool nested_ready;             /* the nested loop has events */
 	struct mr_timer *accept_again; /* runs while descriptors are short */
 	int64_t starved_told;
 	struct mr_tls tls;

@@ -227,8 +227,9 @@ static bool keep_fds(struct mr_link *link, struct msghdr *msg)
 	return ok;
 }
 
-/* 1: bytes came; 0: none now; -1: the end. */
-static int receive(struct mr_link *link)
+enum received { RECEIVED_END, RECEIVED_NOTHING, RECEIVED_ALL, RECEIVED_SOME };
+
+static enum received receive(struct mr_link *link)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
@@ -241,11 +242,12 @@ static int receive(struct mr_link *link)
 		got = recvmsg(link->fd, &msg, MSG_CMSG_CLOEXEC);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
-		return errno == EAGAIN ? 0 : -1;
+		return errno == EAGAIN ? RECEIVED_NOTHING : RECEIVED_END;
 	if (!keep_fds(link, &msg) || got == 0)
-		return -1;
+		return RECEIVED_END;
 	link->in.n += (size_t)got;
-	return 1;
+	/* If there is more behind a piece that is not full, the next turn brings it. */
+	return got < READ_PIECE ? RECEIVED_ALL : RECEIVED_SOME;
 }
 
 static void tell(struct mr_link *link, struct mr_str text, int n_fds)
@@ -290,11 +292,14 @@ static bool give_frames(struct mr_link *link)
 static void read_turn(struct mr_link *link)
 {
 	for (int i = 0; i < READS_A_TURN; i++) {
-		int got = receive(link);
-		if (got == 0)
+		enum received got = receive(link);
+		if (got == RECEIVED_NOTHING)
 			return;
-		if (got > 0 && give_frames(link))
+		if (got != RECEIVED_END && give_frames(link)) {
+			if (got == RECEIVED_ALL)
+				return;
 			continue;
+		}
 		if (link->deleted)
 			return;
 		/* The end. What the peer sent before is given out already. */

@@ -84,7 +84,7 @@ static void lost(struct mr_reader *rd)
 	mr_random(&random, sizeof(random));
 	rd->backoff_us = rd->backoff_us ? MR_MIN(rd->backoff_us * 2, BACKOFF_MOST_US) : BACKOFF_FIRST_US;
 	mr_timer_start(rd->retry, rd->backoff_us / 2 + random % rd->backoff_us);
-	int64_t now = mr_loop_now(rd->loop);
+	int64_t now = mr_mono_us();
 	while (!mr_list_empty(&rd->jobs)) {
 		struct job *job = MR_CONTAINER(rd->jobs.next, struct job, link);
 		if (job->due > now)
@@ -303,7 +303,7 @@ void mr_reader_delete(struct mr_reader **rdp)
 static struct job *add_job(struct mr_reader *rd, mr_tail_cb *cb, void *arg)
 {
 	struct job *job = mr_alloc(sizeof(*job));
-	job->due = mr_loop_now(rd->loop) + JOB_US;
+	job->due = mr_mono_us() + JOB_US;
 	job->cb = cb;
 	job->arg = arg;
 	mr_list_add_tail(&rd->jobs, &job->link);

@@ -133,7 +133,7 @@ export interface Body {
 	put?: Row[];
 	/** Entity query: id and the fields that changed. */
 	patch?: [string, Row][];
-	/** Entity query: ids that left. */
+	/** Entity query: ids that left; in the answer to who comes back also of rows that came and went meanwhile. */
 	del?: string[];
 	/** Function query: the whole result. */
 	value?: Value;

@@ -1,5 +1,6 @@
 #include "hash.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
@@ -8,6 +9,8 @@
 
 #include "log.h"
 #include "siphash.h"
+
+enum { RANDOM_STORE = 1024 };
 
 /* Little-endian on every machine, so that stored hashes mean the same everywhere. */
 static inline uint64_t word(const uint8_t *p)
@@ -73,15 +76,37 @@ bool mr_equal_ct(const void *a, const void *b, size_t n)
 	return differ == 0;
 }
 
-void mr_random(void *p, size_t n)
+static void ask_kernel(uint8_t *at, size_t n)
 {
-	for (uint8_t *at = p; n;) {
+	while (n) {
 		ssize_t got = getrandom(at, n, 0);
+		if (got < 0 && errno == EINTR)
+			continue;
 		if (got < 0)
 			mr_die("the kernel gives no random bytes");
 		at += got;
 		n -= (size_t)got;
 	}
+}
+
+/* Small ones are taken from a store, for calls need some and the kernel has its price; what was given out is wiped. */
+void mr_random(void *p, size_t n)
+{
+	static _Thread_local struct {
+		uint8_t bytes[RANDOM_STORE];
+		size_t left;
+	} store;
+	if (n > sizeof(store.bytes) / 4) {
+		ask_kernel(p, n);
+		return;
+	}
+	if (store.left < n) {
+		ask_kernel(store.bytes, sizeof(store.bytes));
+		store.left = sizeof(store.bytes);
+	}
+	store.left -= n;
+	memcpy(p, store.bytes + store.left, n);
+	memset(store.bytes + store.left, 0, n);
 }
 
 /* Base64 and hex */

@@ -137,6 +137,11 @@ int mr_loop_fd(const struct mr_loop *loop)
 	return loop->epoll;
 }
 
+bool mr_loop_has_calls(const struct mr_loop *loop)
+{
+	return loop->n_deferred || atomic_load_explicit(&loop->posted, memory_order_relaxed);
+}
+
 int64_t mr_loop_now(const struct mr_loop *loop)
 {
 	return loop->now;

@@ -12,6 +12,8 @@ struct mr_loop;
 struct mr_loop *mr_loop_new(void);
 void mr_loop_delete(struct mr_loop **loop); /* all watches must be gone */
 int mr_loop_fd(const struct mr_loop *loop);
+/* Calls wait for a turn. What else there is to do, the descriptor tells. */
+bool mr_loop_has_calls(const struct mr_loop *loop);
 /* Waits up to timeout_ms (-1: for ever), runs what is due. Deferred calls made during the turn run before it returns. */
 void mr_loop_turn(struct mr_loop *loop, int timeout_ms);
 void mr_loop_run(struct mr_loop *loop); /* turns until mr_loop_stop */
