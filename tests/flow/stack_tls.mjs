@@ -98,6 +98,9 @@ test("wrong files are refused at the start, with the setting", () => {
 	assert.match(wrong.err, /tls_key: .*certificate.pem cannot be used/);
 });
 
+test("a clean end", async () => {
+	assert.equal((await stack.stop()).code, 0);
+	remove(dir);
+});
+
 await run();
-await stack.stop();
-remove(dir);
