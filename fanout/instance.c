@@ -196,8 +196,8 @@ void mr_instances_trim(struct mr_instances *all, uint64_t n)
 
 static void encode_whole(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst)
 {
-	if (inst->failure.code)
-		mr_body_error(out, encoding, inst->number, inst->hash, &inst->failure);
+	if (inst->failure)
+		mr_body_error(out, encoding, inst->number, inst->hash, inst->failure);
 	else if (inst->entity)
 		mr_body_rows(out, encoding, inst->number, inst->hash, &inst->rows);
 	else
@@ -222,8 +222,11 @@ static void encode_failure(struct mr_buf *out, enum mr_encoding encoding, struct
 void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_error *err)
 {
 	uint64_t hash = mr_hash_fixed(err->message, strlen(err->message), err->code);
-	bool same = inst->ready && inst->failure.code && inst->hash == hash;
-	inst->failure = *err;
+	bool same = inst->ready && inst->failure && inst->hash == hash;
+	struct mr_error *failure = mr_alloc(sizeof *failure);
+	*failure = *err;
+	free(inst->failure);
+	inst->failure = failure;
 	inst->hash = hash;
 	if (inst->entity)
 		mr_rowset_empty(&inst->rows);
@@ -267,7 +270,7 @@ static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 	}
 	inst->shrank |= c->was.v != NULL;
 	/* What is not known now is brought up to date from the batches when its rows have come. */
-	if (!inst->ready || inst->dirty || inst->failure.code)
+	if (!inst->ready || inst->dirty || inst->failure)
 		return;
 	mr_rowset_apply(&inst->rows, c, &a->is);
 	if (!mr_list_linked(&inst->in_hit))
@@ -372,6 +375,7 @@ static void free_instance(struct mr_instance *inst)
 	drop_bodies(inst, UINT64_MAX, 0);
 	clear_whole(inst);
 	free(inst->subs);
+	free(inst->failure);
 	mr_arena_fini(&inst->arena);
 	mr_arena_fini(&inst->reads_arena);
 	mr_arena_fini(&inst->result_arena[0]);

@@ -70,7 +70,7 @@ struct mr_instance {
 	int result_now;
 	const struct mr_node *result; /* NULL before the first; the last good one while it fails */
 
-	struct mr_error failure; /* why the query fails now; code MR_OK: it does not */
+	struct mr_error *failure; /* why the query fails now; NULL: it does not */
 	/* An entity query that fails is read again now and then (instance_retry.c). */
 	struct mr_list in_failed;
 	int64_t retry_at, retry_wait;

@@ -68,6 +68,7 @@ struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct m
 	if (!inst) {
 		inst = mr_instance_make(all, mr_buf_view(&key));
 		inst->fn = fn;
+		mr_arena_begin(&inst->arena, args.n + auth.n + 64);
 		inst->args = mr_arena_str(&inst->arena, mr_buf_view(&args));
 		inst->auth = mr_arena_str(&inst->arena, auth);
 		mr_instance_dirty(inst, 1);
@@ -106,12 +107,12 @@ static void encode_result(struct mr_buf *out, enum mr_encoding encoding, struct 
 void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json)
 {
 	uint64_t hash = mr_hash_fixed(json.p, json.n, 3);
-	if (inst->ready && !inst->failure.code && inst->hash == hash && inst->result && mr_str_eq(inst->result->raw, json)) {
+	if (inst->ready && !inst->failure && inst->hash == hash && inst->result && mr_str_eq(inst->result->raw, json)) {
 		inst->all->f->counter[MR_C_RERUNS_EQUAL_TOTAL]++;
 		mr_instance_known(inst, n);
 		return;
 	}
-	struct change_of_result c = {.was = inst->failure.code ? NULL : inst->result};
+	struct change_of_result c = {.was = inst->failure ? NULL : inst->result};
 	int next = !inst->result_now;
 	struct mr_arena *a = &inst->result_arena[next];
 	struct mr_error err;
@@ -123,7 +124,8 @@ void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json
 	}
 	bool first = !inst->ready;
 	inst->result = c.is;
-	inst->failure = (struct mr_error){0};
+	free(inst->failure);
+	inst->failure = NULL;
 	mr_list_del(&inst->in_failed);
 	inst->hash = hash;
 	mr_instance_known(inst, n);

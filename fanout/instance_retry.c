@@ -9,7 +9,7 @@ enum { RETRY_FIRST_US = 1000 * 1000, RETRY_MOST_US = 60 * 1000 * 1000 };
 
 static bool may_pass(const struct mr_instance *inst)
 {
-	enum mr_code code = inst->failure.code;
+	enum mr_code code = inst->failure->code;
 	return inst->entity || code == MR_TIME_LIMIT || code == MR_MEMORY_LIMIT || code == MR_WORKER_CRASHED;
 }
 
@@ -27,7 +27,7 @@ void mr_instance_retry_later(struct mr_instance *inst)
 
 static bool is_due(const struct mr_instance *inst, int64_t now)
 {
-	bool hopeless = inst->failure.code == MR_TOO_MANY_ROWS && !inst->shrank;
+	bool hopeless = inst->failure && inst->failure->code == MR_TOO_MANY_ROWS && !inst->shrank;
 	return !inst->work && !inst->dirty && now >= inst->retry_at && !hopeless;
 }
 

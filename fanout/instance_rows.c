@@ -31,8 +31,9 @@ void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 	}
 	struct mr_diff d;
 	bool changed = mr_rowset_diff(&inst->rows, &d);
-	bool failed = inst->failure.code;
-	inst->failure = (struct mr_error){0};
+	bool failed = inst->failure;
+	free(inst->failure);
+	inst->failure = NULL;
 	mr_list_del(&inst->in_failed);
 	inst->hash = inst->rows.hash;
 	if (failed)
@@ -92,26 +93,43 @@ static void print_key(struct mr_buf *key, const struct mr_entity *e, int64_t lim
 	}
 }
 
+/* What an instance keeps of its question, in an arena. */
+struct kept {
+	struct mr_str where, order_text;
+	const struct mr_pred *pred;
+	const struct mr_order *order;
+	size_t n_order;
+};
+
+static void keep(struct mr_arena *a, const struct mr_entity *e, struct mr_str where, struct mr_str order_text, struct kept *k)
+{
+	struct mr_error err;
+	k->where = mr_arena_str(a, where);
+	k->order_text = mr_arena_str(a, order_text);
+	const struct mr_node *node = mr_json_read(a, k->where, TEXT_DEPTH, false, &err);
+	k->pred = node ? mr_pred_read(a, e, node, &err) : NULL;
+	node = mr_json_read(a, k->order_text, TEXT_DEPTH, false, &err);
+	MR_ASSERT(k->pred && node && mr_order_read(a, e, node, true, &k->order, &k->n_order, &err));
+}
+
 /* A new instance outlives the message and the identity that it was made for: its predicate and order are read anew from their texts, in an
- * arena of its own. */
+ * arena of its own that is no larger than them: instances are many. */
 static struct mr_instance *make_rows(struct mr_instances *all, const struct mr_entity *e, struct mr_str key, struct mr_str where,
 	struct mr_str order_text, int64_t limit)
 {
 	struct mr_instance *inst = mr_instance_make(all, key);
-	struct mr_arena *a = &inst->arena;
-	struct mr_error err;
-	const struct mr_order *order = NULL;
-	size_t n_order = 0;
+	struct mr_arena rough = {0};
+	struct kept k;
+	keep(&rough, e, where, order_text, &k);
+	mr_arena_begin(&inst->arena, rough.used);
+	mr_arena_fini(&rough);
+	keep(&inst->arena, e, where, order_text, &k);
 	inst->entity = e;
 	mr_instance_set_k(inst);
-	inst->where = mr_arena_str(a, where);
-	inst->order = mr_arena_str(a, order_text);
-	const struct mr_node *node = mr_json_read(a, inst->where, TEXT_DEPTH, false, &err);
-	const struct mr_pred *pred = node ? mr_pred_read(a, e, node, &err) : NULL;
-	node = mr_json_read(a, inst->order, TEXT_DEPTH, false, &err);
-	MR_ASSERT(pred && node && mr_order_read(a, e, node, true, &order, &n_order, &err));
-	mr_rowset_init(&inst->rows, e, pred, order, n_order, limit);
-	inst->watcher = (struct mr_watcher){.entity = e, .pred = pred, .owner = inst};
+	inst->where = k.where;
+	inst->order = k.order_text;
+	mr_rowset_init(&inst->rows, e, k.pred, k.order, k.n_order, limit);
+	inst->watcher = (struct mr_watcher){.entity = e, .pred = k.pred, .owner = inst};
 	mr_matcher_add(all->index, &inst->watcher);
 	mr_instance_dirty(inst, 1);
 	return inst;

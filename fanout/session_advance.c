@@ -258,7 +258,7 @@ static bool same_key(const struct mr_sub *sub)
 static bool can_resume(const struct mr_sub *sub)
 {
 	const struct mr_instance *inst = sub->inst;
-	return sub->session->resumes && inst->entity && inst->rows.limit < 0 && !inst->failure.code &&
+	return sub->session->resumes && inst->entity && inst->rows.limit < 0 && !inst->failure &&
 	       !mr_catalog_blind(catalog_of(sub), inst->entity);
 }
 

@@ -222,7 +222,7 @@ bool mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
 	const struct mr_resume *r = sub->resume;
 	const struct mr_instance *inst = sub->inst;
 	MR_ASSERT(r->come);
-	if (!r->ok || inst->failure.code)
+	if (!r->ok || inst->failure)
 		return false;
 	struct touched t = {.inst = inst};
 	bool bulk = touch_all(&t, r->batch);

@@ -187,7 +187,7 @@ static void finish_rows(struct mr_work *w)
 		mr_fail(&err, MR_SCHEMA_CHANGED,
 			"Table %s no longer fits the declaration of entity %s; run millrace migrate to see the difference.",
 			inst->entity->table.p, inst->entity->name.p);
-		if (!inst->failure.code)
+		if (!inst->failure)
 			mr_log(MR_ERROR, "%s", err.message);
 		end_work(w);
 		mr_instance_fail(inst, inst->all->f->clock->n, &err);
@@ -202,7 +202,7 @@ static void finish_rows(struct mr_work *w)
 	end_work(w);
 	inst->loaded = n;
 	mr_instance_seal(inst, n);
-	if (!inst->failure.code)
+	if (!inst->failure)
 		mr_instance_known(inst, n);
 }
 
