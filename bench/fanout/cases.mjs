@@ -289,6 +289,7 @@ async function stormPair(rig, n, atOnce, own) {
 	const gone = load.tell("end");
 	const killed = performance.now();
 	const restarted = server.killFanout();
+	restarted.catch(() => {}); // it is awaited below
 	await gone;
 	const again = clients(server, n, [channel], { json: true, hello: { position: "@p@" }, have: { k: "@k@", h: "@h@" } });
 	const back = await load.tell("again", { ...again, atOnce, resumes: 1, later, expect: own ? 1 : n, patience: 120 });

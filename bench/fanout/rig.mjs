@@ -17,10 +17,12 @@ export const hex = (bytes) => Buffer.from(bytes).toString("hex");
 
 const MEASURED = "0";
 const OTHERS = cpus().length > 1 ? `1-${cpus().length - 1}` : "0";
+function tryPin(pid) {
+	return pid !== undefined && spawnSync("taskset", ["-apc", MEASURED, String(pid)]).status === 0;
+}
 /** Moves a process with all its threads to the core of what is measured. */
 export function pin(pid) {
-	const done = spawnSync("taskset", ["-apc", MEASURED, String(pid)], { encoding: "utf8" });
-	if (done.status !== 0) throw new Error(done.stderr);
+	if (!tryPin(pid)) throw new Error(`process ${pid} cannot be moved to core ${MEASURED}`);
 	return pid;
 }
 const onCore = (core, command, args) => ["taskset", ["-c", core, command, ...args]];
@@ -83,8 +85,10 @@ export class Server {
 	async killFanout() {
 		const old = this.pid;
 		process.kill(old, "SIGKILL");
-		await until("another fanout", () => this.fanout() !== undefined && this.fanout() !== old);
-		this.pid = pin(this.fanout());
+		this.pid = await until("another fanout", () => {
+			const pid = this.fanout();
+			return pid !== old && tryPin(pid) && pid;
+		});
 		await until("it to listen", () => accepts(this.port));
 	}
 	async metric(name) {
