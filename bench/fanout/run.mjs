@@ -31,6 +31,10 @@ async function end(status) {
 	process.exit(status);
 }
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void end(130));
+process.once("unhandledRejection", (e) => {
+	console.error(e);
+	void end(1); // what was started is ended all the same
+});
 
 try {
 	console.log(`${machine()}; medians of ${options.rounds}`);
