@@ -124,6 +124,9 @@ test("the port is in use for others, though threads share it", () => {
 	assert.match(other.err, /is taken by another program/);
 });
 
+test("the end", async () => {
+	const { code } = await stack.stop();
+	assert.equal(code, 0);
+});
+
 await run();
-const { code } = await stack.stop();
-assert.equal(code, 0, "a clean end");
