@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 	const char *control = control_path(argc, argv);
 	raise_open_files();
 	hub->loop = mr_loop_new();
-	hub->numbers = mr_numbers_new();
+	hub->numbers = mr_numbers_new(hub->settings.fanout_threads == 1);
 	struct mr_watch *signals = watch_signals(hub);
 	open_all(hub, control);
 	mr_threads_run(hub);

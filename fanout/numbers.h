@@ -6,7 +6,7 @@
 #include "proto/ground/mem.h"
 
 struct mr_numbers;
-struct mr_numbers *mr_numbers_new(void);
+struct mr_numbers *mr_numbers_new(bool alone); /* alone: there is one thread, which needs no keys to be remembered */
 void mr_numbers_delete(struct mr_numbers **n); /* all were given back */
 /* The number of the query with this key, until it is given back as often as it was taken. Any thread, under a lock: when a query is new to
  * a thread, and when it goes; never when anything is sent. */
