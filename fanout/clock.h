@@ -25,6 +25,7 @@ struct mr_clock {
 	bool carries_position;   /* transitions of this tick do */
 	struct mr_list kept;     /* struct mr_kept, oldest first */
 	struct mr_list works;    /* struct mr_work, oldest first */
+	struct mr_list loads;    /* of this turn (load.h) */
 	int64_t last_tick_us;
 	struct mr_catalog *catalog;
 };

@@ -8,6 +8,7 @@
 #include "live.h"
 #include "proto/ground/log.h"
 #include "proto/jwt.h"
+#include "share.h"
 
 enum { JANITOR_US = 100 * 1000, IDENTITY_DEPTH = 64 /* at least what a token may have */ };
 
@@ -44,6 +45,7 @@ struct mr_sessions *mr_sessions_new(struct mr_fanout *f)
 {
 	struct mr_sessions *all = mr_alloc(sizeof *all);
 	all->f = f;
+	all->share = mr_share_new();
 	mr_list_init(&all->lagging);
 	mr_list_init(&all->anonymous);
 	mr_list_init(&all->resumes);
@@ -63,6 +65,7 @@ void mr_sessions_delete(struct mr_sessions **all)
 	mr_timer_delete(&(*all)->janitor);
 	mr_map_fini(&(*all)->by_id);
 	free((*all)->look.v);
+	mr_share_delete(&(*all)->share);
 	free((*all)->build_error);
 	free(*all);
 	*all = NULL;

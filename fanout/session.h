@@ -42,6 +42,8 @@ struct mr_session_call {
 	struct mr_call *running; /* NULL: waits for its turn, or is over */
 	bool asked;              /* on the socket that is open now: only this one is told the end */
 	bool answered;           /* its effect came with a tick before its worker's reply */
+	struct mr_str effect;    /* then, its result; heap. What its worker says after that does not count */
+	uint64_t effect_xid;
 };
 
 /* The end of a call, waiting for the transition that shows its effect. */
@@ -101,6 +103,7 @@ struct mr_sessions {
 	struct mr_map by_id;
 	struct mr_list anonymous; /* sockets without hello */
 	struct mr_looks look;
+	struct mr_share *share;
 	struct mr_list lagging;
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */

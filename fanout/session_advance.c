@@ -8,6 +8,7 @@
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "session.h"
+#include "share.h"
 #include "transition.h"
 
 enum {
@@ -85,7 +86,7 @@ static void add_behind(struct mr_transition *t, struct mr_sub *sub, bool behind)
 
 static void add_whole(struct mr_transition *t, struct mr_sub *sub)
 {
-	mr_transition_body(t, mr_instance_whole(sub->inst, sub->session->encoding));
+	mr_transition_body(t, mr_instance_whole(sub->inst, sub->session->encoding), sub->inst->n_subs > 1);
 }
 
 /* Bodies name the instance, and a client applies them to every query that shares it. So those of one session that share an instance are
@@ -178,8 +179,7 @@ static bool add_bodies(struct mr_transition *t, struct mr_sub *sub, uint64_t fro
 		struct mr_body *b = MR_CONTAINER(e, struct mr_body, in_history);
 		if (b->n > to)
 			break;
-		t->only = t->n_bodies ? NULL : b;
-		mr_transition_body(t, b->wire[encoding]);
+		mr_transition_body(t, b->wire[encoding], sub->inst->n_subs > 1);
 	}
 	return true;
 }
@@ -295,11 +295,8 @@ static bool holds_back(const struct mr_instance *inst, uint64_t n)
 /* A detached query shows what has become known of it, and comes back when it is known where the session is. */
 static void follow_behind(struct mr_transition *t, struct mr_sub *sub)
 {
-	if (sub->inst->last > sub->at) {
-		if (!add_bodies(t, sub, sub->at, UINT64_MAX))
-			add_whole(t, sub);
-		t->only = NULL; /* it may be of a later tick */
-	}
+	if (sub->inst->last > sub->at && !add_bodies(t, sub, sub->at, UINT64_MAX))
+		add_whole(t, sub);
 	set_behind(sub, MR_MAX(sub->at, sub->inst->last));
 	if (is_current(sub->inst, t->n) && !holds_back(sub->inst, t->n)) {
 		add_behind(t, sub, false);
@@ -542,6 +539,7 @@ void mr_sessions_advance(struct mr_sessions *all)
 		mr_session_advance(s);
 	}
 	all->look.n = 0;
+	mr_share_end_round(all->share);
 	mr_instances_trim(all->f->instances, needed_since(all));
 	all->advancing = false;
 }

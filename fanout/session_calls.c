@@ -17,6 +17,7 @@ static void free_call(struct mr_session_call *c)
 {
 	mr_list_del(&c->in_session);
 	c->session->n_calls--;
+	free((char *)c->effect.p);
 	free(c);
 }
 
@@ -83,7 +84,9 @@ static void end_call(struct mr_session_call *c, struct mr_str value, uint64_t xi
 	if (err)
 		s->all->f->counter[MR_C_CALLS_FAILED_TOTAL]++;
 	if (connected && c->asked && !c->answered) {
-		if (err || !xid)
+		if (c->effect.p)
+			add_reply(s, c->id, c->effect, c->effect_xid, 0);
+		else if (err || !xid)
 			send_reply(s, c->id, value, err, false);
 		else
 			add_reply(s, c->id, value, xid, 0);
@@ -225,6 +228,10 @@ void mr_session_call(struct mr_session *s, const struct mr_node *m)
 	if (same) {
 		same->asked = true;
 		same->answered &= has_reply(s, id);
+		if (same->effect.p && !same->answered) {
+			same->answered = true;
+			add_reply(s, same->id, same->effect, same->effect_xid, 0);
+		}
 		return;
 	}
 	if (!check_call(s, m, id, &err)) {
@@ -252,13 +259,17 @@ void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch, 
 	for (size_t i = 0; i < batch->n_effects; i++) {
 		const struct mr_effect *effect = &batch->effects[i];
 		struct mr_session *s = mr_map_get(&all->by_id, effect->session);
-		struct mr_session_call *c = s && s->ws ? find_call(s, effect->call) : NULL;
+		struct mr_session_call *c = s ? find_call(s, effect->call) : NULL;
 		struct mr_error refused;
 		/* The worker's word may have come first: its reply has waited for this tick. */
 		if (s && !mr_list_empty(&s->replies))
 			mr_session_look(s);
 		/* A refusal is recorded too; the worker tells it. */
-		if (!c || !c->asked || c->answered || !durable || mr_error_from_result(effect->result, &refused))
+		if (!c || c->effect.p || !durable || mr_error_from_result(effect->result, &refused))
+			continue;
+		c->effect = (struct mr_str){mr_strndup(effect->result.p, effect->result.n), effect->result.n};
+		c->effect_xid = effect->xid;
+		if (!c->asked || c->answered)
 			continue;
 		c->answered = true;
 		add_reply(s, c->id, effect->result, effect->xid, batch->n);

@@ -123,7 +123,7 @@ void mr_resume_ask(struct mr_sub *sub)
 		mr_position_copy(&r->from, &s->resume_from);
 		mr_list_add_tail(&all->resumes, &r->in_sessions);
 	}
-	r->max_bytes = MR_MAX(r->max_bytes, worth(sub->inst));
+	r->max_bytes = MR_MIN(r->max_bytes + worth(sub->inst), (size_t)TAIL_MOST);
 	r->waiting++;
 	sub->resume = r;
 	sub->at = all->f->clock->n;

@@ -121,8 +121,7 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	mr_hub_each(t->hub, deliver, make_delivery, news);
 	mr_ticks_wait(t);
 	mr_news_drop(&news);
-	if (t->wanted)
-		mr_ticks_want(t);
+	mr_ticks_go_on(t);
 }
 
 static void *same_thread(struct mr_fanout *f, const void *from)
@@ -166,6 +165,18 @@ static void want(struct mr_ticks *t)
 		mr_timer_start(t->soon, wait);
 	else
 		run(t);
+}
+
+void mr_ticks_settled(struct mr_ticks *t)
+{
+	if (t->wanted && t->ticker)
+		want(t);
+}
+
+void mr_ticks_go_on(struct mr_ticks *t)
+{
+	if (t->hub->n > 1)
+		mr_ticks_settled(t);
 }
 
 static void on_wish(void *arg)

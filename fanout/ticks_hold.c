@@ -125,8 +125,7 @@ static void end_tick(struct mr_hold *hold, bool held)
 		free_hold(hold);
 	else if (hold->n_waiting)
 		ask_name(hold);
-	if (t->wanted)
-		mr_ticks_want(t);
+	mr_ticks_go_on(t);
 }
 
 static void on_patience(void *arg)

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "proto/ground/log.h"
 #include "session.h"
+#include "share.h"
 
 enum {
 	LONG_BODY = 16 << 10, /* from here on a body is not copied into the client's message */
@@ -38,10 +39,9 @@ static void add_part(struct mr_transition *t, struct mr_part part)
 	t->parts[t->n_bodies++] = part;
 }
 
-void mr_transition_body(struct mr_transition *t, struct mr_wire *wire)
+void mr_transition_body(struct mr_transition *t, struct mr_wire *wire, bool common)
 {
-	if (t->n_bodies)
-		t->only = NULL;
+	t->common = common && wire->text.n < LONG_BODY && (t->common || !t->n_bodies);
 	add_part(t, (struct mr_part){.wire = wire});
 }
 
@@ -56,7 +56,7 @@ void mr_transition_own_done(struct mr_transition *t)
 	for (size_t i = t->n_bodies; i-- > 0 && !last;)
 		last = t->parts[i].wire ? NULL : &t->parts[i];
 	size_t from = last ? last->from + last->n : 0;
-	t->only = NULL;
+	t->common = false;
 	add_part(t, (struct mr_part){.from = from, .n = t->own.n - from});
 }
 
@@ -203,13 +203,6 @@ static void send_events(const struct mr_transition *t, struct mr_session *s, boo
 	mr_buf_fini(&b);
 }
 
-/* Where the frame is kept that all clients get who need just this body; NULL: it is this client's own, or too long for one frame. */
-static _Atomic(struct mr_frame *) *shared(const struct mr_transition *t, const struct mr_session *s, bool deflated, bool position)
-{
-	bool alone = t->only && t->only->n == t->n && !t->n_acks && !t->n_replies && t->parts[0].wire->text.n < LONG_BODY;
-	return alone ? &t->parts[0].wire->alone[deflated][position] : NULL;
-}
-
 void mr_transition_send(struct mr_transition *t, struct mr_session *s, bool position)
 {
 	s->all->f->counter[MR_C_TRANSITIONS_TOTAL]++;
@@ -220,14 +213,13 @@ void mr_transition_send(struct mr_transition *t, struct mr_session *s, bool posi
 	struct mr_deflate *d = mr_ws_deflate(s->ws);
 	if (d && !pays(t, s, d))
 		d = NULL;
-	_Atomic(struct mr_frame *) *place = shared(t, s, d != NULL, position);
-	struct mr_frame *f = place ? atomic_load_explicit(place, memory_order_acquire) : NULL;
-	bool made = !f;
-	if (made)
-		f = put_together(t, s, d, position);
-	if (made && place)
-		f = mr_wire_keep(place, f);
+	struct mr_manner manner = {s->encoding, d != NULL, position};
+	struct mr_frame *f = mr_share_find(s->all->share, t, &manner);
+	if (f) {
+		mr_ws_send(s->ws, f);
+		return;
+	}
+	f = put_together(t, s, d, position);
 	mr_ws_send(s->ws, f);
-	if (made && !place)
-		mr_frame_drop(&f);
+	mr_share_keep(s->all->share, t, &manner, f);
 }

@@ -21,14 +21,14 @@ struct mr_transition {
 	struct mr_part *parts; /* n_bodies; `few` until there are more */
 	struct mr_part few[4];
 	size_t cap;
-	struct mr_body *only; /* the one body, when it is all there is and of this tick */
+	bool common; /* others may get the very same bodies, and all are short */
 	uint64_t serial;
 	bool again; /* an instance has more to say, in the next one */
 };
 void mr_transition_fini(struct mr_transition *t);
 
-/* The wire must stay until it is sent. */
-void mr_transition_body(struct mr_transition *t, struct mr_wire *wire);
+/* The wire must stay until it is sent. common: it is of a live query that others have too. */
+void mr_transition_body(struct mr_transition *t, struct mr_wire *wire, bool common);
 /* A body of this session only: append it to the buffer, then say so. */
 struct mr_buf *mr_transition_own(struct mr_transition *t);
 void mr_transition_own_done(struct mr_transition *t);

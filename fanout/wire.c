@@ -48,21 +48,10 @@ void mr_wire_drop(struct mr_wire **wire)
 		return;
 	for (int d = 0; d < 2; d++) {
 		drop_frame(&w->middle[d]);
-		drop_frame(&w->alone[d][0]);
-		drop_frame(&w->alone[d][1]);
 	}
 	free_packed(atomic_load_explicit(&w->packed, memory_order_relaxed));
 	free((char *)w->text.p);
 	free(w);
-}
-
-struct mr_frame *mr_wire_keep(_Atomic(struct mr_frame *) *place, struct mr_frame *frame)
-{
-	struct mr_frame *there = NULL;
-	if (atomic_compare_exchange_strong_explicit(place, &there, frame, memory_order_acq_rel, memory_order_acquire))
-		return frame;
-	mr_frame_drop(&frame);
-	return there;
 }
 
 static struct mr_packed *packed_of(const struct mr_wire *w)
@@ -109,8 +98,18 @@ static struct mr_frame *cut(const struct mr_wire *w, bool deflated)
 	return f;
 }
 
+/* Puts a frame where others will find it, unless there is one: takes it over, and gives the one that is there. */
+static struct mr_frame *keep(_Atomic(struct mr_frame *) *place, struct mr_frame *frame)
+{
+	struct mr_frame *there = NULL;
+	if (atomic_compare_exchange_strong_explicit(place, &there, frame, memory_order_acq_rel, memory_order_acquire))
+		return frame;
+	mr_frame_drop(&frame);
+	return there;
+}
+
 struct mr_frame *mr_wire_middle(struct mr_wire *w, bool deflated)
 {
 	struct mr_frame *there = atomic_load_explicit(&w->middle[deflated], memory_order_acquire);
-	return there ? there : mr_wire_keep(&w->middle[deflated], cut(w, deflated));
+	return there ? there : keep(&w->middle[deflated], cut(w, deflated));
 }

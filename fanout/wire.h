@@ -11,9 +11,6 @@ struct mr_wire {
 	struct mr_str text;                   /* heap */
 	_Atomic(struct mr_packed *) packed;   /* deflated, a piece of a message (deflate.h); NULL: it was not tried */
 	_Atomic(struct mr_frame *) middle[2]; /* long ones: as fragments in the middle of a message; plain, deflated */
-	/* The transition that holds this body alone: plain or deflated, without or with position. One buffer for all clients that need just
-	 * it. */
-	_Atomic(struct mr_frame *) alone[2][2];
 };
 struct mr_wire *mr_wire_new(struct mr_buf *text); /* takes the text over; refs is 1 */
 struct mr_wire *mr_wire_hold(struct mr_wire *w);
@@ -25,7 +22,5 @@ bool mr_wire_pays(struct mr_wire *w, struct mr_deflate *d, struct mr_fanout *f);
 void mr_wire_pack(const struct mr_wire *w, struct mr_buf *out);
 /* The same piece, or the text as it is, in fragments that go on with a message and do not end it. Belongs to w. */
 struct mr_frame *mr_wire_middle(struct mr_wire *w, bool deflated);
-/* Puts a frame where others will find it, unless there is one: takes it over, and gives the one that is there. */
-struct mr_frame *mr_wire_keep(_Atomic(struct mr_frame *) *place, struct mr_frame *frame);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "load.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "session.h"
@@ -24,6 +25,7 @@ struct mr_work {
 	struct generation *generation; /* NULL: reads at a snapshot of its own */
 	uint64_t since;                /* the tick that was current when it began; the tick itself when it has a generation */
 	struct mr_task *task;
+	struct mr_loaded loaded; /* its part of a reading with others */
 	bool spoiled;
 	/* The answer, while it waits for a tick that holds its snapshot. */
 	bool answered;
@@ -47,6 +49,7 @@ static void free_work(struct mr_work *w)
 	mr_list_del(&w->in_clock);
 	drop_generation(&w->generation);
 	mr_task_abandon(&w->task);
+	mr_load_leave(&w->loaded);
 	mr_arena_fini(&w->arena);
 	mr_snapshot_fini(&w->snapshot);
 	free(w);
@@ -141,6 +144,10 @@ static bool first_hit(struct mr_work *w, const struct mr_batch *b, const struct 
 static bool fill_rows(struct mr_work *w, const struct mr_node *images)
 {
 	struct mr_instance *inst = w->inst;
+	if (!w->reply) {
+		mr_rowset_fill(&inst->rows, w->loaded.rows, w->loaded.n);
+		return true;
+	}
 	size_t n = images && images->kind == MR_ARRAY ? images->n : 0;
 	struct mr_row *rows = mr_alloc((n + 1) * sizeof *rows);
 	bool ok = true;
@@ -278,6 +285,15 @@ void mr_works_settle(struct mr_clock *clock)
 		finish(w);
 }
 
+static void answered(struct mr_work *w)
+{
+	w->answered = true;
+	if (is_due(w) || w->spoiled || mr_node_truth(w->reply, "split"))
+		finish(w);
+	else
+		mr_clock_want(w->clock);
+}
+
 static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err)
 {
 	struct mr_work *w = arg;
@@ -309,11 +325,7 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	w->arena = *arena;
 	*arena = (struct mr_arena){0};
 	w->reply = reply;
-	w->answered = true;
-	if (is_due(w) || split || w->spoiled)
-		finish(w);
-	else
-		mr_clock_want(w->clock);
+	answered(w);
 }
 
 static void add_snapshot(struct mr_buf *m, const char *snapshot)
@@ -376,9 +388,31 @@ static struct mr_work *new_work(struct mr_instance *inst, struct generation *g)
 	return w;
 }
 
+/* What was read with others has come. */
+static void on_loaded(struct mr_loaded *l, const char *snapshot, const struct mr_error *err)
+{
+	struct mr_work *w = MR_CONTAINER(l, struct mr_work, loaded);
+	MR_FAULT(FANOUT_LOAD_TAKEN);
+	if (err) {
+		fail(w, err);
+	} else if (!snapshot || !mr_snapshot_read(mr_str(snapshot), &w->snapshot)) {
+		mr_load_leave(&w->loaded);
+		send_work(w, NULL);
+	} else {
+		answered(w);
+	}
+}
+
 void mr_work_begin(struct mr_instance *inst)
 {
-	send_work(new_work(inst, NULL), NULL);
+	struct mr_work *w = new_work(inst, NULL);
+	if (!mr_load_fits(inst)) {
+		send_work(w, NULL);
+		return;
+	}
+	w->loaded.inst = inst;
+	w->loaded.done = on_loaded;
+	mr_load_add(w->clock, &w->loaded);
 }
 
 static void on_hold(void *arg, struct mr_hold *hold, const char *name)

@@ -1,0 +1,253 @@
+#include "load.h"
+
+#include <stdlib.h>
+
+#include "errors.h"
+#include "proto/ground/log.h"
+#include "tasks.h"
+
+enum {
+	VALUES_MOST = 500, /* of one field, in a list */
+	PREDS_MOST = 64,   /* others, joined by OR */
+	BY_PREDICATE = -1,
+};
+
+struct mr_load {
+	struct mr_list in_clock; /* until it is sent */
+	struct mr_clock *clock;
+	const struct mr_entity *entity;
+	int field;            /* whose value makes the difference, or BY_PREDICATE */
+	struct mr_list parts; /* those that have not got their answer */
+	size_t n_parts;       /* that have not left */
+	bool sent;
+	struct mr_task *task;
+	struct mr_arena arena; /* of the rows */
+};
+
+static void maybe_free(struct mr_load *load)
+{
+	if (load->n_parts)
+		return;
+	mr_list_del(&load->in_clock);
+	mr_task_abandon(&load->task);
+	mr_arena_fini(&load->arena);
+	free(load);
+}
+
+void mr_load_leave(struct mr_loaded *l)
+{
+	struct mr_load *load = l->load;
+	if (!load)
+		return;
+	l->load = NULL;
+	mr_list_del(&l->in_load);
+	free(l->rows);
+	l->rows = NULL;
+	load->n_parts--;
+	maybe_free(load);
+}
+
+static struct mr_loaded *part_of(struct mr_list *e)
+{
+	return MR_CONTAINER(e, struct mr_loaded, in_load);
+}
+
+/* All parts get the same answer. Each may leave, and end others, when it has it. */
+static void tell_all(struct mr_load *load, const char *snapshot, const struct mr_error *err)
+{
+	load->n_parts++;
+	while (!mr_list_empty(&load->parts)) {
+		struct mr_loaded *l = part_of(load->parts.next);
+		mr_list_del(&l->in_load);
+		l->done(l, snapshot, err);
+	}
+	load->n_parts--;
+	maybe_free(load);
+}
+
+/* --- asking --- */
+
+static const struct mr_pred *any_value(struct mr_arena *a, const struct mr_load *load)
+{
+	struct mr_value *values = mr_arena_alloc(a, load->n_parts * sizeof *values);
+	size_t n = 0;
+	MR_LIST_FOR (e, &load->parts)
+		values[n++] = part_of(e)->inst->rows.pred->values[0];
+	struct mr_pred *p = mr_arena_alloc(a, sizeof *p);
+	*p = (struct mr_pred){.op = MR_P_IN, .field = load->field, .values = values, .n = n};
+	return mr_pred_normal(a, p);
+}
+
+static const struct mr_pred *any_predicate(struct mr_arena *a, const struct mr_load *load)
+{
+	const struct mr_pred **kids = mr_arena_alloc(a, load->n_parts * sizeof *kids);
+	size_t n = 0;
+	MR_LIST_FOR (e, &load->parts)
+		kids[n++] = part_of(e)->inst->rows.pred;
+	struct mr_pred *p = mr_arena_alloc(a, sizeof *p);
+	*p = (struct mr_pred){.op = MR_P_OR, .kids = kids, .n = n};
+	return mr_pred_normal(a, p);
+}
+
+static void print_load(struct mr_buf *m, const struct mr_load *load)
+{
+	struct mr_arena a = {0};
+	struct mr_buf where = {0};
+	mr_pred_print(&where, load->entity, load->field == BY_PREDICATE ? any_predicate(&a, load) : any_value(&a, load));
+	mr_buf_z(m, "\"t\":\"read\",\"entity\":");
+	mr_json_quote(m, load->entity->name);
+	mr_buf_z(m, ",\"where\":");
+	mr_json_quote(m, mr_buf_view(&where));
+	/* No order, and one row more than any of them may have. */
+	mr_buf_printf(m, ",\"order\":[],\"limit\":%lld", (long long)load->clock->f->settings.instance_max_rows + 1);
+	mr_buf_fini(&where);
+	mr_arena_fini(&a);
+}
+
+static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err);
+
+static void send_load(struct mr_load *load)
+{
+	struct mr_buf m = {0};
+	load->sent = true;
+	if (load->n_parts == 1) {
+		tell_all(load, NULL, NULL);
+		return;
+	}
+	print_load(&m, load);
+	load->task = mr_task_new(load->clock->f, &m, (struct mr_str){0}, false, on_answer, load);
+}
+
+static void on_turn_over(void *arg)
+{
+	struct mr_clock *clock = arg;
+	while (!mr_list_empty(&clock->loads)) {
+		struct mr_load *load = MR_CONTAINER(clock->loads.next, struct mr_load, in_clock);
+		mr_list_del(&load->in_clock);
+		send_load(load);
+	}
+}
+
+bool mr_load_fits(const struct mr_instance *inst)
+{
+	return inst->entity && inst->rows.limit < 0 && inst->rows.pred->op != MR_P_TRUE;
+}
+
+static struct mr_load *find(struct mr_clock *clock, const struct mr_entity *e, int field)
+{
+	size_t most = field == BY_PREDICATE ? PREDS_MOST : VALUES_MOST;
+	MR_LIST_FOR (at, &clock->loads) {
+		struct mr_load *load = MR_CONTAINER(at, struct mr_load, in_clock);
+		if (load->entity == e && load->field == field && load->n_parts < most)
+			return load;
+	}
+	struct mr_load *load = mr_alloc(sizeof *load);
+	load->clock = clock;
+	load->entity = e;
+	load->field = field;
+	mr_list_init(&load->parts);
+	if (mr_list_empty(&clock->loads))
+		mr_defer(clock->f->loop, on_turn_over, clock);
+	mr_list_add_tail(&clock->loads, &load->in_clock);
+	return load;
+}
+
+void mr_load_add(struct mr_clock *clock, struct mr_loaded *l)
+{
+	const struct mr_pred *pred = l->inst->rows.pred;
+	struct mr_load *load = find(clock, l->inst->entity, pred->op == MR_P_EQ ? pred->field : BY_PREDICATE);
+	l->load = load;
+	load->n_parts++;
+	mr_list_add_tail(&load->parts, &l->in_load);
+}
+
+/* --- the answer --- */
+
+static void give(struct mr_loaded *l, const struct mr_row *row)
+{
+	if (l->n == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 8;
+		l->rows = mr_realloc(l->rows, l->cap * sizeof *l->rows);
+	}
+	l->rows[l->n++] = *row;
+}
+
+static const struct mr_value *value_of(const struct mr_loaded *l)
+{
+	return &l->inst->rows.pred->values[0];
+}
+
+static int by_value(const void *x, const void *y)
+{
+	return mr_value_cmp(value_of(*(struct mr_loaded *const *)x), value_of(*(struct mr_loaded *const *)y));
+}
+
+/* The first of the parts, in order of their values, whose value is not below. */
+static size_t first_not_below(struct mr_loaded **parts, size_t n, const struct mr_value *v)
+{
+	size_t low = 0, high = n;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (mr_value_cmp(value_of(parts[middle]), v) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void give_by_value(const struct mr_load *load, struct mr_loaded **parts, size_t n, const struct mr_row *row)
+{
+	const struct mr_value *v = &row->v[load->field];
+	for (size_t i = first_not_below(parts, n, v); i < n && mr_value_cmp(value_of(parts[i]), v) == 0; i++)
+		give(parts[i], row);
+}
+
+static void give_by_predicate(struct mr_loaded **parts, size_t n, const struct mr_row *row)
+{
+	for (size_t i = 0; i < n; i++)
+		if (mr_pred_eval(parts[i]->inst->rows.pred, row) == 1)
+			give(parts[i], row);
+}
+
+/* False: a row does not fit its declaration. */
+static bool deal(struct mr_load *load, const struct mr_node *images)
+{
+	struct mr_loaded **parts = mr_alloc((load->n_parts + 1) * sizeof(struct mr_loaded *));
+	size_t n = 0;
+	bool ok = true;
+	MR_LIST_FOR (e, &load->parts)
+		parts[n++] = part_of(e);
+	if (load->field != BY_PREDICATE)
+		qsort(parts, n, sizeof(struct mr_loaded *), by_value);
+	for (size_t i = 0; ok && i < images->n; i++) {
+		struct mr_row row;
+		ok = mr_row_from_image(&load->arena, load->entity, &images->items[i], &row);
+		if (ok && load->field == BY_PREDICATE)
+			give_by_predicate(parts, n, &row);
+		else if (ok)
+			give_by_value(load, parts, n, &row);
+	}
+	free(parts);
+	return ok;
+}
+
+static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err)
+{
+	struct mr_load *load = arg;
+	struct mr_error refused;
+	const struct mr_node *error = mr_node_get(reply, "error"), *images = mr_node_get(reply, "rows");
+	load->task = NULL;
+	if (error) {
+		mr_error_from_node(error, &refused);
+		err = &refused;
+	}
+	struct mr_str snapshot = mr_node_str(reply, "snapshot");
+	load->arena = *arena;
+	*arena = (struct mr_arena){0};
+	bool whole = !err && snapshot.n && images && images->n <= (size_t)load->clock->f->settings.instance_max_rows;
+	if (whole && deal(load, images))
+		tell_all(load, mr_arena_z(&load->arena, snapshot), NULL);
+	else
+		tell_all(load, NULL, err); /* too many for one reading, say: each is told by its own */
+}

@@ -1,0 +1,29 @@
+/* First loads of live queries. Those that come up together and differ in the value of one field are read by one statement: when clients
+ * come back to a server that has just started, each with a query of its own, that is what they wait for.
+ */
+#ifndef MR_LOAD_H
+#define MR_LOAD_H
+
+#include "clock.h"
+#include "instance.h"
+
+/* A reading for several works; counted by them. */
+struct mr_load;
+
+/* For work.c, of one work in a reading: its part of the answer, once it has come. */
+struct mr_loaded {
+	struct mr_load *load;
+	const struct mr_instance *inst;
+	struct mr_list in_load;
+	struct mr_row *rows; /* heap; their values are the load's */
+	size_t n, cap;
+	/* The answer has come: a snapshot and the rows, or an error. NULL for both: read it by itself. */
+	void (*done)(struct mr_loaded *l, const char *snapshot, const struct mr_error *err);
+};
+/* Whether a query like this can be read with others. */
+bool mr_load_fits(const struct mr_instance *inst);
+/* At the end of this turn it is read with all others that fit it. done is called later, once. */
+void mr_load_add(struct mr_clock *clock, struct mr_loaded *l);
+void mr_load_leave(struct mr_loaded *l); /* no matter what has become of it; done is not called any more */
+
+#endif
