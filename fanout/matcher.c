@@ -212,7 +212,7 @@ static struct mr_many *make_many(struct mr_matcher *ix, struct mr_bucket *b)
 	if (b->is_lone)
 		m->one = (struct mr_entry){.watcher = b->lone, .place = b->place, .field = -1};
 	m->n = b->is_lone;
-	b->is_lone = false;
+	b->is_lone = b->is_only = false;
 	return b->many = m;
 }
 
@@ -263,7 +263,7 @@ static void add_entry(struct mr_matcher *ix, struct mr_watcher *w, struct mr_buc
 static void remove_entry(struct mr_matcher *ix, struct mr_bucket *b, uint32_t index)
 {
 	if (b->is_lone) {
-		b->is_lone = false;
+		b->is_lone = b->is_only = false;
 		b->lone = NULL;
 		return;
 	}
@@ -376,6 +376,14 @@ static void add_branch(const struct mr_branch *b, void *arg)
 		add_to(a->ix, a->watcher, unkeyed_bucket(a->ix, a->entity), b, 0);
 }
 
+/* No change meets it twice: so its mark need not be looked at, which is a line of memory less. */
+static void note_only(struct mr_watcher *w)
+{
+	const struct mr_place *p = places(w);
+	if (w->n_places == 1 && !p->in_range && ((struct mr_bucket *)p->at)->is_lone)
+		((struct mr_bucket *)p->at)->is_only = true;
+}
+
 void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
 {
 	MR_ASSERT(w->entity && w->pred && !mr_list_linked(&w->in_entity));
@@ -384,8 +392,10 @@ void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
 	if (!a.entity)
 		a.entity = make_entity(ix, w->entity);
 	mr_list_add_tail(&a.entity->watchers, &w->in_entity);
-	if (mr_plan(w->pred, add_branch, &a))
+	if (mr_plan(w->pred, add_branch, &a)) {
+		note_only(w);
 		return;
+	}
 	struct mr_rest rest = {.pred = w->pred->op == MR_P_TRUE ? NULL : w->pred};
 	add_entry(ix, w, unkeyed_bucket(ix, a.entity), (struct mr_entry){.rest = rest, .field = -1});
 }

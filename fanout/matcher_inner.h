@@ -51,8 +51,8 @@ struct mr_bucket {
 	};
 	struct mr_group *group; /* NULL: of branches without equality */
 	uint64_t hash;
-	uint32_t place; /* of the lone watcher's */
-	uint32_t is_lone : 1, n_key : 31;
+	uint32_t place;                                /* of the lone watcher's */
+	uint32_t is_lone : 1, is_only : 1, n_key : 30; /* is_only: the lone watcher is in no other bucket */
 	char key[];
 };
 

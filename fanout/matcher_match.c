@@ -129,7 +129,7 @@ static void open_bucket(struct probe *p)
 			p->bucket = mr_table_get(&p->group->buckets, p->hash, &k);
 	}
 	if (p->bucket && p->bucket->is_lone)
-		__builtin_prefetch(&p->bucket->lone->mark);
+		__builtin_prefetch(&p->bucket->lone->owner);
 	else if (p->bucket)
 		__builtin_prefetch(p->bucket->many);
 }
@@ -160,7 +160,9 @@ static void step_scouts(struct match *m, size_t from, size_t to)
 
 static void finish(struct match *m, const struct probe *p)
 {
-	if (p->bucket && p->bucket->is_lone)
+	if (p->bucket && p->bucket->is_only)
+		m->hit(p->bucket->lone, p->change, m->arg);
+	else if (p->bucket && p->bucket->is_lone)
 		meet(m, p, p->bucket->lone);
 	else if (p->bucket)
 		look_at_many(m, p, p->bucket->many);

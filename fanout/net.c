@@ -395,8 +395,8 @@ void mr_net_run(struct mr_net *net)
 	net->nested_ready = true;
 	bool settled = turn(net);
 	while (!net->stopped) {
-		if (settled && net->config.settled)
-			net->config.settled(net->config.arg);
+		if (net->config.written)
+			net->config.written(net->config.arg);
 		wait_for_events(net, settled ? INT32_MAX : 0);
 		settled = turn(net);
 	}

@@ -36,7 +36,8 @@ struct mr_net_config {
 	void (*ws_closed)(void *user, const char *reason);     /* last callback; ws is gone after it */
 	/* Any other request, once its body is there. Must be answered, now or later, by mr_req_reply, mr_req_file or mr_req_stream. */
 	void (*request)(struct mr_req *req, void *arg);
-	void (*settled)(void *arg); /* all that was queued has been given to the kernel, and the next wait is about to begin; may be NULL */
+	void (*written)(
+		void *arg); /* every socket has had its turn to write what was queued; the next wait is about to begin. May be NULL */
 	void *arg;
 };
 /* Makes h2o's loop the thread's loop, with `loop` nested in it. Ignores SIGPIPE. NULL and *err when it cannot listen (the sentence names

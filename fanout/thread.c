@@ -27,9 +27,9 @@ bool mr_fanout_ready(const struct mr_fanout *f, const char **why)
 /* --- open --- */
 
 /* Where one thread does all, the next tick waits for what the last one has to tell: so it finds what was committed meanwhile. */
-static void on_settled(void *arg)
+static void on_written(void *arg)
 {
-	mr_ticks_settled(((struct mr_fanout *)arg)->hub->ticks);
+	mr_ticks_written(((struct mr_fanout *)arg)->hub->ticks);
 }
 
 static struct mr_net *open_net(struct mr_fanout *f)
@@ -56,7 +56,7 @@ static struct mr_net *open_net(struct mr_fanout *f)
 		.ws_drained = mr_session_drained,
 		.ws_closed = mr_session_closed,
 		.request = mr_api_request,
-		.settled = hub->n == 1 ? on_settled : NULL,
+		.written = hub->n == 1 ? on_written : NULL,
 		.arg = f,
 	};
 	struct mr_net *net = mr_net_new(f->loop, &config, &err);

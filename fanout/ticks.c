@@ -167,7 +167,7 @@ static void want(struct mr_ticks *t)
 		run(t);
 }
 
-void mr_ticks_settled(struct mr_ticks *t)
+void mr_ticks_written(struct mr_ticks *t)
 {
 	if (t->wanted && t->ticker)
 		want(t);
@@ -176,7 +176,7 @@ void mr_ticks_settled(struct mr_ticks *t)
 void mr_ticks_go_on(struct mr_ticks *t)
 {
 	if (t->hub->n > 1)
-		mr_ticks_settled(t);
+		mr_ticks_written(t);
 }
 
 static void on_wish(void *arg)

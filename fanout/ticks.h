@@ -44,7 +44,7 @@ void mr_ticks_want_catalog(struct mr_ticks *ticks);
 /* A tick that was wanted while another one was under way is asked for: with one thread when it has written what that one had to tell, else
  * at once. */
 void mr_ticks_go_on(struct mr_ticks *ticks);
-void mr_ticks_settled(struct mr_ticks *ticks);
+void mr_ticks_written(struct mr_ticks *ticks);
 bool mr_ticks_run(const struct mr_ticks *ticks);    /* a tick came and Postgres answers */
 bool mr_ticks_follow(const struct mr_ticks *ticks); /* no tick is overdue: what is shown is what Postgres holds, give or take a moment */
 
