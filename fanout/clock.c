@@ -86,11 +86,6 @@ void mr_clock_take(struct mr_clock *clock, struct mr_news *news)
 	mr_sessions_advance(f->sessions);
 }
 
-void mr_clock_spoil(struct mr_clock *clock)
-{
-	mr_works_spoil(clock);
-}
-
 struct mr_clock *mr_clock_new(struct mr_fanout *f)
 {
 	struct mr_clock *clock = mr_alloc(sizeof *clock);

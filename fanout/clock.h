@@ -33,8 +33,6 @@ struct mr_clock {
 struct mr_clock *mr_clock_new(struct mr_fanout *f);
 void mr_clock_delete(struct mr_clock **clock);
 void mr_clock_take(struct mr_clock *clock, struct mr_news *news);
-/* A tick failed: Postgres may have crashed, and what is being read now may be of no use. */
-void mr_clock_spoil(struct mr_clock *clock);
 /* Another app serves from now on. */
 void mr_clock_app(struct mr_clock *clock);
 struct mr_str mr_clock_position(const struct mr_clock *clock, uint64_t n); /* text of the position at tick n; empty: too long ago */

@@ -5,7 +5,7 @@
 void mr_hub_each(struct mr_hub *hub, mr_call_cb *cb, mr_hub_make *make, const void *from)
 {
 	for (size_t i = 0; i < hub->n; i++)
-		mr_loop_call(hub->threads[i]->loop, cb, make(hub->threads[i], from));
+		mr_loop_call(hub->threads[i]->loop, cb, make ? make(hub->threads[i], from) : hub->threads[i]);
 }
 
 int64_t mr_hub_count(const struct mr_hub *hub, enum mr_counter counter)
@@ -17,11 +17,6 @@ int64_t mr_hub_count(const struct mr_hub *hub, enum mr_counter counter)
 		sum += bytes ? (int64_t)mr_net_bytes_sent(f->net) : atomic_load_explicit(&f->counter[counter], memory_order_relaxed);
 	}
 	return sum;
-}
-
-static void *same(struct mr_fanout *f, const void *from)
-{
-	return f;
 }
 
 static void stop(void *arg)
@@ -36,6 +31,6 @@ void mr_hub_stop(struct mr_hub *hub)
 	if (hub->stopping)
 		return;
 	hub->stopping = true;
-	mr_hub_each(hub, stop, same, NULL);
+	mr_hub_each(hub, stop, NULL, NULL);
 	mr_loop_stop(hub->loop);
 }

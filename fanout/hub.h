@@ -24,7 +24,7 @@ struct mr_hub {
 	struct mr_numbers *numbers;
 };
 
-/* A call for each thread: cb(arg), the argument made for it by make. */
+/* A call for each thread: cb(arg), the argument made for it by make; NULL: it is the thread. */
 typedef void *mr_hub_make(struct mr_fanout *f, const void *from);
 void mr_hub_each(struct mr_hub *hub, mr_call_cb *cb, mr_hub_make *make, const void *from);
 /* Sum over hub and threads. */

@@ -89,17 +89,24 @@ static const struct mr_pred *any_predicate(struct mr_arena *a, const struct mr_l
 	return mr_pred_normal(a, p);
 }
 
+void mr_load_print(struct mr_buf *m, const struct mr_entity *e, struct mr_str where, struct mr_str order, int64_t limit)
+{
+	mr_buf_z(m, "\"t\":\"read\",\"entity\":");
+	mr_json_quote(m, e->name);
+	mr_buf_z(m, ",\"where\":");
+	mr_json_quote(m, where);
+	mr_buf_z(m, ",\"order\":");
+	mr_buf_str(m, order);
+	mr_buf_printf(m, ",\"limit\":%lld", (long long)limit);
+}
+
 static void print_load(struct mr_buf *m, const struct mr_load *load)
 {
 	struct mr_arena a = {0};
 	struct mr_buf where = {0};
 	mr_pred_print(&where, load->entity, load->field == BY_PREDICATE ? any_predicate(&a, load) : any_value(&a, load));
-	mr_buf_z(m, "\"t\":\"read\",\"entity\":");
-	mr_json_quote(m, load->entity->name);
-	mr_buf_z(m, ",\"where\":");
-	mr_json_quote(m, mr_buf_view(&where));
-	/* No order, and one row more than any of them may have. */
-	mr_buf_printf(m, ",\"order\":[],\"limit\":%lld", (long long)load->clock->f->settings.instance_max_rows + 1);
+	/* In no order, and one row more than any of them may have. */
+	mr_load_print(m, load->entity, mr_buf_view(&where), MR_STR("[]"), load->clock->f->settings.instance_max_rows + 1);
 	mr_buf_fini(&where);
 	mr_arena_fini(&a);
 }

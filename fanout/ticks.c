@@ -7,6 +7,7 @@
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 #include "ticks_hold.h"
+#include "work.h"
 #include "workers.h"
 
 enum {
@@ -121,17 +122,11 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	mr_hub_each(t->hub, deliver, make_delivery, news);
 	mr_ticks_wait(t);
 	mr_news_drop(&news);
-	mr_ticks_go_on(t);
-}
-
-static void *same_thread(struct mr_fanout *f, const void *from)
-{
-	return f;
 }
 
 static void spoil(void *arg)
 {
-	mr_clock_spoil(((struct mr_fanout *)arg)->clock);
+	mr_works_spoil(((struct mr_fanout *)arg)->clock);
 }
 
 static void on_failure(const struct mr_error *err, void *arg)
@@ -139,7 +134,7 @@ static void on_failure(const struct mr_error *err, void *arg)
 	struct mr_ticks *t = arg;
 	t->hub->counter[MR_C_TICK_FAILURES_TOTAL]++;
 	mr_payloads_unpin(t->payloads);
-	mr_hub_each(t->hub, spoil, same_thread, NULL);
+	mr_hub_each(t->hub, spoil, NULL, NULL);
 	/* Before the first app the schema may not be there yet. */
 	if (!t->failing)
 		mr_log(t->hub->app ? MR_WARN : MR_DEBUG, "no tick: %s", err->message);
@@ -279,11 +274,6 @@ void mr_ticks_app(struct mr_ticks *t)
 	mr_ticker_tables(t->ticker, mr_buf_view(&b));
 	mr_buf_fini(&b);
 	mr_ticks_want_catalog(t);
-}
-
-bool mr_ticks_run(const struct mr_ticks *t)
-{
-	return t->n && !t->failing;
 }
 
 bool mr_ticks_follow(const struct mr_ticks *t)

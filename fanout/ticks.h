@@ -45,7 +45,6 @@ void mr_ticks_want_catalog(struct mr_ticks *ticks);
  * at once. */
 void mr_ticks_go_on(struct mr_ticks *ticks);
 void mr_ticks_written(struct mr_ticks *ticks);
-bool mr_ticks_run(const struct mr_ticks *ticks);    /* a tick came and Postgres answers */
 bool mr_ticks_follow(const struct mr_ticks *ticks); /* no tick is overdue: what is shown is what Postgres holds, give or take a moment */
 
 /* For a thread that reads at a tick's snapshot. hold and name live until mr_hold_drop; both NULL: it could not be held. */

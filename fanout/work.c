@@ -338,15 +338,9 @@ static void add_snapshot(struct mr_buf *m, const char *snapshot)
 
 static void print_read(struct mr_buf *m, const struct mr_instance *inst)
 {
-	mr_buf_z(m, "\"t\":\"read\",\"entity\":");
-	mr_json_quote(m, inst->entity->name);
-	mr_buf_z(m, ",\"where\":");
-	mr_json_quote(m, inst->where);
-	mr_buf_z(m, ",\"order\":");
-	mr_buf_str(m, inst->order);
 	int64_t want = mr_rowset_want(&inst->rows);
 	/* One more than allowed tells that there are too many. */
-	mr_buf_printf(m, ",\"limit\":%lld", (long long)(want < 0 ? inst->all->f->settings.instance_max_rows + 1 : want));
+	mr_load_print(m, inst->entity, inst->where, inst->order, want < 0 ? inst->all->f->settings.instance_max_rows + 1 : want);
 }
 
 static void print_run(struct mr_buf *m, const struct mr_instance *inst)
