@@ -116,8 +116,9 @@ static void answer_late(struct mr_job *job)
 static void answer_crowded(struct mr_job *job)
 {
 	struct mr_error err;
-	mr_fail(&err, MR_NO_WORKERS, "The call waited %" PRId64 " ms for its turn (call_time_limit): the workers are busy.",
-		job->w->settings.call_time_limit);
+	if (!mr_pool_away(job->w->pool, &err)) /* else those who have the connections wait for Postgres, and this one with them */
+		mr_fail(&err, MR_NO_WORKERS, "The call waited %" PRId64 " ms for its turn (call_time_limit): the workers are busy.",
+			job->w->settings.call_time_limit);
 	answer_passing(job, &err);
 }
 

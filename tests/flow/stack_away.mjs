@@ -31,7 +31,8 @@ test("while it is away reads are answered soon, and it is told in few lines", as
 	await until("not ready", async () => (await fetch(new URL("/readyz", address))).status === 503);
 	const stream = await Events.open({ url: address }, { entity: "Message" });
 	await until("the status", () => stream.events.some((e) => e.event === "status" && e.json.following === false));
-	const writes = Array.from({ length: 20 }, (_, i) => send(`while away ${i}`));
+	// More of them than the workers have connections: those in line are told the same.
+	const writes = Array.from({ length: 40 }, (_, i) => send(`while away ${i}`));
 	const reads = await Promise.all(["/api/entities/Message", "/api/entities/Message/00000000-0000-7000-8000-000000000001"].map((path) => ask("GET", path)).concat(ask("POST", "/api/fn/messages.list", {})));
 	for (const read of reads) {
 		assert.deepEqual([read.status, read.error.code, read.retry], [503, "postgres_unavailable", "2"]);

@@ -283,7 +283,7 @@ class Runner:
 
 def tap_block(output, name):
     """What TAP says below `not ok N - name`, or nothing."""
-    m = re.search(rf"^not ok \d+ - {re.escape(name)}\s*\n((?:  .*\n|\n)+)", output, re.M)
+    m = re.search(rf"^not ok \d+ - {re.escape(name)}\s*\n((?:(?:  |#).*\n|\n)+)", output, re.M)
     return m[1] if m else ""
 
 
