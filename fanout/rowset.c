@@ -75,6 +75,7 @@ void mr_rowset_init(struct mr_rowset *rs, const struct mr_entity *e, const struc
 	*rs = (struct mr_rowset){.entity = e, .pred = pred, .order = order, .n_order = n_order, .limit = limit, .complete = true};
 }
 
+/* Most row sets wait for long until something changes again. */
 static void forget_touched(struct mr_rowset *rs)
 {
 	struct mr_str key;
@@ -82,9 +83,9 @@ static void forget_touched(struct mr_rowset *rs)
 	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
 		struct before *b = value;
 		item_drop(b->item);
-		mr_map_del(&rs->touched, key);
 		free(b);
 	}
+	mr_map_fini(&rs->touched);
 }
 
 static void drop_rows(struct mr_rowset *rs)
@@ -111,7 +112,6 @@ void mr_rowset_fini(struct mr_rowset *rs)
 	drop_shown(rs);
 	forget_touched(rs);
 	mr_map_fini(&rs->by_id);
-	mr_map_fini(&rs->touched);
 	free(rs->window);
 	free(rs->shown);
 	*rs = (struct mr_rowset){0};

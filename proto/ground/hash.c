@@ -228,9 +228,19 @@ void mr_hex(struct mr_buf *b, struct mr_str s)
 struct mr_map_slot {
 	struct mr_str key;
 	void *value; /* NULL: empty or a grave */
-	uint64_t hash;
-	bool grave;
+	union {
+		uint64_t hash;
+		uint64_t grave; /* without a value */
+	};
 };
+
+/* Most maps of a process that serves many hold one member or two. */
+enum { MAP_LEAST = 2 };
+
+static bool is_grave(const struct mr_map_slot *s)
+{
+	return !s->value && s->grave;
+}
 
 void mr_map_fini(struct mr_map *m)
 {
@@ -241,22 +251,22 @@ void mr_map_fini(struct mr_map *m)
 /* The slot that holds key, or the one where it would go: the first grave of its run, else the empty slot behind. */
 static struct mr_map_slot *map_find(const struct mr_map *m, struct mr_str key, uint64_t hash)
 {
-	struct mr_map_slot *grave = NULL;
+	struct mr_map_slot *first = NULL;
 	for (size_t i = hash & (m->cap - 1);; i = (i + 1) & (m->cap - 1)) {
 		struct mr_map_slot *s = &m->slots[i];
 		if (s->value && s->hash == hash && mr_str_eq(s->key, key))
 			return s;
-		if (s->grave && !grave)
-			grave = s;
 		if (!s->value && !s->grave)
-			return grave ? grave : s;
+			return first ? first : s;
+		if (!s->value && !first)
+			first = s;
 	}
 }
 
-/* Makes room for one more, without graves. */
+/* Makes room for one more, without graves; gives back what those took that are gone. */
 static void map_rebuild(struct mr_map *m)
 {
-	struct mr_map fresh = {.cap = m->cap ? m->cap : 8, .n = m->n};
+	struct mr_map fresh = {.cap = MAP_LEAST, .n = m->n};
 	while ((m->n + 1) * 2 > fresh.cap)
 		fresh.cap *= 2;
 	fresh.slots = mr_alloc(fresh.cap * sizeof(*fresh.slots));
@@ -281,7 +291,7 @@ void *mr_map_put(struct mr_map *m, struct mr_str key, void *value)
 	struct mr_map_slot *s = map_find(m, key, hash);
 	void *former = s->value;
 	m->n += !former;
-	m->graves -= s->grave;
+	m->graves -= is_grave(s);
 	*s = (struct mr_map_slot){.key = key, .value = value, .hash = hash};
 	return former;
 }
@@ -300,7 +310,7 @@ void *mr_map_del(struct mr_map *m, struct mr_str key)
 	m->graves++;
 	const struct mr_map_slot *behind = &m->slots[(i + 1) & mask];
 	/* The run ends here: graves at its end are not needed. */
-	for (; !behind->value && !behind->grave && m->slots[i].grave; i = (i - 1) & mask) {
+	for (; !behind->value && !behind->grave && is_grave(&m->slots[i]); i = (i - 1) & mask) {
 		m->slots[i].grave = false;
 		m->graves--;
 		behind = &m->slots[i];
