@@ -81,9 +81,8 @@ static struct mr_session *new_session(struct mr_sessions *all, enum mr_encoding 
 	mr_list_init(&s->waiting);
 	mr_list_init(&s->calls);
 	mr_list_init(&s->replies);
-	mr_list_init(&s->in_anonymous);
+	mr_list_init(&s->in_all);
 	mr_list_init(&s->in_lagging);
-	mr_list_init(&s->in_early);
 	return s;
 }
 
@@ -110,7 +109,7 @@ void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout)
 	struct mr_fanout *f = fanout;
 	struct mr_session *s = new_session(f->sessions, encoding);
 	s->ws = ws;
-	mr_list_add_tail(&f->sessions->anonymous, &s->in_anonymous);
+	mr_list_add_tail(&f->sessions->anonymous, &s->in_all);
 	return s;
 }
 
@@ -134,10 +133,9 @@ static void forget_screen(struct mr_session *s)
 	drop_subs(s);
 	MR_LIST_FOR (e, &s->replies)
 		mr_session_free_reply(MR_CONTAINER(e, struct mr_pending_reply, in_session));
-	mr_list_del(&s->in_anonymous);
 	leave_look(s);
-	mr_list_del(&s->in_early);
-	mr_buf_fini(&s->early);
+	mr_session_drop_early(s);
+	mr_list_del(&s->in_all);
 	mr_session_lag(s, false);
 	mr_session_set_stalled(s, false);
 	count(s, false);
@@ -151,8 +149,10 @@ void mr_session_maybe_free(struct mr_session *s)
 	if (s->id.n && mr_map_get(&s->all->by_id, s->id) == s)
 		mr_map_del(&s->all->by_id, s->id);
 	mr_map_fini(&s->subs_by_id);
-	mr_arena_fini(&s->auth_arena);
-	mr_position_fini(&s->resume_from);
+	if (s->resume_from)
+		mr_position_fini(s->resume_from);
+	free(s->resume_from);
+	free((char *)s->auth.p);
 	free((char *)s->id.p);
 	free(s);
 }
@@ -160,7 +160,7 @@ void mr_session_maybe_free(struct mr_session *s)
 void mr_session_closed(void *session, const char *reason)
 {
 	struct mr_session *s = session;
-	mr_log(MR_DEBUG, "session of %.*s closed: %s", (int)s->auth_json.n, s->auth_json.p ? s->auth_json.p : "", reason);
+	mr_log(MR_DEBUG, "session of %.*s closed: %s", (int)s->auth.n, s->auth.p ? s->auth.p : "", reason);
 	s->ws = NULL;
 	s->live = NULL;
 	forget_screen(s);
@@ -195,7 +195,7 @@ void mr_session_look(struct mr_session *s)
 		look->v = mr_realloc(look->v, look->cap * sizeof *look->v);
 	}
 	look->v[look->n++] = s;
-	s->look = look->n;
+	s->look = (uint32_t)look->n;
 }
 
 void mr_session_send(struct mr_session *s, struct mr_str payload)
@@ -236,27 +236,26 @@ void mr_session_error(struct mr_session *s, const struct mr_error *err, int64_t 
 	mr_buf_fini(&b);
 }
 
-/* The identity in an arena that is no larger than it: sessions are many. */
+/* The identity as its text, no larger than it is: sessions are many. */
 static void keep_identity(struct mr_session *s, const struct mr_node *auth, int64_t expires)
 {
-	struct mr_arena rough = {0}, exact = {0};
 	struct mr_buf json = {0};
-	struct mr_error ignored;
-	s->expires = expires;
-	s->auth = NULL;
-	s->auth_json = (struct mr_str){0};
-	if (auth) {
+	if (auth)
 		mr_json_canonical(&json, auth);
-		struct mr_str text = mr_arena_str(&rough, mr_buf_view(&json));
-		MR_ASSERT(mr_json_read(&rough, text, IDENTITY_DEPTH, false, &ignored));
-		mr_arena_begin(&exact, rough.used);
-		s->auth_json = mr_arena_str(&exact, text);
-		s->auth = mr_json_read(&exact, s->auth_json, IDENTITY_DEPTH, false, &ignored);
-	}
+	free((char *)s->auth.p);
+	s->expires = expires;
+	s->auth = (struct mr_str){auth ? mr_strndup(json.p, json.n) : NULL, json.n};
 	mr_buf_fini(&json);
-	mr_arena_fini(&rough);
-	mr_arena_fini(&s->auth_arena);
-	s->auth_arena = exact;
+}
+
+const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a)
+{
+	struct mr_error ignored;
+	if (!s->auth.n)
+		return NULL;
+	const struct mr_node *auth = mr_json_read(a, s->auth, IDENTITY_DEPTH, false, &ignored);
+	MR_ASSERT(auth);
+	return auth;
 }
 
 /* Takes the identity of a token over; false leaves the old one. */
@@ -276,7 +275,8 @@ static bool take_identity(struct mr_session *s, struct mr_str token, struct mr_e
 static void send_welcome(struct mr_session *s)
 {
 	const struct mr_fanout *f = s->all->f;
-	struct mr_str user = mr_node_str(s->auth, "userId");
+	struct mr_arena a = {0};
+	struct mr_str user = mr_node_str(mr_session_auth(s, &a), "userId");
 	struct mr_buf b = {0};
 	struct mr_enc e;
 	mr_enc_init(&e, &b, s->encoding);
@@ -305,6 +305,7 @@ static void send_welcome(struct mr_session *s)
 	mr_enc_end(&e);
 	mr_session_send(s, mr_buf_view(&b));
 	mr_buf_fini(&b);
+	mr_arena_fini(&a);
 }
 
 static bool id_ok(struct mr_str id)
@@ -338,7 +339,7 @@ static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *e
 	struct mr_session *old = mr_map_get(&s->all->by_id, id);
 	if (!old)
 		return true;
-	if (!mr_str_eq(old->auth_json, s->auth_json))
+	if (!mr_str_eq(old->auth, s->auth))
 		return is_foreign(err);
 	MR_LIST_FOR (e, &old->calls) {
 		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
@@ -358,7 +359,7 @@ static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *e
 static void begin(struct mr_session *s, struct mr_str id)
 {
 	s->id = (struct mr_str){mr_strndup(id.p, id.n), id.n};
-	mr_list_del(&s->in_anonymous);
+	mr_list_del(&s->in_all);
 	mr_map_put(&s->all->by_id, s->id, s);
 	s->at = s->all->f->clock->n;
 	count(s, true);
@@ -395,6 +396,12 @@ static void check_following(struct mr_sessions *all)
 		send_status(value);
 }
 
+static void keep_position(struct mr_session *s, const struct mr_position *from)
+{
+	s->resume_from = mr_alloc(sizeof *s->resume_from);
+	mr_position_copy(s->resume_from, from);
+}
+
 static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error *err)
 {
 	int64_t protocol;
@@ -409,7 +416,10 @@ static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error
 		return false;
 	s->positions = mr_node_truth(m, "positions");
 	/* A position that we cannot read is no reason to refuse: everything is sent whole. */
-	s->resumes = position.n && mr_position_read(position, s->all->f->secret, &s->resume_from);
+	struct mr_position from = {0};
+	if (position.n && mr_position_read(position, s->all->f->secret, &from))
+		keep_position(s, &from);
+	mr_position_fini(&from);
 	begin(s, id);
 	send_welcome(s);
 	if (!s->all->following)
@@ -432,9 +442,8 @@ struct mr_session *mr_session_live(
 	mr_base64url(&id, (struct mr_str){(const char *)raw, sizeof raw});
 	s->live = live;
 	s->positions = true;
-	s->resumes = from != NULL;
 	if (from)
-		mr_position_copy(&s->resume_from, from);
+		keep_position(s, from);
 	begin(s, mr_buf_view(&id));
 	mr_buf_fini(&id);
 	return s;
@@ -443,7 +452,7 @@ struct mr_session *mr_session_live(
 static void count_held(struct mr_sub *sub, int by)
 {
 	if (sub->state == MR_SUB_ON && sub->inst && sub->inst->dirty)
-		sub->session->n_held += (size_t)by;
+		sub->session->n_held += (uint32_t)by;
 }
 
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
@@ -456,7 +465,7 @@ void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
 	if (on != was_on) {
 		mr_list_del(&sub->in_session);
 		mr_list_add_tail(on ? &s->shown : &s->waiting, &sub->in_session);
-		s->n_waiting += on ? (size_t)-1 : 1;
+		s->n_waiting += on ? (uint32_t)-1 : 1;
 	}
 	if (!on) {
 		mr_list_del(&sub->in_news);
@@ -492,7 +501,7 @@ void mr_subs_held(struct mr_instance *inst, bool held)
 {
 	for (size_t i = 0; i < inst->n_subs; i++) {
 		struct mr_sub *sub = inst->subs[i];
-		sub->session->n_held += sub->state != MR_SUB_ON ? 0 : held ? 1 : (size_t)-1;
+		sub->session->n_held += sub->state != MR_SUB_ON ? 0 : held ? 1 : (uint32_t)-1;
 	}
 }
 
@@ -503,7 +512,7 @@ static void join(struct mr_sub *sub, struct mr_instance *inst)
 		inst->subs = mr_realloc(inst->subs, inst->cap_subs * sizeof *inst->subs);
 	}
 	sub->inst = inst;
-	sub->place = inst->n_subs;
+	sub->place = (uint32_t)inst->n_subs;
 	inst->subs[inst->n_subs++] = sub;
 }
 
@@ -521,14 +530,15 @@ bool mr_session_attach(struct mr_sub *sub, struct mr_error *err)
 {
 	struct mr_session *s = sub->session;
 	struct mr_arena a = {0};
-	const struct mr_node *message = mr_json_read(&a, sub->query, (int)s->all->f->settings.max_depth + 4, false, err);
-	struct mr_query q = {.node = message, .auth = s->auth, .auth_json = s->auth_json, .ordered = s->live};
+	const struct mr_node *message =
+		mr_json_read(&a, (struct mr_str){sub->query, sub->n_query}, (int)s->all->f->settings.max_depth + 4, false, err);
+	struct mr_query q = {.node = message, .auth = mr_session_auth(s, &a), .auth_json = s->auth, .ordered = s->live};
 	struct mr_instance *inst = message ? mr_instance_find(s->all->f->instances, &q, err) : NULL;
 	mr_arena_fini(&a);
 	if (!inst)
 		return false;
 	join(sub, inst);
-	if (sub->have_k[0])
+	if (sub->have)
 		mr_ticks_want_catalog(s->all->f->hub->ticks);
 	inst->aligning += s->aligning;
 	mr_session_look(s);
@@ -556,7 +566,7 @@ void mr_sub_free(struct mr_sub *sub)
 	mr_list_del(&sub->in_session);
 	mr_map_del(&s->subs_by_id, (struct mr_str){(const char *)&sub->id, sizeof sub->id});
 	s->all->f->counter[MR_C_SUBSCRIPTIONS]--;
-	free((char *)sub->query.p);
+	free(sub->have);
 	free(sub);
 }
 
@@ -565,8 +575,41 @@ static void copy_have(struct mr_sub *sub, const struct mr_node *have)
 	struct mr_str k = mr_node_str(have, "k"), h = mr_node_str(have, "h");
 	if (k.n != 32 || h.n != 16)
 		return;
-	memcpy(sub->have_k, k.p, 32);
-	memcpy(sub->have_h, h.p, 16);
+	sub->have = mr_alloc(sizeof *sub->have);
+	memcpy(sub->have->k, k.p, 32);
+	memcpy(sub->have->h, h.p, 16);
+}
+
+void mr_sub_have_nothing(struct mr_sub *sub)
+{
+	mr_resume_leave(sub);
+	free(sub->have);
+	sub->have = NULL;
+}
+
+/* Of a subscribe message, what makes the query: it is kept, for the query is looked up again when the app or the identity changes. */
+static struct mr_sub *new_sub(const struct mr_node *m)
+{
+	static const char *const others[] = {"t", "id", "have"};
+	struct mr_arena a = {0};
+	struct mr_buf text = {0};
+	struct mr_node query = *m;
+	query.items = mr_arena_alloc(&a, m->n * sizeof *query.items);
+	query.n = 0;
+	for (size_t i = 0; i < m->n; i++) {
+		bool other = false;
+		for (size_t k = 0; k < MR_COUNT(others); k++)
+			other |= mr_str_is(m->items[i].key, others[k]);
+		if (!other)
+			query.items[query.n++] = m->items[i];
+	}
+	mr_json_canonical(&text, &query);
+	struct mr_sub *sub = mr_alloc(sizeof *sub + text.n);
+	memcpy(sub->query, text.p, text.n);
+	sub->n_query = (uint32_t)text.n;
+	mr_buf_fini(&text);
+	mr_arena_fini(&a);
+	return sub;
 }
 
 bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct mr_error *err)
@@ -583,13 +626,9 @@ bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct 
 	if ((int64_t)s->subs_by_id.n >= f->settings.max_subscriptions)
 		return mr_fail_data(err, MR_TOO_MANY_SUBSCRIPTIONS, "{\"setting\":\"max_subscriptions\"}",
 			"A client may hold %lld live queries (max_subscriptions).", (long long)f->settings.max_subscriptions);
-	struct mr_sub *sub = mr_alloc(sizeof *sub);
-	struct mr_buf text = {0};
-	mr_json_canonical(&text, m);
+	struct mr_sub *sub = new_sub(m);
 	sub->session = s;
 	sub->id = key;
-	sub->query.n = text.n;
-	sub->query.p = mr_buf_take(&text);
 	copy_have(sub, mr_node_get(m, "have"));
 	mr_list_init(&sub->in_news);
 	sub->state = MR_SUB_NEW;
@@ -610,8 +649,10 @@ static void reattach(struct mr_sub *sub)
 	struct mr_instance *was = sub->inst;
 	/* What it shows stays good if the new instance has the same key and state. */
 	if (sub->state == MR_SUB_ON) {
-		memcpy(sub->have_k, was->k, sizeof sub->have_k);
-		snprintf(sub->have_h, sizeof sub->have_h, "%016llx", (unsigned long long)was->hash);
+		MR_ASSERT(!sub->have);
+		sub->have = mr_alloc(sizeof *sub->have);
+		memcpy(sub->have->k, was->k, sizeof sub->have->k);
+		snprintf(sub->have->h, sizeof sub->have->h, "%016llx", (unsigned long long)was->hash);
 	}
 	detach(sub);
 	mr_sub_state(sub, MR_SUB_NEW);
@@ -663,12 +704,12 @@ static void change_identity(struct mr_session *s, const struct mr_node *m)
 {
 	struct mr_error err;
 	struct mr_buf was = {0};
-	mr_buf_str(&was, s->auth_json);
+	mr_buf_str(&was, s->auth);
 	if (!take_identity(s, mr_node_str(m, "token"), &err)) {
 		mr_session_error(s, &err, 0, false);
 	} else {
 		send_welcome(s);
-		if (!mr_str_eq(mr_buf_view(&was), s->auth_json))
+		if (!mr_str_eq(mr_buf_view(&was), s->auth))
 			reattach_session(s);
 	}
 	mr_buf_fini(&was);

@@ -18,6 +18,12 @@ enum mr_sub_state {
 	MR_SUB_BEHIND, /* detached: shows an older snapshot, at `at` */
 };
 
+/* What the client holds from before. */
+struct mr_have {
+	char k[33], h[17];
+	struct mr_resume *resume; /* TAIL: the log since then, once it has come */
+};
+
 struct mr_sub {
 	/* What news touch lies together. */
 	struct mr_session *session;
@@ -25,12 +31,12 @@ struct mr_sub {
 	struct mr_list in_news; /* in s->news while its instance has become what the session has not been told yet */
 	uint32_t id;
 	enum mr_sub_state state;
-	size_t place;                /* in inst->subs */
-	struct mr_list in_session;   /* in s->shown while ON, else in s->waiting */
-	uint64_t at;                 /* BEHIND: the tick it shows; TAIL: the tick at which the log was asked for */
-	struct mr_str query;         /* the subscribe message as JSON; heap */
-	char have_k[33], have_h[17]; /* what the client holds from before, or empty */
-	struct mr_resume *resume;    /* TAIL: the log since then, once it has come */
+	uint32_t place; /* in inst->subs */
+	uint32_t n_query;
+	struct mr_list in_session; /* in s->shown while ON, else in s->waiting */
+	uint64_t at;               /* BEHIND: the tick it shows; TAIL: the tick at which the log was asked for */
+	struct mr_have *have;      /* until it is answered; NULL: nothing */
+	char query[];              /* what is asked for, as JSON */
 };
 
 /* A call of this session, from its coming to its end. */
@@ -62,34 +68,31 @@ struct mr_session {
 	struct mr_live *live;
 	uint64_t at;
 	struct mr_str id; /* heap; empty until hello */
-	size_t look;      /* place in all->look and 1; 0: it is not there */
-	enum mr_encoding encoding;
-	bool positions; /* wants each */
-	bool stalled;   /* its socket is full: it is not looked at until it has read */
-	bool aligning;
+	uint32_t look;    /* place in all->look and 1; 0: it is not there */
+	uint8_t encoding;
+	bool positions : 1; /* wants each */
+	bool stalled : 1;   /* its socket is full: it is not looked at until it has read */
+	bool aligning : 1;
+	bool early_over : 1; /* it has waited: nothing of it waits any more */
+	bool counted : 1;    /* in `speaks` */
 	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
 	struct mr_list news, waiting;
-	size_t n_waiting;
-	size_t n_held; /* shown ones whose instance is not known now: they hold the session back */
+	uint32_t n_waiting;
+	uint32_t n_held; /* shown ones whose instance is not known now: they hold the session back */
 	struct mr_list replies, in_lagging;
 	int64_t position_us;   /* when it last got a position */
 	int64_t blocked_since; /* 0: not blocked */
 	/* The rest. */
 	struct mr_list shown;
 	struct mr_map subs_by_id;
-	uint64_t arrival; /* its place among all that came to the process */
-	struct mr_arena auth_arena;
-	const struct mr_node *auth; /* identity or NULL */
-	struct mr_str auth_json;
-	int64_t expires;      /* seconds; 0: never */
-	struct mr_list calls; /* struct mr_session_call, in the order sent */
+	uint64_t arrival;                /* its place among all that came to the process */
+	struct mr_str auth;              /* identity as canonical JSON, heap; empty: nobody */
+	int64_t expires;                 /* seconds; 0: never */
+	struct mr_list calls;            /* struct mr_session_call, in the order sent */
+	struct mr_list in_all;           /* in all->anonymous until hello, then in all->early while messages wait */
+	struct mr_buf *early;            /* messages that wait for the app: length (size_t) and payload of each; NULL: none */
+	struct mr_position *resume_from; /* NULL: it begins anew */
 	size_t n_calls;
-	struct mr_position resume_from;
-	struct mr_list in_anonymous, in_early;
-	struct mr_buf early; /* messages that wait for the app: length (size_t) and payload of each */
-	bool early_over;     /* it has waited: nothing of it waits any more */
-	bool resumes;
-	bool counted; /* in `speaks` */
 };
 
 /* Those that may have something new, in order; a place is empty when the session has been looked at, or is gone. */
@@ -158,7 +161,9 @@ void mr_session_late_replies(struct mr_session *s, int64_t now);
 void mr_session_free_reply(struct mr_pending_reply *r);
 void mr_session_maybe_free(struct mr_session *s); /* gone when it has neither socket nor calls */
 bool mr_session_attach(struct mr_sub *sub, struct mr_error *err);
+const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a); /* its identity, read anew; NULL: nobody */
 void mr_sub_free(struct mr_sub *sub);
+void mr_sub_have_nothing(struct mr_sub *sub); /* rows from before are of no use any more */
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
 
 /* For instances: it has become something else, or may be told now; it is known no more, or again. */
@@ -173,6 +178,7 @@ void mr_session_refuse(struct mr_session *s); /* it belongs to another identity 
  * A ping is no message in this sense, it is answered at once. */
 bool mr_session_keep_early(struct mr_session *s, struct mr_str payload);
 void mr_session_do_early(struct mr_session *s);
+void mr_session_drop_early(struct mr_session *s);
 void mr_sessions_do_early(struct mr_sessions *all);
 void mr_sessions_early_init(struct mr_sessions *all);
 void mr_sessions_early_check(struct mr_sessions *all, int64_t now);

@@ -221,12 +221,11 @@ static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 
 static void answer(struct mr_transition *t, struct mr_sub *sub, bool keep)
 {
-	sub->session->all->f->counter[keep ? MR_C_RESUMES_KEPT_TOTAL : MR_C_RESUMES_FULL_TOTAL] += sub->have_k[0] != 0;
+	sub->session->all->f->counter[keep ? MR_C_RESUMES_KEPT_TOTAL : MR_C_RESUMES_FULL_TOTAL] += sub->have != NULL;
 	add_ack(t, sub, keep);
 	if (!keep)
 		add_whole(t, sub);
-	sub->have_k[0] = 0;
-	mr_resume_leave(sub);
+	mr_sub_have_nothing(sub);
 	mr_sub_state(sub, MR_SUB_ON);
 }
 
@@ -234,7 +233,7 @@ static bool holds_same_state(const struct mr_sub *sub)
 {
 	char h[17];
 	snprintf(h, sizeof h, "%016llx", (unsigned long long)sub->inst->hash);
-	return memcmp(h, sub->have_h, 16) == 0;
+	return memcmp(h, sub->have->h, 16) == 0;
 }
 
 static const struct mr_catalog *catalog_of(const struct mr_sub *sub)
@@ -246,19 +245,19 @@ static const struct mr_catalog *catalog_of(const struct mr_sub *sub)
  * meanwhile. So what the instance read must be known to be of the table that its key names. */
 static bool knows_table(const struct mr_sub *sub)
 {
-	return !sub->have_k[0] || !sub->inst->entity || mr_catalog_read_at(catalog_of(sub)) >= sub->inst->loaded;
+	return !sub->have || !sub->inst->entity || mr_catalog_read_at(catalog_of(sub)) >= sub->inst->loaded;
 }
 
 static bool same_key(const struct mr_sub *sub)
 {
-	return sub->have_k[0] && strcmp(sub->have_k, sub->inst->k) == 0;
+	return sub->have && strcmp(sub->have->k, sub->inst->k) == 0;
 }
 
 /* Rows from before can be brought here by the keys touched since: plain filters only, windows and functions go by hash. */
 static bool can_resume(const struct mr_sub *sub)
 {
 	const struct mr_instance *inst = sub->inst;
-	return sub->session->resumes && inst->entity && inst->rows.limit < 0 && !inst->failure &&
+	return sub->session->resume_from && inst->entity && inst->rows.limit < 0 && !inst->failure &&
 	       !mr_catalog_blind(catalog_of(sub), inst->entity);
 }
 
@@ -426,7 +425,7 @@ static void add_replies(struct mr_session *s, struct mr_transition *t)
 static bool holds_stale_rows(const struct mr_session *s)
 {
 	MR_LIST_FOR (e, &s->waiting)
-		if (sub_of(e)->state == MR_SUB_BEHIND || sub_of(e)->have_k[0])
+		if (sub_of(e)->state == MR_SUB_BEHIND || sub_of(e)->have)
 			return true;
 	return false;
 }

@@ -110,16 +110,18 @@ static void start(struct mr_session_call *c)
 	struct mr_session *s = c->session;
 	const struct mr_fn *fn = mr_app_fn(s->all->f->app, c->fn);
 	struct mr_error err;
+	struct mr_arena a = {0};
 	struct mr_call_request rq = {
 		.kind = fn && fn->kind == MR_FN_QUERY ? MR_CALL_QUERY : MR_CALL_MUTATION,
 		.fn = c->fn,
 		.args = c->args,
-		.auth = s->auth,
+		.auth = mr_session_auth(s, &a),
 		.session = s->id,
 		.call = c->id,
 		.hour = (int32_t)strtol(c->id.p, NULL, 10),
 	};
 	c->running = mr_call_start(s->all->f, &rq, on_done, c, &err);
+	mr_arena_fini(&a);
 	if (!c->running)
 		end_call(c, (struct mr_str){0}, 0, &err);
 }

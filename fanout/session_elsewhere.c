@@ -38,7 +38,7 @@ static void on_arrival(void *arg)
 {
 	struct arrival *a = arg;
 	struct mr_session *s = find(a->f, a->id);
-	if (s && s->arrival < a->order && !mr_str_eq(s->auth_json, a->auth)) {
+	if (s && s->arrival < a->order && !mr_str_eq(s->auth, a->auth)) {
 		mr_loop_call(a->at->loop, on_refusal, a);
 		return;
 	}
@@ -51,8 +51,8 @@ static void tell(struct mr_session *s, struct mr_fanout *f)
 {
 	struct arrival *a = mr_alloc(sizeof *a);
 	*a = (struct arrival){f, s->all->f, s->arrival, {mr_strndup(s->id.p, s->id.n), s->id.n}, {0}};
-	if (s->auth_json.n)
-		a->auth = (struct mr_str){mr_strndup(s->auth_json.p, s->auth_json.n), s->auth_json.n};
+	if (s->auth.n)
+		a->auth = (struct mr_str){mr_strndup(s->auth.p, s->auth.n), s->auth.n};
 	mr_loop_call(f->loop, on_arrival, a);
 }
 

@@ -116,16 +116,16 @@ void mr_resume_ask(struct mr_sub *sub)
 {
 	struct mr_session *s = sub->session;
 	struct mr_sessions *all = s->all;
-	struct mr_resume *r = find(all, &s->resume_from);
+	struct mr_resume *r = find(all, s->resume_from);
 	if (!r) {
 		r = mr_alloc(sizeof *r);
 		r->all = all;
-		mr_position_copy(&r->from, &s->resume_from);
+		mr_position_copy(&r->from, s->resume_from);
 		mr_list_add_tail(&all->resumes, &r->in_sessions);
 	}
 	r->max_bytes = MR_MIN(r->max_bytes + worth(sub->inst), (size_t)TAIL_MOST);
 	r->waiting++;
-	sub->resume = r;
+	sub->have->resume = r;
 	sub->at = all->f->clock->n;
 	mr_sub_state(sub, MR_SUB_TAIL);
 	ask_next(all);
@@ -133,10 +133,10 @@ void mr_resume_ask(struct mr_sub *sub)
 
 void mr_resume_leave(struct mr_sub *sub)
 {
-	struct mr_resume *r = sub->resume;
-	sub->resume = NULL;
+	struct mr_resume *r = sub->have ? sub->have->resume : NULL;
 	if (!r)
 		return;
+	sub->have->resume = NULL;
 	r->waiting--;
 	maybe_free(r);
 }
@@ -214,12 +214,12 @@ uint64_t mr_resumes_since(const struct mr_sessions *all)
 
 bool mr_resume_come(const struct mr_sub *sub)
 {
-	return sub->resume->come;
+	return sub->have->resume->come;
 }
 
 bool mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
 {
-	const struct mr_resume *r = sub->resume;
+	const struct mr_resume *r = sub->have->resume;
 	const struct mr_instance *inst = sub->inst;
 	MR_ASSERT(r->come);
 	if (!r->ok || inst->failure)
