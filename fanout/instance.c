@@ -55,7 +55,6 @@ void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
 	if (!inst->dirty) {
 		inst->dirty = n;
 		mr_subs_held(inst, true);
-		inst->dirty_since = mr_mono_us();
 	}
 	if (inst->work || mr_list_linked(&inst->in_dirty))
 		return;

@@ -21,17 +21,15 @@ struct mr_read {
 
 struct mr_instance {
 	struct mr_instances *all;
-	struct mr_str key; /* what makes two queries one; heap */
-	char k[33];        /* the same for clients and across restarts, as long as its table is the same */
-	uint64_t base[2];  /* of k */
+	struct mr_str key;   /* what makes two queries one; heap */
+	uint64_t table_hash; /* of the catalog entry of its table */
 	uint64_t number;
 	struct mr_app *app;
 	bool ready;
 	uint64_t from;
-	uint64_t gap;        /* unknown from this tick to before `from`; 0: it was never known before */
-	uint64_t gap_from;   /* where the known stretch before the gap begins */
-	uint64_t dirty;      /* 0: known up to now */
-	int64_t dirty_since; /* when it became dirty, monotonic microseconds */
+	uint64_t gap;      /* unknown from this tick to before `from`; 0: it was never known before */
+	uint64_t gap_from; /* where the known stretch before the gap begins */
+	uint64_t dirty;    /* 0: known up to now */
 	struct mr_work *work;
 	int attempts;            /* works since it was last known */
 	int64_t not_before;      /* monotonic microseconds: the next one waits until then, since Postgres or a worker refused the last */
@@ -56,13 +54,12 @@ struct mr_instance {
 	const struct mr_entity *entity; /* NULL: a function query */
 	struct mr_watcher watcher;
 	struct mr_rowset rows;
-	struct mr_str where; /* predicate's text, for workers */
-	struct mr_str order; /* order as JSON, the same */
+	struct mr_str where; /* predicate's text, for workers; part of the key */
 
 	/* Function queries. */
 	const struct mr_fn *fn;
-	struct mr_str args; /* canonical JSON */
-	struct mr_str auth; /* canonical JSON of the identity; empty: a shared run without one */
+	struct mr_str args; /* canonical JSON; part of the key */
+	struct mr_str auth; /* canonical JSON of the identity, the same; empty: a shared run without one */
 	struct mr_read *reads;
 	size_t n_reads;
 	struct mr_arena reads_arena;
@@ -106,6 +103,8 @@ struct mr_instance *mr_instance_find(struct mr_instances *all, const struct mr_q
 /* Gone when no subscription is left. */
 void mr_instance_release(struct mr_instance *inst);
 
+/* Its key as clients know it: the same across restarts, as long as its table is the same. */
+void mr_instance_k(const struct mr_instance *inst, char k[33]);
 /* Greatest tick <= n at which the state is known, or 0. */
 uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
 /* Bytes that the whole state takes as a body, at the least. */
@@ -125,7 +124,8 @@ void mr_instances_rekey(struct mr_instances *all, const struct mr_entity *e);
 void mr_instances_trim(struct mr_instances *all, uint64_t n);
 
 /* For the files of this room. */
-void mr_instance_set_k(struct mr_instance *inst);
+void mr_instance_note_table(struct mr_instance *inst);                          /* what the catalog says of it now */
+void mr_instance_print_order(struct mr_buf *b, const struct mr_instance *inst); /* as JSON, for workers */
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n);
 /* Known again at tick n (and up to `dirty`, if that is set again). */
 void mr_instance_known(struct mr_instance *inst, uint64_t n);

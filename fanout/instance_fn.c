@@ -68,9 +68,9 @@ struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct m
 	if (!inst) {
 		inst = mr_instance_make(all, mr_buf_view(&key));
 		inst->fn = fn;
-		mr_arena_begin(&inst->arena, args.n + auth.n + 64);
-		inst->args = mr_arena_str(&inst->arena, mr_buf_view(&args));
-		inst->auth = mr_arena_str(&inst->arena, auth);
+		size_t at = 2 + fn->name.n + 1;
+		inst->args = mr_instance_part(inst, at, args.n);
+		inst->auth = mr_instance_part(inst, at + args.n + 1, auth.n);
 		mr_instance_dirty(inst, 1);
 	}
 	mr_buf_fini(&args);

@@ -24,15 +24,30 @@ struct mr_instance *mr_instance_by_key(struct mr_instances *all, struct mr_str t
 	return inst;
 }
 
-void mr_instance_set_k(struct mr_instance *inst)
+struct mr_str mr_instance_part(const struct mr_instance *inst, size_t at, size_t n)
 {
-	uint64_t table = inst->entity ? mr_catalog_hash(inst->all->f->clock->catalog, inst->entity) : 0;
-	snprintf(inst->k, sizeof inst->k, "%016llx%016llx", (unsigned long long)(inst->base[0] ^ table), (unsigned long long)inst->base[1]);
+	size_t from = inst->app->version.n + 1 + at;
+	MR_ASSERT(from + n <= inst->key.n);
+	return (struct mr_str){inst->key.p + from, n};
+}
+
+void mr_instance_k(const struct mr_instance *inst, char k[33])
+{
+	struct mr_str text = mr_instance_part(inst, 0, inst->key.n - inst->app->version.n - 1);
+	unsigned long long h[2];
+	for (int i = 0; i < 2; i++)
+		h[i] = mr_hash_fixed(text.p, text.n, 1 + i);
+	snprintf(k, 33, "%016llx%016llx", h[0] ^ inst->table_hash, h[1]);
+}
+
+void mr_instance_note_table(struct mr_instance *inst)
+{
+	inst->table_hash = inst->entity ? mr_catalog_hash(inst->all->f->clock->catalog, inst->entity) : 0;
 }
 
 static void on_rekey(struct mr_watcher *w, void *arg)
 {
-	mr_instance_set_k(w->owner);
+	mr_instance_note_table(w->owner);
 }
 
 void mr_instances_rekey(struct mr_instances *all, const struct mr_entity *e)
@@ -47,11 +62,8 @@ struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str tex
 	inst->all = all;
 	inst->app = mr_app_hold(all->f->app);
 	full_key(&b, inst->app, text);
-	inst->key.n = b.n;
-	inst->key.p = mr_buf_take(&b);
-	for (int i = 0; i < 2; i++)
-		inst->base[i] = mr_hash_fixed(text.p, text.n, 1 + i);
-	mr_instance_set_k(inst);
+	inst->key = (struct mr_str){mr_strndup(b.p, b.n), b.n};
+	mr_buf_fini(&b);
 	inst->number = mr_number_take(all->f->hub->numbers, inst->key);
 	mr_list_init(&inst->in_dirty);
 	mr_list_init(&inst->in_hit);

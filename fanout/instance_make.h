@@ -9,5 +9,7 @@ struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct m
 /* Keys carry the app's version by themselves; the text given is the rest. */
 struct mr_instance *mr_instance_by_key(struct mr_instances *all, struct mr_str text);
 struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str text);
+/* n bytes of that text, from `at` on, as the instance keeps them. */
+struct mr_str mr_instance_part(const struct mr_instance *inst, size_t at, size_t n);
 
 #endif

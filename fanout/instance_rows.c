@@ -7,8 +7,6 @@
 #include "proto/ground/log.h"
 #include "proto/policy.h"
 
-enum { TEXT_DEPTH = 4096 };
-
 static void encode_diff(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)
 {
 	mr_body_diff(out, encoding, inst->number, inst->hash, arg);
@@ -81,55 +79,62 @@ static void print_order(struct mr_buf *b, const struct mr_entity *e, const struc
 	mr_enc_end(&enc);
 }
 
-/* Without a limit the order is the client's business, and those who differ in it share an instance; but for those who are to be told in
- * order. */
-static void print_key(struct mr_buf *key, const struct mr_entity *e, int64_t limit, struct mr_str where, struct mr_str order, bool ordered)
+void mr_instance_print_order(struct mr_buf *b, const struct mr_instance *inst)
 {
-	mr_buf_printf(key, "E|%s|%016llx|%lld|", e->name.p, (unsigned long long)e->shape, (long long)limit);
-	mr_buf_str(key, where);
-	if (limit >= 0 || ordered) {
-		mr_buf_char(key, '|');
-		mr_buf_str(key, order);
-	}
+	print_order(b, inst->entity, inst->rows.order, inst->rows.n_order);
 }
 
-/* What an instance keeps of its question, in an arena. */
-struct kept {
-	struct mr_str where, order_text;
+struct asked {
+	const struct mr_entity *entity;
 	const struct mr_pred *pred;
 	const struct mr_order *order;
 	size_t n_order;
+	int64_t limit;
+	bool ordered;
+	size_t where_at, where_n; /* of its key */
 };
 
-static void keep(struct mr_arena *a, const struct mr_entity *e, struct mr_str where, struct mr_str order_text, struct kept *k)
+/* Without a limit the order is the client's business, and those who differ in it share an instance; but for those who are to be told in
+ * order. */
+static void print_key(struct mr_buf *key, struct asked *q)
 {
-	struct mr_error err;
-	k->where = mr_arena_str(a, where);
-	k->order_text = mr_arena_str(a, order_text);
-	const struct mr_node *node = mr_json_read(a, k->where, TEXT_DEPTH, false, &err);
-	k->pred = node ? mr_pred_read(a, e, node, &err) : NULL;
-	node = mr_json_read(a, k->order_text, TEXT_DEPTH, false, &err);
-	MR_ASSERT(k->pred && node && mr_order_read(a, e, node, true, &k->order, &k->n_order, &err));
+	const struct mr_entity *e = q->entity;
+	mr_buf_printf(key, "E|%s|%016llx|%lld|", e->name.p, (unsigned long long)e->shape, (long long)q->limit);
+	q->where_at = key->n;
+	mr_pred_print(key, e, q->pred);
+	q->where_n = key->n - q->where_at;
+	if (q->limit >= 0 || q->ordered) {
+		mr_buf_char(key, '|');
+		print_order(key, e, q->order, q->n_order);
+	}
 }
 
-/* A new instance outlives the message and the identity that it was made for: its predicate and order are read anew from their texts, in an
- * arena of its own that is no larger than them: instances are many. */
-static struct mr_instance *make_rows(struct mr_instances *all, const struct mr_entity *e, struct mr_str key, struct mr_str where,
-	struct mr_str order_text, int64_t limit)
+/* What an instance keeps of its question beside its key. */
+static void keep(struct mr_arena *a, const struct asked *q, const struct mr_pred **pred, const struct mr_order **order)
+{
+	struct mr_order *o = mr_arena_alloc(a, q->n_order * sizeof *o);
+	memcpy(o, q->order, q->n_order * sizeof *o);
+	*order = o;
+	*pred = mr_pred_copy(a, q->pred);
+}
+
+/* A new instance outlives the message and the identity that it was made for: it has predicate and order in an arena of its own that is no
+ * larger than them: instances are many. */
+static struct mr_instance *make_rows(struct mr_instances *all, struct mr_str key, const struct asked *q)
 {
 	struct mr_instance *inst = mr_instance_make(all, key);
 	struct mr_arena rough = {0};
-	struct kept k;
-	keep(&rough, e, where, order_text, &k);
+	const struct mr_pred *pred;
+	const struct mr_order *order;
+	keep(&rough, q, &pred, &order);
 	mr_arena_begin(&inst->arena, rough.used);
 	mr_arena_fini(&rough);
-	keep(&inst->arena, e, where, order_text, &k);
-	inst->entity = e;
-	mr_instance_set_k(inst);
-	inst->where = k.where;
-	inst->order = k.order_text;
-	mr_rowset_init(&inst->rows, e, k.pred, k.order, k.n_order, limit);
-	inst->watcher = (struct mr_watcher){.entity = e, .pred = k.pred, .owner = inst};
+	keep(&inst->arena, q, &pred, &order);
+	inst->entity = q->entity;
+	mr_instance_note_table(inst);
+	inst->where = mr_instance_part(inst, q->where_at, q->where_n);
+	mr_rowset_init(&inst->rows, q->entity, pred, order, q->n_order, q->limit);
+	inst->watcher = (struct mr_watcher){.entity = q->entity, .pred = pred, .owner = inst};
 	mr_matcher_add(all->index, &inst->watcher);
 	mr_instance_dirty(inst, 1);
 	return inst;
@@ -137,32 +142,24 @@ static struct mr_instance *make_rows(struct mr_instances *all, const struct mr_e
 
 struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct mr_query *q, struct mr_error *err)
 {
-	struct mr_app *app = all->f->app;
 	struct mr_str name = mr_node_str(q->node, "entity");
-	const struct mr_entity *e = mr_app_entity(app, name);
+	const struct mr_entity *e = mr_app_entity(all->f->app, name);
 	if (!e) {
 		mr_fail(err, MR_UNKNOWN_ENTITY, "No entity \"%.*s\" is declared.", (int)MR_MIN(name.n, 80), name.p);
 		return NULL;
 	}
 	struct mr_arena a = {0};
-	struct mr_buf where = {0}, order_text = {0}, key = {0};
+	struct mr_buf key = {0};
 	struct mr_instance *inst = NULL;
-	const struct mr_order *order;
-	size_t n_order;
-	int64_t limit;
-	const struct mr_pred *pred = build_predicate(&a, e, q, err);
-	if (pred && mr_order_read(&a, e, mr_node_get(q->node, "order"), true, &order, &n_order, err) &&
-		mr_limit_read(mr_node_get(q->node, "limit"), all->f->settings.instance_max_rows, &limit, err)) {
-		mr_pred_print(&where, e, pred);
-		print_order(&order_text, e, order, n_order);
-		print_key(&key, e, limit, mr_buf_view(&where), mr_buf_view(&order_text), q->ordered);
+	struct asked asked = {.entity = e, .pred = build_predicate(&a, e, q, err), .ordered = q->ordered};
+	if (asked.pred && mr_order_read(&a, e, mr_node_get(q->node, "order"), true, &asked.order, &asked.n_order, err) &&
+		mr_limit_read(mr_node_get(q->node, "limit"), all->f->settings.instance_max_rows, &asked.limit, err)) {
+		print_key(&key, &asked);
 		inst = mr_instance_by_key(all, mr_buf_view(&key));
 		if (!inst)
-			inst = make_rows(all, e, mr_buf_view(&key), mr_buf_view(&where), mr_buf_view(&order_text), limit);
+			inst = make_rows(all, mr_buf_view(&key), &asked);
 	}
 	mr_arena_fini(&a);
-	mr_buf_fini(&where);
-	mr_buf_fini(&order_text);
 	mr_buf_fini(&key);
 	return inst;
 }

@@ -651,7 +651,7 @@ static void reattach(struct mr_sub *sub)
 	if (sub->state == MR_SUB_ON) {
 		MR_ASSERT(!sub->have);
 		sub->have = mr_alloc(sizeof *sub->have);
-		memcpy(sub->have->k, was->k, sizeof sub->have->k);
+		mr_instance_k(was, sub->have->k);
 		snprintf(sub->have->h, sizeof sub->have->h, "%016llx", (unsigned long long)was->hash);
 	}
 	detach(sub);

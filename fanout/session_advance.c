@@ -189,6 +189,7 @@ static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 	const struct mr_instance *inst = sub->inst;
 	enum mr_encoding encoding = sub->session->encoding;
 	struct mr_enc e;
+	char k[33];
 	mr_transition_comma(&t->acks, encoding, t->n_acks++);
 	mr_enc_init(&e, &t->acks, encoding);
 	mr_enc_map(&e, 3 + keep + (inst->entity != NULL));
@@ -197,7 +198,8 @@ static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 	mr_enc_key(&e, MR_STR("i"));
 	mr_enc_int(&e, (int64_t)inst->number);
 	mr_enc_key(&e, MR_STR("k"));
-	mr_enc_str(&e, mr_str(inst->k));
+	mr_instance_k(inst, k);
+	mr_enc_str(&e, mr_str(k));
 	if (keep) {
 		mr_enc_key(&e, MR_STR("keep"));
 		mr_enc_bool(&e, true);
@@ -250,7 +252,11 @@ static bool knows_table(const struct mr_sub *sub)
 
 static bool same_key(const struct mr_sub *sub)
 {
-	return sub->have && strcmp(sub->have->k, sub->inst->k) == 0;
+	char k[33];
+	if (!sub->have)
+		return false;
+	mr_instance_k(sub->inst, k);
+	return strcmp(sub->have->k, k) == 0;
 }
 
 /* Rows from before can be brought here by the keys touched since: plain filters only, windows and functions go by hash. */

@@ -339,8 +339,12 @@ static void add_snapshot(struct mr_buf *m, const char *snapshot)
 static void print_read(struct mr_buf *m, const struct mr_instance *inst)
 {
 	int64_t want = mr_rowset_want(&inst->rows);
+	struct mr_buf order = {0};
+	mr_instance_print_order(&order, inst);
 	/* One more than allowed tells that there are too many. */
-	mr_load_print(m, inst->entity, inst->where, inst->order, want < 0 ? inst->all->f->settings.instance_max_rows + 1 : want);
+	want = want < 0 ? inst->all->f->settings.instance_max_rows + 1 : want;
+	mr_load_print(m, inst->entity, inst->where, mr_buf_view(&order), want);
+	mr_buf_fini(&order);
 }
 
 static void print_run(struct mr_buf *m, const struct mr_instance *inst)

@@ -114,6 +114,34 @@ static size_t sort_values(struct mr_value *v, size_t n)
 	return kept;
 }
 
+/* Copying */
+
+static const struct mr_value *copy_values(struct mr_arena *a, const struct mr_value *from, size_t n)
+{
+	struct mr_value *v = mr_arena_alloc(a, n * sizeof(*v));
+	for (size_t i = 0; i < n; i++) {
+		v[i] = from[i];
+		if (v[i].text.n)
+			v[i].text = mr_arena_str(a, v[i].text);
+	}
+	return v;
+}
+
+const struct mr_pred *mr_pred_copy(struct mr_arena *a, const struct mr_pred *p)
+{
+	struct mr_pred *copy = make(a, p->op);
+	*copy = *p;
+	if (p->values)
+		copy->values = copy_values(a, p->values, p->n);
+	if (!p->kids)
+		return copy;
+	const struct mr_pred **kids = mr_arena_alloc(a, p->n * sizeof(*kids));
+	for (size_t i = 0; i < p->n; i++)
+		kids[i] = mr_pred_copy(a, p->kids[i]);
+	copy->kids = kids;
+	return copy;
+}
+
 /* From a client's where */
 
 struct reader {
