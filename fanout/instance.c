@@ -44,6 +44,13 @@ void mr_instances_delete(struct mr_instances **all)
 	*all = NULL;
 }
 
+/* The next trim does. */
+static void look_at(struct mr_instance *inst)
+{
+	if (!mr_list_linked(&inst->in_history))
+		mr_list_add_tail(&inst->all->histories, &inst->in_history);
+}
+
 static void clear_whole(struct mr_instance *inst)
 {
 	for (int e = 0; e < MR_ENCODINGS; e++)
@@ -139,8 +146,7 @@ void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *
 	all->history += b->bytes;
 	inst->last = n;
 	clear_whole(inst);
-	if (!mr_list_linked(&inst->in_history))
-		mr_list_add_tail(&all->histories, &inst->in_history);
+	look_at(inst);
 	mr_subs_news(inst);
 }
 
@@ -156,8 +162,6 @@ static void drop_bodies(struct mr_instance *inst, uint64_t up_to, size_t max)
 		inst->lost = b->n;
 		mr_body_delete(&b);
 	}
-	if (mr_list_empty(&inst->bodies))
-		mr_list_del(&inst->in_history);
 }
 
 size_t mr_instance_least(const struct mr_instance *inst)
@@ -188,6 +192,11 @@ void mr_instances_trim(struct mr_instances *all, uint64_t n)
 			struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_history);
 			drop_bodies(inst, n, max);
 			drop_useless(inst);
+			/* Who watches alone has been told: nobody asks again. */
+			if (inst->n_subs <= 1)
+				clear_whole(inst);
+			if (mr_list_empty(&inst->bodies))
+				mr_list_del(&inst->in_history);
 		}
 		max /= 2;
 	} while (all->history > HISTORY_MOST);
@@ -210,6 +219,7 @@ struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding enc
 	if (inst->whole[encoding])
 		return inst->whole[encoding];
 	encode_whole(&text, encoding, inst);
+	look_at(inst);
 	return inst->whole[encoding] = mr_wire_new(&text);
 }
 
@@ -372,6 +382,7 @@ static void free_instance(struct mr_instance *inst)
 	if (inst->entity)
 		mr_rowset_fini(&inst->rows);
 	drop_bodies(inst, UINT64_MAX, 0);
+	mr_list_del(&inst->in_history);
 	clear_whole(inst);
 	free(inst->subs);
 	free(inst->failure);
@@ -390,4 +401,6 @@ void mr_instance_release(struct mr_instance *inst)
 {
 	if (inst->n_subs == 0)
 		free_instance(inst);
+	else if (inst->n_subs == 1)
+		clear_whole(inst);
 }

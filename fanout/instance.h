@@ -40,11 +40,11 @@ struct mr_instance {
 	size_t n_subs, cap_subs;
 	struct mr_list bodies;               /* oldest first */
 	size_t history, history_most;        /* their bytes; how many are worth keeping, as last found */
-	struct mr_list in_history;           /* in all->histories while it has bodies */
+	struct mr_list in_history;           /* in all->histories while it has bodies, or a whole that is new */
 	uint64_t lost;                       /* bodies up to this tick have been given up */
 	uint64_t last;                       /* tick of the last body, or of readiness */
 	uint64_t loaded;                     /* tick as of which its rows were read from the database (entity queries) */
-	struct mr_wire *whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for, cleared by the next body */
+	struct mr_wire *whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for; the next body or trim clears it */
 	uint64_t hash, hash_was;             /* of its state; as of the last body */
 	struct mr_arena arena;               /* predicate, order */
 	uint64_t mark;                       /* of the change that met it last */
@@ -100,7 +100,7 @@ struct mr_query {
 };
 /* Finds or makes the instance for a query of this identity; a new one is dirty and waits for work. NULL and *err when refused. */
 struct mr_instance *mr_instance_find(struct mr_instances *all, const struct mr_query *q, struct mr_error *err);
-/* Gone when no subscription is left. */
+/* A subscription has left; it goes with the last one. */
 void mr_instance_release(struct mr_instance *inst);
 
 /* Its key as clients know it: the same across restarts, as long as its table is the same. */
@@ -109,7 +109,8 @@ void mr_instance_k(const struct mr_instance *inst, char k[33]);
 uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
 /* Bytes that the whole state takes as a body, at the least. */
 size_t mr_instance_least(const struct mr_instance *inst);
-/* The whole state as a body (of tick inst->last), encoded when first asked. */
+/* The whole state as a body (of tick inst->last), encoded when first asked. Kept beyond the next trim where several may
+ * ask for it. */
 struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding);
 
 /* A tick: applies a batch to all instances it meets and makes their bodies. */
