@@ -166,7 +166,7 @@ static void drop_bodies(struct mr_instance *inst, uint64_t up_to, size_t max)
 
 size_t mr_instance_least(const struct mr_instance *inst)
 {
-	return inst->entity ? mr_rowset_size(&inst->rows) * ROW_LEAST : inst->result ? inst->result->raw.n / 2 : 0;
+	return inst->entity ? mr_rowset_size(&inst->rows) * ROW_LEAST : inst->run->result ? inst->run->result->raw.n / 2 : 0;
 }
 
 /* Who has missed more than twice what the whole takes gets the whole: what is older than that serves nobody. */
@@ -205,11 +205,11 @@ void mr_instances_trim(struct mr_instances *all, uint64_t n)
 static void encode_whole(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst)
 {
 	if (inst->failure)
-		mr_body_error(out, encoding, inst->number, inst->hash, inst->failure);
+		mr_body_error(out, encoding, inst->number, inst->hash, &inst->failure->why);
 	else if (inst->entity)
 		mr_body_rows(out, encoding, inst->number, inst->hash, &inst->rows);
 	else
-		mr_body_value(out, encoding, inst->number, inst->hash, inst->result);
+		mr_body_value(out, encoding, inst->number, inst->hash, inst->run->result);
 }
 
 struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding)
@@ -232,10 +232,11 @@ void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_erro
 {
 	uint64_t hash = mr_hash_fixed(err->message, strlen(err->message), err->code);
 	bool same = inst->ready && inst->failure && inst->hash == hash;
-	struct mr_error *failure = mr_alloc(sizeof *failure);
-	*failure = *err;
-	free(inst->failure);
-	inst->failure = failure;
+	if (!inst->failure) {
+		inst->failure = mr_alloc(sizeof *inst->failure);
+		inst->failure->instance = inst;
+	}
+	inst->failure->why = *err;
 	inst->hash = hash;
 	if (inst->entity)
 		mr_rowset_empty(&inst->rows);
@@ -243,6 +244,15 @@ void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_erro
 	mr_instance_known(inst, n);
 	if (!same)
 		mr_instance_add_body(inst, n, encode_failure, err);
+}
+
+void mr_instance_mend(struct mr_instance *inst)
+{
+	if (!inst->failure)
+		return;
+	mr_list_del(&inst->failure->in_failed);
+	free(inst->failure);
+	inst->failure = NULL;
 }
 
 /* Applying a tick. */
@@ -263,21 +273,28 @@ static void next_change(struct applying *a, const struct mr_change *c)
 }
 
 /* A function query is met once, however many of its reads are. */
+static bool is_first(struct mr_run *run, const struct mr_instances *all)
+{
+	bool first = run->mark != all->last_mark;
+	run->mark = all->last_mark;
+	return first;
+}
+
 static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 {
 	struct applying *a = arg;
 	struct mr_instance *inst = w->owner;
 	if (a->change != c)
 		next_change(a, c);
-	if (inst->mark == a->all->last_mark)
+	if (inst->run && !is_first(inst->run, a->all))
 		return;
-	inst->mark = a->all->last_mark;
 	a->all->f->counter[MR_C_INDEX_HITS_TOTAL]++;
 	if (!inst->entity) {
 		mr_instance_dirty(inst, a->batch->n);
 		return;
 	}
-	inst->shrank |= c->was.v != NULL;
+	if (inst->failure)
+		inst->failure->shrank |= c->was.v != NULL;
 	/* What is not known now is brought up to date from the batches when its rows have come. */
 	if (!inst->ready || inst->dirty || inst->failure)
 		return;
@@ -358,9 +375,9 @@ void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
 
 bool mr_instance_meets(const struct mr_instance *inst, const struct mr_change *c)
 {
-	size_t n = inst->entity ? 1 : inst->n_reads;
+	size_t n = inst->entity ? 1 : inst->run->n_reads;
 	for (size_t i = 0; i < n; i++) {
-		const struct mr_watcher *w = inst->entity ? &inst->watcher : &inst->reads[i].watcher;
+		const struct mr_watcher *w = inst->entity ? &inst->watcher : &inst->run->reads[i].watcher;
 		if (w->entity != c->entity)
 			continue;
 		if (c->bulk || (c->was.v && mr_pred_eval(w->pred, &c->was) == 1) || (c->is.v && mr_pred_eval(w->pred, &c->is) == 1))
@@ -375,21 +392,18 @@ static void free_instance(struct mr_instance *inst)
 	mr_work_abandon(&inst->work);
 	mr_list_del(&inst->in_dirty);
 	mr_list_del(&inst->in_hit);
-	mr_list_del(&inst->in_failed);
 	mr_map_del(&all->by_key, inst->key);
 	mr_matcher_remove(all->index, &inst->watcher);
-	mr_instance_reads(inst, NULL);
 	if (inst->entity)
 		mr_rowset_fini(&inst->rows);
+	else
+		mr_instance_end_run(inst);
 	drop_bodies(inst, UINT64_MAX, 0);
 	mr_list_del(&inst->in_history);
 	clear_whole(inst);
-	free(inst->subs);
-	free(inst->failure);
+	mr_instance_mend(inst);
+	MR_ASSERT(!inst->cap_subs);
 	mr_arena_fini(&inst->arena);
-	mr_arena_fini(&inst->reads_arena);
-	mr_arena_fini(&inst->result_arena[0]);
-	mr_arena_fini(&inst->result_arena[1]);
 	mr_app_drop(&inst->app);
 	mr_number_leave(all->f->hub->numbers, inst->key);
 	free((char *)inst->key.p);

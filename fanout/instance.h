@@ -19,44 +19,8 @@ struct mr_read {
 	struct mr_instance *instance;
 };
 
-struct mr_instance {
-	struct mr_instances *all;
-	struct mr_str key;   /* what makes two queries one; heap */
-	uint64_t table_hash; /* of the catalog entry of its table */
-	uint64_t number;
-	struct mr_app *app;
-	bool ready;
-	uint64_t from;
-	uint64_t gap;      /* unknown from this tick to before `from`; 0: it was never known before */
-	uint64_t gap_from; /* where the known stretch before the gap begins */
-	uint64_t dirty;    /* 0: known up to now */
-	struct mr_work *work;
-	int attempts;            /* works since it was last known */
-	int64_t not_before;      /* monotonic microseconds: the next one waits until then, since Postgres or a worker refused the last */
-	uint64_t spoke_in;       /* transition in which it last had a body */
-	int aligning;            /* sessions that wait for all their functions to run at one tick */
-	struct mr_list in_dirty; /* in all->dirty while dirty and no work is under way */
-	struct mr_sub **subs;    /* n_subs, in no order */
-	size_t n_subs, cap_subs;
-	struct mr_list bodies;               /* oldest first */
-	size_t history, history_most;        /* their bytes; how many are worth keeping, as last found */
-	struct mr_list in_history;           /* in all->histories while it has bodies, or a whole that is new */
-	uint64_t lost;                       /* bodies up to this tick have been given up */
-	uint64_t last;                       /* tick of the last body, or of readiness */
-	uint64_t loaded;                     /* tick as of which its rows were read from the database (entity queries) */
-	struct mr_wire *whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for; the next body or trim clears it */
-	uint64_t hash, hash_was;             /* of its state; as of the last body */
-	struct mr_arena arena;               /* predicate, order */
-	uint64_t mark;                       /* of the change that met it last */
-	struct mr_list in_hit;               /* in all->hit while changes of this tick await their difference */
-
-	/* Entity queries. */
-	const struct mr_entity *entity; /* NULL: a function query */
-	struct mr_watcher watcher;
-	struct mr_rowset rows;
-	struct mr_str where; /* predicate's text, for workers; part of the key */
-
-	/* Function queries. */
+/* What function queries have beside that. */
+struct mr_run {
 	const struct mr_fn *fn;
 	struct mr_str args; /* canonical JSON; part of the key */
 	struct mr_str auth; /* canonical JSON of the identity, the same; empty: a shared run without one */
@@ -66,13 +30,65 @@ struct mr_instance {
 	struct mr_arena result_arena[2]; /* of the result and the one before */
 	int result_now;
 	const struct mr_node *result; /* NULL before the first; the last good one while it fails */
+	uint64_t mark;                /* of the change that met it last */
+};
 
-	struct mr_error *failure; /* why the query fails now; NULL: it does not */
-	/* An entity query that fails is read again now and then (instance_retry.c). */
+/* What queries have that fail: some are tried again now and then (instance_retry.c). */
+struct mr_failure {
+	struct mr_error why;
+	struct mr_instance *instance;
 	struct mr_list in_failed;
 	int64_t retry_at, retry_wait;
 	bool shrank; /* since it had too many rows, some were changed or deleted */
 };
+
+/* Most wait for long until anything happens: what is needed only then is not here but behind a pointer. */
+struct mr_instance {
+	struct mr_instances *all;
+	const struct mr_entity *entity; /* NULL: a function query */
+	struct mr_failure *failure;     /* why the query fails now; NULL: it does not */
+	bool ready;
+	int attempts;   /* works since it was last known */
+	uint64_t dirty; /* 0: known up to now */
+	uint64_t from;
+	uint64_t gap;      /* unknown from this tick to before `from`; 0: it was never known before */
+	uint64_t gap_from; /* where the known stretch before the gap begins */
+	uint64_t last;     /* tick of the last body, or of readiness */
+	uint64_t lost;     /* bodies up to this tick have been given up */
+	uint64_t loaded;   /* tick as of which its rows were read from the database (entity queries) */
+	uint64_t spoke_in; /* transition in which it last had a body */
+	union {
+		struct mr_sub *lone; /* while cap_subs is 0 */
+		struct mr_sub **subs;
+	};
+	uint32_t n_subs, cap_subs; /* in no order */
+	int aligning;              /* sessions that wait for all their functions to run at one tick */
+	struct mr_work *work;
+	int64_t not_before;        /* monotonic microseconds: the next one waits until then, since Postgres or a worker refused the last */
+	struct mr_list in_dirty;   /* in all->dirty while dirty and no work is under way */
+	struct mr_list in_hit;     /* in all->hit while changes of this tick await their difference */
+	struct mr_list in_history; /* in all->histories while it has bodies, or a whole that is new */
+	struct mr_list bodies;     /* oldest first */
+	size_t history, history_most;        /* their bytes; how many are worth keeping, as last found */
+	struct mr_wire *whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for; the next body or trim clears it */
+	uint64_t hash, hash_was;             /* of its state; as of the last body */
+	uint64_t number;
+	struct mr_app *app;
+	struct mr_str key; /* what makes two queries one; heap */
+	/* Function queries. */
+	struct mr_run *run;
+	/* Entity queries. */
+	uint64_t table_hash;   /* of the catalog entry of its table */
+	struct mr_str where;   /* predicate's text, for workers; part of the key */
+	struct mr_arena arena; /* predicate, order */
+	struct mr_watcher watcher;
+	struct mr_rowset rows;
+};
+
+static inline struct mr_sub *const *mr_instance_subs(const struct mr_instance *inst)
+{
+	return inst->cap_subs ? inst->subs : &inst->lone;
+}
 
 struct mr_instances {
 	struct mr_fanout *f;
@@ -82,7 +98,7 @@ struct mr_instances {
 	struct mr_list dirty; /* wait for a tick at whose snapshot they are read or run again */
 	struct mr_list hit;
 	struct mr_list histories;
-	struct mr_list failed; /* entity queries */
+	struct mr_list failed; /* struct mr_failure */
 	size_t history;        /* bytes of all bodies */
 	uint64_t last_mark;
 	uint64_t speaks[MR_ENCODINGS]; /* sessions connected, by encoding */
@@ -141,10 +157,12 @@ void mr_instances_retry(struct mr_instances *all, int64_t now);
 void mr_instance_retry_later(struct mr_instance *inst); /* it has just failed */
 /* From tick n on it fails with this error. */
 void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_error *err);
+void mr_instance_mend(struct mr_instance *inst); /* it does not fail any more */
 /* The result of a function query at tick n; takes nothing over (the text is copied). */
 void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json);
 /* Replaces the read set by [[entity, predicate | null], ...]. */
 void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads);
+void mr_instance_end_run(struct mr_instance *inst); /* it goes */
 /* Runs of this function with these arguments look at their identity: from now on each identity has an instance of its own. */
 void mr_instance_note_split(struct mr_instance *inst);
 /* Does the change meet the read set or the predicate? */

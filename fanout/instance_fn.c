@@ -67,10 +67,11 @@ struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct m
 	struct mr_instance *inst = mr_instance_by_key(all, mr_buf_view(&key));
 	if (!inst) {
 		inst = mr_instance_make(all, mr_buf_view(&key));
-		inst->fn = fn;
+		inst->run = mr_alloc(sizeof *inst->run);
+		inst->run->fn = fn;
 		size_t at = 2 + fn->name.n + 1;
-		inst->args = mr_instance_part(inst, at, args.n);
-		inst->auth = mr_instance_part(inst, at + args.n + 1, auth.n);
+		inst->run->args = mr_instance_part(inst, at, args.n);
+		inst->run->auth = mr_instance_part(inst, at + args.n + 1, auth.n);
 		mr_instance_dirty(inst, 1);
 	}
 	mr_buf_fini(&args);
@@ -81,7 +82,7 @@ struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct m
 void mr_instance_note_split(struct mr_instance *inst)
 {
 	struct mr_buf key = {0};
-	fn_key(&key, inst->fn, inst->args, (struct mr_str){0});
+	fn_key(&key, inst->run->fn, inst->run->args, (struct mr_str){0});
 	struct mr_str view = mr_buf_view(&key);
 	if (is_split(inst->all, view)) {
 		mr_buf_fini(&key);
@@ -107,14 +108,14 @@ static void encode_result(struct mr_buf *out, enum mr_encoding encoding, struct 
 void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json)
 {
 	uint64_t hash = mr_hash_fixed(json.p, json.n, 3);
-	if (inst->ready && !inst->failure && inst->hash == hash && inst->result && mr_str_eq(inst->result->raw, json)) {
+	if (inst->ready && !inst->failure && inst->hash == hash && inst->run->result && mr_str_eq(inst->run->result->raw, json)) {
 		inst->all->f->counter[MR_C_RERUNS_EQUAL_TOTAL]++;
 		mr_instance_known(inst, n);
 		return;
 	}
-	struct change_of_result c = {.was = inst->failure ? NULL : inst->result};
-	int next = !inst->result_now;
-	struct mr_arena *a = &inst->result_arena[next];
+	struct change_of_result c = {.was = inst->failure ? NULL : inst->run->result};
+	int next = !inst->run->result_now;
+	struct mr_arena *a = &inst->run->result_arena[next];
 	struct mr_error err;
 	c.is = mr_json_read(a, mr_arena_str(a, json), RESULT_DEPTH, false, &err);
 	if (!c.is) {
@@ -123,16 +124,14 @@ void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json
 		return;
 	}
 	bool first = !inst->ready;
-	inst->result = c.is;
-	free(inst->failure);
-	inst->failure = NULL;
-	mr_list_del(&inst->in_failed);
+	inst->run->result = c.is;
+	mr_instance_mend(inst);
 	inst->hash = hash;
 	mr_instance_known(inst, n);
 	if (!first)
 		mr_instance_add_body(inst, n, encode_result, &c);
-	mr_arena_reset(&inst->result_arena[inst->result_now]);
-	inst->result_now = next;
+	mr_arena_reset(&inst->run->result_arena[inst->run->result_now]);
+	inst->run->result_now = next;
 }
 
 /* The predicate is given as a tree or as its text; what is kept must not point into the answer, which goes. */
@@ -150,14 +149,14 @@ static const struct mr_pred *read_pred(struct mr_arena *a, const struct mr_entit
 /* Read sets live in the arena of the result: both are replaced by the next run. */
 void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads)
 {
-	for (size_t i = 0; i < inst->n_reads; i++)
-		mr_matcher_remove(inst->all->index, &inst->reads[i].watcher);
-	free(inst->reads);
-	inst->reads = NULL;
-	inst->n_reads = 0;
+	for (size_t i = 0; i < inst->run->n_reads; i++)
+		mr_matcher_remove(inst->all->index, &inst->run->reads[i].watcher);
+	free(inst->run->reads);
+	inst->run->reads = NULL;
+	inst->run->n_reads = 0;
 	size_t n = reads && reads->kind == MR_ARRAY ? reads->n : 0;
-	inst->reads = n ? mr_alloc(n * sizeof *inst->reads) : NULL;
-	mr_arena_reset(&inst->reads_arena);
+	inst->run->reads = n ? mr_alloc(n * sizeof *inst->run->reads) : NULL;
+	mr_arena_reset(&inst->run->reads_arena);
 	for (size_t i = 0; i < n; i++) {
 		const struct mr_node *pair = &reads->items[i];
 		if (pair->kind != MR_ARRAY || pair->n != 2)
@@ -165,9 +164,20 @@ void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads)
 		const struct mr_entity *e = mr_app_entity(inst->app, pair->items[0].text);
 		if (!e)
 			continue;
-		struct mr_read *r = &inst->reads[inst->n_reads++];
+		struct mr_read *r = &inst->run->reads[inst->run->n_reads++];
 		r->instance = inst;
-		r->watcher = (struct mr_watcher){.entity = e, .pred = read_pred(&inst->reads_arena, e, &pair->items[1]), .owner = inst};
+		r->watcher =
+			(struct mr_watcher){.entity = e, .pred = read_pred(&inst->run->reads_arena, e, &pair->items[1]), .owner = inst};
 		mr_matcher_add(inst->all->index, &r->watcher);
 	}
+}
+
+void mr_instance_end_run(struct mr_instance *inst)
+{
+	mr_instance_reads(inst, NULL);
+	mr_arena_fini(&inst->run->reads_arena);
+	for (int i = 0; i < 2; i++)
+		mr_arena_fini(&inst->run->result_arena[i]);
+	free(inst->run);
+	inst->run = NULL;
 }

@@ -68,7 +68,6 @@ struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str tex
 	mr_list_init(&inst->in_dirty);
 	mr_list_init(&inst->in_hit);
 	mr_list_init(&inst->in_history);
-	mr_list_init(&inst->in_failed);
 	mr_list_init(&inst->bodies);
 	mr_map_put(&all->by_key, inst->key, inst);
 	all->f->counter[MR_C_INSTANCES] = (int64_t)all->by_key.n;

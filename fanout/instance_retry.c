@@ -9,37 +9,39 @@ enum { RETRY_FIRST_US = 1000 * 1000, RETRY_MOST_US = 60 * 1000 * 1000 };
 
 static bool may_pass(const struct mr_instance *inst)
 {
-	enum mr_code code = inst->failure->code;
+	enum mr_code code = inst->failure->why.code;
 	return inst->entity || code == MR_TIME_LIMIT || code == MR_MEMORY_LIMIT || code == MR_WORKER_CRASHED;
 }
 
 void mr_instance_retry_later(struct mr_instance *inst)
 {
+	struct mr_failure *failure = inst->failure;
 	if (!may_pass(inst))
-		mr_list_del(&inst->in_failed);
-	if (!may_pass(inst) || mr_list_linked(&inst->in_failed))
+		mr_list_del(&failure->in_failed);
+	if (!may_pass(inst) || mr_list_linked(&failure->in_failed))
 		return;
-	inst->retry_wait = RETRY_FIRST_US;
-	inst->retry_at = mr_mono_us() + inst->retry_wait;
-	inst->shrank = false;
-	mr_list_add_tail(&inst->all->failed, &inst->in_failed);
+	failure->retry_wait = RETRY_FIRST_US;
+	failure->retry_at = mr_mono_us() + failure->retry_wait;
+	failure->shrank = false;
+	mr_list_add_tail(&inst->all->failed, &failure->in_failed);
 }
 
-static bool is_due(const struct mr_instance *inst, int64_t now)
+static bool is_due(const struct mr_failure *failure, int64_t now)
 {
-	bool hopeless = inst->failure && inst->failure->code == MR_TOO_MANY_ROWS && !inst->shrank;
-	return !inst->work && !inst->dirty && now >= inst->retry_at && !hopeless;
+	const struct mr_instance *inst = failure->instance;
+	bool hopeless = failure->why.code == MR_TOO_MANY_ROWS && !failure->shrank;
+	return !inst->work && !inst->dirty && now >= failure->retry_at && !hopeless;
 }
 
 void mr_instances_retry(struct mr_instances *all, int64_t now)
 {
 	MR_LIST_FOR (e, &all->failed) {
-		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_failed);
-		if (!is_due(inst, now))
+		struct mr_failure *failure = MR_CONTAINER(e, struct mr_failure, in_failed);
+		if (!is_due(failure, now))
 			continue;
-		inst->shrank = false;
-		inst->retry_wait = MR_MIN(2 * inst->retry_wait, (int64_t)RETRY_MOST_US);
-		inst->retry_at = now + inst->retry_wait;
-		mr_work_begin(inst);
+		failure->shrank = false;
+		failure->retry_wait = MR_MIN(2 * failure->retry_wait, (int64_t)RETRY_MOST_US);
+		failure->retry_at = now + failure->retry_wait;
+		mr_work_begin(failure->instance);
 	}
 }

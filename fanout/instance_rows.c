@@ -30,9 +30,7 @@ void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 	struct mr_diff d;
 	bool changed = mr_rowset_diff(&inst->rows, &d);
 	bool failed = inst->failure;
-	free(inst->failure);
-	inst->failure = NULL;
-	mr_list_del(&inst->in_failed);
+	mr_instance_mend(inst);
 	inst->hash = inst->rows.hash;
 	if (failed)
 		mr_instance_add_body(inst, n, encode_rows, NULL);

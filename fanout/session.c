@@ -474,23 +474,24 @@ void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
 }
 
 /* Nothing of them is in the cache, and what comes next is known: it is fetched meanwhile. */
-static void fetch_ahead(const struct mr_instance *inst, size_t i)
+static void fetch_ahead(struct mr_sub *const *subs, size_t n, size_t i)
 {
 	enum { SUB_AHEAD = 8, SESSION_AHEAD = 4 };
-	if (i + SUB_AHEAD < inst->n_subs)
-		__builtin_prefetch(inst->subs[i + SUB_AHEAD], 1);
-	if (i + SESSION_AHEAD >= inst->n_subs)
+	if (i + SUB_AHEAD < n)
+		__builtin_prefetch(subs[i + SUB_AHEAD], 1);
+	if (i + SESSION_AHEAD >= n)
 		return;
-	const char *session = (const char *)inst->subs[i + SESSION_AHEAD]->session;
+	const char *session = (const char *)subs[i + SESSION_AHEAD]->session;
 	__builtin_prefetch(session, 1);
 	__builtin_prefetch(session + offsetof(struct mr_session, news), 1);
 }
 
 void mr_subs_news(struct mr_instance *inst)
 {
+	struct mr_sub *const *subs = mr_instance_subs(inst);
 	for (size_t i = 0; i < inst->n_subs; i++) {
-		struct mr_sub *sub = inst->subs[i];
-		fetch_ahead(inst, i);
+		struct mr_sub *sub = subs[i];
+		fetch_ahead(subs, inst->n_subs, i);
 		if (sub->state == MR_SUB_ON && !mr_list_linked(&sub->in_news))
 			mr_list_add_tail(&sub->session->news, &sub->in_news);
 		mr_session_look(sub->session);
@@ -500,29 +501,40 @@ void mr_subs_news(struct mr_instance *inst)
 void mr_subs_held(struct mr_instance *inst, bool held)
 {
 	for (size_t i = 0; i < inst->n_subs; i++) {
-		struct mr_sub *sub = inst->subs[i];
+		struct mr_sub *sub = mr_instance_subs(inst)[i];
 		sub->session->n_held += sub->state != MR_SUB_ON ? 0 : held ? 1 : (uint32_t)-1;
 	}
 }
 
 static void join(struct mr_sub *sub, struct mr_instance *inst)
 {
-	if (inst->n_subs == inst->cap_subs) {
-		inst->cap_subs = inst->cap_subs ? 2 * inst->cap_subs : 1;
-		inst->subs = mr_realloc(inst->subs, inst->cap_subs * sizeof *inst->subs);
+	if (inst->n_subs == 1 && !inst->cap_subs) {
+		struct mr_sub *lone = inst->lone;
+		inst->cap_subs = 4;
+		inst->subs = mr_alloc(inst->cap_subs * sizeof(struct mr_sub *));
+		inst->subs[0] = lone;
+	} else if (inst->n_subs && inst->n_subs == inst->cap_subs) {
+		inst->cap_subs *= 2;
+		inst->subs = mr_realloc(inst->subs, inst->cap_subs * sizeof(struct mr_sub *));
 	}
 	sub->inst = inst;
-	sub->place = (uint32_t)inst->n_subs;
-	inst->subs[inst->n_subs++] = sub;
+	sub->place = inst->n_subs++;
+	*(inst->cap_subs ? &inst->subs[sub->place] : &inst->lone) = sub;
 }
 
 static void leave(struct mr_sub *sub)
 {
 	struct mr_instance *inst = sub->inst;
-	struct mr_sub *last = inst->subs[--inst->n_subs];
-	inst->subs[sub->place] = last;
+	struct mr_sub *last = mr_instance_subs(inst)[--inst->n_subs];
+	*(inst->cap_subs ? &inst->subs[sub->place] : &inst->lone) = last;
 	last->place = sub->place;
 	sub->inst = NULL;
+	if (inst->n_subs > 1 || !inst->cap_subs)
+		return;
+	last = inst->subs[0];
+	free(inst->subs);
+	inst->cap_subs = 0;
+	inst->lone = last;
 }
 
 /* Finds the instance that serves the subscription under the session's identity, and joins it. */
@@ -666,7 +678,7 @@ void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst)
 {
 	/* The instance goes with its last subscription. */
 	for (size_t n = inst->n_subs; n; n--)
-		reattach(inst->subs[0]);
+		reattach(mr_instance_subs(inst)[0]);
 }
 
 /* Those that are shown wait then, behind the others. */

@@ -71,7 +71,7 @@ static bool other_works(const struct mr_list *subs, const struct mr_instance *in
 bool mr_sessions_misaligned(const struct mr_instance *inst)
 {
 	for (size_t i = 0; i < inst->n_subs; i++) {
-		const struct mr_session *s = inst->subs[i]->session;
+		const struct mr_session *s = mr_instance_subs(inst)[i]->session;
 		if (s->aligning && (other_works(&s->shown, inst) || other_works(&s->waiting, inst)))
 			return true;
 	}

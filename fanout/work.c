@@ -350,12 +350,12 @@ static void print_read(struct mr_buf *m, const struct mr_instance *inst)
 static void print_run(struct mr_buf *m, const struct mr_instance *inst)
 {
 	mr_buf_z(m, "\"t\":\"run\",\"fn\":");
-	mr_json_quote(m, inst->fn->name);
+	mr_json_quote(m, inst->run->fn->name);
 	mr_buf_z(m, ",\"args\":");
-	mr_buf_str(m, inst->args);
+	mr_buf_str(m, inst->run->args);
 	mr_buf_z(m, ",\"auth\":");
-	mr_buf_str(m, inst->auth.n ? inst->auth : MR_STR("null"));
-	mr_buf_printf(m, ",\"shared\":%s,", inst->auth.n ? "false" : "true");
+	mr_buf_str(m, inst->run->auth.n ? inst->run->auth : MR_STR("null"));
+	mr_buf_printf(m, ",\"shared\":%s,", inst->run->auth.n ? "false" : "true");
 	mr_task_add_time(m);
 }
 
