@@ -61,7 +61,7 @@ static struct mr_str id_key(const char id[16])
 
 static bool is_window(const struct mr_rowset *rs)
 {
-	return rs->limit >= 0;
+	return rs->window;
 }
 
 static size_t margin(const struct mr_rowset *rs)
@@ -72,7 +72,11 @@ static size_t margin(const struct mr_rowset *rs)
 void mr_rowset_init(struct mr_rowset *rs, const struct mr_entity *e, const struct mr_pred *pred, const struct mr_order *order,
 	size_t n_order, int64_t limit)
 {
-	*rs = (struct mr_rowset){.entity = e, .pred = pred, .order = order, .n_order = n_order, .limit = limit, .complete = true};
+	*rs = (struct mr_rowset){.entity = e, .pred = pred, .order = order, .n_order = (uint32_t)n_order, .limit = limit};
+	if (limit < 0)
+		return;
+	rs->window = mr_alloc(sizeof *rs->window);
+	rs->window->complete = true;
 }
 
 /* Most row sets wait for long until something changes again. */
@@ -96,14 +100,17 @@ static void drop_rows(struct mr_rowset *rs)
 		mr_map_del(&rs->by_id, key);
 		item_drop(value);
 	}
-	rs->n_window = 0;
+	if (is_window(rs))
+		rs->window->n = 0;
 }
 
 static void drop_shown(struct mr_rowset *rs)
 {
-	for (size_t i = 0; i < rs->n_shown; i++)
-		item_drop(rs->shown[i]);
-	rs->n_shown = 0;
+	if (!is_window(rs))
+		return;
+	for (size_t i = 0; i < rs->window->n_shown; i++)
+		item_drop(rs->window->shown[i]);
+	rs->window->n_shown = 0;
 }
 
 void mr_rowset_fini(struct mr_rowset *rs)
@@ -112,8 +119,11 @@ void mr_rowset_fini(struct mr_rowset *rs)
 	drop_shown(rs);
 	forget_touched(rs);
 	mr_map_fini(&rs->by_id);
-	free(rs->window);
-	free(rs->shown);
+	if (is_window(rs)) {
+		free(rs->window->rows);
+		free(rs->window->shown);
+		free(rs->window);
+	}
 	*rs = (struct mr_rowset){0};
 }
 
@@ -138,10 +148,10 @@ static void touch(struct mr_rowset *rs, const char id[16])
 /* Where the row stands in the window, or would: the first position not before it. */
 static size_t find(const struct mr_rowset *rs, const struct mr_row *row)
 {
-	size_t lo = 0, hi = rs->n_window;
+	size_t lo = 0, hi = rs->window->n;
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		if (mr_order_cmp(rs->order, rs->n_order, &rs->window[mid]->row, row) < 0)
+		if (mr_order_cmp(rs->order, rs->n_order, &rs->window->rows[mid]->row, row) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -152,9 +162,9 @@ static size_t find(const struct mr_rowset *rs, const struct mr_row *row)
 static void window_remove(struct mr_rowset *rs, const struct mr_item *item)
 {
 	size_t at = find(rs, &item->row);
-	MR_ASSERT(at < rs->n_window && rs->window[at] == item);
-	memmove(rs->window + at, rs->window + at + 1, (rs->n_window - at - 1) * sizeof *rs->window);
-	rs->n_window--;
+	MR_ASSERT(at < rs->window->n && rs->window->rows[at] == item);
+	memmove(rs->window->rows + at, rs->window->rows + at + 1, (rs->window->n - at - 1) * sizeof *rs->window->rows);
+	rs->window->n--;
 }
 
 static void set_remove(struct mr_rowset *rs, const char id[16])
@@ -172,22 +182,22 @@ static void set_remove(struct mr_rowset *rs, const char id[16])
 /* Rows beyond the margin are given up; what comes after the last is unknown from then on. */
 static void window_trim(struct mr_rowset *rs)
 {
-	while (rs->n_window > (size_t)rs->limit + margin(rs)) {
-		struct mr_item *last = rs->window[rs->n_window - 1];
+	while (rs->window->n > (size_t)rs->limit + margin(rs)) {
+		struct mr_item *last = rs->window->rows[rs->window->n - 1];
 		set_remove(rs, last->id);
-		rs->complete = false;
+		rs->window->complete = false;
 	}
 }
 
 static void window_insert(struct mr_rowset *rs, struct mr_item *item, size_t at)
 {
-	if (rs->n_window == rs->cap_window) {
-		rs->cap_window = rs->cap_window ? 2 * rs->cap_window : 16;
-		rs->window = mr_realloc(rs->window, rs->cap_window * sizeof *rs->window);
+	if (rs->window->n == rs->window->cap) {
+		rs->window->cap = rs->window->cap ? 2 * rs->window->cap : 16;
+		rs->window->rows = mr_realloc(rs->window->rows, rs->window->cap * sizeof *rs->window->rows);
 	}
-	memmove(rs->window + at + 1, rs->window + at, (rs->n_window - at) * sizeof *rs->window);
-	rs->window[at] = item;
-	rs->n_window++;
+	memmove(rs->window->rows + at + 1, rs->window->rows + at, (rs->window->n - at) * sizeof *rs->window->rows);
+	rs->window->rows[at] = item;
+	rs->window->n++;
 }
 
 /* The caller's, which is made when it is needed. */
@@ -207,7 +217,7 @@ static void set_put(struct mr_rowset *rs, const struct mr_row *row, struct mr_it
 	if (is_window(rs)) {
 		size_t at = find(rs, row);
 		/* Behind the last row that is known, there may be unknown rows before it. */
-		if (at == rs->n_window && !rs->complete)
+		if (at == rs->window->n && !rs->window->complete)
 			return;
 		struct mr_item *item = item_of(row, made);
 		window_insert(rs, item, at);
@@ -229,14 +239,15 @@ void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
 	}
 	drop_rows(rs);
 	rs->reverted = false;
-	rs->complete = true;
+	if (is_window(rs))
+		rs->window->complete = true;
 	for (size_t i = 0; i < n; i++) {
 		struct mr_item *item = NULL;
 		set_put(rs, &rows[i], &item);
 		mr_item_drop(&item);
 	}
 	if (is_window(rs))
-		rs->complete = (int64_t)n < mr_rowset_want(rs);
+		rs->window->complete = (int64_t)n < mr_rowset_want(rs);
 }
 
 void mr_rowset_empty(struct mr_rowset *rs)
@@ -245,7 +256,8 @@ void mr_rowset_empty(struct mr_rowset *rs)
 	drop_shown(rs);
 	forget_touched(rs);
 	rs->hash = 0;
-	rs->complete = true;
+	if (is_window(rs))
+		rs->window->complete = true;
 	rs->reverted = false;
 }
 
@@ -264,14 +276,14 @@ void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c, struct mr_
 
 bool mr_rowset_dry(const struct mr_rowset *rs)
 {
-	return rs->reverted || (is_window(rs) && !rs->complete && rs->n_window < (size_t)rs->limit);
+	return rs->reverted || (is_window(rs) && !rs->window->complete && rs->window->n < (size_t)rs->limit);
 }
 
 static void revert_window(struct mr_rowset *rs)
 {
 	drop_rows(rs);
-	for (size_t i = 0; i < rs->n_shown; i++) {
-		struct mr_item *item = item_hold(rs->shown[i]);
+	for (size_t i = 0; i < rs->window->n_shown; i++) {
+		struct mr_item *item = item_hold(rs->window->shown[i]);
 		window_insert(rs, item, i);
 		mr_map_put(&rs->by_id, id_key(item->id), item);
 	}
@@ -301,7 +313,7 @@ void mr_rowset_revert(struct mr_rowset *rs)
 
 size_t mr_rowset_size(const struct mr_rowset *rs)
 {
-	return is_window(rs) ? MR_MIN(rs->n_window, (size_t)rs->limit) : rs->by_id.n;
+	return is_window(rs) ? MR_MIN(rs->window->n, (size_t)rs->limit) : rs->by_id.n;
 }
 
 static void push(struct mr_item ***list, size_t *n, struct mr_item *item)
@@ -352,8 +364,8 @@ struct apart {
 static void tell_apart(const struct mr_rowset *rs, size_t n, struct apart *a)
 {
 	size_t i = 0, j = 0;
-	while (i < rs->n_shown || j < n) {
-		struct mr_item *was = i < rs->n_shown ? rs->shown[i] : NULL, *is = j < n ? rs->window[j] : NULL;
+	while (i < rs->window->n_shown || j < n) {
+		struct mr_item *was = i < rs->window->n_shown ? rs->window->shown[i] : NULL, *is = j < n ? rs->window->rows[j] : NULL;
 		if (was == is) {
 			i++;
 			j++;
@@ -361,9 +373,9 @@ static void tell_apart(const struct mr_rowset *rs, size_t n, struct apart *a)
 		}
 		int c = !was ? 1 : !is ? -1 : mr_order_cmp(rs->order, rs->n_order, &was->row, &is->row);
 		if (c <= 0)
-			a->gone[a->n_gone++] = rs->shown[i++];
+			a->gone[a->n_gone++] = rs->window->shown[i++];
 		if (c >= 0)
-			a->fresh[a->n_fresh++] = rs->window[j++];
+			a->fresh[a->n_fresh++] = rs->window->rows[j++];
 	}
 }
 
@@ -385,8 +397,8 @@ static void note_apart(struct mr_rowset *rs, struct mr_diff *d, const struct apa
 static void diff_window(struct mr_rowset *rs, struct mr_diff *d)
 {
 	size_t n = mr_rowset_size(rs);
-	struct mr_item **lists = mr_alloc((n + rs->n_shown + 1) * sizeof *lists);
-	struct apart a = {.gone = lists, .fresh = lists + rs->n_shown};
+	struct mr_item **lists = mr_alloc((n + rs->window->n_shown + 1) * sizeof *lists);
+	struct apart a = {.gone = lists, .fresh = lists + rs->window->n_shown};
 	tell_apart(rs, n, &a);
 	note_apart(rs, d, &a);
 	for (size_t i = 0; i < a.n_fresh; i++)
@@ -394,10 +406,10 @@ static void diff_window(struct mr_rowset *rs, struct mr_diff *d)
 	for (size_t i = 0; i < a.n_gone; i++)
 		item_drop(a.gone[i]);
 	free(lists);
-	rs->shown = mr_realloc(rs->shown, (n + 1) * sizeof *rs->shown);
+	rs->window->shown = mr_realloc(rs->window->shown, (n + 1) * sizeof *rs->window->shown);
 	if (n)
-		memcpy(rs->shown, rs->window, n * sizeof *rs->shown);
-	rs->n_shown = n;
+		memcpy(rs->window->shown, rs->window->rows, n * sizeof *rs->window->shown);
+	rs->window->n_shown = n;
 }
 
 bool mr_rowset_diff(struct mr_rowset *rs, struct mr_diff *d)
@@ -430,7 +442,7 @@ void mr_diff_fini(struct mr_diff *d)
 const struct mr_item *mr_rowset_next(const struct mr_rowset *rs, size_t *i)
 {
 	if (is_window(rs))
-		return *i < mr_rowset_size(rs) ? rs->window[(*i)++] : NULL;
+		return *i < mr_rowset_size(rs) ? rs->window->rows[(*i)++] : NULL;
 	struct mr_str key;
 	void *value;
 	return mr_map_next(&rs->by_id, i, &key, &value) ? value : NULL;

@@ -16,23 +16,26 @@ struct mr_item {
 	char id[16];
 };
 
+/* What windows have beside that. */
+struct mr_window {
+	struct mr_item **rows; /* in order */
+	size_t n, cap;
+	struct mr_item **shown; /* what the last difference left on screen */
+	size_t n_shown;
+	bool complete; /* there are no others in the database; else those after the last are unknown */
+};
+
 struct mr_rowset {
 	const struct mr_entity *entity;
 	const struct mr_pred *pred;
 	const struct mr_order *order;
-	size_t n_order;
+	uint32_t n_order;
+	bool reverted; /* what has changed since the last difference is unknown: nothing is applied before the next fill */
 	int64_t limit; /* -1: none */
 	struct mr_map by_id;
-	/* Windows only: rows in order. complete: there are no others in the database; else those after the last are unknown. */
-	struct mr_item **window;
-	size_t n_window, cap_window;
-	bool complete;
-	bool reverted; /* what has changed since the last difference is unknown: nothing is applied before the next fill */
-	/* What the last difference left on screen (windows), or what rows were before the changes since then (others). */
-	struct mr_item **shown;
-	size_t n_shown;
-	struct mr_map touched; /* id -> struct before */
-	uint64_t hash;         /* of what is on screen after the last difference */
+	struct mr_map touched;    /* id -> struct before: rows before the changes since the last difference; not of windows */
+	struct mr_window *window; /* NULL: there is no limit */
+	uint64_t hash;            /* of what is on screen after the last difference */
 };
 
 void mr_rowset_init(struct mr_rowset *rs, const struct mr_entity *e, const struct mr_pred *pred, const struct mr_order *order,
