@@ -10,7 +10,11 @@
 #include "proto/jwt.h"
 #include "share.h"
 
-enum { JANITOR_US = 100 * 1000, IDENTITY_DEPTH = 64 /* at least what a token may have */ };
+enum {
+	JANITOR_US = 100 * 1000,
+	IDENTITY_DEPTH = 64, /* at least what a token may have */
+	FEW_SUBS = 8,
+};
 
 static void check_following(struct mr_sessions *all);
 
@@ -148,7 +152,7 @@ void mr_session_maybe_free(struct mr_session *s)
 	forget_screen(s);
 	if (s->id.n && mr_map_get(&s->all->by_id, s->id) == s)
 		mr_map_del(&s->all->by_id, s->id);
-	mr_map_fini(&s->subs_by_id);
+	MR_ASSERT(!s->subs_by_id);
 	if (s->resume_from)
 		mr_position_fini(s->resume_from);
 	free(s->resume_from);
@@ -449,6 +453,69 @@ struct mr_session *mr_session_live(
 	return s;
 }
 
+/* Subscriptions by id: few are looked for one by one, for more there is a map. */
+
+static struct mr_str id_of(const uint32_t *id)
+{
+	return (struct mr_str){(const char *)id, sizeof *id};
+}
+
+static struct mr_sub *find_among(const struct mr_list *subs, uint32_t id)
+{
+	MR_LIST_FOR (e, subs)
+		if (MR_CONTAINER(e, struct mr_sub, in_session)->id == id)
+			return MR_CONTAINER(e, struct mr_sub, in_session);
+	return NULL;
+}
+
+static struct mr_sub *find_sub(const struct mr_session *s, uint32_t id)
+{
+	if (s->subs_by_id)
+		return mr_map_get(s->subs_by_id, id_of(&id));
+	struct mr_sub *sub = find_among(&s->shown, id);
+	return sub ? sub : find_among(&s->waiting, id);
+}
+
+static void map_all(struct mr_map *map, const struct mr_list *subs)
+{
+	MR_LIST_FOR (e, subs) {
+		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_session);
+		mr_map_put(map, id_of(&sub->id), sub);
+	}
+}
+
+/* It is not shown yet. */
+static void join_session(struct mr_sub *sub)
+{
+	struct mr_session *s = sub->session;
+	mr_list_add_tail(&s->waiting, &sub->in_session);
+	s->n_waiting++;
+	s->n_subs++;
+	if (s->subs_by_id) {
+		mr_map_put(s->subs_by_id, id_of(&sub->id), sub);
+	} else if (s->n_subs > FEW_SUBS) {
+		s->subs_by_id = mr_alloc(sizeof *s->subs_by_id);
+		map_all(s->subs_by_id, &s->shown);
+		map_all(s->subs_by_id, &s->waiting);
+	}
+}
+
+static void leave_session(struct mr_sub *sub)
+{
+	struct mr_session *s = sub->session;
+	mr_list_del(&sub->in_session);
+	s->n_waiting -= sub->state != MR_SUB_ON;
+	s->n_subs--;
+	if (!s->subs_by_id)
+		return;
+	mr_map_del(s->subs_by_id, id_of(&sub->id));
+	if (s->n_subs > FEW_SUBS / 2)
+		return;
+	mr_map_fini(s->subs_by_id);
+	free(s->subs_by_id);
+	s->subs_by_id = NULL;
+}
+
 static void count_held(struct mr_sub *sub, int by)
 {
 	if (sub->state == MR_SUB_ON && sub->inst && sub->inst->dirty)
@@ -574,9 +641,7 @@ void mr_sub_free(struct mr_sub *sub)
 {
 	struct mr_session *s = sub->session;
 	detach(sub);
-	s->n_waiting -= sub->state != MR_SUB_ON;
-	mr_list_del(&sub->in_session);
-	mr_map_del(&s->subs_by_id, (struct mr_str){(const char *)&sub->id, sizeof sub->id});
+	leave_session(sub);
 	s->all->f->counter[MR_C_SUBSCRIPTIONS]--;
 	free(sub->have);
 	free(sub);
@@ -630,24 +695,21 @@ bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct 
 	int64_t id;
 	if (!mr_node_int(mr_node_get(m, "id"), &id) || id < 1 || id > INT32_MAX)
 		return mr_fail(err, MR_BAD_MESSAGE, "subscribe needs an id from 1 to 2147483647.");
-	uint32_t key = (uint32_t)id;
-	if (mr_map_get(&s->subs_by_id, (struct mr_str){(const char *)&key, sizeof key}))
+	if (find_sub(s, (uint32_t)id))
 		return mr_fail(err, MR_BAD_MESSAGE, "Subscription %lld is in use on this socket.", (long long)id);
 	if (!f->app)
 		return mr_fail(err, MR_NO_WORKERS, "The app is still being loaded; try again in a moment.");
-	if ((int64_t)s->subs_by_id.n >= f->settings.max_subscriptions)
+	if (s->n_subs >= f->settings.max_subscriptions)
 		return mr_fail_data(err, MR_TOO_MANY_SUBSCRIPTIONS, "{\"setting\":\"max_subscriptions\"}",
 			"A client may hold %lld live queries (max_subscriptions).", (long long)f->settings.max_subscriptions);
 	struct mr_sub *sub = new_sub(m);
 	sub->session = s;
-	sub->id = key;
+	sub->id = (uint32_t)id;
 	copy_have(sub, mr_node_get(m, "have"));
 	mr_list_init(&sub->in_news);
 	sub->state = MR_SUB_NEW;
-	s->n_waiting++;
-	mr_list_add_tail(&s->waiting, &sub->in_session);
+	join_session(sub);
 	mr_session_lag(s, true);
-	mr_map_put(&s->subs_by_id, (struct mr_str){(const char *)&sub->id, sizeof sub->id}, sub);
 	s->all->f->counter[MR_C_SUBSCRIPTIONS]++;
 	if (mr_session_attach(sub, err))
 		return true;
@@ -732,8 +794,7 @@ static void unsubscribe(struct mr_session *s, const struct mr_node *m)
 	int64_t id;
 	if (!mr_node_int(mr_node_get(m, "id"), &id))
 		return;
-	uint32_t key = (uint32_t)id;
-	struct mr_sub *sub = mr_map_get(&s->subs_by_id, (struct mr_str){(const char *)&key, sizeof key});
+	struct mr_sub *sub = find_sub(s, (uint32_t)id);
 	if (sub)
 		mr_sub_free(sub);
 }

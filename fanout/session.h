@@ -77,14 +77,14 @@ struct mr_session {
 	bool counted : 1;    /* in `speaks` */
 	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
 	struct mr_list news, waiting;
-	uint32_t n_waiting;
+	uint32_t n_subs, n_waiting;
 	uint32_t n_held; /* shown ones whose instance is not known now: they hold the session back */
 	struct mr_list replies, in_lagging;
 	int64_t position_us;   /* when it last got a position */
 	int64_t blocked_since; /* 0: not blocked */
 	/* The rest. */
 	struct mr_list shown;
-	struct mr_map subs_by_id;
+	struct mr_map *subs_by_id;       /* NULL while they are few */
 	uint64_t arrival;                /* its place among all that came to the process */
 	struct mr_str auth;              /* identity as canonical JSON, heap; empty: nobody */
 	int64_t expires;                 /* seconds; 0: never */
