@@ -96,6 +96,7 @@ void mr_api_metrics(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 {
 	struct mr_buf b = {0};
 
+	f->hub->counter[MR_C_HEAP_BYTES] = (int64_t)mr_heap_bytes();
 	for (int i = 0; i < MR_COUNTERS; i++) {
 		int64_t value = mr_hub_count(f->hub, (enum mr_counter)i);
 		mr_buf_printf(&b, "# HELP millrace_%s %s\n# TYPE millrace_%s %s\nmillrace_%s %" PRId64 "\n", mr_counter_name[i],

@@ -1,6 +1,7 @@
 #include "mem.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,6 +44,17 @@ char *mr_printf(const char *fmt, ...)
 	mr_buf_vprintf(&b, fmt, ap);
 	va_end(ap);
 	return mr_buf_take(&b);
+}
+
+/* A sanitizer's, which has an allocator of its own; else NULL. */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+size_t mr_heap_bytes(void)
+{
+	if (__sanitizer_get_current_allocated_bytes)
+		return __sanitizer_get_current_allocated_bytes();
+	struct mallinfo2 m = mallinfo2();
+	return m.uordblks + m.hblkhd;
 }
 
 /* Slices */

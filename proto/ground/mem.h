@@ -18,6 +18,8 @@ void *mr_realloc(void *p, size_t n);
 char *mr_strdup(const char *s);
 char *mr_strndup(const char *s, size_t n);
 char *mr_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Bytes that the process has allocated, whoever did, and not given back. Walks over what is free: not for every moment. */
+size_t mr_heap_bytes(void);
 
 /* A slice of bytes owned by somebody else; p may be NULL only when n is 0. Not NUL-terminated unless told. */
 struct mr_str {

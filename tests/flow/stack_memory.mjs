@@ -1,0 +1,73 @@
+// What a client that waits holds is counted and small, and nothing is left of those that have gone. Resident memory is measured at full scale
+// by bench/fanout/run --only memory; here it is what is allocated (millrace_heap_bytes), which is the same whatever the allocator makes of it.
+import assert from "node:assert/strict";
+import { run, test, WebSocketRaw } from "../lib/net_client.mjs";
+import { Stack, until } from "../lib/stack.mjs";
+
+const LONG = Boolean(process.env.MILLRACE_LONG);
+const CLIENTS = LONG ? 1000 : 200, ROUNDS = LONG ? 100 : 10, AT_ONCE = 50;
+const stack = await Stack.start(["--log-level", "warn"]);
+const heap = () => stack.metric("millrace_heap_bytes");
+
+async function enter(where, token) {
+	const ws = await WebSocketRaw.open(stack.port, { "Sec-WebSocket-Protocol": "millrace.v1.json" });
+	ws.send(JSON.stringify({ t: "hello", protocol: 1, session: crypto.randomUUID(), token }));
+	ws.send(JSON.stringify({ t: "subscribe", id: 1, entity: "Item", where }));
+	assert.ok(await ws.until(() => ws.bytes.includes('"types"'), 60000), "it is answered");
+	return ws;
+}
+/** Clients with a query by number. */
+async function enterAll(n, where, token = () => undefined) {
+	const all = [];
+	for (let i = 0; i < n; i += AT_ONCE) all.push(...(await Promise.all(Array.from({ length: Math.min(AT_ONCE, n - i) }, (_, k) => enter(where(i + k), token(i + k))))));
+	return all;
+}
+async function leaveAll(clients) {
+	for (const c of clients) c.socket.destroy();
+	await until("all to be gone", async () => (await stack.metric("millrace_sessions")) + (await stack.metric("millrace_instances")) === 0);
+}
+
+const KINDS = [
+	["of one query", 1280, () => ({ grp: "all" })],
+	["of a query each", 2048, (i) => ({ grp: `group number ${i}` })],
+	["of a query each, signed in", 2048 + 128, (i) => ({ grp: `group number ${i}` }), (i) => stack.token(`user-${i}`)],
+];
+test("a client that waits holds little", async () => {
+	const n = 5 * CLIENTS;
+	await leaveAll(await enterAll(CLIENTS, KINDS[1][2])); // what is there once, whoever comes
+	for (const [name, most, where, token] of KINDS) {
+		const before = await heap();
+		const clients = await enterAll(n, where, token);
+		let each;
+		/* What came up while they were told is given back at the end of the turn, or when the next tick is over. */
+		const small = () => heap().then((now) => (each = (now - before) / n) < most);
+		await until(`${name}: less than ${most} bytes a client`, small, 20).catch((e) => assert.fail(`${e.message}: ${each}`));
+		console.log(`# ${name}: ${each.toFixed(0)} bytes for each of ${n} clients`);
+		await leaveAll(clients);
+	}
+});
+
+test("nothing is left of those that have gone, however often they come", async () => {
+	let first, left;
+	for (let i = 0; i < ROUNDS; i++) {
+		const clients = await enterAll(CLIENTS, (k) => ({ grp: `round ${i}, ${k}` }));
+		await Promise.all(clients.map((c, k) => {
+			c.send(JSON.stringify({ t: "unsubscribe", id: 1 }));
+			c.send(JSON.stringify({ t: "subscribe", id: 2, entity: "Item", where: { grp: `again ${k % 3}` }, order: [["n", "desc"]], limit: 3 }));
+			c.send(JSON.stringify({ t: "subscribe", id: 3, fn: "items.count", args: { grp: `again ${k % 3}` } }));
+			return c.until(() => /"id":3,"i":/.test(c.bytes.toString("latin1")), 60000);
+		}));
+		await leaveAll(clients);
+		first ??= await heap();
+		const few = () => heap().then((now) => (left = now) <= first * 1.05 + 65536);
+		await until("as little as after the first round", few, 20).catch((e) => assert.fail(`${e.message}: ${first} bytes, after round ${i + 1} ${left}`));
+	}
+	console.log(`# ${first} bytes after the first round of ${CLIENTS} clients, ${left} after ${ROUNDS}`);
+});
+
+test("the end", async () => {
+	const { code } = await stack.stop();
+	assert.equal(code, 0);
+});
+
+await run();
