@@ -41,6 +41,7 @@ static void add_change(struct builder *b, uint64_t xid, const struct mr_node *no
 		batch->changes = mr_realloc(batch->changes, b->cap_changes * sizeof *batch->changes);
 	}
 	batch->changes[batch->n_changes++] = c;
+	batch->last_xid = MR_MAX(batch->last_xid, xid);
 }
 
 static void add_changes(struct builder *b, uint64_t xid, const struct mr_node *changes)

@@ -22,6 +22,7 @@ struct mr_batch {
 	struct mr_arena arena;
 	struct mr_change *changes; /* by seq */
 	size_t n_changes;
+	uint64_t last_xid; /* the highest of the changes */
 	struct mr_effect *effects;
 	size_t n_effects;
 };

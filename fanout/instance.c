@@ -12,6 +12,9 @@ enum {
 	HISTORY_MOST = 128 << 20, /* of all live queries together */
 	HISTORY_FREE = 64 << 10,  /* of one, whatever its result is */
 	ROW_LEAST = 48,           /* bytes that the smallest row takes */
+	ROW_TIMES = 4,            /* a row takes so many times that, where nobody has counted */
+	WHOLE_LONG = 64 << 10,    /* from here on it is worth to tell what has become of it since, too: */
+	WHOLE_PART = 4,           /* as long as that is less than this part of it */
 };
 
 struct mr_instances *mr_instances_new(struct mr_fanout *f)
@@ -51,10 +54,38 @@ static void look_at(struct mr_instance *inst)
 		mr_list_add_tail(&inst->all->histories, &inst->in_history);
 }
 
+static void drop_whole(struct mr_whole **whole)
+{
+	if (*whole)
+		mr_wire_drop(&(*whole)->wire);
+	free(*whole);
+	*whole = NULL;
+}
+
 static void clear_whole(struct mr_instance *inst)
 {
 	for (int e = 0; e < MR_ENCODINGS; e++)
-		mr_wire_drop(&inst->whole[e]);
+		drop_whole(&inst->whole[e]);
+}
+
+/* Of an instance that has just got this body. */
+static void age_whole(const struct mr_instance *inst, struct mr_whole **whole, const struct mr_wire *body)
+{
+	struct mr_whole *w = *whole;
+	if (!w)
+		return;
+	w->since += body ? body->text.n : 0;
+	if (!body || !inst->entity || w->wire->text.n < WHOLE_LONG || w->since > w->wire->text.n / WHOLE_PART)
+		drop_whole(whole);
+}
+
+/* Bodies after this tick serve with one of its wholes. */
+static uint64_t whole_since(const struct mr_instance *inst)
+{
+	uint64_t n = UINT64_MAX;
+	for (int e = 0; e < MR_ENCODINGS; e++)
+		n = inst->whole[e] ? MR_MIN(n, inst->whole[e]->at) : n;
+	return n;
 }
 
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
@@ -139,13 +170,15 @@ void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *
 		b->wire[e] = find_wire(inst, n, e, encode, arg);
 		b->bytes += b->wire[e]->text.n;
 	}
+	for (int e = 0; e < MR_ENCODINGS; e++)
+		age_whole(inst, &inst->whole[e], b->wire[e]);
 	inst->hash_was = inst->hash;
 	mr_list_add_tail(&inst->bodies, &b->in_history);
 	b->bytes += sizeof *b;
 	inst->history += b->bytes;
 	all->history += b->bytes;
+	all->trimmed = 0;
 	inst->last = n;
-	clear_whole(inst);
 	look_at(inst);
 	mr_subs_news(inst);
 }
@@ -178,7 +211,7 @@ static void drop_useless(struct mr_instance *inst)
 		return;
 	bool small = mr_instance_least(inst) < max;
 	for (int e = 0; small && e < MR_ENCODINGS; e++)
-		whole += all->speaks[e] ? mr_instance_whole(inst, e)->text.n : 0;
+		whole += all->speaks[e] ? mr_instance_whole_size(inst, e) : 0;
 	inst->history_most = small ? MR_MAX(2 * whole, (size_t)HISTORY_FREE) : max;
 	if (inst->history > inst->history_most)
 		drop_bodies(inst, 0, inst->history_most / 2);
@@ -187,10 +220,13 @@ static void drop_useless(struct mr_instance *inst)
 void mr_instances_trim(struct mr_instances *all, uint64_t n)
 {
 	size_t max = (size_t)all->f->settings.history_bytes;
+	if (n && n == all->trimmed)
+		return;
+	all->trimmed = n;
 	do {
 		MR_LIST_FOR (e, &all->histories) {
 			struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_history);
-			drop_bodies(inst, n, max);
+			drop_bodies(inst, MR_MIN(n, whole_since(inst)), max);
 			drop_useless(inst);
 			/* Who watches alone has been told: nobody asks again. */
 			if (inst->n_subs <= 1)
@@ -212,15 +248,40 @@ static void encode_whole(struct mr_buf *out, enum mr_encoding encoding, struct m
 		mr_body_value(out, encoding, inst->number, inst->hash, inst->run->result);
 }
 
-struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding)
+static const struct mr_whole *find_whole(struct mr_instance *inst, enum mr_encoding encoding)
 {
-	struct mr_buf text = {0};
+	struct mr_whole **w = &inst->whole[encoding];
+	if (*w && inst->lost > (*w)->at)
+		drop_whole(w);
+	return *w;
+}
+
+struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding, uint64_t *at)
+{
+	const struct mr_whole *there = find_whole(inst, encoding);
 	MR_ASSERT(inst->ready);
-	if (inst->whole[encoding])
-		return inst->whole[encoding];
-	encode_whole(&text, encoding, inst);
-	look_at(inst);
-	return inst->whole[encoding] = mr_wire_new(&text);
+	if (!there) {
+		struct mr_buf text = {0};
+		encode_whole(&text, encoding, inst);
+		struct mr_whole *made = mr_alloc(sizeof *made);
+		*made = (struct mr_whole){.wire = mr_wire_new(&text), .at = inst->last};
+		there = inst->whole[encoding] = made;
+		look_at(inst);
+		inst->all->trimmed = 0;
+	}
+	*at = there->at;
+	return there->wire;
+}
+
+size_t mr_instance_whole_size(struct mr_instance *inst, enum mr_encoding encoding)
+{
+	uint64_t at;
+	const struct mr_whole *there = find_whole(inst, encoding);
+	size_t least = mr_instance_least(inst);
+	if (!there && inst->entity && least >= WHOLE_LONG)
+		return least * ROW_TIMES;
+	size_t n = mr_instance_whole(inst, encoding, &at)->text.n;
+	return n + (there ? there->since : 0);
 }
 
 static void encode_failure(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)

@@ -19,6 +19,13 @@ struct mr_read {
 	struct mr_instance *instance;
 };
 
+/* All of an instance's state as a body. Where that is long and little has become of it since, it is told together with the bodies since. */
+struct mr_whole {
+	struct mr_wire *wire;
+	uint64_t at;  /* the last body that it holds */
+	size_t since; /* bytes of those after it */
+};
+
 /* What function queries have beside that. */
 struct mr_run {
 	const struct mr_fn *fn;
@@ -56,7 +63,7 @@ struct mr_instance {
 	uint64_t last;     /* tick of the last body, or of readiness */
 	uint64_t lost;     /* bodies up to this tick have been given up */
 	uint64_t loaded;   /* tick as of which its rows were read from the database (entity queries) */
-	uint64_t spoke_in; /* transition in which it last had a body */
+	uint64_t said_in;  /* the transition in which it last had a part, and which (session_advance.c) */
 	union {
 		struct mr_sub *lone; /* while cap_subs is 0 */
 		struct mr_sub **subs;
@@ -69,9 +76,9 @@ struct mr_instance {
 	struct mr_list in_hit;     /* in all->hit while changes of this tick await their difference */
 	struct mr_list in_history; /* in all->histories while it has bodies, or a whole that is new */
 	struct mr_list bodies;     /* oldest first */
-	size_t history, history_most;        /* their bytes; how many are worth keeping, as last found */
-	struct mr_wire *whole[MR_ENCODINGS]; /* the whole state as a body, made when asked for; the next body or trim clears it */
-	uint64_t hash, hash_was;             /* of its state; as of the last body */
+	size_t history, history_most;         /* their bytes; how many are worth keeping, as last found */
+	struct mr_whole *whole[MR_ENCODINGS]; /* made when asked for; it goes when it serves no more, and with the trim */
+	uint64_t hash, hash_was;              /* of its state; as of the last body */
 	uint64_t number;
 	struct mr_app *app;
 	struct mr_str key; /* what makes two queries one; heap */
@@ -100,6 +107,7 @@ struct mr_instances {
 	struct mr_list histories;
 	struct mr_list failed; /* struct mr_failure */
 	size_t history;        /* bytes of all bodies */
+	uint64_t trimmed;      /* up to this tick; 0: something has come since */
 	uint64_t last_mark;
 	uint64_t speaks[MR_ENCODINGS]; /* sessions connected, by encoding */
 };
@@ -125,9 +133,11 @@ void mr_instance_k(const struct mr_instance *inst, char k[33]);
 uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
 /* Bytes that the whole state takes as a body, at the least. */
 size_t mr_instance_least(const struct mr_instance *inst);
-/* The whole state as a body (of tick inst->last), encoded when first asked. Kept beyond the next trim where several may
- * ask for it. */
-struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding);
+/* The whole state, encoded when first asked: this, and all bodies after tick *at. Kept beyond the next trim where several may ask for it.
+ */
+struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding, uint64_t *at);
+/* The bytes that this takes; an estimate where many would have to be encoded to know. */
+size_t mr_instance_whole_size(struct mr_instance *inst, enum mr_encoding encoding);
 
 /* A tick: applies a batch to all instances it meets and makes their bodies. */
 struct mr_batch;

@@ -19,6 +19,7 @@ struct mr_load {
 	int field;            /* whose value makes the difference, or BY_PREDICATE */
 	struct mr_list parts; /* those that have not got their answer */
 	size_t n_parts;       /* that have not left */
+	char *snapshot;       /* to read at; NULL: one of its own */
 	bool sent;
 	struct mr_task *task;
 	struct mr_arena arena; /* of the rows */
@@ -31,6 +32,7 @@ static void maybe_free(struct mr_load *load)
 	mr_list_del(&load->in_clock);
 	mr_task_abandon(&load->task);
 	mr_arena_fini(&load->arena);
+	free(load->snapshot);
 	free(load);
 }
 
@@ -89,6 +91,14 @@ static const struct mr_pred *any_predicate(struct mr_arena *a, const struct mr_l
 	return mr_pred_normal(a, p);
 }
 
+void mr_load_at(struct mr_buf *m, const char *snapshot)
+{
+	if (snapshot) {
+		mr_buf_z(m, ",\"snapshot\":");
+		mr_json_quote(m, mr_str(snapshot));
+	}
+}
+
 void mr_load_print(struct mr_buf *m, const struct mr_entity *e, struct mr_str where, struct mr_str order, int64_t limit)
 {
 	mr_buf_z(m, "\"t\":\"read\",\"entity\":");
@@ -107,6 +117,7 @@ static void print_load(struct mr_buf *m, const struct mr_load *load)
 	mr_pred_print(&where, load->entity, load->field == BY_PREDICATE ? any_predicate(&a, load) : any_value(&a, load));
 	/* In no order, and one row more than any of them may have. */
 	mr_load_print(m, load->entity, mr_buf_view(&where), MR_STR("[]"), load->clock->f->settings.instance_max_rows + 1);
+	mr_load_at(m, load->snapshot);
 	mr_buf_fini(&where);
 	mr_arena_fini(&a);
 }
@@ -140,18 +151,24 @@ bool mr_load_fits(const struct mr_instance *inst)
 	return inst->entity && inst->rows.limit < 0 && inst->rows.pred->op != MR_P_TRUE;
 }
 
-static struct mr_load *find(struct mr_clock *clock, const struct mr_entity *e, int field)
+static bool same_snapshot(const struct mr_load *load, const char *snapshot)
+{
+	return !load->snapshot == !snapshot && (!snapshot || strcmp(load->snapshot, snapshot) == 0);
+}
+
+static struct mr_load *find(struct mr_clock *clock, const struct mr_entity *e, int field, const char *snapshot)
 {
 	size_t most = field == BY_PREDICATE ? PREDS_MOST : VALUES_MOST;
 	MR_LIST_FOR (at, &clock->loads) {
 		struct mr_load *load = MR_CONTAINER(at, struct mr_load, in_clock);
-		if (load->entity == e && load->field == field && load->n_parts < most)
+		if (load->entity == e && load->field == field && load->n_parts < most && same_snapshot(load, snapshot))
 			return load;
 	}
 	struct mr_load *load = mr_alloc(sizeof *load);
 	load->clock = clock;
 	load->entity = e;
 	load->field = field;
+	load->snapshot = snapshot ? mr_strdup(snapshot) : NULL;
 	mr_list_init(&load->parts);
 	if (mr_list_empty(&clock->loads))
 		mr_defer(clock->f->loop, on_turn_over, clock);
@@ -159,10 +176,10 @@ static struct mr_load *find(struct mr_clock *clock, const struct mr_entity *e, i
 	return load;
 }
 
-void mr_load_add(struct mr_clock *clock, struct mr_loaded *l)
+void mr_load_add(struct mr_clock *clock, struct mr_loaded *l, const char *snapshot)
 {
 	const struct mr_pred *pred = l->inst->rows.pred;
-	struct mr_load *load = find(clock, l->inst->entity, pred->op == MR_P_EQ ? pred->field : BY_PREDICATE);
+	struct mr_load *load = find(clock, l->inst->entity, pred->op == MR_P_EQ ? pred->field : BY_PREDICATE, snapshot);
 	l->load = load;
 	load->n_parts++;
 	mr_list_add_tail(&load->parts, &l->in_load);

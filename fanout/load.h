@@ -1,5 +1,5 @@
-/* First loads of live queries. Those that come up together and differ in the value of one field are read by one statement: when clients
- * come back to a server that has just started, each with a query of its own, that is what they wait for.
+/* Loads of live queries. Those that come up together and differ in the value of one field are read by one statement: when clients come back
+ * to a server that has just started, each with a query of its own, or when their table changed in bulk, that is what they wait for.
  */
 #ifndef MR_LOAD_H
 #define MR_LOAD_H
@@ -25,8 +25,10 @@ void mr_load_print(struct mr_buf *m, const struct mr_entity *e, struct mr_str wh
 
 /* Whether a query like this can be read with others. */
 bool mr_load_fits(const struct mr_instance *inst);
-/* At the end of this turn it is read with all others that fit it. done is called later, once. */
-void mr_load_add(struct mr_clock *clock, struct mr_loaded *l);
-void mr_load_leave(struct mr_loaded *l); /* no matter what has become of it; done is not called any more */
+/* At the end of this turn it is read with all others that fit it, at this exported snapshot or (NULL) one of its own. done is called later,
+ * once. */
+void mr_load_add(struct mr_clock *clock, struct mr_loaded *l, const char *snapshot);
+void mr_load_at(struct mr_buf *m, const char *snapshot); /* the question's member for it */
+void mr_load_leave(struct mr_loaded *l);                 /* no matter what has become of it; done is not called any more */
 
 #endif

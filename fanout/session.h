@@ -9,6 +9,7 @@
 #include "storage/snapshot.h"
 
 struct mr_batch;
+struct mr_clock;
 struct mr_tail_cache;
 
 enum mr_sub_state {
@@ -73,6 +74,7 @@ struct mr_session {
 	bool positions : 1; /* wants each */
 	bool stalled : 1;   /* its socket is full: it is not looked at until it has read */
 	bool aligning : 1;
+	bool busy : 1;       /* for a moment: mr_sessions_busy */
 	bool early_over : 1; /* it has waited: nothing of it waits any more */
 	bool counted : 1;    /* in `speaks` */
 	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
@@ -141,8 +143,10 @@ void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch, 
 /* The instance serves nobody any more; its subscriptions look for the one that serves them now. */
 void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst);
 void mr_sessions_reattach_all(struct mr_sessions *all);
-/* Whether a session that waits for alignment has another function under way. */
+/* Whether a session of the instance that waits for alignment has another query under way: said between mr_sessions_busy(clock, true) and
+ * (clock, false), as of the first. */
 bool mr_sessions_misaligned(const struct mr_instance *inst);
+void mr_sessions_busy(const struct mr_clock *clock, bool busy);
 void mr_sessions_console(struct mr_sessions *all, struct mr_str session, const struct mr_node *line);
 void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev);
 

@@ -10,6 +10,7 @@
 #include "session.h"
 #include "share.h"
 #include "transition.h"
+#include "work.h"
 
 enum {
 	POSITION_STALE_US = 10 * 1000 * 1000, /* a session that seldom gets anything gets a position with it */
@@ -34,16 +35,18 @@ static struct mr_sub *sub_of(struct mr_list *e)
 	return MR_CONTAINER(e, struct mr_sub, in_session);
 }
 
-/* The latest tick at which everything shown is known, or 0. */
+/* The latest tick at which everything shown is known; where the session is, when there is none after that. */
 static uint64_t find_target(const struct mr_session *s, uint64_t now)
 {
 	uint64_t n = now;
-	for (bool again = s->n_held; again && n;) {
+	for (bool again = s->n_held; again;) {
 		again = false;
 		MR_LIST_FOR (e, &s->shown) {
 			uint64_t bound = mr_instance_bound(sub_of(e)->inst, n);
 			again |= bound < n;
 			n = bound;
+			if (n <= s->at)
+				return s->at;
 		}
 	}
 	return n;
@@ -60,21 +63,21 @@ static void set_aligning(struct mr_session *s, bool on)
 		sub_of(e)->inst->aligning += on ? 1 : -1;
 }
 
-static bool other_works(const struct mr_list *subs, const struct mr_instance *inst)
+/* Those that wait for alignment and have a query under way. */
+void mr_sessions_busy(const struct mr_clock *clock, bool busy)
 {
-	MR_LIST_FOR (e, subs)
-		if (sub_of(e)->inst != inst && sub_of(e)->inst->work)
-			return true;
-	return false;
+	MR_LIST_FOR (e, &clock->works) {
+		const struct mr_instance *inst = mr_work_of(e);
+		for (size_t i = 0; inst->aligning && i < inst->n_subs; i++)
+			mr_instance_subs(inst)[i]->session->busy = busy && mr_instance_subs(inst)[i]->session->aligning;
+	}
 }
 
 bool mr_sessions_misaligned(const struct mr_instance *inst)
 {
-	for (size_t i = 0; i < inst->n_subs; i++) {
-		const struct mr_session *s = mr_instance_subs(inst)[i]->session;
-		if (s->aligning && (other_works(&s->shown, inst) || other_works(&s->waiting, inst)))
+	for (size_t i = 0; i < inst->n_subs; i++)
+		if (mr_instance_subs(inst)[i]->session->busy)
 			return true;
-	}
 	return false;
 }
 
@@ -84,41 +87,19 @@ static void add_behind(struct mr_transition *t, struct mr_sub *sub, bool behind)
 	mr_transition_own_done(t);
 }
 
-static void add_whole(struct mr_transition *t, struct mr_sub *sub)
+/* What an instance's part was in a transition. */
+enum { SPOKE = 1, DETACHED = 2, IS_BEHIND = 4, FOLLOWS = 8, PARTS_SHIFT = 4 };
+
+static bool had_part(const struct mr_transition *t, const struct mr_instance *inst, unsigned part)
 {
-	mr_transition_body(t, mr_instance_whole(sub->inst, sub->session->encoding), sub->inst->n_subs > 1);
+	return inst->said_in >> PARTS_SHIFT == t->serial && (inst->said_in & part);
 }
 
-/* Bodies name the instance, and a client applies them to every query that shares it. So those of one session that share an instance are
- * behind together, at the same tick, and come back together. */
-static void set_behind(const struct mr_sub *sub, uint64_t at)
+static void note_part(const struct mr_transition *t, struct mr_instance *inst, unsigned part)
 {
-	struct mr_session *s = sub->session;
-	const struct mr_instance *inst = sub->inst;
-	MR_LIST_FOR (e, &s->shown)
-		if (sub_of(e)->inst == inst)
-			mr_sub_state(sub_of(e), MR_SUB_BEHIND);
-	MR_LIST_FOR (e, &s->waiting)
-		if (sub_of(e)->inst == inst && sub_of(e)->state == MR_SUB_BEHIND)
-			sub_of(e)->at = at;
-}
-
-static void set_back(const struct mr_sub *sub)
-{
-	const struct mr_instance *inst = sub->inst;
-	MR_LIST_FOR (e, &sub->session->waiting)
-		if (sub_of(e)->inst == inst && sub_of(e)->state == MR_SUB_BEHIND)
-			mr_sub_state(sub_of(e), MR_SUB_ON);
-}
-
-static bool has_behind(const struct mr_session *s, const struct mr_instance *inst)
-{
-	MR_LIST_FOR (e, &s->waiting) {
-		const struct mr_sub *sub = sub_of(e);
-		if (sub->state == MR_SUB_BEHIND && (!inst || sub->inst == inst))
-			return true;
-	}
-	return false;
+	if (inst->said_in >> PARTS_SHIFT != t->serial)
+		inst->said_in = t->serial << PARTS_SHIFT;
+	inst->said_in |= part;
 }
 
 /* Where a walk goes on that has done with e: it may have gone to another list, and some behind it, but none before it. */
@@ -127,10 +108,24 @@ static struct mr_list *after(const struct mr_list *before, const struct mr_list 
 	return before->next == e ? e->next : before->next;
 }
 
+/* Bodies name the instance, and a client applies them to every query that shares it. So those of one session that share an instance are
+ * behind together, at the same tick, and come back together: detached_with moves the others. */
 static void detach(struct mr_transition *t, struct mr_sub *sub)
 {
-	set_behind(sub, sub->session->at);
-	add_behind(t, sub, true);
+	if (!had_part(t, sub->inst, DETACHED))
+		add_behind(t, sub, true);
+	note_part(t, sub->inst, DETACHED);
+	mr_sub_state(sub, MR_SUB_BEHIND);
+}
+
+static void detached_with(struct mr_session *s, const struct mr_transition *t)
+{
+	MR_LIST_FOR (e, &s->shown)
+		if (had_part(t, sub_of(e)->inst, DETACHED))
+			mr_sub_state(sub_of(e), MR_SUB_BEHIND);
+	MR_LIST_FOR (e, &s->waiting)
+		if (had_part(t, sub_of(e)->inst, DETACHED) && sub_of(e)->state == MR_SUB_BEHIND)
+			sub_of(e)->at = s->at;
 }
 
 /* Queries that hold the session too long go on by themselves, marked behind. */
@@ -146,13 +141,14 @@ static bool detach_slow(struct mr_session *s, struct mr_transition *t)
 		set_aligning(s, true);
 	if (now - s->blocked_since < hold)
 		return false;
-	for (struct mr_list *e = s->shown.next, *before; e != &s->shown; e = after(before, e)) {
-		before = e->prev;
+	MR_LIST_FOR (e, &s->shown) {
 		if (mr_instance_bound(sub_of(e)->inst, s->all->f->clock->n) > s->at)
 			continue;
 		detach(t, sub_of(e));
 		any = true;
 	}
+	if (any)
+		detached_with(s, t);
 	return any;
 }
 
@@ -182,6 +178,14 @@ static bool add_bodies(struct mr_transition *t, struct mr_sub *sub, uint64_t fro
 		mr_transition_body(t, b->wire[encoding], sub->inst->n_subs > 1);
 	}
 	return true;
+}
+
+static void add_whole(struct mr_transition *t, struct mr_sub *sub)
+{
+	uint64_t at;
+	mr_transition_body(t, mr_instance_whole(sub->inst, sub->session->encoding, &at), sub->inst->n_subs > 1);
+	bool told = add_bodies(t, sub, at, UINT64_MAX);
+	MR_ASSERT(told);
 }
 
 static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
@@ -297,17 +301,31 @@ static bool holds_back(const struct mr_instance *inst, uint64_t n)
 	return now > n && mr_instance_bound(inst, now) <= n;
 }
 
-/* A detached query shows what has become known of it, and comes back when it is known where the session is. */
-static void follow_behind(struct mr_transition *t, struct mr_sub *sub)
+/* In one transition each instance speaks once. */
+static bool claim(struct mr_transition *t, struct mr_sub *sub)
 {
-	if (sub->inst->last > sub->at && !add_bodies(t, sub, sub->at, UINT64_MAX))
+	bool first = !had_part(t, sub->inst, SPOKE);
+	note_part(t, sub->inst, SPOKE);
+	return first;
+}
+
+/* A detached query shows what has become known of it, and comes back when it is known where the session is: that is said once, by the
+ * first of those that share the instance. */
+static bool follow_behind(struct mr_transition *t, struct mr_sub *sub)
+{
+	struct mr_instance *inst = sub->inst;
+	bool first = claim(t, sub), back = is_current(inst, t->n) && !holds_back(inst, t->n);
+	if (!first && !had_part(t, inst, FOLLOWS))
+		return false; /* it was detached just now */
+	note_part(t, inst, FOLLOWS);
+	if (first && inst->last > sub->at && !add_bodies(t, sub, sub->at, UINT64_MAX))
 		add_whole(t, sub);
-	set_behind(sub, MR_MAX(sub->at, sub->inst->last));
-	if (is_current(sub->inst, t->n) && !holds_back(sub->inst, t->n)) {
+	sub->at = MR_MAX(sub->at, inst->last);
+	if (first && back)
 		add_behind(t, sub, false);
-		set_back(sub);
-		t->again |= sub->session->n_waiting; /* others may have waited for it */
-	}
+	if (back)
+		mr_sub_state(sub, MR_SUB_ON);
+	return back;
 }
 
 static size_t bytes_after(const struct mr_instance *inst, enum mr_encoding encoding, uint64_t from)
@@ -328,42 +346,37 @@ static bool whole_is_cheaper(const struct mr_sub *sub, uint64_t from)
 	struct mr_instance *inst = sub->inst;
 	enum mr_encoding encoding = sub->session->encoding;
 	size_t bytes = bytes_after(inst, encoding, from);
-	return bytes > BODIES_FREE && bytes > mr_instance_least(inst) && mr_instance_whole(inst, encoding)->text.n < bytes;
+	return bytes > BODIES_FREE && bytes > mr_instance_least(inst) && mr_instance_whole_size(inst, encoding) < bytes;
 }
 
 /* What a shown query became: its bodies, or all of it when that is less or they have been given up; when all of it is of a later tick, it
- * gets that by itself. Readers of event streams keep no state to apply pieces to, so they get a function's value whole. */
-static void follow(struct mr_transition *t, struct mr_sub *sub)
+ * gets that by itself (false). Readers of event streams keep no state to apply pieces to, so they get a function's value whole. */
+static bool follow(struct mr_transition *t, struct mr_sub *sub)
 {
 	bool current = is_current(sub->inst, t->n);
 	bool whole = current && ((sub->session->live && !sub->inst->entity) || whole_is_cheaper(sub, sub->session->at));
 	if (!whole && add_bodies(t, sub, sub->session->at, t->n))
-		return;
+		return true;
 	if (current)
 		add_whole(t, sub);
 	else
 		detach(t, sub);
-}
-
-/* In one transition each instance speaks once. */
-static bool claim(struct mr_transition *t, struct mr_sub *sub)
-{
-	if (sub->inst->spoke_in == t->serial)
-		return false;
-	sub->inst->spoke_in = t->serial;
-	return true;
+	return current;
 }
 
 static void collect_shown(struct mr_session *s, struct mr_transition *t)
 {
+	bool detached = false;
 	for (struct mr_list *e = s->news.next, *before; e != &s->news; e = after(before, e)) {
 		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_news);
 		before = e->prev;
 		if (sub->inst->last > s->at && claim(t, sub))
-			follow(t, sub);
+			detached |= !follow(t, sub);
 		if (sub->inst->last <= t->n)
 			mr_list_del(&sub->in_news);
 	}
+	if (detached)
+		detached_with(s, t);
 }
 
 static bool can_be_answered(const struct mr_sub *sub, uint64_t n)
@@ -375,27 +388,38 @@ static bool can_be_answered(const struct mr_sub *sub, uint64_t n)
 	return sub->state == MR_SUB_BEHIND || is_current(sub->inst, n);
 }
 
+static void note_behind(const struct mr_session *s, const struct mr_transition *t)
+{
+	MR_LIST_FOR (e, &s->waiting)
+		if (sub_of(e)->state == MR_SUB_BEHIND)
+			note_part(t, sub_of(e)->inst, IS_BEHIND);
+}
+
 static void collect_new(struct mr_session *s, struct mr_transition *t)
 {
-	bool behind = has_behind(s, NULL);
+	bool back = false;
+	note_behind(s, t);
 	for (struct mr_list *e = s->waiting.next, *before; e != &s->waiting; e = after(before, e)) {
 		struct mr_sub *sub = sub_of(e);
 		before = e->prev;
 		if (!can_be_answered(sub, t->n))
 			continue;
+		if (sub->state == MR_SUB_BEHIND) {
+			back |= follow_behind(t, sub);
+			continue;
+		}
 		/* A new one is answered when none that shares its instance is behind. */
-		if (behind && sub->state != MR_SUB_BEHIND && has_behind(s, sub->inst))
+		if (had_part(t, sub->inst, IS_BEHIND))
 			continue;
 		/* It goes on in the next transition; who is behind has time. */
 		if (!claim(t, sub))
-			t->again |= sub->state != MR_SUB_BEHIND;
+			t->again = true;
 		else if (sub->state == MR_SUB_NEW)
 			answer_new(t, sub);
-		else if (sub->state == MR_SUB_TAIL)
-			answer_resumed(t, sub);
 		else
-			follow_behind(t, sub);
+			answer_resumed(t, sub);
 	}
+	t->again |= back && s->n_waiting; /* others may have waited for it */
 }
 
 static void add_replies(struct mr_session *s, struct mr_transition *t)
@@ -476,13 +500,11 @@ void mr_session_advance(struct mr_session *s)
 		return;
 	struct mr_transition t = {.n = find_target(s, clock->n), .serial = ++s->all->last_serial};
 	bool blocked = t.n < clock->n;
-	if (t.n < s->at)
-		t.n = s->at;
 	if (!blocked) {
 		s->blocked_since = 0;
 		set_aligning(s, false);
 	} else if (t.n == s->at && detach_slow(s, &t)) {
-		t.n = MR_MAX(s->at, find_target(s, clock->n));
+		t.n = find_target(s, clock->n);
 	}
 	collect_shown(s, &t);
 	collect_new(s, &t);

@@ -9,13 +9,16 @@
 #include "session.h"
 #include "tasks.h"
 
-enum { GENERATION_MAX = 64, REFUSED_FIRST_US = 20 * 1000, REFUSED_MOST_US = 1000 * 1000, REFUSED_SHIFT_MAX = 6 };
+/* What is read at one held snapshot: by statements of their own, and in all. */
+enum { GENERATION_ALONE = 64, GENERATION_MOST = 4000 };
+enum { REFUSED_FIRST_US = 20 * 1000, REFUSED_MOST_US = 1000 * 1000, REFUSED_SHIFT_MAX = 6 };
 
 /* Works that read at the same held snapshot. */
 struct generation {
 	struct mr_clock *clock;
 	struct mr_hold *hold;
-	int refs; /* its works, and one until the snapshot was exported */
+	const char *name; /* of its snapshot; NULL: not exported yet */
+	int refs;         /* its works, and one until the snapshot was exported */
 };
 
 struct mr_work {
@@ -53,6 +56,11 @@ static void free_work(struct mr_work *w)
 	mr_arena_fini(&w->arena);
 	mr_snapshot_fini(&w->snapshot);
 	free(w);
+}
+
+struct mr_instance *mr_work_of(struct mr_list *in_clock)
+{
+	return MR_CONTAINER(in_clock, struct mr_work, in_clock)->inst;
 }
 
 void mr_work_abandon(struct mr_work **work)
@@ -112,7 +120,8 @@ static bool late_changes(
 {
 	MR_LIST_FOR (e, &w->clock->kept) {
 		const struct mr_batch *b = MR_CONTAINER(e, struct mr_kept, in_clock)->batch;
-		for (size_t i = 0; b->n > w->since && i < b->n_changes; i++)
+		bool some = b->n > w->since && b->last_xid >= w->snapshot.xmin; /* those before are seen */
+		for (size_t i = 0; some && i < b->n_changes; i++)
 			if (is_late(w, &b->changes[i]) && !see(w, b, &b->changes[i], arg))
 				return false;
 	}
@@ -328,14 +337,6 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	answered(w);
 }
 
-static void add_snapshot(struct mr_buf *m, const char *snapshot)
-{
-	if (snapshot) {
-		mr_buf_z(m, ",\"snapshot\":");
-		mr_json_quote(m, mr_str(snapshot));
-	}
-}
-
 static void print_read(struct mr_buf *m, const struct mr_instance *inst)
 {
 	int64_t want = mr_rowset_want(&inst->rows);
@@ -366,7 +367,7 @@ static void send_work(struct mr_work *w, const char *snapshot)
 		print_read(&m, w->inst);
 	else
 		print_run(&m, w->inst);
-	add_snapshot(&m, snapshot);
+	mr_load_at(&m, snapshot);
 	w->task = mr_task_new(w->clock->f, &m, (struct mr_str){0}, false, on_answer, w);
 }
 
@@ -395,34 +396,40 @@ static void on_loaded(struct mr_loaded *l, const char *snapshot, const struct mr
 		fail(w, err);
 	} else if (!snapshot || !mr_snapshot_read(mr_str(snapshot), &w->snapshot)) {
 		mr_load_leave(&w->loaded);
-		send_work(w, NULL);
+		send_work(w, w->generation ? w->generation->name : NULL);
 	} else {
 		answered(w);
 	}
 }
 
-void mr_work_begin(struct mr_instance *inst)
+/* Reads it together with others, or by itself. */
+static void begin(struct mr_work *w, const char *snapshot)
 {
-	struct mr_work *w = new_work(inst, NULL);
-	if (!mr_load_fits(inst)) {
-		send_work(w, NULL);
+	if (!mr_load_fits(w->inst)) {
+		send_work(w, snapshot);
 		return;
 	}
-	w->loaded.inst = inst;
+	w->loaded.inst = w->inst;
 	w->loaded.done = on_loaded;
-	mr_load_add(w->clock, &w->loaded);
+	mr_load_add(w->clock, &w->loaded, snapshot);
+}
+
+void mr_work_begin(struct mr_instance *inst)
+{
+	begin(new_work(inst, NULL), NULL);
 }
 
 static void on_hold(void *arg, struct mr_hold *hold, const char *name)
 {
 	struct generation *g = arg;
 	g->hold = hold;
+	g->name = name;
 	MR_LIST_FOR (e, &g->clock->works) {
 		struct mr_work *w = MR_CONTAINER(e, struct mr_work, in_clock);
 		if (w->generation != g)
 			continue;
 		if (name)
-			send_work(w, name);
+			begin(w, name);
 		else
 			again(w);
 	}
@@ -442,15 +449,21 @@ static struct generation *gather(struct mr_clock *clock)
 	struct generation *g = mr_alloc(sizeof *g);
 	g->clock = clock;
 	g->refs = 1;
-	int n = 0;
+	int alone = 0, n = 0;
 	int64_t now = mr_mono_us();
+	mr_sessions_busy(clock, true);
 	MR_LIST_FOR (e, &clock->f->instances->dirty) {
 		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_dirty);
-		if (n < GENERATION_MAX && now >= inst->not_before && !must_wait(inst)) {
-			new_work(inst, g);
-			n++;
-		}
+		bool fits = mr_load_fits(inst);
+		if (n >= GENERATION_MOST)
+			break;
+		if (now < inst->not_before || (!fits && alone >= GENERATION_ALONE) || must_wait(inst))
+			continue;
+		alone += !fits;
+		n++;
+		new_work(inst, g);
 	}
+	mr_sessions_busy(clock, false);
 	if (!n)
 		drop_generation(&g);
 	return g;

@@ -20,6 +20,7 @@ void mr_work_abandon(struct mr_work **work);
 void mr_work_spoil(struct mr_work *work);
 /* The same for all: Postgres may have crashed, and the snapshots they read at may count xids that are handed out again. */
 void mr_works_spoil(struct mr_clock *clock);
+struct mr_instance *mr_work_of(struct mr_list *in_clock); /* whose work in clock->works this is */
 /* Oldest tick whose later batches are needed; UINT64_MAX when no work is under way. */
 uint64_t mr_works_since(const struct mr_clock *clock);
 
