@@ -128,8 +128,8 @@ void mr_clock_app(struct mr_clock *clock)
 
 struct mr_str mr_clock_position(const struct mr_clock *clock, uint64_t n)
 {
-	const struct mr_moment *past = clock->past[n % PAST_TICKS];
-	return past && past->n == n ? past->text : (struct mr_str){0};
+	struct mr_moment *past = clock->past[n % PAST_TICKS];
+	return past && past->n == n ? mr_moment_text(past, clock->f->hub->secret) : (struct mr_str){0};
 }
 
 bool mr_clock_sees(const struct mr_clock *clock, uint64_t xid)

@@ -2,18 +2,43 @@
 
 #include <stdlib.h>
 
-struct mr_moment *mr_moment_new(uint64_t n, const struct mr_position *p, struct mr_str secret)
+struct mr_moment_text {
+	size_t n;
+	char text[];
+};
+
+struct mr_moment *mr_moment_new(uint64_t n, const struct mr_position *p)
 {
-	struct mr_buf text = {0};
-	mr_position_print(&text, p, secret);
-	struct mr_moment *m = mr_alloc(sizeof *m + text.n);
+	struct mr_moment *m = mr_alloc(sizeof *m);
 	m->refs = 1;
 	m->n = n;
 	mr_position_copy(&m->position, p);
-	memcpy(m + 1, text.p, text.n);
-	m->text = (struct mr_str){(const char *)(m + 1), text.n};
-	mr_buf_fini(&text);
 	return m;
+}
+
+/* A signature costs more than all else of a tick that shows nothing; positions travel seldom. */
+static struct mr_moment_text *print(const struct mr_moment *m, struct mr_str secret)
+{
+	struct mr_buf b = {0};
+	mr_position_print(&b, &m->position, secret);
+	struct mr_moment_text *text = mr_alloc(sizeof *text + b.n);
+	text->n = b.n;
+	memcpy(text->text, b.p, b.n);
+	mr_buf_fini(&b);
+	return text;
+}
+
+struct mr_str mr_moment_text(struct mr_moment *m, struct mr_str secret)
+{
+	struct mr_moment_text *text = atomic_load(&m->text), *mine;
+	if (!text) {
+		mine = print(m, secret);
+		if (atomic_compare_exchange_strong(&m->text, &text, mine))
+			text = mine;
+		else
+			free(mine); /* another thread was first */
+	}
+	return (struct mr_str){text->text, text->n};
 }
 
 struct mr_moment *mr_moment_hold(struct mr_moment *m)
@@ -29,6 +54,7 @@ void mr_moment_drop(struct mr_moment **m)
 	if (!moment || --moment->refs)
 		return;
 	mr_position_fini(&moment->position);
+	free(atomic_load(&moment->text));
 	free(moment);
 }
 

@@ -14,9 +14,11 @@ struct mr_moment {
 	_Atomic int refs;
 	uint64_t n; /* tick */
 	struct mr_position position;
-	struct mr_str text; /* of the position; in the same block */
+	_Atomic(struct mr_moment_text *) text; /* of the position, when somebody has asked */
 };
-struct mr_moment *mr_moment_new(uint64_t n, const struct mr_position *p, struct mr_str secret);
+struct mr_moment *mr_moment_new(uint64_t n, const struct mr_position *p);
+/* The position for clients, signed by the secret; made at the first call. Valid as long as the moment. */
+struct mr_str mr_moment_text(struct mr_moment *m, struct mr_str secret);
 struct mr_moment *mr_moment_hold(struct mr_moment *m);
 void mr_moment_drop(struct mr_moment **m);
 

@@ -61,7 +61,7 @@ static void read_batch(struct mr_ticks *t, const struct mr_tick *tick, struct mr
 static struct mr_news *make_news(struct mr_ticks *t, const struct mr_tick *tick)
 {
 	struct mr_news *news = mr_news_new();
-	news->moment = mr_moment_new(t->n, tick->position, t->hub->secret);
+	news->moment = mr_moment_new(t->n, tick->position);
 	read_batch(t, tick, news);
 	news->board = t->hub->n > 1 ? mr_board_new() : NULL;
 	news->at_us = t->last_tick_us;
