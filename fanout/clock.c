@@ -41,6 +41,7 @@ static void reset(struct mr_clock *clock, const char *why)
 	if (clock->f->index == 0)
 		mr_log(MR_WARN, "%s: every live query is read anew", why);
 	mr_instances_reset(clock->f->instances, clock->n);
+	mr_resumes_spoil(clock->f->sessions);
 }
 
 static void apply(struct mr_clock *clock, const struct mr_news *news)

@@ -39,6 +39,7 @@ static void on_janitor(void *arg)
 	}
 	MR_LIST_FOR (e, &all->lagging)
 		mr_session_has_read(MR_CONTAINER(e, struct mr_session, in_lagging));
+	mr_resumes_tidy(all);
 	mr_sessions_early_check(all, now);
 	check_following(all);
 	mr_sessions_advance(all);

@@ -112,6 +112,7 @@ struct mr_sessions {
 	struct mr_list lagging;
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */
+	uint64_t trimmed;       /* the tick at which histories were trimmed last: once for each, since it looks at all who lag */
 	char *build_error;      /* development: the app does not build; told to all who come */
 	uint64_t last_serial;   /* of transitions */
 	struct mr_list early;   /* sessions with messages that wait for the first app */
@@ -196,7 +197,8 @@ bool mr_resume_come(const struct mr_sub *sub); /* the log has come */
 /* The body that brings rows held at the position to the instance's state now; false: the log does not tell, it must be sent whole. */
 bool mr_resume_body(struct mr_sub *sub, struct mr_buf *body);
 uint64_t mr_resumes_since(const struct mr_sessions *all); /* oldest tick whose later batches are needed; UINT64_MAX: none */
-void mr_resumes_spoil(struct mr_sessions *all);           /* the declarations changed: what was read does not fit them */
+void mr_resumes_spoil(struct mr_sessions *all);           /* changes were not told, or the declarations are others */
+void mr_resumes_tidy(struct mr_sessions *all);            /* now and then: what was read long ago serves nobody any more */
 void mr_resumes_delete(struct mr_sessions *all);
 
 #endif

@@ -567,6 +567,9 @@ void mr_sessions_advance(struct mr_sessions *all)
 	}
 	all->look.n = 0;
 	mr_share_end_round(all->share);
-	mr_instances_trim(all->f->instances, needed_since(all));
+	if (all->trimmed != all->f->clock->n) {
+		all->trimmed = all->f->clock->n;
+		mr_instances_trim(all->f->instances, needed_since(all));
+	}
 	all->advancing = false;
 }

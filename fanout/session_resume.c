@@ -1,20 +1,21 @@
 /* Resumes: which rows were touched since the position that a client comes from. The log is read once for all who come from there or a
- * little later, one reading after the other; who comes meanwhile waits for the next. What is dearer to read than the rows are to send is
- * not read: they are sent.
+ * little later, one reading after the other, and what was read serves those who come within a moment too: with what the ticks brought
+ * since. Who comes from further back waits for the next. What is dearer to read than the rows are to send is not read: they are sent.
  */
 #include <stdlib.h>
 
 #include "batch.h"
 #include "clock.h"
+#include "lookup.h"
 #include "proto/ground/log.h"
 #include "session.h"
 
 enum {
 	TAIL_LEAST = 256 << 10,
 	TAIL_MOST = 32 << 20,
-	ROW_COSTS = 400,  /* bytes of the log that are read rather than a row sent */
-	TOGETHER = 10000, /* numbers of the log between positions that are served by one reading */
-	IMAGE_DEPTH = 4096,
+	ROW_COSTS = 400,         /* bytes of the log that are read rather than a row sent */
+	TOGETHER = 10000,        /* numbers of the log between positions that are served by one reading */
+	LINGER_US = 2000 * 1000, /* so long does a reading serve others after it has come */
 };
 
 struct mr_resume {
@@ -26,21 +27,35 @@ struct mr_resume {
 	int waiting; /* subscriptions that hold it */
 	bool come, ok, spoiled;
 	bool under_way; /* the hub will call back */
+	int64_t came_us;
 	struct mr_batch *batch;
+	struct mr_lookups lookups; /* in the batch */
 };
 
 static void free_resume(struct mr_resume *r)
 {
 	mr_list_del(&r->in_sessions);
 	mr_position_fini(&r->from);
+	mr_lookups_fini(&r->lookups);
 	mr_batch_drop(&r->batch);
 	free(r);
 }
 
+static bool lingers(const struct mr_resume *r)
+{
+	return r->come && r->ok && !r->spoiled && mr_mono_us() - r->came_us < LINGER_US;
+}
+
 static void maybe_free(struct mr_resume *r)
 {
-	if (!r->waiting && !r->under_way)
+	if (!r->waiting && !r->under_way && !lingers(r))
 		free_resume(r);
+}
+
+void mr_resumes_tidy(struct mr_sessions *all)
+{
+	MR_LIST_FOR (e, &all->resumes)
+		maybe_free(MR_CONTAINER(e, struct mr_resume, in_sessions));
 }
 
 static void ask_next(struct mr_sessions *all);
@@ -57,6 +72,7 @@ static void on_tail(void *arg, bool ok, struct mr_batch *batch)
 	struct mr_sessions *all = r->all;
 	r->under_way = false;
 	r->come = true;
+	r->came_us = mr_mono_us();
 	r->ok = ok && !r->spoiled;
 	r->batch = batch;
 	look_again(r);
@@ -89,16 +105,16 @@ static bool reaches(const struct mr_position *from, const struct mr_position *to
 	       mr_snapshot_within(&from->snapshot, &to->snapshot);
 }
 
-/* A reading that is still to be asked for and goes back far enough, or a little further then, serves this position as well. */
+/* A reading that goes back far enough, or a little further if it is still to be asked for, serves this position as well. */
 static struct mr_resume *find(struct mr_sessions *all, const struct mr_position *from)
 {
 	MR_LIST_FOR (e, &all->resumes) {
 		struct mr_resume *r = MR_CONTAINER(e, struct mr_resume, in_sessions);
-		if (r->asked || r->spoiled)
+		if (r->spoiled || (r->come && !r->ok))
 			continue;
 		if (reaches(&r->from, from))
 			return r;
-		if (reaches(from, &r->from)) {
+		if (!r->asked && reaches(from, &r->from)) {
 			mr_position_copy(&r->from, from);
 			return r;
 		}
@@ -123,11 +139,14 @@ void mr_resume_ask(struct mr_sub *sub)
 		mr_position_copy(&r->from, s->resume_from);
 		mr_list_add_tail(&all->resumes, &r->in_sessions);
 	}
-	r->max_bytes = MR_MIN(r->max_bytes + worth(sub->inst), (size_t)TAIL_MOST);
+	if (!r->asked)
+		r->max_bytes = MR_MIN(r->max_bytes + worth(sub->inst), (size_t)TAIL_MOST);
 	r->waiting++;
 	sub->have->resume = r;
 	sub->at = all->f->clock->n;
 	mr_sub_state(sub, MR_SUB_TAIL);
+	if (r->come)
+		mr_session_look(s);
 	ask_next(all);
 }
 
@@ -202,6 +221,23 @@ static bool touch_all(struct touched *t, const struct mr_batch *b)
 	return bulk;
 }
 
+/* The same for what was read of the log: for thousands of queries, so each looks at what concerns it. */
+static bool touch_read(struct touched *t, struct mr_resume *r)
+{
+	const struct mr_value *value;
+	int field;
+	size_t n;
+	bool bulk;
+	if (!mr_pred_equalities(t->inst->rows.pred, &value, &field, 1))
+		return touch_all(t, r->batch);
+	const struct mr_image *images = mr_lookup_find(&r->lookups, r->batch, t->inst->entity, field, value, &n, &bulk);
+	for (size_t i = 0; i < n; i++) {
+		const struct mr_change *c = &r->batch->changes[images[i].change];
+		touch(t, images[i].was ? &c->was : &c->is, images[i].was);
+	}
+	return bulk;
+}
+
 uint64_t mr_resumes_since(const struct mr_sessions *all)
 {
 	uint64_t since = UINT64_MAX;
@@ -219,13 +255,13 @@ bool mr_resume_come(const struct mr_sub *sub)
 
 bool mr_resume_body(struct mr_sub *sub, struct mr_buf *body)
 {
-	const struct mr_resume *r = sub->have->resume;
+	struct mr_resume *r = sub->have->resume;
 	const struct mr_instance *inst = sub->inst;
 	MR_ASSERT(r->come);
 	if (!r->ok || inst->failure)
 		return false;
 	struct touched t = {.inst = inst};
-	bool bulk = touch_all(&t, r->batch);
+	bool bulk = touch_read(&t, r);
 	/* And what the ticks brought since the log was asked for. */
 	MR_LIST_FOR (e, &sub->session->all->f->clock->kept) {
 		const struct mr_batch *b = MR_CONTAINER(e, struct mr_kept, in_clock)->batch;
