@@ -110,8 +110,8 @@ static struct mr_resume *find(struct mr_sessions *all, const struct mr_position 
 {
 	MR_LIST_FOR (e, &all->resumes) {
 		struct mr_resume *r = MR_CONTAINER(e, struct mr_resume, in_sessions);
-		if (r->spoiled || (r->come && !r->ok))
-			continue;
+		if (r->spoiled || (r->asked && !(r->come && r->ok)))
+			continue; /* one under way may be given up, since it reads no more than those are worth who asked for it */
 		if (reaches(&r->from, from))
 			return r;
 		if (!r->asked && reaches(from, &r->from)) {
