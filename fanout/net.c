@@ -462,11 +462,11 @@ static void end(struct mr_net *net)
 	mr_net_close_streams(net);
 	mr_net_close_ws(net);
 	empty(net);
+	release_adopted(net);
+	wait_for_events(net, 0); /* frees what was closed; those who have not left may still want something */
 	mr_net_ws_fini(net);
 	mr_net_stream_fini(net);
 	mr_net_linger_fini(net);
-	release_adopted(net);
-	wait_for_events(net, 0); /* frees what was closed */
 	if (net->connections == 0) {
 		excuse_queue(net);
 		h2o_context_dispose(&net->ctx);

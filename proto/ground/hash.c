@@ -1,9 +1,11 @@
 #include "hash.h"
 
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -58,13 +60,29 @@ void mr_sha256(const void *p, size_t n, uint8_t out[32])
 	SHA256(p ? p : "", n, out);
 }
 
+/* HMAC() looks up its algorithms by name each time, which costs more than the rest. */
+static EVP_MAC_CTX *hmac_sha256;
+static pthread_once_t hmac_once = PTHREAD_ONCE_INIT;
+
+static void make_hmac(void)
+{
+	char digest[] = "SHA256";
+	const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
+	hmac_sha256 = mac ? EVP_MAC_CTX_new(mac) : NULL;
+	MR_ASSERT(hmac_sha256 && EVP_MAC_CTX_set_params(hmac_sha256, params));
+	EVP_MAC_free(mac);
+}
+
 void mr_hmac_sha256(struct mr_str key, struct mr_str data, uint8_t out[32])
 {
-	unsigned len = 32;
-	MR_ASSERT(key.n <= INT32_MAX);
-	const uint8_t *made =
-		HMAC(EVP_sha256(), key.p ? key.p : "", (int)key.n, (const uint8_t *)(data.p ? data.p : ""), data.n, out, &len);
-	MR_ASSERT(made && len == 32);
+	size_t n = 0;
+	pthread_once(&hmac_once, make_hmac);
+	EVP_MAC_CTX *mac = EVP_MAC_CTX_dup(hmac_sha256);
+	bool ok = mac && EVP_MAC_init(mac, (const uint8_t *)(key.p ? key.p : ""), key.n, NULL) &&
+		  EVP_MAC_update(mac, (const uint8_t *)(data.p ? data.p : ""), data.n) && EVP_MAC_final(mac, out, &n, 32);
+	MR_ASSERT(ok && n == 32);
+	EVP_MAC_CTX_free(mac);
 }
 
 bool mr_equal_ct(const void *a, const void *b, size_t n)

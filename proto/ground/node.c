@@ -77,12 +77,25 @@ static size_t character(const uint8_t *p, const uint8_t *end)
 	return 0;
 }
 
+/* 8 when eight bytes of ASCII without NUL follow, as nearly always, else 0. */
+static size_t plain(const uint8_t *p, const uint8_t *end)
+{
+	const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+	uint64_t w;
+	if (end - p < 8)
+		return 0;
+	memcpy(&w, p, 8);
+	return ((w | (w - ones)) & tops) == 0 ? 8 : 0;
+}
+
 bool mr_utf8_ok(struct mr_str s)
 {
 	s = mr_str_solid(s);
 	const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
 	while (p < end) {
-		size_t n = character(p, end);
+		size_t n = plain(p, end);
+		if (!n)
+			n = character(p, end);
 		if (!n)
 			return false;
 		p += n;
