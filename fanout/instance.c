@@ -464,7 +464,6 @@ static void free_instance(struct mr_instance *inst)
 	clear_whole(inst);
 	mr_instance_mend(inst);
 	MR_ASSERT(!inst->cap_subs);
-	mr_arena_fini(&inst->arena);
 	mr_app_drop(&inst->app);
 	mr_number_leave(all->f->hub->numbers, inst->key);
 	free((char *)inst->key.p);

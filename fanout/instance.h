@@ -81,13 +81,12 @@ struct mr_instance {
 	uint64_t hash, hash_was;              /* of its state; as of the last body */
 	uint64_t number;
 	struct mr_app *app;
-	struct mr_str key; /* what makes two queries one; heap */
+	struct mr_str key; /* what makes two queries one; heap, with predicate and order behind it */
 	/* Function queries. */
 	struct mr_run *run;
 	/* Entity queries. */
-	uint64_t table_hash;   /* of the catalog entry of its table */
-	struct mr_str where;   /* predicate's text, for workers; part of the key */
-	struct mr_arena arena; /* predicate, order */
+	uint64_t table_hash; /* of the catalog entry of its table */
+	struct mr_str where; /* predicate's text, for workers; part of the key */
 	struct mr_watcher watcher;
 	struct mr_rowset rows;
 };

@@ -66,7 +66,7 @@ struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct m
 	}
 	struct mr_instance *inst = mr_instance_by_key(all, mr_buf_view(&key));
 	if (!inst) {
-		inst = mr_instance_make(all, mr_buf_view(&key));
+		inst = mr_instance_make(all, mr_buf_view(&key), 0, NULL);
 		inst->run = mr_alloc(sizeof *inst->run);
 		inst->run->fn = fn;
 		size_t at = 2 + fn->name.n + 1;

@@ -55,14 +55,25 @@ void mr_instances_rekey(struct mr_instances *all, const struct mr_entity *e)
 	mr_matcher_each(all->index, e, on_rekey, NULL);
 }
 
-struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str text)
+static void keep_key(struct mr_instance *inst, struct mr_str key, size_t n, void **room)
+{
+	const size_t align = _Alignof(void *);
+	size_t at = (key.n + align - 1) / align * align;
+	char *p = mr_alloc(at + n);
+	memcpy(p, key.p, key.n);
+	inst->key = (struct mr_str){p, key.n};
+	if (room)
+		*room = p + at;
+}
+
+struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str text, size_t n, void **room)
 {
 	struct mr_instance *inst = mr_alloc(sizeof *inst);
 	struct mr_buf b = {0};
 	inst->all = all;
 	inst->app = mr_app_hold(all->f->app);
 	full_key(&b, inst->app, text);
-	inst->key = (struct mr_str){mr_strndup(b.p, b.n), b.n};
+	keep_key(inst, mr_buf_view(&b), n, room);
 	mr_buf_fini(&b);
 	inst->number = mr_number_take(all->f->hub->numbers, inst->key);
 	mr_list_init(&inst->in_dirty);

@@ -8,7 +8,8 @@ struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct
 struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct mr_query *q, struct mr_error *err);
 /* Keys carry the app's version by themselves; the text given is the rest. */
 struct mr_instance *mr_instance_by_key(struct mr_instances *all, struct mr_str text);
-struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str text);
+/* Goes with the instance, from *room on: n bytes, aligned as pointers are; room may be NULL. */
+struct mr_instance *mr_instance_make(struct mr_instances *all, struct mr_str text, size_t n, void **room);
 /* n bytes of that text, from `at` on, as the instance keeps them. */
 struct mr_str mr_instance_part(const struct mr_instance *inst, size_t at, size_t n);
 

@@ -107,27 +107,16 @@ static void print_key(struct mr_buf *key, struct asked *q)
 	}
 }
 
-/* What an instance keeps of its question beside its key. */
-static void keep(struct mr_arena *a, const struct asked *q, const struct mr_pred **pred, const struct mr_order **order)
-{
-	struct mr_order *o = mr_arena_alloc(a, q->n_order * sizeof *o);
-	memcpy(o, q->order, q->n_order * sizeof *o);
-	*order = o;
-	*pred = mr_pred_copy(a, q->pred);
-}
-
-/* A new instance outlives the message and the identity that it was made for: it has predicate and order in an arena of its own that is no
- * larger than them: instances are many. */
+/* A new instance outlives the message and the identity that it was made for: it has predicate and order with its key, in no more memory
+ * than they take: instances are many. */
 static struct mr_instance *make_rows(struct mr_instances *all, struct mr_str key, const struct asked *q)
 {
-	struct mr_instance *inst = mr_instance_make(all, key);
-	struct mr_arena rough = {0};
-	const struct mr_pred *pred;
-	const struct mr_order *order;
-	keep(&rough, q, &pred, &order);
-	mr_arena_begin(&inst->arena, rough.used);
-	mr_arena_fini(&rough);
-	keep(&inst->arena, q, &pred, &order);
+	void *room;
+	struct mr_instance *inst = mr_instance_make(all, key, mr_pred_size(q->pred) + q->n_order * sizeof *q->order, &room);
+	struct mr_order *order = room;
+	const struct mr_pred *pred = mr_pred_copy(order + q->n_order, q->pred);
+	_Static_assert(sizeof *order % _Alignof(void *) == 0, "what is behind it is aligned");
+	memcpy(order, q->order, q->n_order * sizeof *order);
 	inst->entity = q->entity;
 	mr_instance_note_table(inst);
 	inst->where = mr_instance_part(inst, q->where_at, q->where_n);

@@ -48,6 +48,7 @@ struct mr_ws {
 	bool tls : 1;           /* h2o encrypts what is written and decrypts what comes */
 	/* What a delivery touches lies together: after a system call little is left in the cache. */
 	int fd;
+	uint32_t acked; /* bytes (modulo 2^32) that the peer had acknowledged when it was pinged */
 	struct mr_net *net;
 	struct mr_ws_queue queue;
 	size_t sent;    /* bytes of the first frame that are out */
@@ -59,7 +60,6 @@ struct mr_ws {
 	struct mr_list link; /* net->awake, pinged, closing */
 	int64_t since;       /* heard of last; closing: began */
 	char *reason;        /* for ws_closed */
-	uint32_t acked;      /* bytes (modulo 2^32) that the peer had acknowledged when it was pinged */
 	struct mr_ws_reader reader;
 };
 

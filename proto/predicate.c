@@ -114,32 +114,75 @@ static size_t sort_values(struct mr_value *v, size_t n)
 	return kept;
 }
 
-/* Copying */
+/* Copying: structs first, for they are aligned; the texts behind them all. */
 
-static const struct mr_value *copy_values(struct mr_arena *a, const struct mr_value *from, size_t n)
+struct sizes {
+	size_t structs, texts;
+};
+
+static void add_sizes(struct sizes *s, const struct mr_pred *p)
 {
-	struct mr_value *v = mr_arena_alloc(a, n * sizeof(*v));
+	s->structs += sizeof(*p);
+	if (p->kids)
+		s->structs += p->n * sizeof(*p->kids);
+	for (size_t i = 0; p->kids && i < p->n; i++)
+		add_sizes(s, p->kids[i]);
+	if (p->values)
+		s->structs += p->n * sizeof(*p->values);
+	for (size_t i = 0; p->values && i < p->n; i++)
+		s->texts += p->values[i].text.n;
+}
+
+size_t mr_pred_size(const struct mr_pred *p)
+{
+	struct sizes s = {0};
+	add_sizes(&s, p);
+	return s.structs + s.texts;
+}
+
+struct room {
+	char *structs, *texts;
+};
+
+static void *take(char **at, size_t n)
+{
+	void *p = *at;
+	*at += n;
+	return p;
+}
+
+static const struct mr_value *copy_values(struct room *to, const struct mr_value *from, size_t n)
+{
+	struct mr_value *v = take(&to->structs, n * sizeof(*v));
 	for (size_t i = 0; i < n; i++) {
 		v[i] = from[i];
 		if (v[i].text.n)
-			v[i].text = mr_arena_str(a, v[i].text);
+			v[i].text.p = memcpy(take(&to->texts, v[i].text.n), from[i].text.p, v[i].text.n);
 	}
 	return v;
 }
 
-const struct mr_pred *mr_pred_copy(struct mr_arena *a, const struct mr_pred *p)
+static const struct mr_pred *copy(struct room *to, const struct mr_pred *p)
 {
-	struct mr_pred *copy = make(a, p->op);
-	*copy = *p;
+	struct mr_pred *made = take(&to->structs, sizeof(*made));
+	*made = *p;
 	if (p->values)
-		copy->values = copy_values(a, p->values, p->n);
+		made->values = copy_values(to, p->values, p->n);
 	if (!p->kids)
-		return copy;
-	const struct mr_pred **kids = mr_arena_alloc(a, p->n * sizeof(*kids));
+		return made;
+	const struct mr_pred **kids = take(&to->structs, p->n * sizeof(*kids));
 	for (size_t i = 0; i < p->n; i++)
-		kids[i] = mr_pred_copy(a, p->kids[i]);
-	copy->kids = kids;
-	return copy;
+		kids[i] = copy(to, p->kids[i]);
+	made->kids = kids;
+	return made;
+}
+
+const struct mr_pred *mr_pred_copy(void *to, const struct mr_pred *p)
+{
+	struct sizes s = {0};
+	add_sizes(&s, p);
+	struct room room = {to, (char *)to + s.structs};
+	return copy(&room, p);
 }
 
 /* From a client's where */

@@ -287,6 +287,7 @@ static void map_rebuild(struct mr_map *m)
 	struct mr_map fresh = {.cap = MAP_LEAST, .n = m->n};
 	while ((m->n + 1) * 2 > fresh.cap)
 		fresh.cap *= 2;
+	MR_ASSERT(fresh.cap <= 1U << 29);
 	fresh.slots = mr_alloc(fresh.cap * sizeof(*fresh.slots));
 	for (size_t i = 0; i < m->cap; i++)
 		if (m->slots[i].value)

@@ -24,7 +24,7 @@ void mr_hex(struct mr_buf *b, struct mr_str s);
 /* A hash map from byte strings to pointers: open addressing, keys not copied (they live in the value or longer). */
 struct mr_map {
 	struct mr_map_slot *slots;
-	size_t n, cap, graves;
+	uint32_t n, cap, graves;
 };
 void mr_map_fini(struct mr_map *m);
 void *mr_map_get(const struct mr_map *m, struct mr_str key);
