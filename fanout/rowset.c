@@ -420,6 +420,8 @@ bool mr_rowset_diff(struct mr_rowset *rs, struct mr_diff *d)
 		diff_window(rs, d);
 	else
 		diff_set(rs, d);
+	if (!rs->by_id.n)
+		mr_map_fini(&rs->by_id);
 	return d->n_put || d->n_patch || d->n_del;
 }
 
