@@ -199,7 +199,7 @@ static void drop_bodies(struct mr_instance *inst, uint64_t up_to, size_t max)
 
 size_t mr_instance_least(const struct mr_instance *inst)
 {
-	return inst->entity ? mr_rowset_size(&inst->rows) * ROW_LEAST : inst->run->result ? inst->run->result->raw.n / 2 : 0;
+	return inst->entity ? mr_rowset_size(&inst->rows) * ROW_LEAST : inst->run->result.n / 2;
 }
 
 /* Who has missed more than twice what the whole takes gets the whole: what is older than that serves nobody. */
@@ -245,7 +245,7 @@ static void encode_whole(struct mr_buf *out, enum mr_encoding encoding, struct m
 	else if (inst->entity)
 		mr_body_rows(out, encoding, inst->number, inst->hash, &inst->rows);
 	else
-		mr_body_value(out, encoding, inst->number, inst->hash, inst->run->result);
+		mr_instance_encode_result(out, encoding, inst);
 }
 
 static const struct mr_whole *find_whole(struct mr_instance *inst, enum mr_encoding encoding)
@@ -438,7 +438,7 @@ bool mr_instance_meets(const struct mr_instance *inst, const struct mr_change *c
 {
 	size_t n = inst->entity ? 1 : inst->run->n_reads;
 	for (size_t i = 0; i < n; i++) {
-		const struct mr_watcher *w = inst->entity ? &inst->watcher : &inst->run->reads[i].watcher;
+		const struct mr_watcher *w = inst->entity ? &inst->watcher : &inst->run->reads[i];
 		if (w->entity != c->entity)
 			continue;
 		if (c->bulk || (c->was.v && mr_pred_eval(w->pred, &c->was) == 1) || (c->is.v && mr_pred_eval(w->pred, &c->is) == 1))

@@ -14,11 +14,6 @@
 
 struct mr_work;
 
-struct mr_read {
-	struct mr_watcher watcher;
-	struct mr_instance *instance;
-};
-
 /* All of an instance's state as a body. Where that is long and little has become of it since, it is told together with the bodies since. */
 struct mr_whole {
 	struct mr_wire *wire;
@@ -29,15 +24,12 @@ struct mr_whole {
 /* What function queries have beside that. */
 struct mr_run {
 	const struct mr_fn *fn;
-	struct mr_str args; /* canonical JSON; part of the key */
-	struct mr_str auth; /* canonical JSON of the identity, the same; empty: a shared run without one */
-	struct mr_read *reads;
+	struct mr_str args;       /* canonical JSON; part of the key */
+	struct mr_str auth;       /* canonical JSON of the identity, the same; empty: a shared run without one */
+	struct mr_watcher *reads; /* heap, their predicates behind them */
 	size_t n_reads;
-	struct mr_arena reads_arena;
-	struct mr_arena result_arena[2]; /* of the result and the one before */
-	int result_now;
-	const struct mr_node *result; /* NULL before the first; the last good one while it fails */
-	uint64_t mark;                /* of the change that met it last */
+	struct mr_str result; /* JSON, heap; empty before the first; the last good one while it fails */
+	uint64_t mark;        /* of the change that met it last */
 };
 
 /* What queries have that fail: some are tried again now and then (instance_retry.c). */
@@ -169,6 +161,7 @@ void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_erro
 void mr_instance_mend(struct mr_instance *inst); /* it does not fail any more */
 /* The result of a function query at tick n; takes nothing over (the text is copied). */
 void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json);
+void mr_instance_encode_result(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst);
 /* Replaces the read set by [[entity, predicate | null], ...]. */
 void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads);
 void mr_instance_end_run(struct mr_instance *inst); /* it goes */

@@ -105,79 +105,120 @@ static void encode_result(struct mr_buf *out, enum mr_encoding encoding, struct 
 	mr_body_value(out, encoding, inst->number, inst->hash, c->is);
 }
 
+static const struct mr_node *read_result(struct mr_arena *a, struct mr_str json, struct mr_error *err)
+{
+	return mr_json_read(a, json, RESULT_DEPTH, false, err);
+}
+
+void mr_instance_encode_result(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst)
+{
+	struct mr_arena a = {0};
+	struct mr_error err;
+	const struct mr_node *value = read_result(&a, inst->run->result, &err);
+	MR_ASSERT(value);
+	mr_body_value(out, encoding, inst->number, inst->hash, value);
+	mr_arena_fini(&a);
+}
+
+static void keep_result(struct mr_run *run, struct mr_str json)
+{
+	free((char *)run->result.p);
+	run->result = (struct mr_str){mr_strndup(json.p, json.n), json.n};
+}
+
+/* Only the text is kept, for a tree is several times as large; results that are equal, which most are, need none. */
 void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json)
 {
 	uint64_t hash = mr_hash_fixed(json.p, json.n, 3);
-	if (inst->ready && !inst->failure && inst->hash == hash && inst->run->result && mr_str_eq(inst->run->result->raw, json)) {
+	struct mr_run *run = inst->run;
+	bool first = !inst->ready;
+	if (!first && !inst->failure && inst->hash == hash && mr_str_eq(run->result, json)) {
 		inst->all->f->counter[MR_C_RERUNS_EQUAL_TOTAL]++;
 		mr_instance_known(inst, n);
 		return;
 	}
-	struct change_of_result c = {.was = inst->failure ? NULL : inst->run->result};
-	int next = !inst->run->result_now;
-	struct mr_arena *a = &inst->run->result_arena[next];
+	struct mr_arena a = {0};
 	struct mr_error err;
-	c.is = mr_json_read(a, mr_arena_str(a, json), RESULT_DEPTH, false, &err);
+	struct change_of_result c = {.is = read_result(&a, json, &err)};
 	if (!c.is) {
-		mr_arena_reset(a);
+		mr_arena_fini(&a);
 		mr_instance_fail(inst, n, &err);
 		return;
 	}
-	bool first = !inst->ready;
-	inst->run->result = c.is;
+	if (!first && !inst->failure)
+		c.was = read_result(&a, run->result, &err);
 	mr_instance_mend(inst);
 	inst->hash = hash;
 	mr_instance_known(inst, n);
 	if (!first)
 		mr_instance_add_body(inst, n, encode_result, &c);
-	mr_arena_reset(&inst->run->result_arena[inst->run->result_now]);
-	inst->run->result_now = next;
+	keep_result(run, json);
+	mr_arena_fini(&a);
 }
 
-/* The predicate is given as a tree or as its text; what is kept must not point into the answer, which goes. */
+/* The predicate is given as a tree or as its text. */
 static const struct mr_pred *read_pred(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *given)
 {
 	static const struct mr_pred everything = {.op = MR_P_TRUE};
 	struct mr_error err;
 	struct mr_str text = given->kind == MR_STRING ? given->text : given->raw;
-	const struct mr_node *node = given->kind == MR_NULL ? NULL : mr_json_read(a, mr_arena_str(a, text), 256, false, &err);
+	const struct mr_node *node = given->kind == MR_NULL ? NULL : mr_json_read(a, text, 256, false, &err);
 	const struct mr_pred *p = node ? mr_pred_read(a, e, node, &err) : NULL;
 	/* What cannot be read makes the dependence coarser, never wrong. */
 	return p ? p : &everything;
 }
 
-/* Read sets live in the arena of the result: both are replaced by the next run. */
+static void drop_reads(struct mr_instance *inst)
+{
+	struct mr_run *run = inst->run;
+	for (size_t i = 0; i < run->n_reads; i++)
+		mr_matcher_remove(inst->all->index, &run->reads[i]);
+	free(run->reads);
+	run->reads = NULL;
+	run->n_reads = 0;
+}
+
+/* They go into memory that is just as large. */
+static void keep_reads(struct mr_instance *inst, const struct mr_watcher *reads, size_t n)
+{
+	size_t bytes = n * sizeof *reads;
+	for (size_t i = 0; i < n; i++)
+		bytes += mr_pred_size(reads[i].pred);
+	struct mr_watcher *kept = mr_alloc(bytes);
+	char *room = (char *)(kept + n);
+	for (size_t i = 0; i < n; i++) {
+		kept[i] = reads[i];
+		kept[i].pred = mr_pred_copy(room, reads[i].pred);
+		room += mr_pred_size(reads[i].pred);
+		mr_matcher_add(inst->all->index, &kept[i]);
+	}
+	inst->run->reads = kept;
+	inst->run->n_reads = n;
+}
+
 void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads)
 {
-	for (size_t i = 0; i < inst->run->n_reads; i++)
-		mr_matcher_remove(inst->all->index, &inst->run->reads[i].watcher);
-	free(inst->run->reads);
-	inst->run->reads = NULL;
-	inst->run->n_reads = 0;
-	size_t n = reads && reads->kind == MR_ARRAY ? reads->n : 0;
-	inst->run->reads = n ? mr_alloc(n * sizeof *inst->run->reads) : NULL;
-	mr_arena_reset(&inst->run->reads_arena);
+	drop_reads(inst);
+	struct mr_arena a = {0};
+	size_t n = reads && reads->kind == MR_ARRAY ? reads->n : 0, known = 0;
+	struct mr_watcher *w = mr_arena_alloc(&a, n * sizeof *w);
 	for (size_t i = 0; i < n; i++) {
 		const struct mr_node *pair = &reads->items[i];
 		if (pair->kind != MR_ARRAY || pair->n != 2)
 			continue;
 		const struct mr_entity *e = mr_app_entity(inst->app, pair->items[0].text);
-		if (!e)
-			continue;
-		struct mr_read *r = &inst->run->reads[inst->run->n_reads++];
-		r->instance = inst;
-		r->watcher =
-			(struct mr_watcher){.entity = e, .pred = read_pred(&inst->run->reads_arena, e, &pair->items[1]), .owner = inst};
-		mr_matcher_add(inst->all->index, &r->watcher);
+		if (e)
+			w[known++] = (struct mr_watcher){.entity = e, .pred = read_pred(&a, e, &pair->items[1]), .owner = inst};
 	}
+	if (known)
+		keep_reads(inst, w, known);
+	mr_arena_fini(&a);
 }
 
 void mr_instance_end_run(struct mr_instance *inst)
 {
-	mr_instance_reads(inst, NULL);
-	mr_arena_fini(&inst->run->reads_arena);
-	for (int i = 0; i < 2; i++)
-		mr_arena_fini(&inst->run->result_arena[i]);
+	drop_reads(inst);
+	free((char *)inst->run->result.p);
 	free(inst->run);
 	inst->run = NULL;
 }

@@ -136,8 +136,9 @@ static void add_sizes(struct sizes *s, const struct mr_pred *p)
 size_t mr_pred_size(const struct mr_pred *p)
 {
 	struct sizes s = {0};
+	const size_t align = _Alignof(void *);
 	add_sizes(&s, p);
-	return s.structs + s.texts;
+	return (s.structs + s.texts + align - 1) / align * align;
 }
 
 struct room {
