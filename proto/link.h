@@ -10,15 +10,24 @@
  *   log     { n, fn, level, text, session? }
  * fanout -> worker
  *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
- *   call    { n, kind: "query"|"mutation"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?, seed, now, refuse?
- * } kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?, where?, order?, limit? }, refuse: an error; the
- * call is not run: it was done before, or is refused for good with this error. Entity acts are under the entity's policies; answers rows as
- * clients see them (insert: { id }) run     { n, fn, args, auth|null, shared: bool, snapshot? }      a query function for a live query;
- * answered by reply with reads, snapshot read    { n, entity, where: text, order: [[f,d]..], limit: -1|k, snapshot? }    first load or
- * refill; answered by rows cancel  { n } drain   {}                                      finish what runs, then exit 0 supervisor -> fanout
- * hello   { role: "supervisor" } answered by welcome { port } app     { dir, version, workers }                manifest.json is in dir;
- * takes over when `workers` workers of that version are ready. Answered by app_serves { version } or app_refused { version, error } dev {
- * error: text | null, reload: bool }     to all clients stop    {}
+ *   call    { n, kind: "query"|"mutation"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?, seed, now,
+ *             refuse? }
+ *             kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?, where?, order?, limit? };
+ *             under the entity's policies; answers rows as clients see them (insert: { id })
+ *             refuse: an error; the call is not run: it was done before, or is refused for good with this error
+ *   run     { n, fn, args, auth|null, shared: bool, snapshot? }
+ *             a query function for a live query; answered by reply with reads, snapshot
+ *   read    { n, entity, where: text, order: [[f,d]..], limit: -1|k, snapshot? }
+ *             first load or refill; answered by rows
+ *   cancel  { n }
+ *   drain   {}                                       finish what runs, then exit 0
+ * supervisor -> fanout
+ *   hello   { role: "supervisor" }                   answered by welcome { port }
+ *   app     { dir, version, workers }
+ *             manifest.json is in dir; takes over when `workers` workers of that version are ready
+ *             answered by app_serves { version } or app_refused { version, error }
+ *   dev     { error: text | null, reload: bool }     to all clients
+ *   stop    {}
  */
 #ifndef MR_LINK_H
 #define MR_LINK_H
