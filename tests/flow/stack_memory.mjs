@@ -1,3 +1,4 @@
+// timeout: 600
 // What a client that waits holds is counted and small, and nothing is left of those that have gone. Resident memory is measured at full scale
 // by bench/fanout/run --only memory; here it is what is allocated (millrace_heap_bytes), which is the same whatever the allocator makes of it.
 import assert from "node:assert/strict";
@@ -90,6 +91,35 @@ test("nothing is left of those that have gone, however often they come", async (
 		await until("as little as after the first round", few, 20).catch((e) => assert.fail(`${e.message}: ${first.heap} bytes, after round ${i + 1} ${left}; ${most} are allowed`));
 	}
 	console.log(`# ${first.heap} bytes after the first round of ${CLIENTS} clients, ${left} of ${most} allowed after ${ROUNDS}`);
+});
+
+test("each of many subscriptions is found by its number, and of few again", async () => {
+	const ws = await enter(own(1));
+	const say = (m) => ws.send(JSON.stringify(m));
+	const subscribe = (id) => say({ t: "subscribe", id, ...own(id) });
+	let told = [];
+	const heard = async (is) => {
+		for (let i = 0; ; i++) {
+			while (i === told.length) {
+				const m = await ws.next(60000);
+				if (!m) return false;
+				if (m.text.startsWith("{")) told.push(JSON.parse(m.text)); // no ping
+			}
+			if (is(told[i])) return true;
+		}
+	};
+	const answered = async (id) => assert.ok(await heard((m) => m.q?.some((a) => a.id === id)), `${id} is answered`);
+	const inUse = async (id) => assert.ok(await heard((m) => m.t === "error" && m.re === id), `${id} is in use`);
+	for (const many of [20, 3, 40]) {
+		told = [];
+		for (let id = 2; id <= many; id++) subscribe(id);
+		for (let id = 2; id <= many; id++) await answered(id);
+		for (const id of [1, 2, many]) subscribe(id);
+		for (const id of [1, 2, many]) await inUse(id);
+		for (let id = many; id > 1; id--) say({ t: "unsubscribe", id });
+	}
+	await until("one to be left", async () => (await stack.metric("millrace_subscriptions")) === 1);
+	await leaveAll([ws]);
 });
 
 test("the end", async () => {
