@@ -6,12 +6,14 @@
 #include "proto/ground/log.h"
 
 enum { IMAGE_DEPTH = 4096 };
+#define TOO_MANY SIZE_MAX
 
 struct builder {
 	struct mr_batch *batch;
 	const struct mr_app *app;
 	size_t cap_changes, cap_effects;
 	const struct mr_entity *misfit;
+	size_t *counts; /* rows by triggers, by entity; TOO_MANY: it has changed in bulk */
 };
 
 static bool read_image(struct builder *b, const struct mr_entity *e, const struct mr_node *image, struct mr_row *row)
@@ -22,6 +24,17 @@ static bool read_image(struct builder *b, const struct mr_entity *e, const struc
 		return true;
 	b->misfit = e;
 	return false;
+}
+
+static void push(struct builder *b, const struct mr_change *c)
+{
+	struct mr_batch *batch = b->batch;
+	if (batch->n_changes == b->cap_changes) {
+		b->cap_changes = b->cap_changes ? 2 * b->cap_changes : 16;
+		batch->changes = mr_realloc(batch->changes, b->cap_changes * sizeof *batch->changes);
+	}
+	batch->changes[batch->n_changes++] = *c;
+	batch->last_xid = MR_MAX(batch->last_xid, c->xid);
 }
 
 static void add_change(struct builder *b, uint64_t xid, const struct mr_node *node)
@@ -35,13 +48,7 @@ static void add_change(struct builder *b, uint64_t xid, const struct mr_node *no
 		c.bulk = true;
 	if (!c.bulk && !c.was.v && !c.is.v)
 		return;
-	struct mr_batch *batch = b->batch;
-	if (batch->n_changes == b->cap_changes) {
-		b->cap_changes = b->cap_changes ? 2 * b->cap_changes : 16;
-		batch->changes = mr_realloc(batch->changes, b->cap_changes * sizeof *batch->changes);
-	}
-	batch->changes[batch->n_changes++] = c;
-	batch->last_xid = MR_MAX(batch->last_xid, xid);
+	push(b, &c);
 }
 
 static void add_changes(struct builder *b, uint64_t xid, const struct mr_node *changes)
@@ -140,37 +147,116 @@ static void check_all_chains(struct mr_batch *b, const struct mr_app *app)
 		check_chains(b, &app->entities[i]);
 }
 
+/* --- what is not read --- */
+
+/* A log row that a trigger wrote is about one change: of this entity. -1: another's row, or of a table that the app does not declare. */
+static long entity_of(const struct builder *b, const struct mr_log_row *row)
+{
+	static const char before[] = "\"e\":\"";
+	struct mr_str name = row->entity;
+	if (row->has_token || (!name.n && !row->changes.p))
+		return -1;
+	if (!name.n) {
+		const char *end = row->changes.p + MR_MIN(row->changes.n, (size_t)200);
+		const char *p = memmem(row->changes.p, (size_t)(end - row->changes.p), before, sizeof before - 1);
+		name.p = p ? p + sizeof before - 1 : NULL;
+		const char *quote = p ? memchr(name.p, '"', (size_t)(end - name.p)) : NULL;
+		name.n = quote ? (size_t)(quote - name.p) : 0;
+	}
+	const struct mr_entity *e = name.n ? mr_app_entity(b->app, name) : NULL;
+	return e ? e - b->app->entities : -1;
+}
+
+/* The row by which a trigger says that no more are told of this transaction and entity (docs/changes.md). */
+static bool is_marker(const struct mr_log_row *row)
+{
+	static const char end[] = ",\"bulk\":true}]";
+	size_t n = sizeof end - 1;
+	return row->changes.n > n && memcmp(row->changes.p + row->changes.n - n, end, n) == 0;
+}
+
+/* Marks those that are not told row by row anyway, and those that have most, until the others have no more than `most`. */
+static void count_rows(struct builder *b, const struct mr_log_row *rows, size_t n, size_t most)
+{
+	size_t sum = 0;
+	for (size_t i = 0; i < n; i++) {
+		long e = entity_of(b, &rows[i]);
+		if (e >= 0 && b->counts[e] != TOO_MANY) {
+			b->counts[e]++;
+			sum++;
+		}
+		if (e >= 0 && (rows[i].entity.n || is_marker(&rows[i])) && b->counts[e] != TOO_MANY) {
+			sum -= b->counts[e];
+			b->counts[e] = TOO_MANY;
+		}
+	}
+	while (sum > most) {
+		size_t top = 0;
+		for (size_t e = 1; e < b->app->n_entities; e++)
+			if (b->counts[top] == TOO_MANY || (b->counts[e] != TOO_MANY && b->counts[e] > b->counts[top]))
+				top = e;
+		sum -= b->counts[top];
+		b->counts[top] = TOO_MANY;
+	}
+}
+
+/* By no transaction in particular: whoever reads meanwhile reads again. */
+static void add_bulks(struct builder *b)
+{
+	for (size_t e = 0; e < b->app->n_entities; e++)
+		if (b->counts[e] == TOO_MANY)
+			push(b, &(struct mr_change){.xid = UINT64_MAX, .entity = &b->app->entities[e], .bulk = true});
+}
+
+static bool is_skipped(const struct builder *b, const struct mr_log_row *row)
+{
+	long e = entity_of(b, row);
+	return e >= 0 ? b->counts[e] == TOO_MANY : row->entity.n > 0;
+}
+
+/* --- the whole --- */
+
+static void read_row(struct builder *b, const struct mr_log_row *row, mr_payload_of *payload, void *arg, bool *lost)
+{
+	const struct mr_node *changes = NULL;
+	bool told = true;
+	struct mr_str result = row->result;
+	if (row->changes.p) {
+		changes = parse(&b->batch->arena, row->changes);
+		*lost |= !changes;
+	} else {
+		struct mr_str text = row->has_token ? payload(arg, row->token) : (struct mr_str){0};
+		const struct mr_node *whole = text.n ? parse(&b->batch->arena, text) : NULL;
+		const struct mr_node *r = mr_node_get(whole, "result");
+		changes = mr_node_get(whole, "changes");
+		if (r)
+			result = r->raw;
+		told = whole;
+		*lost |= !told;
+	}
+	add_changes(b, row->xid, changes);
+	/* A result that was withheld with its changes is its worker's to tell. */
+	if (row->call.n && told)
+		add_effect(b, row, result);
+}
+
 struct mr_batch *mr_batch_new(uint64_t n, struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
-	void *arg, bool *lost, const struct mr_entity **misfit)
+	void *arg, size_t most, bool *lost, const struct mr_entity **misfit)
 {
 	struct builder b = {.batch = mr_alloc(sizeof *b.batch), .app = app};
 	b.batch->refs = 1;
 	b.batch->app = mr_app_hold(app);
 	b.batch->n = n;
 	*lost = false;
-	for (size_t i = 0; i < n_rows; i++) {
-		const struct mr_log_row *row = &rows[i];
-		const struct mr_node *changes = NULL;
-		bool told = true;
-		struct mr_str result = row->result;
-		if (row->changes.p) {
-			changes = parse(&b.batch->arena, row->changes);
-			*lost |= !changes;
-		} else {
-			struct mr_str text = row->has_token ? payload(arg, row->token) : (struct mr_str){0};
-			const struct mr_node *whole = text.n ? parse(&b.batch->arena, text) : NULL;
-			const struct mr_node *r = mr_node_get(whole, "result");
-			changes = mr_node_get(whole, "changes");
-			if (r)
-				result = r->raw;
-			told = whole;
-			*lost |= !told;
-		}
-		add_changes(&b, row->xid, changes);
-		/* A result that was withheld with its changes is its worker's to tell. */
-		if (row->call.n && told)
-			add_effect(&b, row, result);
+	if (n_rows) {
+		b.counts = mr_alloc((app->n_entities + 1) * sizeof *b.counts);
+		count_rows(&b, rows, n_rows, most);
+		add_bulks(&b);
 	}
+	for (size_t i = 0; i < n_rows; i++)
+		if (!is_skipped(&b, &rows[i]))
+			read_row(&b, &rows[i], payload, arg, lost);
+	free(b.counts);
 	sort_changes(b.batch);
 	check_all_chains(b.batch, app);
 	*misfit = b.misfit;

@@ -30,10 +30,14 @@ struct mr_batch {
 /* Finds what a log row withheld, by its token; empty when unknown. The text must live until the batch is built. */
 typedef struct mr_str mr_payload_of(void *arg, const uint8_t token[MR_TOKEN_BYTES]);
 
-/* Reads log rows. Rows of tables that the app does not declare are passed over; an image that does not fit its entity makes that change
- * bulk and names the entity in *misfit (may be NULL). *lost: a withheld payload could not be found: everything must be read anew. */
+enum { MR_BATCH_CHANGES = 16384 }; /* so many are told row by row in a tick */
+
+/* Reads log rows. Where triggers wrote more than `most` of them, they are not read of the tables that have most: these have changed in
+ * bulk, as have those of which some is withheld. Rows of tables that the app does not declare are passed over; an image that does not fit
+ * its entity makes that change bulk and names the entity in *misfit (may be NULL). *lost: a withheld payload could not be found: everything
+ * must be read anew. */
 struct mr_batch *mr_batch_new(uint64_t n, struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
-	void *arg, bool *lost, const struct mr_entity **misfit);
+	void *arg, size_t most, bool *lost, const struct mr_entity **misfit);
 struct mr_batch *mr_batch_hold(struct mr_batch *b);
 void mr_batch_drop(struct mr_batch **b);
 

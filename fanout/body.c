@@ -147,24 +147,30 @@ void mr_body_diff(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uin
 static int in_order(const void *x, const void *y, void *arg)
 {
 	const struct mr_item *const *a = x, *const *b = y;
-	const struct mr_rowset *rs = *(const struct mr_rowset *const *)arg;
-	return mr_order_cmp(rs->order, rs->n_order, &(*a)->row, &(*b)->row);
+	const struct mr_rows_order *order = arg;
+	return mr_order_cmp(order->order, order->n, &(*a)->row, &(*b)->row);
 }
 
-void mr_body_rows(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_rowset *rs)
+void mr_body_items(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item **items, size_t n,
+	struct mr_rows_order order)
 {
 	struct mr_enc e = open_body(out, encoding, i, h, 1);
-	size_t n = mr_rowset_size(rs), at = 0;
-	const struct mr_item **items = mr_alloc((n + 1) * sizeof *items);
-	for (size_t k = 0; k < n; k++)
-		items[k] = mr_rowset_next(rs, &at);
-	qsort_r(items, n, sizeof *items, in_order, &rs);
+	qsort_r(items, n, sizeof *items, in_order, &order);
 	mr_enc_key(&e, MR_STR("rows"));
 	mr_enc_array(&e, n);
 	for (size_t k = 0; k < n; k++)
 		mr_row_encode(&e, &items[k]->row, false);
 	mr_enc_end(&e);
 	mr_enc_end(&e);
+}
+
+void mr_body_rows(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_rowset *rs)
+{
+	size_t n = mr_rowset_size(rs), at = 0;
+	const struct mr_item **items = mr_alloc((n + 1) * sizeof *items);
+	for (size_t k = 0; k < n; k++)
+		items[k] = mr_rowset_next(rs, &at);
+	mr_body_items(out, encoding, i, h, items, n, (struct mr_rows_order){rs->order, rs->n_order});
 	free(items);
 }
 

@@ -19,6 +19,13 @@ void mr_body_delete(struct mr_body **b);
 /* Entity queries: i is the instance's number, h its hash after. */
 void mr_body_diff(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_diff *d);
 void mr_body_rows(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_rowset *rs);
+/* The same of rows that somebody holds; puts them in order. */
+struct mr_rows_order {
+	const struct mr_order *order;
+	size_t n;
+};
+void mr_body_items(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item **items, size_t n,
+	struct mr_rows_order order);
 /* Rows whole and ids gone, for a resume by touched keys. */
 void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item *const *put, size_t n_put,
 	const char (*del)[16], size_t n_del);

@@ -22,6 +22,7 @@ struct mr_hub {
 	struct mr_workers *workers;
 	struct mr_ticks *ticks;
 	struct mr_numbers *numbers;
+	struct mr_aside *aside; /* NULL: the process ends */
 };
 
 /* A call for each thread: cb(arg), the argument made for it by make; NULL: it is the thread. */

@@ -6,15 +6,13 @@
 #include "numbers.h"
 #include "proto/ground/log.h"
 #include "session.h"
+#include "whole.h"
 #include "work.h"
 
 enum {
 	HISTORY_MOST = 128 << 20, /* of all live queries together */
 	HISTORY_FREE = 64 << 10,  /* of one, whatever its result is */
 	ROW_LEAST = 48,           /* bytes that the smallest row takes */
-	ROW_TIMES = 4,            /* a row takes so many times that, where nobody has counted */
-	WHOLE_LONG = 64 << 10,    /* from here on it is worth to tell what has become of it since, too: */
-	WHOLE_PART = 4,           /* as long as that is less than this part of it */
 };
 
 struct mr_instances *mr_instances_new(struct mr_fanout *f)
@@ -47,45 +45,11 @@ void mr_instances_delete(struct mr_instances **all)
 	*all = NULL;
 }
 
-/* The next trim does. */
-static void look_at(struct mr_instance *inst)
+void mr_instance_trim_later(struct mr_instance *inst)
 {
+	inst->all->trimmed = 0;
 	if (!mr_list_linked(&inst->in_history))
 		mr_list_add_tail(&inst->all->histories, &inst->in_history);
-}
-
-static void drop_whole(struct mr_whole **whole)
-{
-	if (*whole)
-		mr_wire_drop(&(*whole)->wire);
-	free(*whole);
-	*whole = NULL;
-}
-
-static void clear_whole(struct mr_instance *inst)
-{
-	for (int e = 0; e < MR_ENCODINGS; e++)
-		drop_whole(&inst->whole[e]);
-}
-
-/* Of an instance that has just got this body. */
-static void age_whole(const struct mr_instance *inst, struct mr_whole **whole, const struct mr_wire *body)
-{
-	struct mr_whole *w = *whole;
-	if (!w)
-		return;
-	w->since += body ? body->text.n : 0;
-	if (!body || !inst->entity || w->wire->text.n < WHOLE_LONG || w->since > w->wire->text.n / WHOLE_PART)
-		drop_whole(whole);
-}
-
-/* Bodies after this tick serve with one of its wholes. */
-static uint64_t whole_since(const struct mr_instance *inst)
-{
-	uint64_t n = UINT64_MAX;
-	for (int e = 0; e < MR_ENCODINGS; e++)
-		n = inst->whole[e] ? MR_MIN(n, inst->whole[e]->at) : n;
-	return n;
 }
 
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
@@ -170,16 +134,14 @@ void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *
 		b->wire[e] = find_wire(inst, n, e, encode, arg);
 		b->bytes += b->wire[e]->text.n;
 	}
-	for (int e = 0; e < MR_ENCODINGS; e++)
-		age_whole(inst, &inst->whole[e], b->wire[e]);
+	mr_whole_age(inst, b);
 	inst->hash_was = inst->hash;
 	mr_list_add_tail(&inst->bodies, &b->in_history);
 	b->bytes += sizeof *b;
 	inst->history += b->bytes;
 	all->history += b->bytes;
-	all->trimmed = 0;
 	inst->last = n;
-	look_at(inst);
+	mr_instance_trim_later(inst);
 	mr_subs_news(inst);
 }
 
@@ -197,6 +159,16 @@ static void drop_bodies(struct mr_instance *inst, uint64_t up_to, size_t max)
 	}
 }
 
+void mr_instance_give_up(struct mr_instance *inst, uint64_t n)
+{
+	drop_bodies(inst, UINT64_MAX, 0);
+	mr_whole_clear(inst);
+	inst->lost = inst->last = n;
+	inst->hash_was = inst->hash;
+	mr_instance_trim_later(inst);
+	mr_subs_news(inst);
+}
+
 size_t mr_instance_least(const struct mr_instance *inst)
 {
 	return inst->entity ? mr_rowset_size(&inst->rows) * ROW_LEAST : inst->run->result.n / 2;
@@ -211,7 +183,7 @@ static void drop_useless(struct mr_instance *inst)
 		return;
 	bool small = mr_instance_least(inst) < max;
 	for (int e = 0; small && e < MR_ENCODINGS; e++)
-		whole += all->speaks[e] ? mr_instance_whole_size(inst, e) : 0;
+		whole += all->speaks[e] ? mr_whole_size(inst, e) : 0;
 	inst->history_most = small ? MR_MAX(2 * whole, (size_t)HISTORY_FREE) : max;
 	if (inst->history > inst->history_most)
 		drop_bodies(inst, 0, inst->history_most / 2);
@@ -226,62 +198,16 @@ void mr_instances_trim(struct mr_instances *all, uint64_t n)
 	do {
 		MR_LIST_FOR (e, &all->histories) {
 			struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_history);
-			drop_bodies(inst, MR_MIN(n, whole_since(inst)), max);
+			drop_bodies(inst, MR_MIN(n, mr_whole_since(inst)), max);
 			drop_useless(inst);
 			/* Who watches alone has been told: nobody asks again. */
 			if (inst->n_subs <= 1)
-				clear_whole(inst);
+				mr_whole_told(inst);
 			if (mr_list_empty(&inst->bodies))
 				mr_list_del(&inst->in_history);
 		}
 		max /= 2;
 	} while (all->history > HISTORY_MOST);
-}
-
-static void encode_whole(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst)
-{
-	if (inst->failure)
-		mr_body_error(out, encoding, inst->number, inst->hash, &inst->failure->why);
-	else if (inst->entity)
-		mr_body_rows(out, encoding, inst->number, inst->hash, &inst->rows);
-	else
-		mr_instance_encode_result(out, encoding, inst);
-}
-
-static const struct mr_whole *find_whole(struct mr_instance *inst, enum mr_encoding encoding)
-{
-	struct mr_whole **w = &inst->whole[encoding];
-	if (*w && inst->lost > (*w)->at)
-		drop_whole(w);
-	return *w;
-}
-
-struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding, uint64_t *at)
-{
-	const struct mr_whole *there = find_whole(inst, encoding);
-	MR_ASSERT(inst->ready);
-	if (!there) {
-		struct mr_buf text = {0};
-		encode_whole(&text, encoding, inst);
-		struct mr_whole *made = mr_alloc(sizeof *made);
-		*made = (struct mr_whole){.wire = mr_wire_new(&text), .at = inst->last};
-		there = inst->whole[encoding] = made;
-		look_at(inst);
-		inst->all->trimmed = 0;
-	}
-	*at = there->at;
-	return there->wire;
-}
-
-size_t mr_instance_whole_size(struct mr_instance *inst, enum mr_encoding encoding)
-{
-	uint64_t at;
-	const struct mr_whole *there = find_whole(inst, encoding);
-	size_t least = mr_instance_least(inst);
-	if (!there && inst->entity && least >= WHOLE_LONG)
-		return least * ROW_TIMES;
-	size_t n = mr_instance_whole(inst, encoding, &at)->text.n;
-	return n + (there ? there->since : 0);
 }
 
 static void encode_failure(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)
@@ -461,7 +387,7 @@ static void free_instance(struct mr_instance *inst)
 		mr_instance_end_run(inst);
 	drop_bodies(inst, UINT64_MAX, 0);
 	mr_list_del(&inst->in_history);
-	clear_whole(inst);
+	mr_whole_clear(inst);
 	mr_instance_mend(inst);
 	MR_ASSERT(!inst->cap_subs);
 	mr_app_drop(&inst->app);
@@ -476,5 +402,5 @@ void mr_instance_release(struct mr_instance *inst)
 	if (inst->n_subs == 0)
 		free_instance(inst);
 	else if (inst->n_subs == 1)
-		clear_whole(inst);
+		mr_whole_clear(inst);
 }

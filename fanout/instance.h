@@ -12,14 +12,8 @@
 #include "fanout.h"
 #include "matcher.h"
 
+struct mr_whole;
 struct mr_work;
-
-/* All of an instance's state as a body. Where that is long and little has become of it since, it is told together with the bodies since. */
-struct mr_whole {
-	struct mr_wire *wire;
-	uint64_t at;  /* the last body that it holds */
-	size_t since; /* bytes of those after it */
-};
 
 /* What function queries have beside that. */
 struct mr_run {
@@ -69,7 +63,7 @@ struct mr_instance {
 	struct mr_list in_history; /* in all->histories while it has bodies, or a whole that is new */
 	struct mr_list bodies;     /* oldest first */
 	size_t history, history_most;         /* their bytes; how many are worth keeping, as last found */
-	struct mr_whole *whole[MR_ENCODINGS]; /* made when asked for; it goes when it serves no more, and with the trim */
+	struct mr_whole *whole[MR_ENCODINGS]; /* whole.h */
 	uint64_t hash, hash_was;              /* of its state; as of the last body */
 	uint64_t number;
 	struct mr_app *app;
@@ -124,12 +118,6 @@ void mr_instance_k(const struct mr_instance *inst, char k[33]);
 uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
 /* Bytes that the whole state takes as a body, at the least. */
 size_t mr_instance_least(const struct mr_instance *inst);
-/* The whole state, encoded when first asked: this, and all bodies after tick *at. Kept beyond the next trim where several may ask for it.
- */
-struct mr_wire *mr_instance_whole(struct mr_instance *inst, enum mr_encoding encoding, uint64_t *at);
-/* The bytes that this takes; an estimate where many would have to be encoded to know. */
-size_t mr_instance_whole_size(struct mr_instance *inst, enum mr_encoding encoding);
-
 /* A tick: applies a batch to all instances it meets and makes their bodies. */
 struct mr_batch;
 void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch);
@@ -142,6 +130,7 @@ void mr_instances_rekey(struct mr_instances *all, const struct mr_entity *e);
 void mr_instances_trim(struct mr_instances *all, uint64_t n);
 
 /* For the files of this room. */
+void mr_instance_trim_later(struct mr_instance *inst);                          /* it has something that the next trim is to look at */
 void mr_instance_note_table(struct mr_instance *inst);                          /* what the catalog says of it now */
 void mr_instance_print_order(struct mr_buf *b, const struct mr_instance *inst); /* as JSON, for workers */
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n);
@@ -151,6 +140,8 @@ void mr_instance_known(struct mr_instance *inst, uint64_t n);
 typedef void mr_body_encode(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg);
 /* Adds a body for tick n, encoded once for each encoding in use. */
 void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *encode, const void *arg);
+/* The state of tick n has no body, and those before are given up: everybody gets the whole. */
+void mr_instance_give_up(struct mr_instance *inst, uint64_t n);
 /* Takes the difference of the rows and makes it the body of tick n, if there is any. */
 void mr_instance_seal(struct mr_instance *inst, uint64_t n);
 /* Those that fail may have been mended by what nobody tells of: after a tick, the ones that are due are read again. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "aside.h"
 #include "instance.h"
 #include "instance_make.h"
 #include "proto/ground/log.h"
@@ -15,6 +16,14 @@ static void encode_diff(struct mr_buf *out, enum mr_encoding encoding, struct mr
 static void encode_rows(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)
 {
 	mr_body_rows(out, encoding, inst->number, inst->hash, &inst->rows);
+}
+
+/* So long to encode, and so much of the rows, that all of them are told instead: that is encoded aside. */
+static bool is_most(const struct mr_diff *d, size_t rows)
+{
+	enum { LONG_DIFF = 10 * MR_ASIDE_ROWS, PART = 4 };
+	size_t n = d->n_put + d->n_patch + d->n_del;
+	return n >= LONG_DIFF && n > rows / PART;
 }
 
 void mr_instance_seal(struct mr_instance *inst, uint64_t n)
@@ -34,6 +43,8 @@ void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 	inst->hash = inst->rows.hash;
 	if (failed)
 		mr_instance_add_body(inst, n, encode_rows, NULL);
+	else if (changed && inst->ready && is_most(&d, mr_rowset_size(&inst->rows)))
+		mr_instance_give_up(inst, n);
 	else if (changed && inst->ready)
 		mr_instance_add_body(inst, n, encode_diff, &d);
 	mr_diff_fini(&d);

@@ -22,7 +22,7 @@ struct mr_load {
 	char *snapshot;       /* to read at; NULL: one of its own */
 	bool sent;
 	struct mr_task *task;
-	struct mr_arena arena; /* of the rows */
+	struct mr_rows rows;
 };
 
 static void maybe_free(struct mr_load *load)
@@ -31,7 +31,7 @@ static void maybe_free(struct mr_load *load)
 		return;
 	mr_list_del(&load->in_clock);
 	mr_task_abandon(&load->task);
-	mr_arena_fini(&load->arena);
+	mr_rows_fini(&load->rows);
 	free(load->snapshot);
 	free(load);
 }
@@ -134,6 +134,7 @@ static void send_load(struct mr_load *load)
 	}
 	print_load(&m, load);
 	load->task = mr_task_new(load->clock->f, &m, (struct mr_str){0}, false, on_answer, load);
+	mr_task_want_rows(load->task, part_of(load->parts.next)->inst->app, load->entity, &load->rows);
 }
 
 static void on_turn_over(void *arg)
@@ -187,13 +188,13 @@ void mr_load_add(struct mr_clock *clock, struct mr_loaded *l, const char *snapsh
 
 /* --- the answer --- */
 
-static void give(struct mr_loaded *l, const struct mr_row *row)
+static void give(struct mr_loaded *l, struct mr_item *row)
 {
 	if (l->n == l->cap) {
 		l->cap = l->cap ? 2 * l->cap : 8;
 		l->rows = mr_realloc(l->rows, l->cap * sizeof *l->rows);
 	}
-	l->rows[l->n++] = *row;
+	l->rows[l->n++] = row;
 }
 
 static const struct mr_value *value_of(const struct mr_loaded *l)
@@ -220,40 +221,35 @@ static size_t first_not_below(struct mr_loaded **parts, size_t n, const struct m
 	return low;
 }
 
-static void give_by_value(const struct mr_load *load, struct mr_loaded **parts, size_t n, const struct mr_row *row)
+static void give_by_value(const struct mr_load *load, struct mr_loaded **parts, size_t n, struct mr_item *row)
 {
-	const struct mr_value *v = &row->v[load->field];
+	const struct mr_value *v = &row->row.v[load->field];
 	for (size_t i = first_not_below(parts, n, v); i < n && mr_value_cmp(value_of(parts[i]), v) == 0; i++)
 		give(parts[i], row);
 }
 
-static void give_by_predicate(struct mr_loaded **parts, size_t n, const struct mr_row *row)
+static void give_by_predicate(struct mr_loaded **parts, size_t n, struct mr_item *row)
 {
 	for (size_t i = 0; i < n; i++)
-		if (mr_pred_eval(parts[i]->inst->rows.pred, row) == 1)
+		if (mr_pred_eval(parts[i]->inst->rows.pred, &row->row) == 1)
 			give(parts[i], row);
 }
 
-/* False: a row does not fit its declaration. */
-static bool deal(struct mr_load *load, const struct mr_node *images)
+static void deal(struct mr_load *load)
 {
 	struct mr_loaded **parts = mr_alloc((load->n_parts + 1) * sizeof(struct mr_loaded *));
 	size_t n = 0;
-	bool ok = true;
 	MR_LIST_FOR (e, &load->parts)
 		parts[n++] = part_of(e);
 	if (load->field != BY_PREDICATE)
 		qsort(parts, n, sizeof(struct mr_loaded *), by_value);
-	for (size_t i = 0; ok && i < images->n; i++) {
-		struct mr_row row;
-		ok = mr_row_from_image(&load->arena, load->entity, &images->items[i], &row);
-		if (ok && load->field == BY_PREDICATE)
-			give_by_predicate(parts, n, &row);
-		else if (ok)
-			give_by_value(load, parts, n, &row);
+	for (size_t i = 0; i < load->rows.n; i++) {
+		if (load->field == BY_PREDICATE)
+			give_by_predicate(parts, n, load->rows.v[i]);
+		else
+			give_by_value(load, parts, n, load->rows.v[i]);
 	}
 	free(parts);
-	return ok;
 }
 
 static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err)
@@ -267,11 +263,13 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 		err = &refused;
 	}
 	struct mr_str snapshot = mr_node_str(reply, "snapshot");
-	load->arena = *arena;
-	*arena = (struct mr_arena){0};
-	bool whole = !err && snapshot.n && images && images->n <= (size_t)load->clock->f->settings.instance_max_rows;
-	if (whole && deal(load, images))
-		tell_all(load, mr_arena_z(&load->arena, snapshot), NULL);
-	else
-		tell_all(load, NULL, err); /* too many for one reading, say: each is told by its own */
+	bool whole =
+		!err && snapshot.n && images && !load->rows.misfit && load->rows.n <= (size_t)load->clock->f->settings.instance_max_rows;
+	struct mr_buf copy = {0};
+	mr_buf_str(&copy, snapshot);
+	if (whole)
+		deal(load);
+	/* Too many for one reading, say: each is told by its own. */
+	tell_all(load, whole ? copy.p : NULL, whole ? NULL : err);
+	mr_buf_fini(&copy);
 }

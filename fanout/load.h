@@ -15,7 +15,7 @@ struct mr_loaded {
 	struct mr_load *load;
 	const struct mr_instance *inst;
 	struct mr_list in_load;
-	struct mr_row *rows; /* heap; their values are the load's */
+	struct mr_item **rows; /* heap; held by the load */
 	size_t n, cap;
 	/* The answer has come: a snapshot and the rows, or an error. NULL for both: read it by itself. */
 	void (*done)(struct mr_loaded *l, const char *snapshot, const struct mr_error *err);

@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "hub.h"
 #include "jobs.h"
 #include "numbers.h"
@@ -72,6 +73,7 @@ static void load_settings(struct mr_hub *hub, int *argc, char **argv)
 static void open_all(struct mr_hub *hub, const char *control)
 {
 	struct mr_error err;
+	hub->aside = mr_aside_new();
 	mr_threads_open(hub);
 	hub->workers = mr_workers_new(hub, control, &err);
 	if (!hub->workers)
@@ -84,6 +86,7 @@ static void open_all(struct mr_hub *hub, const char *control)
 /* The threads have hung up on their clients. What they still asked of the hub is done, then the hub answers what they still wait for. */
 static void close_all(struct mr_hub *hub)
 {
+	mr_aside_delete(&hub->aside);
 	mr_loop_turn(hub->loop, 0);
 	mr_ticks_end(hub->ticks);
 	mr_jobs_delete_all(hub->workers);

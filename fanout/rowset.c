@@ -10,7 +10,7 @@ struct before {
 	char id[16];
 };
 
-static struct mr_item *item_new(const struct mr_row *row)
+struct mr_item *mr_item_new(const struct mr_row *row)
 {
 	size_t n = row->entity->n, text = 0;
 	for (size_t i = 0; i < n; i++)
@@ -36,7 +36,7 @@ static struct mr_item *item_new(const struct mr_row *row)
 	return item;
 }
 
-static struct mr_item *item_hold(struct mr_item *item)
+struct mr_item *mr_item_hold(struct mr_item *item)
 {
 	item->refs++;
 	return item;
@@ -92,16 +92,28 @@ static void forget_touched(struct mr_rowset *rs)
 	mr_map_fini(&rs->touched);
 }
 
-static void drop_rows(struct mr_rowset *rs)
+static void drop_map(struct mr_map *m)
 {
 	struct mr_str key;
 	void *value;
-	for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);) {
-		mr_map_del(&rs->by_id, key);
+	for (size_t i = 0; mr_map_next(m, &i, &key, &value);)
 		item_drop(value);
-	}
+	mr_map_fini(m);
+}
+
+static void drop_rows(struct mr_rowset *rs)
+{
+	drop_map(&rs->by_id);
 	if (is_window(rs))
 		rs->window->n = 0;
+}
+
+static void drop_was(struct mr_rowset *rs)
+{
+	if (rs->was)
+		drop_map(rs->was);
+	free(rs->was);
+	rs->was = NULL;
 }
 
 static void drop_shown(struct mr_rowset *rs)
@@ -117,6 +129,7 @@ void mr_rowset_fini(struct mr_rowset *rs)
 {
 	drop_rows(rs);
 	drop_shown(rs);
+	drop_was(rs);
 	forget_touched(rs);
 	mr_map_fini(&rs->by_id);
 	if (is_window(rs)) {
@@ -135,13 +148,13 @@ int64_t mr_rowset_want(const struct mr_rowset *rs)
 /* Remembers the row of this id as it is now, if this is its first change since the last difference. */
 static void touch(struct mr_rowset *rs, const char id[16])
 {
-	if (is_window(rs) || mr_map_get(&rs->touched, id_key(id)))
+	if (is_window(rs) || rs->was || mr_map_get(&rs->touched, id_key(id)))
 		return;
 	struct before *b = mr_alloc(sizeof *b);
 	memcpy(b->id, id, sizeof b->id);
 	b->item = mr_map_get(&rs->by_id, id_key(id));
 	if (b->item)
-		item_hold(b->item);
+		mr_item_hold(b->item);
 	mr_map_put(&rs->touched, id_key(b->id), b);
 }
 
@@ -204,8 +217,8 @@ static void window_insert(struct mr_rowset *rs, struct mr_item *item, size_t at)
 static struct mr_item *item_of(const struct mr_row *row, struct mr_item **made)
 {
 	if (!*made)
-		*made = item_new(row);
-	return item_hold(*made);
+		*made = mr_item_new(row);
+	return mr_item_hold(*made);
 }
 
 static void set_put(struct mr_rowset *rs, const struct mr_row *row, struct mr_item **made)
@@ -229,31 +242,61 @@ static void set_put(struct mr_rowset *rs, const struct mr_row *row, struct mr_it
 	mr_map_put(&rs->by_id, id_key(item->id), item);
 }
 
-void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
+static void revert_set(struct mr_rowset *rs)
 {
-	if (!is_window(rs)) {
-		struct mr_str key;
-		void *value;
-		for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);)
-			touch(rs, ((struct mr_item *)value)->id);
+	struct mr_str key;
+	void *value;
+	if (rs->was) {
+		drop_rows(rs);
+		rs->by_id = *rs->was;
+		free(rs->was);
+		rs->was = NULL;
 	}
+	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
+		const struct before *b = value;
+		item_drop(mr_map_del(&rs->by_id, key));
+		if (b->item)
+			mr_map_put(&rs->by_id, id_key(b->item->id), mr_item_hold(b->item));
+	}
+	forget_touched(rs);
+}
+
+static void fill_window(struct mr_rowset *rs, struct mr_item *const *items, size_t n)
+{
 	drop_rows(rs);
-	rs->reverted = false;
-	if (is_window(rs))
-		rs->window->complete = true;
+	rs->window->complete = true;
 	for (size_t i = 0; i < n; i++) {
-		struct mr_item *item = NULL;
-		set_put(rs, &rows[i], &item);
-		mr_item_drop(&item);
+		struct mr_item *item = items[i];
+		set_put(rs, &item->row, &item);
 	}
+	rs->window->complete = (int64_t)n < mr_rowset_want(rs);
+}
+
+/* What is on screen stays beside it until the difference. */
+static void fill_set(struct mr_rowset *rs, struct mr_item *const *items, size_t n)
+{
+	revert_set(rs);
+	rs->was = mr_alloc(sizeof *rs->was);
+	*rs->was = rs->by_id;
+	rs->by_id = (struct mr_map){0};
+	for (size_t i = 0; i < n; i++)
+		item_drop(mr_map_put(&rs->by_id, id_key(items[i]->id), mr_item_hold(items[i])));
+}
+
+void mr_rowset_fill(struct mr_rowset *rs, struct mr_item *const *items, size_t n)
+{
 	if (is_window(rs))
-		rs->window->complete = (int64_t)n < mr_rowset_want(rs);
+		fill_window(rs, items, n);
+	else
+		fill_set(rs, items, n);
+	rs->reverted = false;
 }
 
 void mr_rowset_empty(struct mr_rowset *rs)
 {
 	drop_rows(rs);
 	drop_shown(rs);
+	drop_was(rs);
 	forget_touched(rs);
 	rs->hash = 0;
 	if (is_window(rs))
@@ -283,23 +326,10 @@ static void revert_window(struct mr_rowset *rs)
 {
 	drop_rows(rs);
 	for (size_t i = 0; i < rs->window->n_shown; i++) {
-		struct mr_item *item = item_hold(rs->window->shown[i]);
+		struct mr_item *item = mr_item_hold(rs->window->shown[i]);
 		window_insert(rs, item, i);
 		mr_map_put(&rs->by_id, id_key(item->id), item);
 	}
-}
-
-static void revert_set(struct mr_rowset *rs)
-{
-	struct mr_str key;
-	void *value;
-	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
-		const struct before *b = value;
-		item_drop(mr_map_del(&rs->by_id, key));
-		if (b->item)
-			mr_map_put(&rs->by_id, id_key(b->item->id), item_hold(b->item));
-	}
-	forget_touched(rs);
 }
 
 void mr_rowset_revert(struct mr_rowset *rs)
@@ -320,7 +350,7 @@ static void push(struct mr_item ***list, size_t *n, struct mr_item *item)
 {
 	if ((*n & (*n - 1)) == 0)
 		*list = mr_realloc(*list, (*n ? 2 * *n : 4) * sizeof **list);
-	(*list)[(*n)++] = item_hold(item);
+	(*list)[(*n)++] = mr_item_hold(item);
 }
 
 static void note(struct mr_rowset *rs, struct mr_diff *d, struct mr_item *was, struct mr_item *is)
@@ -344,10 +374,28 @@ static void note(struct mr_rowset *rs, struct mr_diff *d, struct mr_item *was, s
 	}
 }
 
+static void diff_filled(struct mr_rowset *rs, struct mr_diff *d)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);) {
+		struct mr_item *before = mr_map_del(rs->was, key);
+		note(rs, d, before, value);
+		item_drop(before);
+	}
+	for (size_t i = 0; mr_map_next(rs->was, &i, &key, &value);)
+		note(rs, d, value, NULL);
+	drop_was(rs);
+}
+
 static void diff_set(struct mr_rowset *rs, struct mr_diff *d)
 {
 	struct mr_str key;
 	void *value;
+	if (rs->was) {
+		diff_filled(rs, d);
+		return;
+	}
 	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
 		struct before *b = value;
 		note(rs, d, b->item, mr_map_get(&rs->by_id, id_key(b->id)));
@@ -402,7 +450,7 @@ static void diff_window(struct mr_rowset *rs, struct mr_diff *d)
 	tell_apart(rs, n, &a);
 	note_apart(rs, d, &a);
 	for (size_t i = 0; i < a.n_fresh; i++)
-		item_hold(a.fresh[i]);
+		mr_item_hold(a.fresh[i]);
 	for (size_t i = 0; i < a.n_gone; i++)
 		item_drop(a.gone[i]);
 	free(lists);

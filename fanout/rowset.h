@@ -34,6 +34,7 @@ struct mr_rowset {
 	int64_t limit; /* -1: none */
 	struct mr_map by_id;
 	struct mr_map touched;    /* id -> struct before: rows before the changes since the last difference; not of windows */
+	struct mr_map *was;       /* all rows on screen, after a fill and until the next difference; not of windows */
 	struct mr_window *window; /* NULL: there is no limit */
 	uint64_t hash;            /* of what is on screen after the last difference */
 };
@@ -43,13 +44,15 @@ void mr_rowset_init(struct mr_rowset *rs, const struct mr_entity *e, const struc
 void mr_rowset_fini(struct mr_rowset *rs);
 /* How many rows to read from the database: limit and margin, or -1. */
 int64_t mr_rowset_want(const struct mr_rowset *rs);
-/* Replaces all rows with what was read (mr_rowset_want rows at most; fewer: that is all there are). */
-void mr_rowset_fill(struct mr_rowset *rs, const struct mr_row *rows, size_t n);
+/* Replaces all rows with what was read (mr_rowset_want rows at most; fewer: that is all there are). Holds the items that it keeps. */
+void mr_rowset_fill(struct mr_rowset *rs, struct mr_item *const *items, size_t n);
 /* Nothing is known and nothing is on screen. */
 void mr_rowset_empty(struct mr_rowset *rs);
 /* Applies one change of its entity that is told row by row. *is: the row after it, NULL at first: made by the first row set that keeps it,
  * shared by those that the same change is applied to next, dropped by the caller. */
 void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c, struct mr_item **is);
+struct mr_item *mr_item_new(const struct mr_row *row); /* copies; refs is 1 */
+struct mr_item *mr_item_hold(struct mr_item *item);
 void mr_item_drop(struct mr_item **item); /* NULL is fine */
 /* The window lost so many rows that what belongs there is unknown: it must be read again before a difference is taken. */
 bool mr_rowset_dry(const struct mr_rowset *rs);

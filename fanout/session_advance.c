@@ -10,6 +10,7 @@
 #include "session.h"
 #include "share.h"
 #include "transition.h"
+#include "whole.h"
 #include "work.h"
 
 enum {
@@ -88,7 +89,7 @@ static void add_behind(struct mr_transition *t, struct mr_sub *sub, bool behind)
 }
 
 /* What an instance's part was in a transition. */
-enum { SPOKE = 1, DETACHED = 2, IS_BEHIND = 4, FOLLOWS = 8, PARTS_SHIFT = 4 };
+enum { SPOKE = 1, DETACHED = 2, IS_BEHIND = 4, FOLLOWS = 8, WHOLE = 16, MUST_WAIT = 32, PARTS_SHIFT = 6 };
 
 static bool had_part(const struct mr_transition *t, const struct mr_instance *inst, unsigned part)
 {
@@ -180,12 +181,17 @@ static bool add_bodies(struct mr_transition *t, struct mr_sub *sub, uint64_t fro
 	return true;
 }
 
-static void add_whole(struct mr_transition *t, struct mr_sub *sub)
+/* False: it is being made. */
+static bool add_whole(struct mr_transition *t, struct mr_sub *sub)
 {
 	uint64_t at;
-	mr_transition_body(t, mr_instance_whole(sub->inst, sub->session->encoding, &at), sub->inst->n_subs > 1);
+	struct mr_wire *whole = mr_whole(sub->inst, sub->session->encoding, &at);
+	if (!whole)
+		return false;
+	mr_transition_body(t, whole, sub->inst->n_subs > 1);
 	bool told = add_bodies(t, sub, at, UINT64_MAX);
 	MR_ASSERT(told);
+	return true;
 }
 
 static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
@@ -227,10 +233,15 @@ static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 
 static void answer(struct mr_transition *t, struct mr_sub *sub, bool keep)
 {
+	/* One whole serves all of the session's that wait for it. */
+	if (!keep && !had_part(t, sub->inst, WHOLE) && !add_whole(t, sub)) {
+		note_part(t, sub->inst, MUST_WAIT);
+		return;
+	}
+	if (!keep)
+		note_part(t, sub->inst, WHOLE);
 	sub->session->all->f->counter[keep ? MR_C_RESUMES_KEPT_TOTAL : MR_C_RESUMES_FULL_TOTAL] += sub->have != NULL;
 	add_ack(t, sub, keep);
-	if (!keep)
-		add_whole(t, sub);
 	mr_sub_have_nothing(sub);
 	mr_sub_state(sub, MR_SUB_ON);
 }
@@ -316,10 +327,10 @@ static bool follow_behind(struct mr_transition *t, struct mr_sub *sub)
 	struct mr_instance *inst = sub->inst;
 	bool first = claim(t, sub), back = is_current(inst, t->n) && !holds_back(inst, t->n);
 	if (!first && !had_part(t, inst, FOLLOWS))
-		return false; /* it was detached just now */
+		return false; /* it was detached just now, or must wait */
+	if (first && inst->last > sub->at && !add_bodies(t, sub, sub->at, UINT64_MAX) && !add_whole(t, sub))
+		return false;
 	note_part(t, inst, FOLLOWS);
-	if (first && inst->last > sub->at && !add_bodies(t, sub, sub->at, UINT64_MAX))
-		add_whole(t, sub);
 	sub->at = MR_MAX(sub->at, inst->last);
 	if (first && back)
 		add_behind(t, sub, false);
@@ -346,7 +357,7 @@ static bool whole_is_cheaper(const struct mr_sub *sub, uint64_t from)
 	struct mr_instance *inst = sub->inst;
 	enum mr_encoding encoding = sub->session->encoding;
 	size_t bytes = bytes_after(inst, encoding, from);
-	return bytes > BODIES_FREE && bytes > mr_instance_least(inst) && mr_instance_whole_size(inst, encoding) < bytes;
+	return bytes > BODIES_FREE && bytes > mr_instance_least(inst) && mr_whole_size(inst, encoding) < bytes;
 }
 
 /* What a shown query became: its bodies, or all of it when that is less or they have been given up; when all of it is of a later tick, it
@@ -355,13 +366,14 @@ static bool follow(struct mr_transition *t, struct mr_sub *sub)
 {
 	bool current = is_current(sub->inst, t->n);
 	bool whole = current && ((sub->session->live && !sub->inst->entity) || whole_is_cheaper(sub, sub->session->at));
-	if (!whole && add_bodies(t, sub, sub->session->at, t->n))
+	if (whole && add_whole(t, sub))
 		return true;
-	if (current)
-		add_whole(t, sub);
-	else
-		detach(t, sub);
-	return current;
+	if (add_bodies(t, sub, sub->session->at, t->n))
+		return true;
+	if (!whole && current && add_whole(t, sub))
+		return true;
+	detach(t, sub);
+	return false;
 }
 
 static void collect_shown(struct mr_session *s, struct mr_transition *t)
@@ -412,8 +424,10 @@ static void collect_new(struct mr_session *s, struct mr_transition *t)
 		if (had_part(t, sub->inst, IS_BEHIND))
 			continue;
 		/* It goes on in the next transition; who is behind has time. */
-		if (!claim(t, sub))
-			t->again = true;
+		if (had_part(t, sub->inst, WHOLE))
+			answer(t, sub, false);
+		else if (!claim(t, sub))
+			t->again |= !had_part(t, sub->inst, MUST_WAIT);
 		else if (sub->state == MR_SUB_NEW)
 			answer_new(t, sub);
 		else

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "aside.h"
 #include "hub.h"
 #include "jobs.h"
 #include "proto/ground/hash.h"
@@ -15,6 +16,9 @@ struct mr_task {
 	uint64_t n;
 	mr_task_done *done;
 	void *arg;
+	struct mr_app *app; /* of the entity whose rows are wanted, held; NULL: none are */
+	const struct mr_entity *entity;
+	struct mr_rows *rows;
 };
 
 struct mr_tasks {
@@ -35,6 +39,7 @@ static struct mr_str key_of(const uint64_t *n)
 static void free_task(struct mr_task *t)
 {
 	mr_map_del(&t->f->tasks->by_n, key_of(&t->n));
+	mr_app_drop(&t->app);
 	free(t);
 }
 
@@ -73,6 +78,13 @@ struct mr_task *mr_task_new(
 	return t;
 }
 
+void mr_task_want_rows(struct mr_task *t, struct mr_app *app, const struct mr_entity *e, struct mr_rows *into)
+{
+	t->app = mr_app_hold(app);
+	t->entity = e;
+	t->rows = into;
+}
+
 struct abandoned {
 	struct mr_fanout *f;
 	uint64_t n;
@@ -107,17 +119,68 @@ void mr_task_add_time(struct mr_buf *members)
 	mr_buf_fini(&seed);
 }
 
-void mr_task_end(struct mr_fanout *f, uint64_t n, struct mr_arena *arena, struct mr_str text, const struct mr_error *err)
+/* --- the end --- */
+
+struct end {
+	struct mr_fanout *f;
+	uint64_t n;
+	struct mr_arena arena;
+	struct mr_str text;
+	struct mr_app *app;
+	const struct mr_entity *entity;
+	const struct mr_node *reply;
+	struct mr_rows rows;
+	struct mr_error err; /* its code is 0 when there is a reply */
+};
+
+static void read_reply(void *arg)
 {
-	struct mr_task *t = mr_map_get(&f->tasks->by_n, key_of(&n));
-	struct mr_error damaged;
+	struct end *e = arg;
+	e->reply = mr_json_read(&e->arena, e->text, REPLY_DEPTH, false, &e->err);
+	if (e->reply && e->entity)
+		mr_rows_read(&e->rows, e->entity, mr_node_get(e->reply, "rows"));
+}
+
+/* It may have been abandoned meanwhile. */
+static void tell(void *arg)
+{
+	struct end *e = arg;
+	struct mr_task *t = mr_map_get(&e->f->tasks->by_n, key_of(&e->n));
 	if (t) {
 		mr_task_done *done = t->done;
-		void *arg = t->arg;
-		const struct mr_node *reply = err ? NULL : mr_json_read(arena, text, REPLY_DEPTH, false, &damaged);
+		void *to = t->arg;
+		if (t->rows)
+			*t->rows = e->rows;
+		else
+			mr_rows_fini(&e->rows);
 		free_task(t);
-		done(arg, reply, arena, reply ? NULL : err ? err : &damaged);
+		done(to, e->reply, &e->arena, e->reply ? NULL : &e->err);
+	} else {
+		mr_rows_fini(&e->rows);
 	}
-	mr_arena_fini(arena);
-	mr_sessions_advance(f->sessions);
+	mr_arena_fini(&e->arena);
+	mr_app_drop(&e->app);
+	mr_sessions_advance(e->f->sessions);
+	free(e);
+}
+
+void mr_task_end(struct mr_fanout *f, uint64_t n, struct mr_arena *arena, struct mr_str text, const struct mr_error *err)
+{
+	const struct mr_task *t = mr_map_get(&f->tasks->by_n, key_of(&n));
+	struct end *e = mr_alloc(sizeof *e);
+	*e = (struct end){.f = f, .n = n, .arena = *arena, .text = text};
+	if (t && t->app) {
+		e->app = mr_app_hold(t->app);
+		e->entity = t->entity;
+	}
+	if (err)
+		e->err = *err;
+	bool reads = t && !err;
+	if (reads && text.n >= MR_ASIDE_BYTES) {
+		mr_aside_do(f->hub->aside, f->loop, read_reply, tell, e);
+		return;
+	}
+	if (reads)
+		read_reply(e);
+	tell(e);
 }

@@ -4,6 +4,7 @@
 #define MR_TASKS_H
 
 #include "fanout.h"
+#include "rows.h"
 
 struct mr_tasks *mr_tasks_new(struct mr_fanout *f);
 void mr_tasks_delete(struct mr_tasks **tasks); /* those under way are abandoned */
@@ -15,6 +16,9 @@ typedef void mr_task_done(void *arg, const struct mr_node *reply, struct mr_aren
  * recorded: a write; before it is refused, a worker looks whether it was done. done is called later, never at once. */
 struct mr_task *mr_task_new(
 	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, bool recorded, mr_task_done *done, void *arg);
+/* The answer's rows (its member "rows") are made as well, and are there before done is called: the caller's, who frees them. Where they are
+ * many, that and the parsing are done aside. */
+void mr_task_want_rows(struct mr_task *t, struct mr_app *app, const struct mr_entity *e, struct mr_rows *into);
 void mr_task_abandon(struct mr_task **task); /* done is not called; the worker is told */
 
 /* Appends `"now":..,"seed":".."` for runs of functions. */

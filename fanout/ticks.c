@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "aside.h"
 #include "clock.h"
 #include "payloads.h"
 #include "proto/ground/fault.h"
@@ -26,11 +27,6 @@ static void have_payloads(struct mr_buf *tokens, void *arg)
 	mr_payloads_pin(t->payloads, t->hub->workers->ring, tokens, TOKENS_MAX);
 }
 
-static struct mr_str payload_of(void *arg, const uint8_t token[MR_TOKEN_BYTES])
-{
-	return mr_payloads_get(((struct mr_ticks *)arg)->payloads, token);
-}
-
 /* Payloads that this tick has shown have served. */
 static void count_payloads(struct mr_ticks *t, const struct mr_tick *tick)
 {
@@ -46,23 +42,10 @@ static void count_payloads(struct mr_ticks *t, const struct mr_tick *tick)
 
 /* --- news --- */
 
-static void read_batch(struct mr_ticks *t, const struct mr_tick *tick, struct mr_news *news)
-{
-	const struct mr_entity *misfit = NULL;
-	if (t->hub->app) {
-		news->batch = mr_batch_new(t->n, t->hub->app, tick->rows, tick->n, payload_of, t, &news->lost, &misfit);
-		count_payloads(t, tick);
-		t->hub->counter[MR_C_CHANGES_TOTAL] += (int64_t)news->batch->n_changes;
-	}
-	if (misfit)
-		mr_log(MR_WARN, "a row of table %s does not fit the declaration of entity %s", misfit->table.p, misfit->name.p);
-}
-
 static struct mr_news *make_news(struct mr_ticks *t, const struct mr_tick *tick)
 {
 	struct mr_news *news = mr_news_new();
 	news->moment = mr_moment_new(t->n, tick->position);
-	read_batch(t, tick, news);
 	news->board = t->hub->n > 1 ? mr_board_new() : NULL;
 	news->at_us = t->last_tick_us;
 	news->hour = tick->hour;
@@ -108,6 +91,91 @@ static int64_t rest_after(const struct mr_ticks *t, int64_t took_us)
 	return MR_MAX(t->hub->settings.tick_min_interval * 1000, MR_MIN(took_us, REST_MOST_US));
 }
 
+/* --- the rows --- */
+
+/* What the ring has brought of a row that was withheld. */
+struct brought {
+	const uint8_t *token;
+	struct mr_str text;
+};
+
+struct reading {
+	struct mr_ticks *ticks;
+	struct mr_tick *tick;
+	struct mr_news *news;
+	struct mr_app *app; /* held; NULL: nobody serves yet */
+	struct brought *brought;
+	size_t n_brought;
+	const struct mr_entity *misfit;
+};
+
+static struct mr_str payload_of(void *arg, const uint8_t token[MR_TOKEN_BYTES])
+{
+	const struct reading *r = arg;
+	for (size_t i = 0; i < r->n_brought; i++)
+		if (memcmp(r->brought[i].token, token, MR_TOKEN_BYTES) == 0)
+			return r->brought[i].text;
+	return (struct mr_str){0};
+}
+
+static void read_rows(void *arg)
+{
+	struct reading *r = arg;
+	if (r->app)
+		r->news->batch = mr_batch_new(
+			r->news->moment->n, r->app, r->tick->rows, r->tick->n, payload_of, r, MR_BATCH_CHANGES, &r->news->lost, &r->misfit);
+}
+
+static void tell_threads(struct mr_ticks *t, struct mr_tick *tick, struct mr_news *news)
+{
+	mr_ticks_open(t, tick);
+	mr_hub_each(t->hub, deliver, make_delivery, news);
+	mr_ticks_wait(t);
+}
+
+static void have_rows(void *arg)
+{
+	struct reading *r = arg;
+	struct mr_ticks *t = r->ticks;
+	if (r->app != t->hub->app) { /* another app serves since */
+		mr_batch_drop(&r->news->batch);
+		mr_app_drop(&r->app);
+		r->app = mr_app_hold(t->hub->app);
+		r->misfit = NULL;
+		read_rows(r);
+	}
+	if (r->misfit)
+		mr_log(MR_WARN, "a row of table %s does not fit the declaration of entity %s", r->misfit->table.p, r->misfit->name.p);
+	if (r->app) {
+		count_payloads(t, r->tick);
+		t->hub->counter[MR_C_CHANGES_TOTAL] += (int64_t)r->news->batch->n_changes;
+	}
+	tell_threads(t, r->tick, r->news);
+	mr_news_drop(&r->news);
+	mr_app_drop(&r->app);
+	free(r->brought);
+	free(r);
+}
+
+/* What is brought stays until count_payloads: Postgres was told its tokens (mr_payloads_pin). Gives the bytes to be parsed. */
+static size_t gather(struct reading *r)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < r->tick->n; i++) {
+		const struct mr_log_row *row = &r->tick->rows[i];
+		bytes += row->changes.n;
+		if (row->changes.p || !row->has_token)
+			continue;
+		if (!r->brought)
+			r->brought = mr_alloc((r->tick->n - i) * sizeof *r->brought);
+		struct mr_str text = mr_payloads_get(r->ticks->payloads, row->token);
+		bytes += text.n;
+		if (text.n)
+			r->brought[r->n_brought++] = (struct brought){row->token, text};
+	}
+	return bytes;
+}
+
 static void on_tick(struct mr_tick *tick, void *arg)
 {
 	struct mr_ticks *t = arg;
@@ -117,11 +185,15 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	t->rest_us = rest_after(t, t->last_tick_us - t->waits_since);
 	t->waits_since = 0;
 	t->hub->counter[MR_C_TICKS_TOTAL]++;
-	struct mr_news *news = make_news(t, tick);
-	mr_ticks_open(t, tick);
-	mr_hub_each(t->hub, deliver, make_delivery, news);
-	mr_ticks_wait(t);
-	mr_news_drop(&news);
+	struct reading *r = mr_alloc(sizeof *r);
+	*r = (struct reading){.ticks = t, .tick = tick, .news = make_news(t, tick)};
+	r->app = t->hub->app ? mr_app_hold(t->hub->app) : NULL;
+	if (gather(r) >= MR_ASIDE_BYTES) {
+		mr_aside_do(t->hub->aside, t->hub->loop, read_rows, have_rows, r);
+		return;
+	}
+	read_rows(r);
+	have_rows(r);
 }
 
 static void spoil(void *arg)

@@ -1,6 +1,7 @@
 /* Tails of the log, read for threads. */
 #include <stdlib.h>
 
+#include "aside.h"
 #include "proto/ground/fault.h"
 #include "ticks.h"
 
@@ -12,6 +13,11 @@ struct ask {
 	void *arg;
 	bool ok;
 	struct mr_batch *batch;
+	/* What was read, until it is parsed. */
+	struct mr_app *app;
+	struct mr_arena texts;
+	struct mr_log_row *rows;
+	size_t n;
 };
 
 static void on_told(void *arg)
@@ -30,16 +36,62 @@ static struct mr_str no_payload(void *arg, const uint8_t token[MR_TOKEN_BYTES])
 	return (struct mr_str){0};
 }
 
+static void read_rows(void *arg)
+{
+	struct ask *a = arg;
+	bool lost = false;
+	const struct mr_entity *misfit = NULL;
+	a->batch = mr_batch_new(0, a->app, a->rows, a->n, no_payload, NULL, SIZE_MAX, &lost, &misfit);
+	a->ok = !lost && !misfit;
+}
+
+static void have_rows(void *arg)
+{
+	struct ask *a = arg;
+	mr_arena_fini(&a->texts);
+	mr_app_drop(&a->app);
+	mr_loop_call(a->f->loop, on_told, a);
+}
+
+static struct mr_str copy(struct ask *a, struct mr_str text)
+{
+	return text.p ? mr_arena_str(&a->texts, text) : text;
+}
+
+/* The texts go when we return. */
+static size_t copy_rows(struct ask *a, const struct mr_tail *tail)
+{
+	size_t bytes = 0;
+	a->n = tail->n;
+	a->rows = mr_arena_alloc(&a->texts, (tail->n + 1) * sizeof *a->rows);
+	for (size_t i = 0; i < tail->n; i++) {
+		struct mr_log_row *row = &a->rows[i];
+		*row = tail->rows[i];
+		row->session = copy(a, row->session);
+		row->call = copy(a, row->call);
+		row->result = copy(a, row->result);
+		row->changes = copy(a, row->changes);
+		row->entity = copy(a, row->entity);
+		bytes += row->changes.n;
+	}
+	return bytes;
+}
+
 static void on_tail(const struct mr_tail *tail, void *arg)
 {
 	struct ask *a = arg;
-	struct mr_app *app = a->f->hub->app;
-	bool lost = false;
-	const struct mr_entity *misfit = NULL;
-	if (tail->ok && app)
-		a->batch = mr_batch_new(0, app, tail->rows, tail->n, no_payload, NULL, &lost, &misfit);
-	a->ok = a->batch && !lost && !misfit;
-	mr_loop_call(a->f->loop, on_told, a);
+	const struct mr_hub *hub = a->f->hub;
+	if (!tail->ok || !hub->app) {
+		mr_loop_call(a->f->loop, on_told, a);
+		return;
+	}
+	a->app = mr_app_hold(hub->app);
+	if (copy_rows(a, tail) >= MR_ASIDE_BYTES) {
+		mr_aside_do(hub->aside, hub->loop, read_rows, have_rows, a);
+		return;
+	}
+	read_rows(a);
+	have_rows(a);
 }
 
 static void on_ask(void *arg)

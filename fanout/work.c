@@ -34,6 +34,7 @@ struct mr_work {
 	bool answered;
 	struct mr_arena arena;
 	const struct mr_node *reply;
+	struct mr_rows rows; /* of an entity query that was read by itself */
 	struct mr_snapshot snapshot;
 };
 
@@ -53,6 +54,7 @@ static void free_work(struct mr_work *w)
 	drop_generation(&w->generation);
 	mr_task_abandon(&w->task);
 	mr_load_leave(&w->loaded);
+	mr_rows_fini(&w->rows);
 	mr_arena_fini(&w->arena);
 	mr_snapshot_fini(&w->snapshot);
 	free(w);
@@ -150,22 +152,16 @@ static bool first_hit(struct mr_work *w, const struct mr_batch *b, const struct 
 }
 
 /* Fills the rows from the answer; false when one does not fit its declaration. */
-static bool fill_rows(struct mr_work *w, const struct mr_node *images)
+static bool fill_rows(struct mr_work *w)
 {
-	struct mr_instance *inst = w->inst;
-	if (!w->reply) {
-		mr_rowset_fill(&inst->rows, w->loaded.rows, w->loaded.n);
-		return true;
-	}
-	size_t n = images && images->kind == MR_ARRAY ? images->n : 0;
-	struct mr_row *rows = mr_alloc((n + 1) * sizeof *rows);
-	bool ok = true;
-	for (size_t i = 0; ok && i < n; i++)
-		ok = mr_row_from_image(&w->arena, inst->entity, &images->items[i], &rows[i]);
-	if (ok)
-		mr_rowset_fill(&inst->rows, rows, n);
-	free(rows);
-	return ok;
+	struct mr_rowset *rs = &w->inst->rows;
+	if (w->rows.misfit)
+		return false;
+	if (w->reply)
+		mr_rowset_fill(rs, w->rows.v, w->rows.n);
+	else
+		mr_rowset_fill(rs, w->loaded.rows, w->loaded.n);
+	return true;
 }
 
 static void end_work(struct mr_work *w)
@@ -199,7 +195,7 @@ static void finish_rows(struct mr_work *w)
 	struct mr_instance *inst = w->inst;
 	struct mr_error err;
 	w->clock->f->counter[MR_C_LOADS_TOTAL]++;
-	if (!fill_rows(w, mr_node_get(w->reply, "rows"))) {
+	if (!fill_rows(w)) {
 		mr_fail(&err, MR_SCHEMA_CHANGED,
 			"Table %s no longer fits the declaration of entity %s; run millrace migrate to see the difference.",
 			inst->entity->table.p, inst->entity->name.p);
@@ -369,6 +365,8 @@ static void send_work(struct mr_work *w, const char *snapshot)
 		print_run(&m, w->inst);
 	mr_load_at(&m, snapshot);
 	w->task = mr_task_new(w->clock->f, &m, (struct mr_str){0}, false, on_answer, w);
+	if (w->inst->entity)
+		mr_task_want_rows(w->task, w->inst->app, w->inst->entity, &w->rows);
 }
 
 static struct mr_work *new_work(struct mr_instance *inst, struct generation *g)

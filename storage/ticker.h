@@ -20,7 +20,9 @@ struct mr_log_row {
 	/* JSON text (docs/changes.md); p NULL: withheld, since the caller has it by its token, or since there is too much of it: then it is
 	 * to be asked for by mr_ticker_payloads. */
 	struct mr_str changes;
-	struct mr_str fingerprint; /* reserved */
+	/* Of a row that a trigger wrote and that is withheld, since there is too much of it: the entity that it is about, which tells what
+	 * must be read anew. Else empty. */
+	struct mr_str entity;
 };
 
 struct mr_ticker;

@@ -47,11 +47,13 @@ enum {
 	HEAD_SYSTEM
 };
 
-/* What a row shows: its payload as long as those before it are within the budget, so that at least one always comes. */
+/* What a row shows: its payload as long as those before it are within the budget, so that at least one always comes; where a trigger wrote
+ * it (`[{"s":1,"e":"Name",...`), at least the entity. */
 #define ROW_COLUMNS "seq, xid, tag, token, session, call, result, changes"
 #define SHOWN_ROWS                                                                                                                         \
 	"select seq, xid, tag, token, session, call, case when not held and before < $1::bigint then result end,"                          \
-	" case when not held and before < $1::bigint then coalesce(changes, '[]') end, not held and before >= $1::bigint"                  \
+	" case when not held and before < $1::bigint then coalesce(changes, '[]') end, not held and before >= $1::bigint,"                 \
+	" case when not held and before >= $1::bigint and token is null then split_part(left(changes::text, 200), '\"', 6) end"            \
 	" from (select *, coalesce(sum(case when held then 0 else octet_length(changes::text) + coalesce(octet_length(result::text), 0) "  \
 	"end)"                                                                                                                             \
 	" over (order by seq rows between unbounded preceding and 1 preceding), 0) as before from l) l order by seq"
@@ -70,7 +72,7 @@ static const char rows_sql[] =
 static const char payloads_sql[] =
 	"with l as (select " ROW_COLUMNS ", false as held from millrace.change_log where seq = any($2::bigint[])) " SHOWN_ROWS;
 
-enum { ROW_SEQ, ROW_XID, ROW_TAG, ROW_TOKEN, ROW_SESSION, ROW_CALL, ROW_RESULT, ROW_CHANGES, ROW_ABOVE };
+enum { ROW_SEQ, ROW_XID, ROW_TAG, ROW_TOKEN, ROW_SESSION, ROW_CALL, ROW_RESULT, ROW_CHANGES, ROW_ABOVE, ROW_ENTITY };
 
 /* Read at the tick's snapshot, like the rows: a table that was truncated or altered shows it in the very tick that holds the change. xmin
  * tells of a trigger that was disabled and enabled again. "blind": some rows of the table have no trigger that captures them. */
@@ -289,6 +291,7 @@ void mr_log_read_rows(const struct mr_pg_result *r, struct mr_log_rows *rows)
 		row->call = keep(rows, r, i, ROW_CALL);
 		row->result = keep(rows, r, i, ROW_RESULT);
 		row->changes = keep(rows, r, i, ROW_CHANGES);
+		row->entity = keep(rows, r, i, ROW_ENTITY);
 		rows->withheld |= mr_str_is(mr_pg_value(r, i, ROW_ABOVE), "t");
 	}
 }

@@ -96,10 +96,21 @@ static size_t brute(struct world *w, const struct query *q, int64_t limit, struc
 	return limit >= 0 && n > (size_t)limit ? (size_t)limit : n;
 }
 
+static void fill_rows(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
+{
+	struct mr_item *items[ROWS];
+	assert_true(n <= ROWS);
+	for (size_t i = 0; i < n; i++)
+		items[i] = mr_item_new(&rows[i]);
+	mr_rowset_fill(rs, items, n);
+	for (size_t i = 0; i < n; i++)
+		mr_item_drop(&items[i]);
+}
+
 static void fill(struct world *w, struct query *q)
 {
 	struct mr_row rows[ROWS];
-	mr_rowset_fill(&q->rows, rows, brute(w, q, mr_rowset_want(&q->rows), rows));
+	fill_rows(&q->rows, rows, brute(w, q, mr_rowset_want(&q->rows), rows));
 }
 
 /* The client's side of a difference. */
@@ -254,7 +265,7 @@ static void told_order(
 	const struct mr_pred *all = mr_pred_from_where(a, e, mr_json_read(a, MR_STR("{}"), 8, false, &err), true, &err);
 	assert_true(mr_order_read(a, e, mr_json_read(a, mr_str(order_text), 8, false, &err), true, &order, &n_order, &err));
 	mr_rowset_init(&rs, e, all, order, n_order, -1);
-	mr_rowset_fill(&rs, rows, n);
+	fill_rows(&rs, rows, n);
 	mr_body_rows(&body, MR_JSON, 1, 2, &rs);
 	const struct mr_node *told = mr_node_get(mr_json_read(a, mr_arena_str(a, mr_buf_view(&body)), 8, false, &err), "rows");
 	assert_int_equal(n, told->n);
@@ -307,7 +318,7 @@ static size_t bulks(struct mr_app *app, const char *changes, int64_t *first)
 	struct mr_log_row row = {.seq = 9, .xid = 7, .changes = mr_str(changes)};
 	bool lost;
 	const struct mr_entity *misfit;
-	struct mr_batch *b = mr_batch_new(1, app, &row, 1, nothing, NULL, &lost, &misfit);
+	struct mr_batch *b = mr_batch_new(1, app, &row, 1, nothing, NULL, MR_BATCH_CHANGES, &lost, &misfit);
 	size_t n = 0;
 	assert_false(lost);
 	assert_null(misfit);
