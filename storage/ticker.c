@@ -1,8 +1,11 @@
 /* Ticks on rotating connections.
  *
- * A connection's states:  OPENING -> SETUP -> IDLE -> TICKING -> DELIVERED -> (HELD ->) ENDING -> IDLE
- * One tick at a time is TICKING or DELIVERED (ticker->current); others may be HELD or ENDING meanwhile. A connection that dies in any
- * state is removed and another one is opened when it is needed; its first tick is a careful one.
+ * A connection's states:  OPENING -> SETUP -> IDLE -> TICKING -> DELIVERED -> DONE -> TICKING or, after a while, ENDING -> IDLE
+ *                                                                DELIVERED -> HELD -> ENDING -> IDLE
+ * One tick at a time is TICKING or DELIVERED (ticker->current); others may be HELD or ENDING meanwhile. Whose tick is DONE still has its
+ * transaction open: the next tick ends it with the statements that it sends anyway, so that under load a tick is one message to Postgres
+ * and one back. A connection that dies in any state is removed and another one is opened when it is needed; its first tick is a careful
+ * one.
  */
 #include <stdlib.h>
 
@@ -16,9 +19,10 @@ enum {
 	BACKOFF_FIRST_US = 50 * 1000,
 	BACKOFF_MOST_US = 1000 * 1000,
 	WATCHDOG_US = (MR_TICK_TIMEOUT_MS + 1000) * 1000,
+	DONE_US = 10 * 1000, /* so long at most is a transaction open that nobody needs */
 };
 
-enum conn_state { CONN_OPENING, CONN_SETUP, CONN_IDLE, CONN_TICKING, CONN_DELIVERED, CONN_HELD, CONN_ENDING, CONN_STATES };
+enum conn_state { CONN_OPENING, CONN_SETUP, CONN_IDLE, CONN_DONE, CONN_TICKING, CONN_DELIVERED, CONN_HELD, CONN_ENDING, CONN_STATES };
 
 struct conn {
 	struct mr_list link; /* in the ticker's list of its state */
@@ -27,6 +31,7 @@ struct conn {
 	enum conn_state state;
 	bool fresh;   /* its next tick verifies that this is the database of our position */
 	bool control; /* may ask pg_control_system() */
+	int64_t done_us;
 	struct mr_held *held;
 };
 
@@ -66,7 +71,7 @@ struct mr_ticker {
 	int too_slow; /* ticks in a row that Postgres could not answer within the time limit */
 	struct mr_position position;
 	struct mr_buf tables;
-	struct mr_timer *retry, *watchdog;
+	struct mr_timer *retry, *watchdog, *enough; /* of what is DONE */
 	int64_t backoff_us;
 	struct mr_list held; /* all mr_held */
 	struct mr_reader *tails, *payloads;
@@ -233,6 +238,28 @@ static void end_transaction(struct conn *c, const char *how)
 	mr_pg_sync(c->pg);
 }
 
+static void linger(struct conn *c)
+{
+	struct mr_ticker *t = c->ticker;
+	c->done_us = mr_mono_us();
+	move(c, CONN_DONE);
+	if (!mr_timer_running(t->enough))
+		mr_timer_start(t->enough, DONE_US);
+}
+
+static void on_enough(void *arg)
+{
+	struct mr_ticker *t = arg;
+	MR_LIST_FOR (e, &t->conns[CONN_DONE]) {
+		struct conn *c = MR_CONTAINER(e, struct conn, link);
+		int64_t left = c->done_us + DONE_US - mr_mono_us();
+		if (left > 0)
+			mr_timer_start(t->enough, left);
+		else if (mr_pg_state(c->pg) == MR_PG_READY)
+			end_transaction(c, "commit");
+	}
+}
+
 /* ---- ticks ---- */
 
 static void reset_tick(struct tick *tick)
@@ -393,11 +420,14 @@ static void send_tick(struct mr_ticker *t, struct conn *c)
 	struct tick *tick = &t->tick;
 	reset_tick(tick);
 	bool outside = t->outside && t->tables.n;
+	bool open = c->state == CONN_DONE;
 	t->wanted = t->outside = false;
 	t->current = c;
 	move(c, CONN_TICKING);
-	tick->answers = 3 + t->has_position + outside;
+	tick->answers = 3 + open + t->has_position + outside;
 	mr_timer_start(t->watchdog, WATCHDOG_US);
+	if (open)
+		mr_pg_query(c->pg, 0, "commit", 0, NULL, on_begun, c);
 	mr_log_begin(c->pg, on_begun, c);
 	mr_log_ask_head(c->pg, c->fresh || !t->has_position, c->control, t->has_position ? &t->position : NULL, on_head, c);
 	if (t->has_position) {
@@ -421,9 +451,10 @@ static bool under_way(const struct mr_ticker *t)
 static void pump(struct mr_ticker *t)
 {
 	open_missing(t);
-	if (!t->wanted || under_way(t) || t->count[CONN_HELD] >= MR_HELD_MAX || mr_list_empty(&t->conns[CONN_IDLE]))
+	struct mr_list *free_ones = &t->conns[mr_list_empty(&t->conns[CONN_DONE]) ? CONN_IDLE : CONN_DONE];
+	if (!t->wanted || under_way(t) || t->count[CONN_HELD] >= MR_HELD_MAX || mr_list_empty(free_ones))
 		return;
-	struct conn *c = MR_CONTAINER(t->conns[CONN_IDLE].next, struct conn, link);
+	struct conn *c = MR_CONTAINER(free_ones->next, struct conn, link);
 	if (mr_pg_state(c->pg) == MR_PG_READY)
 		send_tick(t, c);
 }
@@ -497,7 +528,7 @@ void mr_tick_done(struct mr_tick *tick, struct mr_held **held)
 	if (held)
 		*held = hold(t, c);
 	else if (c && mr_pg_state(c->pg) == MR_PG_READY)
-		end_transaction(c, "commit");
+		linger(c);
 	else if (c)
 		move(c, CONN_ENDING);
 	pump_later(t);
@@ -589,6 +620,7 @@ struct mr_ticker *mr_ticker_new(struct mr_loop *loop, const struct mr_ticker_con
 	mr_list_init(&t->held);
 	t->retry = mr_timer_new(loop, on_retry, t);
 	t->watchdog = mr_timer_new(loop, on_watchdog, t);
+	t->enough = mr_timer_new(loop, on_enough, t);
 	t->tails = mr_reader_new(loop, t->conninfo, "tail");
 	t->payloads = mr_reader_new(loop, t->conninfo, "payloads");
 	open_missing(t);
@@ -614,6 +646,7 @@ void mr_ticker_delete(struct mr_ticker **tp)
 	}
 	mr_timer_delete(&t->retry);
 	mr_timer_delete(&t->watchdog);
+	mr_timer_delete(&t->enough);
 	mr_log_head_fini(&t->tick.head);
 	mr_log_rows_fini(&t->tick.rows);
 	mr_buf_fini(&t->tick.fingerprints);

@@ -62,7 +62,7 @@ bool mr_ticker_busy(const struct mr_ticker *ticker);
 /* Declared tables, for the fingerprints: JSON map entity -> [schema, table]. */
 void mr_ticker_tables(struct mr_ticker *ticker, struct mr_str json);
 
-/* Matching is over. With `held` the snapshot stays exportable until mr_held_drop; else the transaction ends now. The tick is gone after
+/* Matching is over. With `held` the snapshot stays exportable until mr_held_drop; else its transaction ends soon. The tick is gone after
  * this. */
 struct mr_held; /* an open snapshot; other ticks go on meanwhile on other connections */
 void mr_tick_done(struct mr_tick *tick, struct mr_held **held);
