@@ -9,7 +9,7 @@
 #include "session.h"
 
 enum {
-	ROW_TIMES = 4,     /* a row takes so many times the least, where nobody has counted */
+	SAMPLE = 8,        /* rows that tell how long the others are */
 	LONG = 64 << 10,   /* from here on bytes since are told with it: */
 	PART_OF_WHOLE = 4, /* as long as they are less than this part of it */
 };
@@ -204,12 +204,31 @@ struct mr_wire *mr_whole(struct mr_instance *inst, enum mr_encoding encoding, ui
 	return w->wire;
 }
 
+static size_t row_bytes(const struct mr_entity *e, const struct mr_row *row)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < e->n; i++)
+		bytes += e->fields[i].name.n + (row->v[i].text.n ? row->v[i].text.n : sizeof(int64_t));
+	return bytes;
+}
+
+static size_t estimate(const struct mr_instance *inst)
+{
+	const struct mr_item *item;
+	size_t n = 0, bytes = 0;
+	if (!inst->entity)
+		return inst->run->result.n;
+	for (size_t i = 0; n < SAMPLE && (item = mr_rowset_next(&inst->rows, &i)); n++)
+		bytes += row_bytes(inst->entity, &item->row);
+	return n ? mr_rowset_size(&inst->rows) * bytes / n : 0;
+}
+
 size_t mr_whole_size(struct mr_instance *inst, enum mr_encoding encoding)
 {
 	uint64_t at;
 	const struct mr_whole *w = find(inst, encoding);
 	if ((!w && is_long(inst)) || (w && !w->wire))
-		return mr_instance_least(inst) * ROW_TIMES;
+		return estimate(inst);
 	size_t n = mr_whole(inst, encoding, &at)->text.n;
 	return n + (w ? w->since : 0);
 }

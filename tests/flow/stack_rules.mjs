@@ -137,8 +137,9 @@ test("rule 20: the full position travels seldom", async () => {
 });
 
 test("rule 21: who comes back to few rows after much was written gets the rows, not all that was written", async () => {
-	for (const [writes, kept] of [[1, true], [20, false]]) {
+	for (const [writes, kept] of [[20, false], [1, true]]) {
 		const grp = `dear ${writes}`;
+		await sleep(2500); // what was read for others before serves for two seconds
 		await ann.value("items.add", { grp });
 		const first = await stack.client();
 		const held = await first.live({ entity: "Item", where: { grp } });
