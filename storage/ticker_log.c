@@ -13,6 +13,7 @@ static const char setup_sql[] =
 	" set_config('enable_bitmapscan', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),"
 	" set_config('jit', 'off', false), set_config('max_parallel_workers_per_gather', '0', false),"
 	" set_config('idle_in_transaction_session_timeout', '60000', false), set_config('lock_timeout', '2000', false),"
+	" set_config('work_mem', '64MB', false)," /* for the rows of a big tick to be put in order */
 	" set_config('statement_timeout', $1, false)";
 
 static const char begin_sql[] = "begin isolation level repeatable read read only";
