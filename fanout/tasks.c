@@ -9,13 +9,16 @@
 #include "proto/ground/hash.h"
 #include "session.h"
 
-enum { REPLY_DEPTH = 5000, THREAD_SHIFT = 44 };
+enum { REPLY_DEPTH = 5000, THREAD_SHIFT = 44, READINGS_OF_WORKER = 4 };
 
 struct mr_task {
 	struct mr_fanout *f;
 	uint64_t n;
 	mr_task_done *done;
 	void *arg;
+	bool reading;               /* what live queries ask */
+	struct mr_job_order *order; /* a reading that waits until others have ended; NULL: it is out */
+	struct mr_list in_waiting;
 	struct mr_app *app; /* of the entity whose rows are wanted, held; NULL: none are */
 	const struct mr_entity *entity;
 	struct mr_rows *rows;
@@ -24,11 +27,15 @@ struct mr_task {
 struct mr_tasks {
 	struct mr_map by_n;
 	uint64_t last;
+	struct mr_list waiting; /* readings */
+	int64_t n_out;          /* readings that are under way */
 };
 
 struct mr_tasks *mr_tasks_new(struct mr_fanout *f)
 {
-	return mr_alloc(sizeof(struct mr_tasks));
+	struct mr_tasks *all = mr_alloc(sizeof *all);
+	mr_list_init(&all->waiting);
+	return all;
 }
 
 static struct mr_str key_of(const uint64_t *n)
@@ -36,8 +43,20 @@ static struct mr_str key_of(const uint64_t *n)
 	return (struct mr_str){(const char *)n, sizeof *n};
 }
 
+static void free_order(struct mr_job_order *order)
+{
+	if (!order)
+		return;
+	mr_buf_fini(&order->members);
+	free((char *)order->session.p);
+	free(order);
+}
+
 static void free_task(struct mr_task *t)
 {
+	t->f->tasks->n_out -= t->reading && !t->order;
+	free_order(t->order);
+	mr_list_del(&t->in_waiting);
 	mr_map_del(&t->f->tasks->by_n, key_of(&t->n));
 	mr_app_drop(&t->app);
 	free(t);
@@ -46,7 +65,6 @@ static void free_task(struct mr_task *t)
 void mr_tasks_delete(struct mr_tasks **tasks)
 {
 	struct mr_tasks *all = *tasks;
-	*tasks = NULL;
 	if (!all)
 		return;
 	struct mr_str key;
@@ -55,6 +73,7 @@ void mr_tasks_delete(struct mr_tasks **tasks)
 		free_task(value);
 	mr_map_fini(&all->by_n);
 	free(all);
+	*tasks = NULL;
 }
 
 static void on_order(void *arg)
@@ -63,7 +82,7 @@ static void on_order(void *arg)
 	mr_jobs_order(order->f->hub->workers, order);
 }
 
-struct mr_task *mr_task_new(
+static struct mr_task *make(
 	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, bool recorded, mr_task_done *done, void *arg)
 {
 	struct mr_task *t = mr_alloc(sizeof *t);
@@ -74,7 +93,44 @@ struct mr_task *mr_task_new(
 	if (session.n)
 		order->session = (struct mr_str){mr_strndup(session.p, session.n), session.n};
 	*members = (struct mr_buf){0};
-	mr_loop_call(f->hub->loop, on_order, order);
+	mr_list_init(&t->in_waiting);
+	t->order = order;
+	return t;
+}
+
+static void send(struct mr_task *t)
+{
+	struct mr_job_order *order = t->order;
+	t->order = NULL;
+	t->f->tasks->n_out += t->reading;
+	mr_loop_call(t->f->hub->loop, on_order, order);
+}
+
+struct mr_task *mr_task_new(
+	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, bool recorded, mr_task_done *done, void *arg)
+{
+	struct mr_task *t = make(f, members, session, recorded, done, arg);
+	send(t);
+	return t;
+}
+
+static void send_waiting(struct mr_fanout *f)
+{
+	struct mr_tasks *all = f->tasks;
+	int64_t most = READINGS_OF_WORKER * MR_MAX(mr_hub_count(f->hub, MR_C_WORKERS), (int64_t)1);
+	while (!mr_list_empty(&all->waiting) && all->n_out < most) {
+		struct mr_task *t = MR_CONTAINER(all->waiting.next, struct mr_task, in_waiting);
+		mr_list_del(&t->in_waiting);
+		send(t);
+	}
+}
+
+struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, mr_task_done *done, void *arg)
+{
+	struct mr_task *t = make(f, members, (struct mr_str){0}, false, done, arg);
+	t->reading = true;
+	mr_list_add_tail(&f->tasks->waiting, &t->in_waiting);
+	send_waiting(f);
 	return t;
 }
 
@@ -103,10 +159,14 @@ void mr_task_abandon(struct mr_task **task)
 	*task = NULL;
 	if (!t)
 		return;
-	struct abandoned *a = mr_alloc(sizeof *a);
-	*a = (struct abandoned){t->f, t->n};
+	struct mr_fanout *f = t->f;
+	struct abandoned *a = t->order ? NULL : mr_alloc(sizeof *a);
+	if (a)
+		*a = (struct abandoned){f, t->n};
 	free_task(t);
-	mr_loop_call(a->f->hub->loop, on_abandoned, a);
+	if (a)
+		mr_loop_call(f->hub->loop, on_abandoned, a);
+	send_waiting(f);
 }
 
 void mr_task_add_time(struct mr_buf *members)
@@ -154,6 +214,7 @@ static void tell(void *arg)
 		else
 			mr_rows_fini(&e->rows);
 		free_task(t);
+		send_waiting(e->f);
 		done(to, e->reply, &e->arena, e->reply ? NULL : &e->err);
 	} else {
 		mr_rows_fini(&e->rows);

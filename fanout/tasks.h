@@ -16,6 +16,9 @@ typedef void mr_task_done(void *arg, const struct mr_node *reply, struct mr_aren
  * recorded: a write; before it is refused, a worker looks whether it was done. done is called later, never at once. */
 struct mr_task *mr_task_new(
 	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, bool recorded, mr_task_done *done, void *arg);
+/* The same for what live queries ask: only some of these are under way at a time, the others wait in their order, so that calls find
+ * workers that are not busy with them. */
+struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, mr_task_done *done, void *arg);
 /* The answer's rows (its member "rows") are made as well, and are there before done is called: the caller's, who frees them. Where they are
  * many, that and the parsing are done aside. */
 void mr_task_want_rows(struct mr_task *t, struct mr_app *app, const struct mr_entity *e, struct mr_rows *into);
