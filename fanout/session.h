@@ -191,11 +191,12 @@ void mr_session_handle(struct mr_session *s, struct mr_str payload); /* one mess
 
 /* Resumes: the log since a position, read once for all who come from there. */
 struct mr_resume;
+struct mr_transition;
 void mr_resume_ask(struct mr_sub *sub); /* sub is TAIL from now on; it is looked at again when the log has come */
 void mr_resume_leave(struct mr_sub *sub);
 bool mr_resume_come(const struct mr_sub *sub); /* the log has come */
-/* The body that brings rows held at the position to the instance's state now; false: the log does not tell, it must be sent whole. */
-bool mr_resume_body(struct mr_sub *sub, struct mr_buf *body);
+/* Adds the body that brings rows held at the position to the instance's state now; false: the log does not tell, it must be sent whole. */
+bool mr_resume_tell(struct mr_sub *sub, struct mr_transition *t);
 uint64_t mr_resumes_since(const struct mr_sessions *all); /* oldest tick whose later batches are needed; UINT64_MAX: none */
 void mr_resumes_spoil(struct mr_sessions *all);           /* changes were not told, or the declarations are others */
 void mr_resumes_tidy(struct mr_sessions *all);            /* now and then: what was read long ago serves nobody any more */

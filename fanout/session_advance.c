@@ -294,10 +294,7 @@ static void answer_new(struct mr_transition *t, struct mr_sub *sub)
 
 static void answer_resumed(struct mr_transition *t, struct mr_sub *sub)
 {
-	bool touched = same_key(sub) && can_resume(sub) && mr_resume_body(sub, mr_transition_own(t));
-	if (touched)
-		mr_transition_own_done(t);
-	answer(t, sub, touched);
+	answer(t, sub, same_key(sub) && can_resume(sub) && mr_resume_tell(sub, t));
 }
 
 static bool is_current(const struct mr_instance *inst, uint64_t n)
