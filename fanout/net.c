@@ -464,6 +464,7 @@ static void end(struct mr_net *net)
 	empty(net);
 	release_adopted(net);
 	wait_for_events(net, 0); /* frees what was closed; those who have not left may still want something */
+	mr_net_http_fini(net);
 	mr_net_ws_fini(net);
 	mr_net_stream_fini(net);
 	mr_net_linger_fini(net);

@@ -5,6 +5,8 @@
 #include "net_inner.h"
 #include "proto/ground/log.h"
 
+enum { WATCH_AFTER_US = 50 * 1000 };
+
 /* --- decoding --- */
 
 static int hex_digit(char c)
@@ -154,8 +156,19 @@ void mr_req_on_gone(struct mr_req *req, void (*cb)(void *arg), void *arg)
 	MR_ASSERT(req->magic == MR_REQ_MAGIC && !req->answered);
 	req->gone = cb;
 	req->gone_arg = arg;
-	if (!req->watch)
-		req->watch = mr_watch_new(req->net->loop, mr_net_fd(req), 0, on_left, req);
+	if (!mr_timer_running(req->net->watch_waiting))
+		mr_timer_start(req->net->watch_waiting, WATCH_AFTER_US);
+}
+
+/* Most are answered before a client could leave; the others are watched. */
+static void on_watch_waiting(void *arg)
+{
+	struct mr_net *net = arg;
+	MR_LIST_FOR (e, &net->requests) {
+		struct mr_req *req = MR_CONTAINER(e, struct mr_req, link);
+		if (req->gone && !req->watch)
+			req->watch = mr_watch_new(net->loop, mr_net_fd(req), 0, on_left, req);
+	}
 }
 
 /* --- answers --- */
@@ -385,12 +398,18 @@ static int on_req(h2o_handler_t *self, h2o_req_t *h)
 void mr_net_http_init(struct mr_net *net)
 {
 	mr_list_init(&net->requests);
+	net->watch_waiting = mr_timer_new(net->loop, on_watch_waiting, net);
 	struct handler *h = (struct handler *)h2o_create_handler(&net->host->fallback_path, sizeof(*h));
 	h->super.on_req = on_req;
 	h->net = net;
 	struct pages_filter *f = (struct pages_filter *)h2o_create_filter(&net->host->fallback_path, sizeof(*f));
 	f->super.on_setup_ostream = on_setup_ostream;
 	f->net = net;
+}
+
+void mr_net_http_fini(struct mr_net *net)
+{
+	mr_timer_delete(&net->watch_waiting);
 }
 
 void mr_net_refuse_all(struct mr_net *net)

@@ -57,6 +57,7 @@ struct mr_net {
 
 	struct mr_list requests; /* not yet answered */
 	struct mr_list streams, dirty_streams;
+	struct mr_timer *watch_waiting; /* clients that wait for an answer */
 	struct mr_timer *heartbeat;
 	struct mr_files *files;
 	struct mr_list lingering;
@@ -86,6 +87,7 @@ struct mr_list *mr_net_pop(struct mr_list *list); /* takes the first element out
 int mr_net_fd(const struct mr_req *req);
 /* net_http.c */
 void mr_net_http_init(struct mr_net *net);
+void mr_net_http_fini(struct mr_net *net);
 void mr_net_refuse_all(struct mr_net *net);                                  /* answers every request that waits: the server stops */
 void mr_req_begin(struct mr_req *req, int status, const char *content_type); /* status line and common headers; counts as answered */
 void mr_req_start(struct mr_req *req, h2o_generator_t *generator);           /* h2o_start_response for a response of ours */
