@@ -376,8 +376,10 @@ static bool turn(struct mr_net *net)
 		mr_net_flush_ws(net);
 		mr_net_flush_streams(net);
 		if (!has_pending(net))
-			return net->dirty_ws.n == 0 && mr_list_empty(&net->dirty_streams);
+			return net->dirty_ws.n == 0 && net->rest_ws.n == 0 && mr_list_empty(&net->dirty_streams);
 		h2o_timeout__do_post_callback(net->h2o); /* runs the pending callbacks */
+		if (net->rest_ws.n)
+			break;
 	}
 	return false;
 }
@@ -388,6 +390,14 @@ static void wait_for_events(struct mr_net *net, int32_t ms)
 		mr_die("waiting for connections failed: %s", strerror(errno));
 }
 
+/* What is under way is not out yet, and was not long ago. */
+static bool writes_on(const struct mr_net *net)
+{
+	enum { WRITES_MOST_US = 20 * 1000 };
+
+	return net->rest_ws.n && mr_mono_us() - net->rest_since < WRITES_MOST_US;
+}
+
 void mr_net_run(struct mr_net *net)
 {
 	MR_ASSERT(net->magic == MR_NET_MAGIC);
@@ -395,7 +405,7 @@ void mr_net_run(struct mr_net *net)
 	net->nested_ready = true;
 	bool settled = turn(net);
 	while (!net->stopped) {
-		if (net->config.written)
+		if (net->config.written && !writes_on(net))
 			net->config.written(net->config.arg);
 		wait_for_events(net, settled ? INT32_MAX : 0);
 		settled = turn(net);

@@ -51,6 +51,9 @@ struct mr_net {
 	/* State is list: a WebSocket is awake (heard of lately), pinged (silent since), or closing. Each is in order of `since`. */
 	struct mr_list awake, pinged, closing;
 	struct mr_ws_batch dirty_ws, spare_ws; /* those to be looked at when the turn ends; room for the next of them */
+	struct mr_ws_batch rest_ws; /* for whom the turn was too short, from rest_from on, since then; their turn comes bit by bit */
+	size_t rest_from;
+	int64_t rest_since;
 	struct mr_deflate *deflate;
 	struct mr_timer *janitor;
 	int64_t janitor_due;

@@ -126,18 +126,60 @@ void mr_ws_fetch(const struct mr_ws *ws)
 	__builtin_prefetch((const char *)ws + 64);
 }
 
-/* What comes up meanwhile has its turn after all others have had theirs. */
+/* As many as there is time for, and at least some; gives where it stopped. */
+static size_t flush_from(struct mr_ws_batch *batch, size_t i)
+{
+	enum { SLICE_US = 4 * 1000, AT_LEAST = 16 };
+	int64_t until = mr_mono_us() + SLICE_US;
+
+	for (; i < batch->n; i++) {
+		if (i % AT_LEAST == 0 && i && mr_mono_us() > until)
+			break;
+		if (i + 1 < batch->n)
+			mr_ws_fetch(batch->v[i + 1]);
+		flush(batch->v[i]);
+	}
+	return i;
+}
+
+static void add_rest(struct mr_net *net, const struct mr_ws_batch *batch, size_t from)
+{
+	struct mr_ws_batch *rest = &net->rest_ws;
+	size_t n = batch->n - from;
+
+	if (!rest->n)
+		net->rest_since = mr_mono_us();
+	if (rest->n + n > rest->cap) {
+		rest->cap = rest->n + n;
+		rest->v = mr_realloc(rest->v, rest->cap * sizeof(struct mr_ws *));
+	}
+	memcpy(rest->v + rest->n, batch->v + from, n * sizeof(struct mr_ws *));
+	rest->n += n;
+}
+
+static void flush_rest(struct mr_net *net)
+{
+	net->rest_from = flush_from(&net->rest_ws, net->rest_from);
+	if (net->rest_from < net->rest_ws.n)
+		return;
+	net->rest_from = 0;
+	free(net->rest_ws.v);
+	net->rest_ws = (struct mr_ws_batch){0};
+}
+
+/* What comes up meanwhile has its turn after all others have had theirs. Where there are so many, or so much, that others would wait for
+ * it, some have theirs later: then those for whom something comes up next go before them. */
 void mr_net_flush_ws(struct mr_net *net)
 {
 	struct mr_ws_batch batch = net->dirty_ws;
 
 	net->dirty_ws = net->spare_ws;
 	net->spare_ws = (struct mr_ws_batch){0};
-	for (size_t i = 0; i < batch.n; i++) {
-		if (i + 1 < batch.n)
-			mr_ws_fetch(batch.v[i + 1]);
-		flush(batch.v[i]);
-	}
+	size_t done = flush_from(&batch, 0);
+	if (net->rest_ws.n)
+		flush_rest(net);
+	if (done < batch.n)
+		add_rest(net, &batch, done);
 	batch.n = 0;
 	free(net->spare_ws.v);
 	net->spare_ws = batch;
@@ -358,6 +400,7 @@ void mr_net_ws_fini(struct mr_net *net)
 	mr_timer_delete(&net->janitor);
 	mr_deflate_delete(&net->deflate);
 	free(net->dirty_ws.v);
+	free(net->rest_ws.v);
 	free(net->spare_ws.v);
 }
 
