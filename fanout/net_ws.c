@@ -129,7 +129,7 @@ void mr_ws_fetch(const struct mr_ws *ws)
 /* As many as there is time for, and at least some; gives where it stopped. */
 static size_t flush_from(struct mr_ws_batch *batch, size_t i)
 {
-	enum { SLICE_US = 4 * 1000, AT_LEAST = 16 };
+	enum { SLICE_US = 8 * 1000, AT_LEAST = 16 };
 	int64_t until = mr_mono_us() + SLICE_US;
 
 	for (; i < batch->n; i++) {
