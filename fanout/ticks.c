@@ -84,11 +84,12 @@ static void deliver(void *arg)
 
 /* --- ticks --- */
 
-/* Where commits never end, ticks would follow each other without a pause and take from Postgres what the commits need. So the next one
- * waits as long as the last one took, and finds more. After a pause nobody waits. */
-static int64_t rest_after(const struct mr_ticks *t, int64_t took_us)
+/* Where commits never end, ticks would follow each other without a pause and take from Postgres, and from those who call, what they need.
+ * So the next one waits as long as the last one took, and then as long as telling it took, and finds more. After a pause nobody waits. */
+static void rest(struct mr_ticks *t, int64_t took_us)
 {
-	return MR_MAX(t->hub->settings.tick_min_interval * 1000, MR_MIN(took_us, REST_MOST_US));
+	t->rested_since = mr_mono_us();
+	t->rest_us = MR_MAX(t->hub->settings.tick_min_interval * 1000, MR_MIN(took_us, REST_MOST_US));
 }
 
 /* --- the rows --- */
@@ -182,8 +183,9 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	t->n++;
 	t->failing = false;
 	t->last_tick_us = mr_mono_us();
-	t->rest_us = rest_after(t, t->last_tick_us - t->waits_since);
+	rest(t, t->last_tick_us - t->waits_since);
 	t->waits_since = 0;
+	t->tells = true;
 	t->hub->counter[MR_C_TICKS_TOTAL]++;
 	struct reading *r = mr_alloc(sizeof *r);
 	*r = (struct reading){.ticks = t, .tick = tick, .news = make_news(t, tick)};
@@ -227,23 +229,32 @@ static void want(struct mr_ticks *t)
 	t->wanted = true;
 	if (mr_ticker_busy(t->ticker) || mr_timer_running(t->soon))
 		return;
-	int64_t wait = t->rest_us - (mr_mono_us() - t->last_tick_us);
+	int64_t wait = t->rest_us - (mr_mono_us() - t->rested_since);
 	if (wait > 0)
 		mr_timer_start(t->soon, wait);
 	else
 		run(t);
 }
 
-void mr_ticks_written(struct mr_ticks *t)
+static void go_on(struct mr_ticks *t)
 {
 	if (t->wanted && t->ticker)
 		want(t);
 }
 
+void mr_ticks_written(struct mr_ticks *t)
+{
+	int64_t took_us = mr_mono_us() - t->last_tick_us;
+	if (t->tells && took_us > t->rest_us)
+		rest(t, took_us);
+	t->tells = false;
+	go_on(t);
+}
+
 void mr_ticks_go_on(struct mr_ticks *t)
 {
 	if (t->hub->n > 1)
-		mr_ticks_written(t);
+		go_on(t);
 }
 
 static void on_wish(void *arg)

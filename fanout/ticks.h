@@ -22,7 +22,8 @@ struct mr_ticks {
 	atomic_bool asked;           /* a thread's wish for a tick is on its way */
 	_Atomic int64_t waits_since; /* when the tick that has not come yet was asked for first; 0: none is under way */
 	int64_t last_tick_us, last_position_us;
-	int64_t rest_us; /* before the next tick */
+	int64_t rest_us, rested_since; /* before the next tick */
+	bool tells;                    /* what the last tick brought is being written */
 	struct mr_timer *poll, *soon;
 	struct mr_hold *open; /* of the tick that was delivered last, while its transaction is open */
 	struct mr_list holds; /* all */
