@@ -121,6 +121,24 @@ size_t new_rows(struct fan *f)
 	return f->n - before;
 }
 
+/* The ticker goes on meanwhile, and ends the transactions that nobody needs. */
+static void pause_us(int64_t us)
+{
+	for (int64_t end = mr_mono_us() + us; mr_mono_us() < end;)
+		mr_loop_turn(loop, 20);
+}
+
+/* Backends report what they have read once a second, outside of transactions. */
+void let_it_be_reported(struct fan *f)
+{
+	pause_us(2000000);
+	for (int i = 0; i < 5; i++) {
+		tick_once(f, false);
+		pause_us(50000);
+	}
+	mr_test_exec(admin, "select pg_stat_clear_snapshot()");
+}
+
 void empty_log(void)
 {
 	mr_test_exec(admin, "truncate millrace.change_log; update millrace.log_floor set xid = '0', seq = 0");

@@ -40,6 +40,7 @@ void until_grown(const int *counter, int from); /* turns until *counter has grow
 /* The tick after number `before`, whether it is under way or must be asked for (again). */
 void tick_after(struct fan *f, int before, bool outside);
 void tick_once(struct fan *f, bool outside);         /* one tick that is sent from now on, asked for again as long as it fails */
+void let_it_be_reported(struct fan *f);              /* what its backends have read so far */
 size_t new_rows(struct fan *f);                      /* rows that one more tick brought */
 void on_tail(const struct mr_tail *tail, void *arg); /* arg: struct fan */
 
