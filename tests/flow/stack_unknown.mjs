@@ -170,7 +170,10 @@ test("rule 10: an error that may pass says nothing of the attempt of a worker th
 					assert.deepEqual(error.data, { outcome: "unknown" });
 				}
 				empty();
-				await done(grp, again(), again);
+				let end;
+				const passed = async () => (end = await again()).error?.code !== "postgres_unavailable"; // until all have their connections again
+				await until("it to have passed", passed);
+				await done(grp, end, again);
 			}
 		}
 		fill();
