@@ -149,6 +149,12 @@ static void add_rest(struct mr_net *net, const struct mr_ws_batch *batch, size_t
 
 	if (!rest->n)
 		net->rest_since = mr_mono_us();
+	/* Those who had their turn make room: else it would grow for as long as somebody is left. */
+	if (net->rest_from) {
+		rest->n -= net->rest_from;
+		memmove(rest->v, rest->v + net->rest_from, rest->n * sizeof(struct mr_ws *));
+		net->rest_from = 0;
+	}
 	if (rest->n + n > rest->cap) {
 		rest->cap = rest->n + n;
 		rest->v = mr_realloc(rest->v, rest->cap * sizeof(struct mr_ws *));
