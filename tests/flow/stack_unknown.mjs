@@ -56,14 +56,14 @@ for (const [way, call] of Object.entries(ways)) {
 	for (const how of ["cut before", "cut after"]) {
 		test(`rule 10: ${way}, ${how}: done, once`, async () => {
 			const grp = `g${++number}`;
-			proxy.arm(how);
+			proxy.arm(how, grp);
 			const { answer, again } = call("items.add", { grp });
 			await done(grp, answer, again);
 			assert.equal(proxy.met?.how, how);
 		});
 		test(`rule 10: ${way}, ${how}, by a function that refuses when it has run before`, async () => {
 			const grp = `g${++number}`;
-			proxy.arm(how);
+			proxy.arm(how, grp);
 			const { answer, again } = call("items.addFirst", { grp });
 			await done(grp, answer, again);
 			assert.equal(proxy.met?.how, how);
@@ -72,7 +72,7 @@ for (const [way, call] of Object.entries(ways)) {
 	test(`rule 10: ${way}: an attempt that hangs before COMMIT is waited for, whichever way it goes`, async () => {
 		for (const commits of [true, false]) {
 			const grp = `g${++number}`;
-			proxy.arm("hold");
+			proxy.arm("hold", grp);
 			const { answer, again } = call("items.add", { grp });
 			const { link } = await until("the COMMIT", () => proxy.met);
 			link.client.destroy();
@@ -85,7 +85,7 @@ for (const [way, call] of Object.entries(ways)) {
 	test(`rule 10: ${way}: while Postgres is away nothing is guessed`, async () => {
 		const grp = `g${++number}`;
 		let heard = false;
-		proxy.arm("cut all after");
+		proxy.arm("cut all after", grp);
 		const { answer, again } = call("items.add", { grp });
 		void answer.then(() => (heard = true));
 		await until("the cut", () => !proxy.open);
@@ -99,7 +99,7 @@ for (const [way, call] of Object.entries(ways)) {
 		test(`rule 10: ${way}, ${how}: a worker that dies there is settled by the next one`, async () => {
 			const grp = `g${++number}`;
 			const before = workers().map((w) => w.pid);
-			proxy.arm(how);
+			proxy.arm(how, grp);
 			const { answer, again } = call("items.add", { grp });
 			const { link } = await until("the COMMIT", () => proxy.met);
 			if (how === "freeze") await until("it to be committed", () => runs(grp) === 1);
@@ -114,7 +114,7 @@ for (const [way, call] of Object.entries(ways)) {
 for (const [way, call] of Object.entries(ways)) {
 	test(`rule 10: ${way}, freeze: the answer is asked for on another line`, async () => {
 		const grp = `g${++number}`;
-		proxy.arm("freeze");
+		proxy.arm("freeze", grp);
 		const { answer, again } = call("items.add", { grp });
 		await done(grp, answer, again);
 		assert.equal(proxy.met?.how, "freeze");
@@ -124,7 +124,7 @@ for (const [way, call] of Object.entries(ways)) {
 test("rule 10: whoever hears 'unknown' since Postgres was away for too long hears the end when he asks again", async () => {
 	for (const way of ["WebSocket", "HTTP with a key"]) {
 		const grp = `g${++number}`;
-		proxy.arm("cut all after");
+		proxy.arm("cut all after", grp);
 		const { answer, again } = ways[way]("items.add", { grp });
 		const { error } = await answer;
 		assert.deepEqual([error.code, error.data], ["postgres_unavailable", { outcome: "unknown" }]);
@@ -138,7 +138,7 @@ test("rule 10: whoever hears 'unknown' since Postgres was away for too long hear
 test("rule 10: a refusal that is told is recorded: who asks again hears it, though by then the call could be done", async () => {
 	for (const way of ["WebSocket", "HTTP with a key"]) {
 		const grp = `g${++number}`;
-		proxy.arm("cut before");
+		proxy.arm("cut before", grp);
 		proxy.onMet = () => ask(`insert into "Item" (grp) values ('${grp}')`);
 		const { answer, again } = ways[way]("items.addFirst", { grp });
 		assert.deepEqual((await answer).error.data, { code: "taken" });
@@ -157,12 +157,13 @@ test("rule 10: an error that may pass says nothing of the attempt of a worker th
 			for (const way of ["WebSocket", "HTTP with a key"]) {
 				const grp = `g${++number}`;
 				const before = workers().map((w) => w.pid);
-				proxy.arm(how);
+				proxy.arm(how, grp);
 				const { answer, again } = ways[way]("items.add", { grp });
 				await until("the COMMIT", () => proxy.met);
 				await until("it to be committed", () => runs(grp) === 1);
 				fill();
 				if (how === "freeze") for (const pid of before) process.kill(pid, "SIGKILL");
+				else await until("the cut", () => !proxy.open);
 				proxy.open = true;
 				const { error } = await answer; // none when the fanout has read the record before the worker has refused
 				if (error) {

@@ -8,7 +8,7 @@ class Link {
 	fromClient = Buffer.alloc(0);
 	fromServer = Buffer.alloc(0);
 	started = false;
-	logs = false; // the log row of a call is on its way
+	logs = false; // the log row of the call that is meant is on its way
 	held = []; // messages that the server does not get
 	constructor(proxy, client) {
 		Object.assign(this, { proxy, client });
@@ -37,7 +37,7 @@ class Link {
 		if (message[0] === 0x50) this.statements.set(texts[0], texts[1]); // Parse: name, text
 		if (message[0] !== 0x42) return; // Bind: portal, name
 		const sql = this.statements.get(texts[1]) ?? "";
-		if (sql.startsWith(LOG_ROW)) this.logs = true;
+		if (sql.startsWith(LOG_ROW)) this.logs = message.includes(`"${this.proxy.group}"`);
 		else if (sql === "rollback") this.logs = false;
 		else if (sql === "commit" && this.logs) this.atCommit();
 	}
@@ -95,9 +95,11 @@ export class PgProxy {
 		proxy.port = proxy.listener.address().port;
 		return proxy;
 	}
-	arm(how) {
+	/** For the next call that writes a row of this group: an attempt of the last one may still be under way. */
+	arm(how, group) {
 		this.met = undefined;
 		this.armed = how;
+		this.group = group;
 	}
 	/** Nobody gets through: those that are, lose it. */
 	close() {
