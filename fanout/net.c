@@ -373,6 +373,8 @@ static bool turn(struct mr_net *net)
 			net->nested_ready = false;
 			mr_loop_turn(net->loop, 0);
 		}
+		if (net->config.handled)
+			net->config.handled(net->config.arg);
 		mr_net_flush_ws(net);
 		mr_net_flush_streams(net);
 		if (!has_pending(net))

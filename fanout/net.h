@@ -36,6 +36,7 @@ struct mr_net_config {
 	void (*ws_closed)(void *user, const char *reason);     /* last callback; ws is gone after it */
 	/* Any other request, once its body is there. Must be answered, now or later, by mr_req_reply, mr_req_file or mr_req_stream. */
 	void (*request)(struct mr_req *req, void *arg);
+	void (*handled)(void *arg); /* what has come is handled, for now; what was queued goes out next. May be NULL */
 	void (*written)(
 		void *arg); /* every socket has had its turn to write what was queued; the next wait is about to begin. May be NULL */
 	void *arg;

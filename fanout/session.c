@@ -852,7 +852,13 @@ void mr_session_message(void *session, struct mr_str payload)
 	struct mr_session *s = session;
 	struct mr_sessions *all = s->all;
 	mr_session_handle(s, payload);
-	mr_sessions_advance(all);
+	all->unsettled = true;
+}
+
+void mr_sessions_settle(struct mr_sessions *all)
+{
+	if (all->unsettled)
+		mr_sessions_advance(all);
 }
 
 void mr_sessions_console(struct mr_sessions *all, struct mr_str session, const struct mr_node *line)

@@ -119,6 +119,7 @@ struct mr_sessions {
 	int64_t early_until;    /* none waits longer, monotonic microseconds */
 	bool following;         /* what the clients were told last */
 	bool advancing;
+	bool unsettled; /* messages were handled since, and nobody has advanced for them */
 };
 
 struct mr_sessions *mr_sessions_new(struct mr_fanout *f);
@@ -126,7 +127,8 @@ void mr_sessions_delete(struct mr_sessions **all);
 
 /* Callbacks of the network. */
 void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout);
-void mr_session_message(void *session, struct mr_str payload);
+void mr_session_message(void *session, struct mr_str payload); /* what it leads to is told when all that has come is handled: */
+void mr_sessions_settle(struct mr_sessions *all);
 void mr_session_drained(void *session);
 void mr_session_closed(void *session, const char *reason);
 

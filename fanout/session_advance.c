@@ -566,6 +566,7 @@ void mr_sessions_advance(struct mr_sessions *all)
 	if (all->advancing)
 		return;
 	all->advancing = true;
+	all->unsettled = false;
 	/* Some are added meanwhile. */
 	for (size_t i = 0; i < all->look.n; i++) {
 		struct mr_session *s = all->look.v[i];

@@ -26,6 +26,11 @@ bool mr_fanout_ready(const struct mr_fanout *f, const char **why)
 
 /* --- open --- */
 
+static void on_handled(void *arg)
+{
+	mr_sessions_settle(((struct mr_fanout *)arg)->sessions);
+}
+
 /* Where one thread does all, the next tick waits for what the last one has to tell: so it finds what was committed meanwhile. */
 static void on_written(void *arg)
 {
@@ -56,6 +61,7 @@ static struct mr_net *open_net(struct mr_fanout *f)
 		.ws_drained = mr_session_drained,
 		.ws_closed = mr_session_closed,
 		.request = mr_api_request,
+		.handled = on_handled,
 		.written = hub->n == 1 ? on_written : NULL,
 		.arg = f,
 	};
