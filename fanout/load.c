@@ -3,20 +3,21 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "load_alike.h"
 #include "proto/ground/log.h"
 #include "tasks.h"
 
 enum {
-	VALUES_MOST = 500, /* of one field, in a list */
+	VALUES_MOST = 128, /* of one field, in a list */
 	PREDS_MOST = 64,   /* others, joined by OR */
-	BY_PREDICATE = -1,
 };
 
 struct mr_load {
 	struct mr_list in_clock; /* until it is sent */
 	struct mr_clock *clock;
 	const struct mr_entity *entity;
-	int field;            /* whose value makes the difference, or BY_PREDICATE */
+	int field;            /* whose value makes the difference, or MR_ALIKE_IN_NOTHING */
+	size_t kid;           /* (load_alike.h) */
 	struct mr_list parts; /* those that have not got their answer */
 	size_t n_parts;       /* that have not left */
 	char *snapshot;       /* to read at; NULL: one of its own */
@@ -39,10 +40,10 @@ static void maybe_free(struct mr_load *load)
 void mr_load_leave(struct mr_loaded *l)
 {
 	struct mr_load *load = l->load;
+	mr_list_del(&l->in_load);
 	if (!load)
 		return;
 	l->load = NULL;
-	mr_list_del(&l->in_load);
 	free(l->rows);
 	l->rows = NULL;
 	load->n_parts--;
@@ -69,15 +70,24 @@ static void tell_all(struct mr_load *load, const char *snapshot, const struct mr
 
 /* --- asking --- */
 
+/* What all have in common, if anything, and any of their values. */
 static const struct mr_pred *any_value(struct mr_arena *a, const struct mr_load *load)
 {
 	struct mr_value *values = mr_arena_alloc(a, load->n_parts * sizeof *values);
 	size_t n = 0;
 	MR_LIST_FOR (e, &load->parts)
-		values[n++] = part_of(e)->inst->rows.pred->values[0];
+		values[n++] = *mr_alike_value(part_of(e), load->kid);
 	struct mr_pred *p = mr_arena_alloc(a, sizeof *p);
 	*p = (struct mr_pred){.op = MR_P_IN, .field = load->field, .values = values, .n = n};
-	return mr_pred_normal(a, p);
+	const struct mr_pred *like = part_of(load->parts.next)->inst->rows.pred;
+	if (like->op != MR_P_AND)
+		return mr_pred_normal(a, p);
+	const struct mr_pred **kids = mr_arena_alloc(a, like->n * sizeof *kids);
+	for (size_t i = 0; i < like->n; i++)
+		kids[i] = i == load->kid ? p : like->kids[i];
+	struct mr_pred *and = mr_arena_alloc(a, sizeof *and);
+	*and = (struct mr_pred){.op = MR_P_AND, .kids = kids, .n = like->n};
+	return mr_pred_normal(a, and);
 }
 
 static const struct mr_pred *any_predicate(struct mr_arena *a, const struct mr_load *load)
@@ -114,7 +124,7 @@ static void print_load(struct mr_buf *m, const struct mr_load *load)
 {
 	struct mr_arena a = {0};
 	struct mr_buf where = {0};
-	mr_pred_print(&where, load->entity, load->field == BY_PREDICATE ? any_predicate(&a, load) : any_value(&a, load));
+	mr_pred_print(&where, load->entity, load->field == MR_ALIKE_IN_NOTHING ? any_predicate(&a, load) : any_value(&a, load));
 	/* In no order, and one row more than any of them may have. */
 	mr_load_print(m, load->entity, mr_buf_view(&where), MR_STR("[]"), load->clock->f->settings.instance_max_rows + 1);
 	mr_load_at(m, load->snapshot);
@@ -137,9 +147,38 @@ static void send_load(struct mr_load *load)
 	mr_task_want_rows(load->task, part_of(load->parts.next)->inst->app, load->entity, &load->rows);
 }
 
+bool mr_load_fits(const struct mr_instance *inst)
+{
+	return inst->entity && inst->rows.limit < 0 && inst->rows.pred->op != MR_P_TRUE;
+}
+
+static struct mr_load *new_load(struct mr_clock *clock, const struct mr_alike *kind)
+{
+	struct mr_load *load = mr_alloc(sizeof *load);
+	load->clock = clock;
+	load->entity = kind->entity;
+	load->field = kind->field;
+	load->kid = kind->kid;
+	load->snapshot = kind->snapshot ? mr_strdup(kind->snapshot) : NULL;
+	mr_list_init(&load->parts);
+	mr_list_add_tail(&clock->loads, &load->in_clock);
+	return load;
+}
+
+static void join(void *arg, struct mr_loaded *l, struct mr_alike *kind)
+{
+	size_t most = kind->field == MR_ALIKE_IN_NOTHING ? PREDS_MOST : VALUES_MOST;
+	if (!kind->load || kind->load->n_parts == most)
+		kind->load = new_load(arg, kind);
+	l->load = kind->load;
+	l->load->n_parts++;
+	mr_list_add_tail(&l->load->parts, &l->in_load);
+}
+
 static void on_turn_over(void *arg)
 {
 	struct mr_clock *clock = arg;
+	mr_alike_deal(&clock->asked, join, clock);
 	while (!mr_list_empty(&clock->loads)) {
 		struct mr_load *load = MR_CONTAINER(clock->loads.next, struct mr_load, in_clock);
 		mr_list_del(&load->in_clock);
@@ -147,43 +186,12 @@ static void on_turn_over(void *arg)
 	}
 }
 
-bool mr_load_fits(const struct mr_instance *inst)
-{
-	return inst->entity && inst->rows.limit < 0 && inst->rows.pred->op != MR_P_TRUE;
-}
-
-static bool same_snapshot(const struct mr_load *load, const char *snapshot)
-{
-	return !load->snapshot == !snapshot && (!snapshot || strcmp(load->snapshot, snapshot) == 0);
-}
-
-static struct mr_load *find(struct mr_clock *clock, const struct mr_entity *e, int field, const char *snapshot)
-{
-	size_t most = field == BY_PREDICATE ? PREDS_MOST : VALUES_MOST;
-	MR_LIST_FOR (at, &clock->loads) {
-		struct mr_load *load = MR_CONTAINER(at, struct mr_load, in_clock);
-		if (load->entity == e && load->field == field && load->n_parts < most && same_snapshot(load, snapshot))
-			return load;
-	}
-	struct mr_load *load = mr_alloc(sizeof *load);
-	load->clock = clock;
-	load->entity = e;
-	load->field = field;
-	load->snapshot = snapshot ? mr_strdup(snapshot) : NULL;
-	mr_list_init(&load->parts);
-	if (mr_list_empty(&clock->loads))
-		mr_defer(clock->f->loop, on_turn_over, clock);
-	mr_list_add_tail(&clock->loads, &load->in_clock);
-	return load;
-}
-
 void mr_load_add(struct mr_clock *clock, struct mr_loaded *l, const char *snapshot)
 {
-	const struct mr_pred *pred = l->inst->rows.pred;
-	struct mr_load *load = find(clock, l->inst->entity, pred->op == MR_P_EQ ? pred->field : BY_PREDICATE, snapshot);
-	l->load = load;
-	load->n_parts++;
-	mr_list_add_tail(&load->parts, &l->in_load);
+	l->snapshot = snapshot;
+	if (mr_list_empty(&clock->asked))
+		mr_defer(clock->f->loop, on_turn_over, clock);
+	mr_list_add_tail(&clock->asked, &l->in_load);
 }
 
 /* --- the answer --- */
@@ -197,23 +205,24 @@ static void give(struct mr_loaded *l, struct mr_item *row)
 	l->rows[l->n++] = row;
 }
 
-static const struct mr_value *value_of(const struct mr_loaded *l)
-{
-	return &l->inst->rows.pred->values[0];
-}
+/* A part, and the value that its rows have. */
+struct wanted {
+	const struct mr_value *value;
+	struct mr_loaded *part;
+};
 
 static int by_value(const void *x, const void *y)
 {
-	return mr_value_cmp(value_of(*(struct mr_loaded *const *)x), value_of(*(struct mr_loaded *const *)y));
+	return mr_value_cmp(((const struct wanted *)x)->value, ((const struct wanted *)y)->value);
 }
 
 /* The first of the parts, in order of their values, whose value is not below. */
-static size_t first_not_below(struct mr_loaded **parts, size_t n, const struct mr_value *v)
+static size_t first_not_below(const struct wanted *parts, size_t n, const struct mr_value *v)
 {
 	size_t low = 0, high = n;
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		if (mr_value_cmp(value_of(parts[middle]), v) < 0)
+		if (mr_value_cmp(parts[middle].value, v) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -221,33 +230,34 @@ static size_t first_not_below(struct mr_loaded **parts, size_t n, const struct m
 	return low;
 }
 
-static void give_by_value(const struct mr_load *load, struct mr_loaded **parts, size_t n, struct mr_item *row)
+static void give_by_value(const struct mr_load *load, const struct wanted *parts, size_t n, struct mr_item *row)
 {
 	const struct mr_value *v = &row->row.v[load->field];
-	for (size_t i = first_not_below(parts, n, v); i < n && mr_value_cmp(value_of(parts[i]), v) == 0; i++)
-		give(parts[i], row);
+	for (size_t i = first_not_below(parts, n, v); i < n && mr_value_cmp(parts[i].value, v) == 0; i++)
+		give(parts[i].part, row);
 }
 
-static void give_by_predicate(struct mr_loaded **parts, size_t n, struct mr_item *row)
+static void give_by_predicate(const struct wanted *parts, size_t n, struct mr_item *row)
 {
 	for (size_t i = 0; i < n; i++)
-		if (mr_pred_eval(parts[i]->inst->rows.pred, &row->row) == 1)
-			give(parts[i], row);
+		if (mr_pred_eval(parts[i].part->inst->rows.pred, &row->row) == 1)
+			give(parts[i].part, row);
 }
 
 static void deal(struct mr_load *load)
 {
-	struct mr_loaded **parts = mr_alloc((load->n_parts + 1) * sizeof(struct mr_loaded *));
+	bool by_field = load->field != MR_ALIKE_IN_NOTHING;
+	struct wanted *parts = mr_alloc((load->n_parts + 1) * sizeof *parts);
 	size_t n = 0;
 	MR_LIST_FOR (e, &load->parts)
-		parts[n++] = part_of(e);
-	if (load->field != BY_PREDICATE)
-		qsort(parts, n, sizeof(struct mr_loaded *), by_value);
+		parts[n++] = (struct wanted){by_field ? mr_alike_value(part_of(e), load->kid) : NULL, part_of(e)};
+	if (by_field)
+		qsort(parts, n, sizeof *parts, by_value);
 	for (size_t i = 0; i < load->rows.n; i++) {
-		if (load->field == BY_PREDICATE)
-			give_by_predicate(parts, n, load->rows.v[i]);
-		else
+		if (by_field)
 			give_by_value(load, parts, n, load->rows.v[i]);
+		else
+			give_by_predicate(parts, n, load->rows.v[i]);
 	}
 	free(parts);
 }

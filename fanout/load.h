@@ -1,4 +1,4 @@
-/* Loads of live queries. Those that come up together and differ in the value of one field are read by one statement: when clients come back
+/* Loads of live queries. Those that come up together are read by few statements (load_alike.h): when clients come back
  * to a server that has just started, each with a query of its own, or when their table changed in bulk, that is what they wait for.
  */
 #ifndef MR_LOAD_H
@@ -14,6 +14,7 @@ struct mr_load;
 struct mr_loaded {
 	struct mr_load *load;
 	const struct mr_instance *inst;
+	const char *snapshot; /* until it is in a load */
 	struct mr_list in_load;
 	struct mr_item **rows; /* heap; held by the load */
 	size_t n, cap;

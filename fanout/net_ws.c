@@ -11,7 +11,7 @@
 
 #include "proto/ground/log.h"
 
-enum { CLOSE_US = 2 * 1000000, LEAVE_US = 200000, JANITOR_STEP_US = 10000, FRAMES_MOST = 4096 };
+enum { CLOSE_US = 2 * 1000000, LEAVE_US = 200000, JANITOR_STEP_US = 10000, FRAMES_MOST = 4096, READ_MOST = 16 * 1024 };
 
 static void janitor_at(struct mr_net *net, int64_t due);
 static void pause_reading(struct mr_ws *ws);
@@ -273,7 +273,7 @@ static void pause_reading(struct mr_ws *ws)
 static void on_plain(struct mr_ws *ws)
 {
 	struct mr_net *net = ws->net;
-	ssize_t n = recv(ws->fd, net->scratch, sizeof(net->scratch), 0);
+	ssize_t n = recv(ws->fd, net->scratch, READ_MOST, 0);
 
 	if (n > 0 && ws->state == MR_WS_OPEN) {
 		feed(ws, net->scratch, (size_t)n);

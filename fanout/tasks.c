@@ -103,6 +103,7 @@ static void send(struct mr_task *t)
 	struct mr_job_order *order = t->order;
 	t->order = NULL;
 	t->f->tasks->n_out += t->reading;
+	t->f->counter[MR_C_READINGS_TOTAL] += t->reading;
 	mr_loop_call(t->f->hub->loop, on_order, order);
 }
 

@@ -54,6 +54,7 @@ const struct mr_pred *mr_pred_is_null(struct mr_arena *a, int field, bool null);
 /* Normal form: AND/OR flattened, constants folded, kids sorted and distinct, IN of one is EQ. Equal meaning written alike gives the
  * same tree; it never changes the meaning. */
 const struct mr_pred *mr_pred_normal(struct mr_arena *a, const struct mr_pred *p);
+bool mr_pred_same(const struct mr_pred *a, const struct mr_pred *b); /* the same tree */
 /* A copy with all that it needs, in one piece of memory: so many bytes, aligned as pointers are, and so is what is behind it. */
 size_t mr_pred_size(const struct mr_pred *p);
 const struct mr_pred *mr_pred_copy(void *to, const struct mr_pred *p);

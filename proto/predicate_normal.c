@@ -28,6 +28,11 @@ static int cmp_tree(const struct mr_pred *a, const struct mr_pred *b)
 	return c;
 }
 
+bool mr_pred_same(const struct mr_pred *a, const struct mr_pred *b)
+{
+	return cmp_tree(a, b) == 0;
+}
+
 static int by_tree(const void *a, const void *b)
 {
 	return cmp_tree(*(const struct mr_pred *const *)a, *(const struct mr_pred *const *)b);

@@ -71,6 +71,34 @@ test("list, window and function query follow functions and psql alike", async ()
 	for (const live of [same, windows[1], group]) b.unsubscribe(live);
 });
 
+test("queries that come together are read together, and each shows its own", async () => {
+	stack.psql(`insert into "Item" (id, grp, n, note) select gen_random_uuid(), 'together ' || i % 5, i % 40, 'note ' || i % 7 from generate_series(1, 2000) i`);
+	const wheres = [];
+	for (let i = 0; i < 40; i++) wheres.push({ grp: "together 1", n: i }, { grp: `together ${i % 9}`, n: { $gte: i }, note: "note 3" }, { note: `note ${i % 8}`, n: 7 });
+	for (let i = 0; i < 10; i++) wheres.push({ grp: `together ${i}` }, { n: { $lt: i }, note: { $in: ["note 1", `note ${i}`] } }, { grp: "together 2", n: i + 30, note: `note ${i % 7}` });
+	const readings = await stack.metric("millrace_readings_total");
+	const lives = wheres.map((where) => a.subscribe({ entity: "Item", where }));
+	await a.until("all answers", () => lives.every((l) => l.answered), 30);
+	const asked = (await stack.metric("millrace_readings_total")) - readings;
+	assert.ok(asked < wheres.length / 5, `${asked} readings for ${wheres.length} queries`);
+	const value = (v) => (typeof v === "string" ? `'${v}'` : v);
+	const sql = (field, v) =>
+		typeof v !== "object" ? `${field} = ${value(v)}` : v.$gte !== undefined ? `${field} >= ${v.$gte}` : v.$lt !== undefined ? `${field} < ${v.$lt}` : `${field} in (${v.$in.map(value)})`;
+	const all = async () => {
+		for (const [i, live] of lives.entries()) {
+			const filter = Object.entries(wheres[i]).map(([field, v]) => sql(field, v));
+			await shows(a, live, stack.rows(`select id, n, note from "Item" where ${filter.join(" and ")}`).sort(byId));
+		}
+	};
+	await all();
+	stack.psql(`update "Item" set n = n + 1 where grp = 'together 1'`);
+	stack.psql(`truncate "Item"`); // all are read anew
+	stack.psql(`insert into "Item" (id, grp, n, note) select gen_random_uuid(), 'together ' || i % 6, i % 30, 'note ' || i % 6 from generate_series(1, 1000) i`);
+	await all();
+	for (const live of lives) a.unsubscribe(live);
+	stack.psql(`truncate "Item"`);
+});
+
 test("values keep their exactness", async () => {
 	const list = await b.live({ entity: "Item", where: { grp: "exact" } });
 	stack.psql(`insert into "Item" (id, grp, n, big, at, note) values (gen_random_uuid(), 'exact', 5, 9223372036854775807, '2026-01-02 03:04:05.678+00', e'\\u00e9\\n"')`);
