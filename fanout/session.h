@@ -166,9 +166,10 @@ void mr_session_drop_calls(struct mr_session *s);
 void mr_session_next_call(struct mr_session *s);
 void mr_session_late_replies(struct mr_session *s, int64_t now);
 void mr_session_free_reply(struct mr_pending_reply *r);
-void mr_session_maybe_free(struct mr_session *s); /* gone when it has neither socket nor calls */
-bool mr_session_attach(struct mr_sub *sub, struct mr_error *err);
+void mr_session_maybe_free(struct mr_session *s);                                      /* gone when it has neither socket nor calls */
 const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a); /* its identity, read anew; NULL: nobody */
+void mr_session_unsubscribe(struct mr_session *s, const struct mr_node *message);
+void mr_session_reattach(struct mr_session *s); /* its identity is another */
 void mr_sub_free(struct mr_sub *sub);
 void mr_sub_have_nothing(struct mr_sub *sub); /* rows from before are of no use any more */
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);

@@ -1,0 +1,326 @@
+/* A session's subscriptions: which there are, and the instances that serve them. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "proto/ground/log.h"
+#include "session.h"
+
+enum { FEW_SUBS = 8 };
+
+/* Subscriptions by id: few are looked for one by one, for more there is a map. */
+
+static struct mr_str id_of(const uint32_t *id)
+{
+	return (struct mr_str){(const char *)id, sizeof *id};
+}
+
+static struct mr_sub *find_among(const struct mr_list *subs, uint32_t id)
+{
+	MR_LIST_FOR (e, subs)
+		if (MR_CONTAINER(e, struct mr_sub, in_session)->id == id)
+			return MR_CONTAINER(e, struct mr_sub, in_session);
+	return NULL;
+}
+
+static struct mr_sub *find_sub(const struct mr_session *s, uint32_t id)
+{
+	if (s->subs_by_id)
+		return mr_map_get(s->subs_by_id, id_of(&id));
+	struct mr_sub *sub = find_among(&s->shown, id);
+	return sub ? sub : find_among(&s->waiting, id);
+}
+
+static void map_all(struct mr_map *map, const struct mr_list *subs)
+{
+	MR_LIST_FOR (e, subs) {
+		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_session);
+		mr_map_put(map, id_of(&sub->id), sub);
+	}
+}
+
+/* It is not shown yet. */
+static void join_session(struct mr_sub *sub)
+{
+	struct mr_session *s = sub->session;
+	mr_list_add_tail(&s->waiting, &sub->in_session);
+	s->n_waiting++;
+	s->n_subs++;
+	if (s->subs_by_id) {
+		mr_map_put(s->subs_by_id, id_of(&sub->id), sub);
+	} else if (s->n_subs > FEW_SUBS) {
+		s->subs_by_id = mr_alloc(sizeof *s->subs_by_id);
+		map_all(s->subs_by_id, &s->shown);
+		map_all(s->subs_by_id, &s->waiting);
+	}
+}
+
+static void leave_session(struct mr_sub *sub)
+{
+	struct mr_session *s = sub->session;
+	mr_list_del(&sub->in_session);
+	s->n_waiting -= sub->state != MR_SUB_ON;
+	s->n_subs--;
+	if (!s->subs_by_id)
+		return;
+	mr_map_del(s->subs_by_id, id_of(&sub->id));
+	if (s->n_subs > FEW_SUBS / 2)
+		return;
+	mr_map_fini(s->subs_by_id);
+	free(s->subs_by_id);
+	s->subs_by_id = NULL;
+}
+
+static void count_held(struct mr_sub *sub, int by)
+{
+	if (sub->state == MR_SUB_ON && sub->inst && sub->inst->dirty)
+		sub->session->n_held += (uint32_t)by;
+}
+
+void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
+{
+	struct mr_session *s = sub->session;
+	bool on = state == MR_SUB_ON, was_on = sub->state == MR_SUB_ON;
+	count_held(sub, -1);
+	sub->state = state;
+	count_held(sub, 1);
+	if (on != was_on) {
+		mr_list_del(&sub->in_session);
+		mr_list_add_tail(on ? &s->shown : &s->waiting, &sub->in_session);
+		s->n_waiting += on ? (uint32_t)-1 : 1;
+	}
+	if (!on) {
+		mr_list_del(&sub->in_news);
+		mr_session_lag(s, true);
+	}
+}
+
+/* Nothing of them is in the cache, and what comes next is known: it is fetched meanwhile. */
+static void fetch_ahead(struct mr_sub *const *subs, size_t n, size_t i)
+{
+	enum { SUB_AHEAD = 8, SESSION_AHEAD = 4 };
+	if (i + SUB_AHEAD < n)
+		__builtin_prefetch(subs[i + SUB_AHEAD], 1);
+	if (i + SESSION_AHEAD >= n)
+		return;
+	const char *session = (const char *)subs[i + SESSION_AHEAD]->session;
+	__builtin_prefetch(session, 1);
+	__builtin_prefetch(session + offsetof(struct mr_session, news), 1);
+}
+
+void mr_subs_news(struct mr_instance *inst)
+{
+	struct mr_sub *const *subs = mr_instance_subs(inst);
+	for (size_t i = 0; i < inst->n_subs; i++) {
+		struct mr_sub *sub = subs[i];
+		fetch_ahead(subs, inst->n_subs, i);
+		if (sub->state == MR_SUB_ON && !mr_list_linked(&sub->in_news))
+			mr_list_add_tail(&sub->session->news, &sub->in_news);
+		mr_session_look(sub->session);
+	}
+}
+
+void mr_subs_held(struct mr_instance *inst, bool held)
+{
+	for (size_t i = 0; i < inst->n_subs; i++) {
+		struct mr_sub *sub = mr_instance_subs(inst)[i];
+		sub->session->n_held += sub->state != MR_SUB_ON ? 0 : held ? 1 : (uint32_t)-1;
+	}
+}
+
+static void join(struct mr_sub *sub, struct mr_instance *inst)
+{
+	if (inst->n_subs == 1 && !inst->cap_subs) {
+		struct mr_sub *lone = inst->lone;
+		inst->cap_subs = 4;
+		inst->subs = mr_alloc(inst->cap_subs * sizeof(struct mr_sub *));
+		inst->subs[0] = lone;
+	} else if (inst->n_subs && inst->n_subs == inst->cap_subs) {
+		inst->cap_subs *= 2;
+		inst->subs = mr_realloc(inst->subs, inst->cap_subs * sizeof(struct mr_sub *));
+	}
+	sub->inst = inst;
+	sub->place = inst->n_subs++;
+	*(inst->cap_subs ? &inst->subs[sub->place] : &inst->lone) = sub;
+}
+
+static void leave(struct mr_sub *sub)
+{
+	struct mr_instance *inst = sub->inst;
+	struct mr_sub *last = mr_instance_subs(inst)[--inst->n_subs];
+	*(inst->cap_subs ? &inst->subs[sub->place] : &inst->lone) = last;
+	last->place = sub->place;
+	sub->inst = NULL;
+	if (inst->n_subs > 1 || !inst->cap_subs)
+		return;
+	last = inst->subs[0];
+	free(inst->subs);
+	inst->cap_subs = 0;
+	inst->lone = last;
+}
+
+/* Finds the instance that serves the subscription under the session's identity, and joins it. */
+static bool attach(struct mr_sub *sub, struct mr_error *err)
+{
+	struct mr_session *s = sub->session;
+	struct mr_arena a = {0};
+	const struct mr_node *message =
+		mr_json_read(&a, (struct mr_str){sub->query, sub->n_query}, (int)s->all->f->settings.max_depth + 4, false, err);
+	struct mr_query q = {.node = message, .auth = mr_session_auth(s, &a), .auth_json = s->auth, .ordered = s->live};
+	struct mr_instance *inst = message ? mr_instance_find(s->all->f->instances, &q, err) : NULL;
+	mr_arena_fini(&a);
+	if (!inst)
+		return false;
+	join(sub, inst);
+	if (sub->have)
+		mr_ticks_want_catalog(s->all->f->hub->ticks);
+	inst->aligning += s->aligning;
+	mr_session_look(s);
+	return true;
+}
+
+static void detach(struct mr_sub *sub)
+{
+	struct mr_instance *inst = sub->inst;
+	if (!inst)
+		return;
+	mr_resume_leave(sub);
+	inst->aligning -= sub->session->aligning;
+	count_held(sub, -1);
+	mr_list_del(&sub->in_news);
+	leave(sub);
+	mr_instance_release(inst);
+}
+
+void mr_sub_free(struct mr_sub *sub)
+{
+	struct mr_session *s = sub->session;
+	detach(sub);
+	leave_session(sub);
+	s->all->f->counter[MR_C_SUBSCRIPTIONS]--;
+	free(sub->have);
+	free(sub);
+}
+
+static void copy_have(struct mr_sub *sub, const struct mr_node *have)
+{
+	struct mr_str k = mr_node_str(have, "k"), h = mr_node_str(have, "h");
+	if (k.n != 32 || h.n != 16)
+		return;
+	sub->have = mr_alloc(sizeof *sub->have);
+	memcpy(sub->have->k, k.p, 32);
+	memcpy(sub->have->h, h.p, 16);
+}
+
+void mr_sub_have_nothing(struct mr_sub *sub)
+{
+	mr_resume_leave(sub);
+	free(sub->have);
+	sub->have = NULL;
+}
+
+/* Of a subscribe message, what makes the query: it is kept, for the query is looked up again when the app or the identity changes. */
+static struct mr_sub *new_sub(const struct mr_node *m)
+{
+	static const char *const others[] = {"t", "id", "have"};
+	struct mr_arena a = {0};
+	struct mr_buf text = {0};
+	struct mr_node query = *m;
+	query.items = mr_arena_alloc(&a, m->n * sizeof *query.items);
+	query.n = 0;
+	for (size_t i = 0; i < m->n; i++) {
+		bool other = false;
+		for (size_t k = 0; k < MR_COUNT(others); k++)
+			other |= mr_str_is(m->items[i].key, others[k]);
+		if (!other)
+			query.items[query.n++] = m->items[i];
+	}
+	mr_json_canonical(&text, &query);
+	struct mr_sub *sub = mr_alloc(sizeof *sub + text.n);
+	memcpy(sub->query, text.p, text.n);
+	sub->n_query = (uint32_t)text.n;
+	mr_buf_fini(&text);
+	mr_arena_fini(&a);
+	return sub;
+}
+
+bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct mr_error *err)
+{
+	const struct mr_fanout *f = s->all->f;
+	int64_t id;
+	if (!mr_node_int(mr_node_get(m, "id"), &id) || id < 1 || id > INT32_MAX)
+		return mr_fail(err, MR_BAD_MESSAGE, "subscribe needs an id from 1 to 2147483647.");
+	if (find_sub(s, (uint32_t)id))
+		return mr_fail(err, MR_BAD_MESSAGE, "Subscription %lld is in use on this socket.", (long long)id);
+	if (!f->app)
+		return mr_fail(err, MR_NO_WORKERS, "The app is still being loaded; try again in a moment.");
+	if (s->n_subs >= f->settings.max_subscriptions)
+		return mr_fail_data(err, MR_TOO_MANY_SUBSCRIPTIONS, "{\"setting\":\"max_subscriptions\"}",
+			"A client may hold %lld live queries (max_subscriptions).", (long long)f->settings.max_subscriptions);
+	struct mr_sub *sub = new_sub(m);
+	sub->session = s;
+	sub->id = (uint32_t)id;
+	copy_have(sub, mr_node_get(m, "have"));
+	mr_list_init(&sub->in_news);
+	sub->state = MR_SUB_NEW;
+	join_session(sub);
+	mr_session_lag(s, true);
+	s->all->f->counter[MR_C_SUBSCRIPTIONS]++;
+	if (attach(sub, err))
+		return true;
+	mr_sub_free(sub);
+	return false;
+}
+
+void mr_session_unsubscribe(struct mr_session *s, const struct mr_node *m)
+{
+	int64_t id;
+	if (!mr_node_int(mr_node_get(m, "id"), &id))
+		return;
+	struct mr_sub *sub = find_sub(s, (uint32_t)id);
+	if (sub)
+		mr_sub_free(sub);
+}
+
+static void reattach(struct mr_sub *sub)
+{
+	struct mr_error err;
+	struct mr_instance *was = sub->inst;
+	/* What it shows stays good if the new instance has the same key and state. */
+	if (sub->state == MR_SUB_ON) {
+		MR_ASSERT(!sub->have);
+		sub->have = mr_alloc(sizeof *sub->have);
+		mr_instance_k(was, sub->have->k);
+		snprintf(sub->have->h, sizeof sub->have->h, "%016llx", (unsigned long long)was->hash);
+	}
+	detach(sub);
+	mr_sub_state(sub, MR_SUB_NEW);
+	if (attach(sub, &err))
+		return;
+	mr_session_error(sub->session, &err, sub->id, false);
+	mr_sub_free(sub);
+}
+
+void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst)
+{
+	/* The instance goes with its last subscription. */
+	for (size_t n = inst->n_subs; n; n--)
+		reattach(mr_instance_subs(inst)[0]);
+}
+
+/* Those that are shown wait then, behind the others. */
+void mr_session_reattach(struct mr_session *s)
+{
+	MR_LIST_FOR (e, &s->waiting)
+		reattach(MR_CONTAINER(e, struct mr_sub, in_session));
+	while (!mr_list_empty(&s->shown))
+		reattach(MR_CONTAINER(s->shown.next, struct mr_sub, in_session));
+}
+
+void mr_sessions_reattach_all(struct mr_sessions *all)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
+		mr_session_reattach(value);
+}
