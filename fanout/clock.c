@@ -93,6 +93,7 @@ struct mr_clock *mr_clock_new(struct mr_fanout *f)
 	clock->f = f;
 	mr_list_init(&clock->kept);
 	mr_list_init(&clock->works);
+	mr_list_init(&clock->answered);
 	mr_list_init(&clock->asked);
 	mr_list_init(&clock->loads);
 	clock->past = mr_alloc(PAST_TICKS * sizeof(struct mr_moment *));

@@ -25,6 +25,7 @@ struct mr_clock {
 	bool carries_position;   /* transitions of this tick do */
 	struct mr_list kept;     /* struct mr_kept, oldest first */
 	struct mr_list works;    /* struct mr_work, oldest first */
+	struct mr_list answered; /* of these, those whose answers wait for a tick */
 	struct mr_list asked;    /* struct mr_loaded of this turn (load.h) */
 	struct mr_list loads;    /* what they are read by, until it is sent */
 	int64_t last_tick_us;

@@ -54,6 +54,7 @@ struct mr_sessions *mr_sessions_new(struct mr_fanout *f)
 	mr_list_init(&all->anonymous);
 	mr_list_init(&all->resumes);
 	mr_sessions_early_init(all);
+	mr_queues_init(all);
 	all->following = true;
 	all->janitor = mr_timer_new(f->loop, on_janitor, all);
 	mr_timer_start(all->janitor, JANITOR_US);
@@ -66,6 +67,7 @@ void mr_sessions_delete(struct mr_sessions **all)
 		return;
 	MR_ASSERT((*all)->by_id.n == 0);
 	mr_resumes_delete(*all);
+	mr_queues_fini(*all);
 	mr_timer_delete(&(*all)->janitor);
 	mr_map_fini(&(*all)->by_id);
 	free((*all)->look.v);
@@ -123,6 +125,8 @@ static void drop_subs(struct mr_session *s)
 		mr_sub_free(MR_CONTAINER(e, struct mr_sub, in_session));
 	MR_LIST_FOR (e, &s->waiting)
 		mr_sub_free(MR_CONTAINER(e, struct mr_sub, in_session));
+	while (mr_queue_subs(s))
+		mr_sub_free(MR_CONTAINER(mr_queue_subs(s)->next, struct mr_sub, in_session));
 }
 
 static void leave_look(struct mr_session *s)

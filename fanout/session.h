@@ -13,6 +13,7 @@ struct mr_clock;
 struct mr_tail_cache;
 
 enum mr_sub_state {
+	MR_SUB_QUEUED, /* waits for its turn, without an instance (session_queue.c) */
 	MR_SUB_NEW,    /* not answered yet: its instance is not ready */
 	MR_SUB_TAIL,   /* holds rows from before: the log since its position is being read */
 	MR_SUB_ON,     /* answered; moves with the session */
@@ -34,7 +35,7 @@ struct mr_sub {
 	enum mr_sub_state state;
 	uint32_t place; /* in inst->subs */
 	uint32_t n_query;
-	struct mr_list in_session; /* in s->shown while ON, else in s->waiting */
+	struct mr_list in_session; /* in s->shown while ON, in the queue while QUEUED, else in s->waiting */
 	uint64_t at;               /* BEHIND: the tick it shows; TAIL: the tick at which the log was asked for */
 	struct mr_have *have;      /* until it is answered; NULL: nothing */
 	char query[];              /* what is asked for, as JSON */
@@ -79,14 +80,15 @@ struct mr_session {
 	bool counted : 1;    /* in `speaks` */
 	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
 	struct mr_list news, waiting;
-	uint32_t n_subs, n_waiting;
-	uint32_t n_held; /* shown ones whose instance is not known now: they hold the session back */
+	uint32_t n_subs, n_waiting, n_asked; /* n_asked: NEW or TAIL */
+	uint32_t n_held;                     /* shown ones whose instance is not known now: they hold the session back */
 	struct mr_list replies, in_lagging;
 	int64_t position_us;   /* when it last got a position */
 	int64_t blocked_since; /* 0: not blocked */
 	/* The rest. */
 	struct mr_list shown;
 	struct mr_map *subs_by_id;       /* NULL while they are few */
+	struct mr_queue *queue;          /* subscriptions that wait for their turn; NULL: none */
 	uint64_t arrival;                /* its place among all that came to the process */
 	struct mr_str auth;              /* identity as canonical JSON, heap; empty: nobody */
 	int64_t expires;                 /* seconds; 0: never */
@@ -110,6 +112,8 @@ struct mr_sessions {
 	struct mr_looks look;
 	struct mr_share *share;
 	struct mr_list lagging;
+	struct mr_list hungry; /* sessions whose queues may be taken from, at the next turn */
+	struct mr_timer *next_turn;
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */
 	uint64_t trimmed;       /* the tick at which histories were trimmed last: once for each, since it looks at all who lag */
@@ -171,12 +175,22 @@ const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_aren
 void mr_session_unsubscribe(struct mr_session *s, const struct mr_node *message);
 void mr_session_reattach(struct mr_session *s); /* its identity is another */
 void mr_sub_free(struct mr_sub *sub);
+void mr_sub_begin(struct mr_sub *sub);        /* NEW: finds what serves it; who cannot be served is told so, and it is gone */
 void mr_sub_have_nothing(struct mr_sub *sub); /* rows from before are of no use any more */
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
 
 /* For instances: it has become something else, or may be told now; it is known no more, or again. */
 void mr_subs_news(struct mr_instance *inst);
 void mr_subs_held(struct mr_instance *inst, bool held);
+
+/* Subscriptions that wait for their turn (session_queue.c). */
+bool mr_session_is_full(const struct mr_session *s);       /* the next one has to wait */
+void mr_queue_add(struct mr_sub *sub);                     /* last */
+void mr_queue_left(struct mr_session *s);                  /* one has left the list */
+struct mr_list *mr_queue_subs(const struct mr_session *s); /* NULL: none */
+void mr_queue_feed(struct mr_session *s);                  /* there may be room: at the next turn some begin */
+void mr_queues_init(struct mr_sessions *all);
+void mr_queues_fini(struct mr_sessions *all);
 
 /* On other threads (session_elsewhere.c): tells them that it is here now. */
 void mr_session_arrives(struct mr_session *s);

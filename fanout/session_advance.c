@@ -465,6 +465,8 @@ static void add_replies(struct mr_session *s, struct mr_transition *t)
 /* A position vouches for everything the client holds: none is given while rows from before wait for their answer, or a query is behind. */
 static bool holds_stale_rows(const struct mr_session *s)
 {
+	if (s->queue)
+		return true;
 	MR_LIST_FOR (e, &s->waiting)
 		if (sub_of(e)->state == MR_SUB_BEHIND || sub_of(e)->have)
 			return true;
@@ -521,12 +523,13 @@ void mr_session_advance(struct mr_session *s)
 	collect_new(s, &t);
 	add_replies(s, &t);
 	s->at = t.n;
-	mr_session_lag(s, blocked || s->n_waiting);
+	mr_session_lag(s, blocked || s->n_waiting || s->queue);
 	if (t.n_acks || t.n_bodies || t.n_replies)
 		mr_transition_send(&t, s, wants_position(s, &t));
 	MR_FAULT(FANOUT_SESSION_ADVANCED);
 	if (t.again)
 		mr_session_look(s);
+	mr_queue_feed(s);
 	mr_transition_fini(&t);
 }
 

@@ -27,8 +27,11 @@ static struct mr_sub *find_sub(const struct mr_session *s, uint32_t id)
 {
 	if (s->subs_by_id)
 		return mr_map_get(s->subs_by_id, id_of(&id));
-	struct mr_sub *sub = find_among(&s->shown, id);
-	return sub ? sub : find_among(&s->waiting, id);
+	const struct mr_list *lists[] = {&s->shown, &s->waiting, mr_queue_subs(s)};
+	struct mr_sub *sub = NULL;
+	for (size_t i = 0; i < MR_COUNT(lists) && lists[i] && !sub; i++)
+		sub = find_among(lists[i], id);
+	return sub;
 }
 
 static void map_all(struct mr_map *map, const struct mr_list *subs)
@@ -39,12 +42,33 @@ static void map_all(struct mr_map *map, const struct mr_list *subs)
 	}
 }
 
-/* It is not shown yet. */
+static bool in_waiting(enum mr_sub_state state)
+{
+	return state != MR_SUB_ON && state != MR_SUB_QUEUED;
+}
+
+static void count(struct mr_sub *sub, int by)
+{
+	struct mr_session *s = sub->session;
+	enum mr_sub_state state = sub->state;
+	s->n_waiting += in_waiting(state) ? (uint32_t)by : 0;
+	s->n_asked += state == MR_SUB_NEW || state == MR_SUB_TAIL ? (uint32_t)by : 0;
+}
+
+static void list(struct mr_sub *sub)
+{
+	struct mr_session *s = sub->session;
+	if (sub->state == MR_SUB_QUEUED)
+		mr_queue_add(sub);
+	else
+		mr_list_add_tail(sub->state == MR_SUB_ON ? &s->shown : &s->waiting, &sub->in_session);
+}
+
 static void join_session(struct mr_sub *sub)
 {
 	struct mr_session *s = sub->session;
-	mr_list_add_tail(&s->waiting, &sub->in_session);
-	s->n_waiting++;
+	list(sub);
+	count(sub, 1);
 	s->n_subs++;
 	if (s->subs_by_id) {
 		mr_map_put(s->subs_by_id, id_of(&sub->id), sub);
@@ -52,6 +76,8 @@ static void join_session(struct mr_sub *sub)
 		s->subs_by_id = mr_alloc(sizeof *s->subs_by_id);
 		map_all(s->subs_by_id, &s->shown);
 		map_all(s->subs_by_id, &s->waiting);
+		if (mr_queue_subs(s))
+			map_all(s->subs_by_id, mr_queue_subs(s));
 	}
 }
 
@@ -59,8 +85,12 @@ static void leave_session(struct mr_sub *sub)
 {
 	struct mr_session *s = sub->session;
 	mr_list_del(&sub->in_session);
-	s->n_waiting -= sub->state != MR_SUB_ON;
+	count(sub, -1);
 	s->n_subs--;
+	if (sub->state == MR_SUB_QUEUED)
+		mr_queue_left(s);
+	else
+		mr_queue_feed(s);
 	if (!s->subs_by_id)
 		return;
 	mr_map_del(s->subs_by_id, id_of(&sub->id));
@@ -79,19 +109,19 @@ static void count_held(struct mr_sub *sub, int by)
 
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
 {
-	struct mr_session *s = sub->session;
-	bool on = state == MR_SUB_ON, was_on = sub->state == MR_SUB_ON;
+	bool moves = state != sub->state && !(in_waiting(state) && in_waiting(sub->state));
 	count_held(sub, -1);
+	count(sub, -1);
 	sub->state = state;
+	count(sub, 1);
 	count_held(sub, 1);
-	if (on != was_on) {
+	if (moves) {
 		mr_list_del(&sub->in_session);
-		mr_list_add_tail(on ? &s->shown : &s->waiting, &sub->in_session);
-		s->n_waiting += on ? (uint32_t)-1 : 1;
+		list(sub);
 	}
-	if (!on) {
+	if (state != MR_SUB_ON) {
 		mr_list_del(&sub->in_news);
-		mr_session_lag(s, true);
+		mr_session_lag(sub->session, true);
 	}
 }
 
@@ -262,11 +292,11 @@ bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct 
 	sub->id = (uint32_t)id;
 	copy_have(sub, mr_node_get(m, "have"));
 	mr_list_init(&sub->in_news);
-	sub->state = MR_SUB_NEW;
+	sub->state = mr_session_is_full(s) ? MR_SUB_QUEUED : MR_SUB_NEW;
 	join_session(sub);
 	mr_session_lag(s, true);
 	s->all->f->counter[MR_C_SUBSCRIPTIONS]++;
-	if (attach(sub, err))
+	if (sub->state == MR_SUB_QUEUED || attach(sub, err))
 		return true;
 	mr_sub_free(sub);
 	return false;
@@ -282,9 +312,17 @@ void mr_session_unsubscribe(struct mr_session *s, const struct mr_node *m)
 		mr_sub_free(sub);
 }
 
-static void reattach(struct mr_sub *sub)
+void mr_sub_begin(struct mr_sub *sub)
 {
 	struct mr_error err;
+	if (attach(sub, &err))
+		return;
+	mr_session_error(sub->session, &err, sub->id, false);
+	mr_sub_free(sub);
+}
+
+static void reattach(struct mr_sub *sub)
+{
 	struct mr_instance *was = sub->inst;
 	/* What it shows stays good if the new instance has the same key and state. */
 	if (sub->state == MR_SUB_ON) {
@@ -294,11 +332,12 @@ static void reattach(struct mr_sub *sub)
 		snprintf(sub->have->h, sizeof sub->have->h, "%016llx", (unsigned long long)was->hash);
 	}
 	detach(sub);
-	mr_sub_state(sub, MR_SUB_NEW);
-	if (attach(sub, &err))
+	if (sub->state == MR_SUB_QUEUED)
 		return;
-	mr_session_error(sub->session, &err, sub->id, false);
-	mr_sub_free(sub);
+	bool full = mr_session_is_full(sub->session);
+	mr_sub_state(sub, full ? MR_SUB_QUEUED : MR_SUB_NEW);
+	if (!full)
+		mr_sub_begin(sub);
 }
 
 void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst)

@@ -41,8 +41,9 @@ static void add_part(struct mr_transition *t, struct mr_part part)
 
 void mr_transition_body(struct mr_transition *t, struct mr_wire *wire, bool common)
 {
-	t->common = common && wire->text.n < LONG_BODY && (t->common || !t->n_bodies);
-	add_part(t, (struct mr_part){.wire = wire});
+	bool is_long = wire->text.n >= LONG_BODY;
+	t->common = common && !is_long && (t->common || !t->n_bodies);
+	add_part(t, (struct mr_part){.wire = wire, .lone = !common && !is_long});
 }
 
 struct mr_buf *mr_transition_own(struct mr_transition *t)
@@ -150,7 +151,7 @@ static void add_body(struct message *m, const struct mr_transition *t, const str
 		mr_ws_send(m->s->ws, before);
 		mr_ws_send(m->s->ws, mr_wire_middle(p->wire, m->deflate != NULL));
 		mr_frame_drop(&before);
-	} else if (p->wire && m->deflate) {
+	} else if (p->wire && !p->lone && m->deflate) {
 		settle(m);
 		mr_wire_pack(p->wire, &m->out);
 	} else {
@@ -158,14 +159,19 @@ static void add_body(struct message *m, const struct mr_transition *t, const str
 	}
 }
 
-/* Whether deflating makes it smaller: some of its bodies, or much that is its own. */
+/* Whether deflating makes it smaller: bodies that others get too, each by itself, or much that is its own, in one piece. */
 static bool pays(const struct mr_transition *t, struct mr_session *s, struct mr_deflate *d)
 {
-	bool any = t->acks.n + t->own.n + t->replies.n > MESSAGE_MOST;
-	for (size_t i = 0; i < t->n_bodies; i++)
-		if (t->parts[i].wire)
-			any |= mr_wire_pays(t->parts[i].wire, d, s->all->f);
-	return any;
+	size_t own = t->acks.n + t->own.n + t->replies.n;
+	bool any = false;
+	for (size_t i = 0; i < t->n_bodies; i++) {
+		struct mr_wire *wire = t->parts[i].wire;
+		if (t->parts[i].lone)
+			own += wire->text.n;
+		else if (wire)
+			any |= mr_wire_pays(wire, d, s->all->f);
+	}
+	return any || own > MESSAGE_MOST;
 }
 
 /* Sends all fragments but the last, and returns that. */

@@ -11,6 +11,7 @@ struct mr_session;
 /* A body: somebody else's wire, or (NULL) n bytes of the transition's own, at `from`. */
 struct mr_part {
 	struct mr_wire *wire;
+	bool lone; /* a short wire that nobody else gets */
 	size_t from, n;
 };
 

@@ -31,7 +31,7 @@ struct mr_work {
 	struct mr_loaded loaded; /* its part of a reading with others */
 	bool spoiled;
 	/* The answer, while it waits for a tick that holds its snapshot. */
-	bool answered;
+	struct mr_list in_answered;
 	struct mr_arena arena;
 	const struct mr_node *reply;
 	struct mr_rows rows; /* of an entity query that was read by itself */
@@ -51,6 +51,7 @@ static void drop_generation(struct generation **g)
 static void free_work(struct mr_work *w)
 {
 	mr_list_del(&w->in_clock);
+	mr_list_del(&w->in_answered);
 	drop_generation(&w->generation);
 	mr_task_abandon(&w->task);
 	mr_load_leave(&w->loaded);
@@ -270,13 +271,13 @@ static void finish(struct mr_work *w)
 
 static bool is_due(const struct mr_work *w)
 {
-	return w->answered && w->clock->now && mr_snapshot_within(&w->snapshot, &w->clock->now->position.snapshot);
+	return w->clock->now && mr_snapshot_within(&w->snapshot, &w->clock->now->position.snapshot);
 }
 
 static struct mr_work *next_due(struct mr_clock *clock)
 {
-	MR_LIST_FOR (e, &clock->works) {
-		struct mr_work *w = MR_CONTAINER(e, struct mr_work, in_clock);
+	MR_LIST_FOR (e, &clock->answered) {
+		struct mr_work *w = MR_CONTAINER(e, struct mr_work, in_answered);
 		if (is_due(w))
 			return w;
 	}
@@ -292,7 +293,7 @@ void mr_works_settle(struct mr_clock *clock)
 
 static void answered(struct mr_work *w)
 {
-	w->answered = true;
+	mr_list_add_tail(&w->clock->answered, &w->in_answered);
 	if (is_due(w) || w->spoiled || mr_node_truth(w->reply, "split"))
 		finish(w);
 	else

@@ -99,6 +99,34 @@ test("queries that come together are read together, and each shows its own", asy
 	stack.psql(`truncate "Item"`);
 });
 
+test("one client brings more queries than are begun at once: all are answered, and those who wait may be refused, leave, or change hands", async () => {
+	const N = 900;
+	stack.psql(`insert into "Item" (id, grp, n, note) select gen_random_uuid(), 'queue', i, 'note' from generate_series(0, ${N}) i`);
+	const c = await stack.client({ token: stack.token("carl") });
+	const lives = Array.from({ length: N }, (_, i) => c.subscribe(i === 800 ? { entity: "Nobody" } : { entity: "Item", where: { grp: "queue", n: i } }));
+	const left = lives.splice(600, 50);
+	for (const live of left) c.unsubscribe(live);
+	await c.until("the refusal", () => c.messages.find((m) => m.t === "error" && m.re === 801), 30);
+	const [refused] = lives.splice(750, 1);
+	assert.equal(refused.query.entity, "Nobody");
+	c.unsubscribe(refused);
+	const show = (note) => c.until(`all to show '${note}'`, () => lives.every((l) => l.answered && l.list.length === 1 && l.list[0].note === note), 30);
+	await show("note");
+	assert.ok(left.every((l) => l.rows.size === 0));
+	stack.psql(`update "Item" set note = 'written' where grp = 'queue'`);
+	await show("written");
+	c.send({ t: "auth", token: stack.token("dora") });
+	stack.psql(`update "Item" set note = 'for dora' where grp = 'queue'`);
+	await show("for dora");
+	const other = await stack.client(); // who asks for the same is served at once
+	const same = lives.map((l) => other.subscribe(l.query));
+	await other.until("all answers", () => same.every((l) => l.list[0]?.note === "for dora"), 30);
+	other.close();
+	c.close();
+	await until("no subscription of theirs", async () => (await stack.metric("millrace_subscriptions")) < 50);
+	stack.psql(`delete from "Item" where grp = 'queue'`);
+});
+
 test("values keep their exactness", async () => {
 	const list = await b.live({ entity: "Item", where: { grp: "exact" } });
 	stack.psql(`insert into "Item" (id, grp, n, big, at, note) values (gen_random_uuid(), 'exact', 5, 9223372036854775807, '2026-01-02 03:04:05.678+00', e'\\u00e9\\n"')`);
