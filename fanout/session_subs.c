@@ -324,8 +324,8 @@ void mr_sub_begin(struct mr_sub *sub)
 static void reattach(struct mr_sub *sub)
 {
 	struct mr_instance *was = sub->inst;
-	/* What it shows stays good if the new instance has the same key and state. */
-	if (sub->state == MR_SUB_ON) {
+	/* What it shows stays good if the new instance has the same key and state; unless it was held back and shows an older one. */
+	if (sub->state == MR_SUB_ON && was->last <= sub->session->at) {
 		MR_ASSERT(!sub->have);
 		sub->have = mr_alloc(sizeof *sub->have);
 		mr_instance_k(was, sub->have->k);

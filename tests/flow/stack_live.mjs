@@ -213,6 +213,20 @@ test("rule 18: auth changes who asks: whoami is split per identity", async () =>
 	b.unsubscribe(diary);
 });
 
+test("whoever becomes somebody else while a slow query holds his screen is told what changed meanwhile", async () => {
+	const c = await stack.client({ token: stack.token("eve") });
+	const slow = await c.live({ fn: "items.slowCount", args: { grp: "held", seconds: 0.5 } });
+	const list = await c.live({ entity: "Item", where: { grp: "held" } });
+	for (const [i, user] of ["fay", "eve", "fay"].entries()) {
+		stack.psql(`insert into "Item" (id, grp) values (gen_random_uuid(), 'held')`);
+		await sleep(100);
+		assert.equal(list.rows.size, i, "it is held");
+		c.send({ t: "auth", token: stack.token(user) });
+		await c.until("the row", () => list.rows.size === i + 1 && slow.value === i + 1);
+	}
+	c.close();
+});
+
 test("1000 bumps over 8 clients end at 1000", async () => {
 	const id = await a.value("items.add", { grp: "bump" });
 	const clients = await Promise.all(Array.from({ length: 8 }, () => stack.client()));
