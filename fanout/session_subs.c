@@ -321,16 +321,22 @@ void mr_sub_begin(struct mr_sub *sub)
 	mr_sub_free(sub);
 }
 
+/* What it shows stays good if the new instance has the same key and state; unless it was held back and shows an older one. Either way it
+ * holds rows from before until it is answered. */
+static void note_have(struct mr_sub *sub)
+{
+	const struct mr_instance *was = sub->inst;
+	MR_ASSERT(!sub->have);
+	sub->have = mr_alloc(sizeof *sub->have);
+	mr_instance_k(was, sub->have->k);
+	if (sub->state == MR_SUB_ON && was->last <= sub->session->at)
+		snprintf(sub->have->h, sizeof sub->have->h, "%016llx", (unsigned long long)was->hash);
+}
+
 static void reattach(struct mr_sub *sub)
 {
-	struct mr_instance *was = sub->inst;
-	/* What it shows stays good if the new instance has the same key and state; unless it was held back and shows an older one. */
-	if (sub->state == MR_SUB_ON && was->last <= sub->session->at) {
-		MR_ASSERT(!sub->have);
-		sub->have = mr_alloc(sizeof *sub->have);
-		mr_instance_k(was, sub->have->k);
-		snprintf(sub->have->h, sizeof sub->have->h, "%016llx", (unsigned long long)was->hash);
-	}
+	if (sub->state == MR_SUB_ON || sub->state == MR_SUB_BEHIND)
+		note_have(sub);
 	detach(sub);
 	if (sub->state == MR_SUB_QUEUED)
 		return;

@@ -105,7 +105,7 @@ export class Client {
 		});
 	}
 	greet() {
-		this.send({ t: "hello", protocol: 1, session: this.session, positions: true, ...(this.position ? { position: this.position } : {}) });
+		this.send({ t: "hello", protocol: 1, session: this.session, positions: true, ...(this.token ? { token: this.token } : {}), ...(this.position ? { position: this.position } : {}) });
 		for (const [id, held] of this.held) this.subscribe(id, held);
 		for (const call of this.calls.values()) this.ask(call);
 	}
@@ -228,6 +228,11 @@ export class Client {
 		this.send(call.message);
 	}
 
+	/** From now on it is somebody else, who sees the same. */
+	become(token) {
+		this.token = token;
+		this.send({ t: "auth", token });
+	}
 	/** It reads nothing from its socket any more, until it does again. */
 	pause(on) {
 		if (on) this.socket?.pause?.();

@@ -1,6 +1,6 @@
 // What goes wrong while the check runs, by name: each does its work at `at` (the stack, its clients, a psql, a generator) and gives true when it was done.
 import { spawnSync } from "node:child_process";
-import { readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -133,6 +133,16 @@ const others = {
 	},
 	"no descriptors for fanout": (at) => starve(at, "fanout"),
 	"no descriptors for worker": (at) => starve(at, "worker"),
+	"other identity": async (at) => {
+		const some = at.crowd.filter((client) => client.become && client.number % 5 !== 0 && at.random.below(2) === 0); // calls belong to who asked
+		for (const client of some) client.become(at.stack.token(`user ${at.random.below(3)}`));
+		return some.length > 0;
+	},
+	"new code": async (at) => {
+		appendFileSync(join(at.stack.app, "functions", "items.ts"), "// again\n");
+		await during(at, 200, 2000);
+		return true;
+	},
 	"slow readers": async (at) => {
 		const some = at.crowd.filter(() => at.random.below(4) === 0);
 		for (const client of some) client.pause(true);

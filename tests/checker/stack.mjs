@@ -4,11 +4,13 @@ import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { alive, descendants, freePort, millrace, MILLRACE, ROOT, serve } from "../lib/cli.mjs";
 import { Psql } from "./audit.mjs";
+import { sign } from "../lib/stack.mjs";
 import { FaultFile } from "./points.mjs";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const DISK_BYTES = 768 << 20;
 const SMALLEST_RING = 4096;
+const TOKEN_SECONDS = 7 * 86400;
 
 /** Settings that decide which way a change takes. */
 const DRAWN = {
@@ -41,6 +43,9 @@ export class Stack {
 		const at = join(this.data, "pg");
 		mkdirSync(at, { recursive: true });
 		this.disk = process.env.MR_OWN_MOUNTS === "1" && spawnSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_BYTES},mode=755`, "none", at]).status === 0;
+	}
+	token(sub) {
+		return sign(readFileSync(join(this.data, "secret"), "utf8").trim(), { sub, exp: Math.floor(Date.now() / 1000) + TOKEN_SECONDS });
 	}
 	get diskPath() {
 		return join(this.data, "pg");
