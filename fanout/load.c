@@ -8,7 +8,7 @@
 #include "tasks.h"
 
 enum {
-	VALUES_MOST = 128, /* of one field, in a list */
+	VALUES_MOST = 500, /* of one field, in a list */
 	PREDS_MOST = 64,   /* others, joined by OR */
 };
 

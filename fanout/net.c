@@ -62,7 +62,7 @@ static void tune(const struct mr_net *net, int fd)
 	int on = 1;
 	/* So much lies in the kernel unsent, rather than the megabytes it would take from who does not read: what waits here can still be
 	 * left out in favour of what is newer. */
-	int unsent = 128 << 10;
+	int unsent = 64 << 10;
 	/* Who acknowledges nothing for this long is gone; h2o's responses have no other limit. */
 	unsigned limit_ms = (unsigned)MR_MAX(2 * net->config.ping_interval_ms, (int64_t)30000);
 
