@@ -11,7 +11,17 @@
 
 #include "proto/ground/log.h"
 
-enum { CLOSE_US = 2 * 1000000, LEAVE_US = 200000, JANITOR_STEP_US = 10000, FRAMES_MOST = 4096, READ_MOST = 16 * 1024 };
+enum {
+	CLOSE_US = 2 * 1000000,
+	LEAVE_US = 200000,
+	JANITOR_STEP_US = 10000,
+	FRAMES_MOST = 4096,
+	READ_MOST = 16 * 1024,
+	/* Of a turn, for writing to those who have something new, and then to those who did not have their turn before: what others ask
+	 * needs several turns until it is answered. */
+	SLICE_US = 4000,
+	REST_SLICE_US = 2000,
+};
 
 static void janitor_at(struct mr_net *net, int64_t due);
 static void pause_reading(struct mr_ws *ws);
@@ -127,10 +137,10 @@ void mr_ws_fetch(const struct mr_ws *ws)
 }
 
 /* As many as there is time for, and at least some; gives where it stopped. */
-static size_t flush_from(struct mr_ws_batch *batch, size_t i)
+static size_t flush_from(struct mr_ws_batch *batch, size_t i, int64_t slice_us)
 {
-	enum { SLICE_US = 8 * 1000, AT_LEAST = 16 };
-	int64_t until = mr_mono_us() + SLICE_US;
+	enum { AT_LEAST = 16 };
+	int64_t until = mr_mono_us() + slice_us;
 
 	for (; i < batch->n; i++) {
 		if (i % AT_LEAST == 0 && i && mr_mono_us() > until)
@@ -165,7 +175,7 @@ static void add_rest(struct mr_net *net, const struct mr_ws_batch *batch, size_t
 
 static void flush_rest(struct mr_net *net)
 {
-	net->rest_from = flush_from(&net->rest_ws, net->rest_from);
+	net->rest_from = flush_from(&net->rest_ws, net->rest_from, REST_SLICE_US);
 	if (net->rest_from < net->rest_ws.n)
 		return;
 	net->rest_from = 0;
@@ -181,7 +191,7 @@ void mr_net_flush_ws(struct mr_net *net)
 
 	net->dirty_ws = net->spare_ws;
 	net->spare_ws = (struct mr_ws_batch){0};
-	size_t done = flush_from(&batch, 0);
+	size_t done = flush_from(&batch, 0, SLICE_US);
 	if (net->rest_ws.n)
 		flush_rest(net);
 	if (done < batch.n)

@@ -175,9 +175,9 @@ async function behind(scene, size, tell) {
 	const crowd = await Crowd.open(scene.port, size.behind, { entity: "Item", where: { grp: "behind" } });
 	let last = 0;
 	const write = () => writer.ask(`update "Item" set n = n + 1, note = repeat('x', 20000) || ' change ${++last} ' where grp = 'behind'`);
-	const all = () => until("all to have it", () => crowd.having(` change ${last} `) === size.behind, 120);
+	const all = () => until("all to have it", async () => (await crowd.having(last)) === size.behind, 120);
 	tell(`${size.behind} sessions, one change of 20 kB`, await scene.during(() => write().then(all)));
-	crowd.pause();
+	await crowd.pause();
 	tell("they stop reading", await scene.during(() => until("all to be behind", async () => {
 		await write();
 		await sleep(100);
@@ -186,8 +186,8 @@ async function behind(scene, size, tell) {
 	tell("they have stopped, 20 changes", await scene.during(async () => {
 		for (let i = 0; i < 20; i++) await write().then(() => sleep(50));
 	}));
-	tell("they read on", await scene.during(() => (crowd.resume(), all())));
-	crowd.close();
+	tell("they read on", await scene.during(() => crowd.resume().then(all)));
+	await crowd.close();
 	await writer.end();
 	scene.stack.psql(`truncate "Item"`);
 }
