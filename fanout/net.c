@@ -378,9 +378,9 @@ static bool turn(struct mr_net *net)
 		mr_net_flush_ws(net);
 		mr_net_flush_streams(net);
 		if (!has_pending(net))
-			return net->dirty_ws.n == 0 && net->rest_ws.n == 0 && mr_list_empty(&net->dirty_streams);
+			return net->dirty_ws.n == 0 && !mr_net_has_rest(net) && mr_list_empty(&net->dirty_streams);
 		h2o_timeout__do_post_callback(net->h2o); /* runs the pending callbacks */
-		if (net->rest_ws.n)
+		if (mr_net_has_rest(net))
 			break;
 	}
 	return false;
@@ -397,7 +397,7 @@ static bool writes_on(const struct mr_net *net)
 {
 	enum { WRITES_MOST_US = 20 * 1000 };
 
-	return net->rest_ws.n && mr_mono_us() - net->rest_since < WRITES_MOST_US;
+	return mr_net_has_rest(net) && mr_mono_us() - net->rest_since < WRITES_MOST_US;
 }
 
 void mr_net_run(struct mr_net *net)

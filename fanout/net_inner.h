@@ -25,6 +25,12 @@ struct mr_ws_batch {
 	size_t n, cap;
 };
 
+/* For whom a turn was too short, from `from` on: their turn comes bit by bit. */
+struct mr_ws_rest {
+	struct mr_ws_batch ws;
+	size_t from;
+};
+
 struct mr_net {
 	unsigned magic;
 	struct mr_loop *loop;
@@ -51,8 +57,7 @@ struct mr_net {
 	/* State is list: a WebSocket is awake (heard of lately), pinged (silent since), or closing. Each is in order of `since`. */
 	struct mr_list awake, pinged, closing;
 	struct mr_ws_batch dirty_ws, spare_ws; /* those to be looked at when the turn ends; room for the next of them */
-	struct mr_ws_batch rest_ws; /* for whom the turn was too short, from rest_from on, since then; their turn comes bit by bit */
-	size_t rest_from;
+	struct mr_ws_rest rest[2];             /* of those with little to be written, and of those with much */
 	int64_t rest_since;
 	struct mr_deflate *deflate;
 	struct mr_timer *janitor;
@@ -110,6 +115,7 @@ void mr_net_ws_request(struct mr_req *req);
 void mr_net_ws_init(struct mr_net *net);
 void mr_net_ws_fini(struct mr_net *net);
 void mr_net_flush_ws(struct mr_net *net);
+bool mr_net_has_rest(const struct mr_net *net); /* some wait for their turn to be written to */
 void mr_net_close_ws(struct mr_net *net);
 
 #endif

@@ -17,10 +17,11 @@ enum {
 	JANITOR_STEP_US = 10000,
 	FRAMES_MOST = 4096,
 	READ_MOST = 16 * 1024,
+	MUCH = 4096, /* bytes */
 	/* Of a turn, for writing to those who have something new, and then to those who did not have their turn before: what others ask
 	 * needs several turns until it is answered. */
 	SLICE_US = 4000,
-	REST_SLICE_US = 2000,
+	REST_SLICE_US = 1000,
 };
 
 static void janitor_at(struct mr_net *net, int64_t due);
@@ -152,39 +153,51 @@ static size_t flush_from(struct mr_ws_batch *batch, size_t i, int64_t slice_us)
 	return i;
 }
 
-static void add_rest(struct mr_net *net, const struct mr_ws_batch *batch, size_t from)
+/* Those who had their turn make room: else it would grow for as long as somebody is left. */
+static void make_room(struct mr_ws_rest *rest, size_t more)
 {
-	struct mr_ws_batch *rest = &net->rest_ws;
-	size_t n = batch->n - from;
+	struct mr_ws_batch *b = &rest->ws;
 
-	if (!rest->n)
-		net->rest_since = mr_mono_us();
-	/* Those who had their turn make room: else it would grow for as long as somebody is left. */
-	if (net->rest_from) {
-		rest->n -= net->rest_from;
-		memmove(rest->v, rest->v + net->rest_from, rest->n * sizeof(struct mr_ws *));
-		net->rest_from = 0;
+	if (rest->from) {
+		b->n -= rest->from;
+		memmove(b->v, b->v + rest->from, b->n * sizeof(struct mr_ws *));
+		rest->from = 0;
 	}
-	if (rest->n + n > rest->cap) {
-		rest->cap = rest->n + n;
-		rest->v = mr_realloc(rest->v, rest->cap * sizeof(struct mr_ws *));
+	if (b->n + more > b->cap) {
+		b->cap = b->n + more;
+		b->v = mr_realloc(b->v, b->cap * sizeof(struct mr_ws *));
 	}
-	memcpy(rest->v + rest->n, batch->v + from, n * sizeof(struct mr_ws *));
-	rest->n += n;
 }
 
-static void flush_rest(struct mr_net *net)
+static void add_rest(struct mr_net *net, const struct mr_ws_batch *batch, size_t from)
 {
-	net->rest_from = flush_from(&net->rest_ws, net->rest_from, REST_SLICE_US);
-	if (net->rest_from < net->rest_ws.n)
+	if (!mr_net_has_rest(net))
+		net->rest_since = mr_mono_us();
+	for (size_t k = 0; k < MR_COUNT(net->rest); k++)
+		make_room(&net->rest[k], batch->n - from);
+	for (size_t i = from; i < batch->n; i++) {
+		struct mr_ws_batch *b = &net->rest[mr_ws_pending(batch->v[i]) > MUCH].ws;
+		b->v[b->n++] = batch->v[i];
+	}
+}
+
+static void flush_rest(struct mr_ws_rest *rest)
+{
+	rest->from = flush_from(&rest->ws, rest->from, REST_SLICE_US);
+	if (rest->from < rest->ws.n)
 		return;
-	net->rest_from = 0;
-	free(net->rest_ws.v);
-	net->rest_ws = (struct mr_ws_batch){0};
+	free(rest->ws.v);
+	*rest = (struct mr_ws_rest){0};
+}
+
+bool mr_net_has_rest(const struct mr_net *net)
+{
+	return net->rest[0].ws.n || net->rest[1].ws.n;
 }
 
 /* What comes up meanwhile has its turn after all others have had theirs. Where there are so many, or so much, that others would wait for
- * it, some have theirs later: then those for whom something comes up next go before them. */
+ * it, some have theirs later: then those for whom something comes up next go before them, and who gets little waits for nobody who gets
+ * much. */
 void mr_net_flush_ws(struct mr_net *net)
 {
 	struct mr_ws_batch batch = net->dirty_ws;
@@ -192,10 +205,11 @@ void mr_net_flush_ws(struct mr_net *net)
 	net->dirty_ws = net->spare_ws;
 	net->spare_ws = (struct mr_ws_batch){0};
 	size_t done = flush_from(&batch, 0, SLICE_US);
-	if (net->rest_ws.n)
-		flush_rest(net);
 	if (done < batch.n)
 		add_rest(net, &batch, done);
+	for (size_t k = 0; k < MR_COUNT(net->rest); k++)
+		if (net->rest[k].ws.n)
+			flush_rest(&net->rest[k]);
 	batch.n = 0;
 	free(net->spare_ws.v);
 	net->spare_ws = batch;
@@ -416,7 +430,8 @@ void mr_net_ws_fini(struct mr_net *net)
 	mr_timer_delete(&net->janitor);
 	mr_deflate_delete(&net->deflate);
 	free(net->dirty_ws.v);
-	free(net->rest_ws.v);
+	for (size_t k = 0; k < MR_COUNT(net->rest); k++)
+		free(net->rest[k].ws.v);
 	free(net->spare_ws.v);
 }
 
