@@ -18,10 +18,8 @@ enum {
 	FRAMES_MOST = 4096,
 	READ_MOST = 16 * 1024,
 	MUCH = 4096, /* bytes */
-	/* Of a turn, for writing to those who have something new, and then to those who did not have their turn before: what others ask
-	 * needs several turns until it is answered. */
-	SLICE_US = 4000,
-	REST_SLICE_US = 1000,
+	/* Of a turn, for writing to those who have something new. */
+	SLICE_US = 8000,
 };
 
 static void janitor_at(struct mr_net *net, int64_t due);
@@ -181,9 +179,9 @@ static void add_rest(struct mr_net *net, const struct mr_ws_batch *batch, size_t
 	}
 }
 
-static void flush_rest(struct mr_ws_rest *rest)
+static void flush_rest(struct mr_ws_rest *rest, int64_t slice_us)
 {
-	rest->from = flush_from(&rest->ws, rest->from, REST_SLICE_US);
+	rest->from = flush_from(&rest->ws, rest->from, slice_us);
 	if (rest->from < rest->ws.n)
 		return;
 	free(rest->ws.v);
@@ -200,6 +198,8 @@ bool mr_net_has_rest(const struct mr_net *net)
  * much. */
 void mr_net_flush_ws(struct mr_net *net)
 {
+	/* What others ask needs several turns until it is answered, so where there is much to write turns are short. */
+	static const int64_t slices_us[] = {4000, 1000};
 	struct mr_ws_batch batch = net->dirty_ws;
 
 	net->dirty_ws = net->spare_ws;
@@ -209,7 +209,7 @@ void mr_net_flush_ws(struct mr_net *net)
 		add_rest(net, &batch, done);
 	for (size_t k = 0; k < MR_COUNT(net->rest); k++)
 		if (net->rest[k].ws.n)
-			flush_rest(&net->rest[k]);
+			flush_rest(&net->rest[k], slices_us[k]);
 	batch.n = 0;
 	free(net->spare_ws.v);
 	net->spare_ws = batch;
