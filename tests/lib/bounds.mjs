@@ -20,6 +20,7 @@ class Quiet extends Client {
 }
 
 export class Scene {
+	least = 0;
 	static async start(options = []) {
 		const scene = new Scene();
 		scene.stack = await Stack.start(["--ping-interval", "10m", "--log-level", "warn", "--max-subscriptions", "100000", ...options]);
@@ -55,19 +56,21 @@ export class Scene {
 	clients(n, options) {
 		return Promise.all(Array.from({ length: n }, () => this.client(options)));
 	}
-	/** What others see while this goes on: times in ms, memory of the fanout in MB. */
+	/** What others see while this goes on, and until `least` ms are over: times in ms, memory of the fanout in MB. */
 	async during(what) {
 		await this.tell("begin");
 		const before = this.status("VmRSS");
 		let most = before;
 		const sampling = setInterval(() => (most = Math.max(most, this.status("VmRSS"))), 20);
 		const began = Date.now();
+		let took;
 		try {
 			await what();
+			took = Date.now() - began;
+			await sleep(Math.max(0, this.least - took));
 		} finally {
 			clearInterval(sampling);
 		}
-		const took = Date.now() - began;
 		const { marks, pongs, gap } = await this.tell("end");
 		return { p50: percentile(marks, 0.5), p99: percentile(marks, 0.99), gap, pong: Math.max(...pongs), before, most, took };
 	}
