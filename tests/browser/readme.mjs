@@ -4,7 +4,7 @@
 // `elsewhere: FILES` (the test that runs it).
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { alive, BUILD, descendants, freePort, ROOT, temporary, until, writeFiles } from "../lib/cli.mjs";
 import { finish, note, step } from "../lib/tap.mjs";
@@ -41,6 +41,7 @@ async function run(command, seconds = 60) {
 }
 async function leaveRunning(name, command) {
 	const log = join(home, `${name}.log`);
+	writeFileSync(log, ""); // the shell answers before what it leaves running has opened it
 	await run(`(exec ${command.trim()}) >${log} 2>&1 &`);
 	running.set(name, () => readFileSync(log, "utf8"));
 }
