@@ -75,6 +75,7 @@ struct mr_instance {
 	struct mr_str where; /* predicate's text, for workers; part of the key */
 	struct mr_watcher watcher;
 	struct mr_rowset rows;
+	int64_t stake; /* what of it is counted in hub->stakes */
 };
 
 static inline struct mr_sub *const *mr_instance_subs(const struct mr_instance *inst)

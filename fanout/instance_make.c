@@ -40,6 +40,11 @@ void mr_instance_k(const struct mr_instance *inst, char k[33])
 	snprintf(k, 33, "%016llx%016llx", h[0] ^ inst->table_hash, h[1]);
 }
 
+void mr_instance_h(const struct mr_instance *inst, char h[17])
+{
+	snprintf(h, 17, "%016llx", (unsigned long long)inst->hash);
+}
+
 void mr_instance_note_table(struct mr_instance *inst)
 {
 	inst->table_hash = inst->entity ? mr_catalog_hash(inst->all->f->clock->catalog, inst->entity) : 0;

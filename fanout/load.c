@@ -77,17 +77,13 @@ static const struct mr_pred *any_value(struct mr_arena *a, const struct mr_load 
 	size_t n = 0;
 	MR_LIST_FOR (e, &load->parts)
 		values[n++] = *mr_alike_value(part_of(e), load->kid);
-	struct mr_pred *p = mr_arena_alloc(a, sizeof *p);
-	*p = (struct mr_pred){.op = MR_P_IN, .field = load->field, .values = values, .n = n};
-	const struct mr_pred *like = part_of(load->parts.next)->inst->rows.pred;
-	if (like->op != MR_P_AND)
-		return mr_pred_normal(a, p);
-	const struct mr_pred **kids = mr_arena_alloc(a, like->n * sizeof *kids);
-	for (size_t i = 0; i < like->n; i++)
-		kids[i] = i == load->kid ? p : like->kids[i];
-	struct mr_pred *and = mr_arena_alloc(a, sizeof *and);
-	*and = (struct mr_pred){.op = MR_P_AND, .kids = kids, .n = like->n};
-	return mr_pred_normal(a, and);
+	struct mr_pred *any = mr_arena_alloc(a, sizeof *any);
+	*any = (struct mr_pred){.op = MR_P_IN, .field = load->field, .values = values, .n = n};
+	const struct mr_pred *like = part_of(load->parts.next)->inst->rows.pred, *p = any;
+	for (size_t i = 0; like->op == MR_P_AND && i < like->n; i++)
+		if (i != load->kid)
+			p = mr_pred_and(a, p, like->kids[i]);
+	return mr_pred_normal(a, p);
 }
 
 static const struct mr_pred *any_predicate(struct mr_arena *a, const struct mr_load *load)

@@ -73,53 +73,57 @@ static struct mr_alike *unlike(struct dealing *d, const struct mr_loaded *l)
 	return kind_of(d, l, &key, 0);
 }
 
-/* Calls each for all kinds that it may be of. */
-static void for_kinds(struct dealing *d, const struct mr_loaded *l, void (*each)(struct mr_alike *kind, void *arg), void *arg)
+/* A query, and all kinds that it may be of. */
+struct query {
+	struct mr_loaded *l;
+	struct mr_alike **kinds;
+	size_t n;
+};
+
+static void find_kinds(struct dealing *d, struct query *q)
 {
 	size_t n;
-	const struct mr_pred *const *p = conditions(&l->inst->rows.pred, &n);
+	const struct mr_pred *const *p = conditions(&q->l->inst->rows.pred, &n);
 	uint64_t all = 0, *hashes = mr_alloc(n * sizeof *hashes);
 	for (size_t i = 0; i < n; i++)
-		all += hashes[i] = hash_of(d, l->inst->entity, p[i]);
+		all += hashes[i] = hash_of(d, q->l->inst->entity, p[i]);
+	q->kinds = mr_arena_alloc(&d->arena, n * sizeof *q->kinds);
 	for (size_t i = 0; i < n; i++) {
-		struct key key = {l->inst->entity, l->snapshot, p[i]->field, all - hashes[i]};
-		struct mr_alike *kind = p[i]->op == MR_P_EQ ? kind_of(d, l, &key, i) : NULL;
-		if (kind)
-			each(kind, arg);
+		struct key key = {q->l->inst->entity, q->l->snapshot, p[i]->field, all - hashes[i]};
+		struct mr_alike *kind = p[i]->op == MR_P_EQ ? kind_of(d, q->l, &key, i) : NULL;
+		if (!kind)
+			continue;
+		kind->n++;
+		q->kinds[q->n++] = kind;
 	}
 	free(hashes);
 }
 
-static void count(struct mr_alike *kind, void *arg)
+/* Of the kinds that it may be of, the one with the most. */
+static struct mr_alike *choose(struct dealing *d, const struct query *q)
 {
-	(void)arg;
-	kind->n++;
-}
-
-static void keep_greatest(struct mr_alike *kind, void *arg)
-{
-	struct mr_alike **greatest = arg;
-	if (!*greatest || kind->n > (*greatest)->n)
-		*greatest = kind;
-}
-
-static struct mr_alike *choose(struct dealing *d, const struct mr_loaded *l)
-{
-	struct mr_alike *kind = NULL;
-	for_kinds(d, l, keep_greatest, &kind);
-	return kind && kind->n >= ALIKE_LEAST ? kind : unlike(d, l);
+	struct mr_alike *most = NULL;
+	for (size_t i = 0; i < q->n; i++)
+		if (!most || q->kinds[i]->n > most->n)
+			most = q->kinds[i];
+	return most && most->n >= ALIKE_LEAST ? most : unlike(d, q->l);
 }
 
 void mr_alike_deal(struct mr_list *asked, void (*join)(void *arg, struct mr_loaded *l, struct mr_alike *kind), void *arg)
 {
 	struct dealing d = {0};
+	size_t n = 0, i = 0;
 	MR_LIST_FOR (e, asked)
-		for_kinds(&d, MR_CONTAINER(e, struct mr_loaded, in_load), count, NULL);
+		n++;
+	struct query *queries = mr_alloc(n * sizeof *queries);
 	MR_LIST_FOR (e, asked) {
-		struct mr_loaded *l = MR_CONTAINER(e, struct mr_loaded, in_load);
+		queries[i] = (struct query){.l = MR_CONTAINER(e, struct mr_loaded, in_load)};
+		find_kinds(&d, &queries[i++]);
 		mr_list_del(e);
-		join(arg, l, choose(&d, l));
 	}
+	for (i = 0; i < n; i++)
+		join(arg, queries[i].l, choose(&d, &queries[i]));
+	free(queries);
 	mr_map_fini(&d.kinds);
 	mr_arena_fini(&d.arena);
 	mr_buf_fini(&d.text);

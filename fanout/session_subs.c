@@ -330,7 +330,7 @@ static void note_have(struct mr_sub *sub)
 	sub->have = mr_alloc(sizeof *sub->have);
 	mr_instance_k(was, sub->have->k);
 	if (sub->state == MR_SUB_ON && was->last <= sub->session->at)
-		snprintf(sub->have->h, sizeof sub->have->h, "%016llx", (unsigned long long)was->hash);
+		mr_instance_h(was, sub->have->h);
 }
 
 static void reattach(struct mr_sub *sub)
