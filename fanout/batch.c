@@ -175,22 +175,31 @@ static bool is_marker(const struct mr_log_row *row)
 	return row->changes.n > n && memcmp(row->changes.p + row->changes.n - n, end, n) == 0;
 }
 
-/* Marks those that are not told row by row anyway, and those that have most, until the others have no more than `most`. */
-static void count_rows(struct builder *b, const struct mr_log_row *rows, size_t n, size_t most)
+/* Marks those that are not told row by row anyway. */
+static void count_rows(struct builder *b, const struct mr_log_row *rows, size_t n)
 {
-	size_t sum = 0;
 	for (size_t i = 0; i < n; i++) {
 		long e = entity_of(b, &rows[i]);
-		if (e >= 0 && b->counts[e] != TOO_MANY) {
-			b->counts[e]++;
-			sum++;
-		}
-		if (e >= 0 && (rows[i].entity.n || is_marker(&rows[i])) && b->counts[e] != TOO_MANY) {
-			sum -= b->counts[e];
+		if (e < 0 || b->counts[e] == TOO_MANY)
+			continue;
+		if (rows[i].entity.n || is_marker(&rows[i]))
 			b->counts[e] = TOO_MANY;
-		}
+		else
+			b->counts[e]++;
 	}
-	while (sum > most) {
+}
+
+/* Marks those that are read anew for less, and those that have most, until what is left is not too much. */
+static void choose_bulks(struct builder *b, const struct mr_stakes *stakes)
+{
+	size_t sum = 0;
+	for (size_t e = 0; e < b->app->n_entities; e++) {
+		if (b->counts[e] != TOO_MANY && (int64_t)b->counts[e] > mr_stakes_of(stakes, &b->app->entities[e]))
+			b->counts[e] = TOO_MANY;
+		if (b->counts[e] != TOO_MANY)
+			sum += b->counts[e];
+	}
+	while (sum > MR_BATCH_CHANGES) {
 		size_t top = 0;
 		for (size_t e = 1; e < b->app->n_entities; e++)
 			if (b->counts[top] == TOO_MANY || (b->counts[e] != TOO_MANY && b->counts[e] > b->counts[top]))
@@ -241,7 +250,7 @@ static void read_row(struct builder *b, const struct mr_log_row *row, mr_payload
 }
 
 struct mr_batch *mr_batch_new(uint64_t n, struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
-	void *arg, size_t most, bool *lost, const struct mr_entity **misfit)
+	void *arg, const struct mr_stakes *stakes, bool *lost, const struct mr_entity **misfit)
 {
 	struct builder b = {.batch = mr_alloc(sizeof *b.batch), .app = app};
 	b.batch->refs = 1;
@@ -250,7 +259,9 @@ struct mr_batch *mr_batch_new(uint64_t n, struct mr_app *app, const struct mr_lo
 	*lost = false;
 	if (n_rows) {
 		b.counts = mr_alloc((app->n_entities + 1) * sizeof *b.counts);
-		count_rows(&b, rows, n_rows, most);
+		count_rows(&b, rows, n_rows);
+		if (stakes)
+			choose_bulks(&b, stakes);
 		add_bulks(&b);
 	}
 	for (size_t i = 0; i < n_rows; i++)

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "change.h"
+#include "stakes.h"
 #include "storage/ticker.h"
 
 /* The effect of one call, as the log has it. */
@@ -32,12 +33,12 @@ typedef struct mr_str mr_payload_of(void *arg, const uint8_t token[MR_TOKEN_BYTE
 
 enum { MR_BATCH_CHANGES = 16384 }; /* so many are told row by row in a tick */
 
-/* Reads log rows. Where triggers wrote more than `most` of them, they are not read of the tables that have most: these have changed in
- * bulk, as have those of which some is withheld. Rows of tables that the app does not declare are passed over; an image that does not fit
- * its entity makes that change bulk and names the entity in *misfit (may be NULL). *lost: a withheld payload could not be found: everything
- * must be read anew. */
+/* Reads log rows. Of tables of which triggers wrote more than `stakes` says (NULL: all are read), or of which some is withheld, none is
+ * read: these have changed in bulk; so have, where it is more than MR_BATCH_CHANGES in sum, those that have most. Rows of tables that the
+ * app does not declare are passed over; an image that does not fit its entity makes that change bulk and names the entity in *misfit (may
+ * be NULL). *lost: a withheld payload could not be found: everything must be read anew. */
 struct mr_batch *mr_batch_new(uint64_t n, struct mr_app *app, const struct mr_log_row *rows, size_t n_rows, mr_payload_of *payload,
-	void *arg, size_t most, bool *lost, const struct mr_entity **misfit);
+	void *arg, const struct mr_stakes *stakes, bool *lost, const struct mr_entity **misfit);
 struct mr_batch *mr_batch_hold(struct mr_batch *b);
 void mr_batch_drop(struct mr_batch **b);
 

@@ -6,6 +6,7 @@
 #define MR_HUB_H
 
 #include "fanout.h"
+#include "stakes.h"
 
 struct mr_hub {
 	struct mr_settings settings;
@@ -19,6 +20,7 @@ struct mr_hub {
 	bool stopping;
 	struct mr_app *app; /* that serves, or is just being handed to the threads */
 	_Atomic int64_t counter[MR_COUNTERS];
+	struct mr_stakes stakes;
 	struct mr_workers *workers;
 	struct mr_ticks *ticks;
 	struct mr_numbers *numbers;

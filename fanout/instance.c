@@ -381,10 +381,12 @@ static void free_instance(struct mr_instance *inst)
 	mr_list_del(&inst->in_hit);
 	mr_map_del(&all->by_key, inst->key);
 	mr_matcher_remove(all->index, &inst->watcher);
-	if (inst->entity)
+	if (inst->entity) {
+		mr_stakes_add(&all->f->hub->stakes, inst->entity, -inst->stake);
 		mr_rowset_fini(&inst->rows);
-	else
+	} else {
 		mr_instance_end_run(inst);
+	}
 	drop_bodies(inst, UINT64_MAX, 0);
 	mr_list_del(&inst->in_history);
 	mr_whole_clear(inst);

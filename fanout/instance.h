@@ -115,6 +115,8 @@ void mr_instance_release(struct mr_instance *inst);
 
 /* Its key as clients know it: the same across restarts, as long as its table is the same. */
 void mr_instance_k(const struct mr_instance *inst, char k[33]);
+/* Its state's hash as clients know it. */
+void mr_instance_h(const struct mr_instance *inst, char h[17]);
 /* Greatest tick <= n at which the state is known, or 0. */
 uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n);
 /* Bytes that the whole state takes as a body, at the least. */
@@ -134,6 +136,7 @@ void mr_instances_trim(struct mr_instances *all, uint64_t n);
 void mr_instance_trim_later(struct mr_instance *inst);                          /* it has something that the next trim is to look at */
 void mr_instance_note_table(struct mr_instance *inst);                          /* what the catalog says of it now */
 void mr_instance_print_order(struct mr_buf *b, const struct mr_instance *inst); /* as JSON, for workers */
+void mr_instance_stake(struct mr_instance *inst);                               /* its rows are more, or fewer */
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n);
 /* Known again at tick n (and up to `dirty`, if that is set again). */
 void mr_instance_known(struct mr_instance *inst, uint64_t n);

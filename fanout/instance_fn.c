@@ -171,8 +171,10 @@ static const struct mr_pred *read_pred(struct mr_arena *a, const struct mr_entit
 static void drop_reads(struct mr_instance *inst)
 {
 	struct mr_run *run = inst->run;
-	for (size_t i = 0; i < run->n_reads; i++)
+	for (size_t i = 0; i < run->n_reads; i++) {
 		mr_matcher_remove(inst->all->index, &run->reads[i]);
+		mr_stakes_add(&inst->all->f->hub->stakes, run->reads[i].entity, -MR_STAKE_RUN);
+	}
 	free(run->reads);
 	run->reads = NULL;
 	run->n_reads = 0;
@@ -191,6 +193,7 @@ static void keep_reads(struct mr_instance *inst, const struct mr_watcher *reads,
 		kept[i].pred = mr_pred_copy(room, reads[i].pred);
 		room += mr_pred_size(reads[i].pred);
 		mr_matcher_add(inst->all->index, &kept[i]);
+		mr_stakes_add(&inst->all->f->hub->stakes, kept[i].entity, MR_STAKE_RUN);
 	}
 	inst->run->reads = kept;
 	inst->run->n_reads = n;

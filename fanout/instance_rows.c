@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "aside.h"
+#include "hub.h"
 #include "instance.h"
 #include "instance_make.h"
 #include "proto/ground/log.h"
@@ -26,9 +27,20 @@ static bool is_most(const struct mr_diff *d, size_t rows)
 	return n >= LONG_DIFF && n > rows / PART;
 }
 
+/* Not each time: about so much. */
+void mr_instance_stake(struct mr_instance *inst)
+{
+	int64_t stake = MR_STAKE_QUERY + MR_STAKE_ROW * (int64_t)mr_rowset_size(&inst->rows), more = stake - inst->stake;
+	if (4 * (more < 0 ? -more : more) <= stake)
+		return;
+	mr_stakes_add(&inst->all->f->hub->stakes, inst->entity, more);
+	inst->stake = stake;
+}
+
 void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 {
 	int64_t max = inst->all->f->settings.instance_max_rows;
+	mr_instance_stake(inst);
 	if ((int64_t)mr_rowset_size(&inst->rows) > max) {
 		struct mr_error err;
 		mr_fail_data(&err, MR_TOO_MANY_ROWS, "{\"setting\":\"instance_max_rows\"}",
@@ -134,6 +146,7 @@ static struct mr_instance *make_rows(struct mr_instances *all, struct mr_str key
 	mr_rowset_init(&inst->rows, q->entity, pred, order, q->n_order, q->limit);
 	inst->watcher = (struct mr_watcher){.entity = q->entity, .pred = pred, .owner = inst};
 	mr_matcher_add(all->index, &inst->watcher);
+	mr_instance_stake(inst);
 	mr_instance_dirty(inst, 1);
 	return inst;
 }

@@ -27,6 +27,14 @@ static void have_payloads(struct mr_buf *tokens, void *arg)
 	mr_payloads_pin(t->payloads, t->hub->workers->ring, tokens, TOKENS_MAX);
 }
 
+/* What would not be told one by one need not be read. */
+static int64_t worth_reading(void *arg)
+{
+	enum { ROW_BYTES = 256 };
+	const struct mr_ticks *t = arg;
+	return mr_stakes_all(&t->hub->stakes) * ROW_BYTES;
+}
+
 /* Payloads that this tick has shown have served. */
 static void count_payloads(struct mr_ticks *t, const struct mr_tick *tick)
 {
@@ -123,8 +131,8 @@ static void read_rows(void *arg)
 {
 	struct reading *r = arg;
 	if (r->app)
-		r->news->batch = mr_batch_new(
-			r->news->moment->n, r->app, r->tick->rows, r->tick->n, payload_of, r, MR_BATCH_CHANGES, &r->news->lost, &r->misfit);
+		r->news->batch = mr_batch_new(r->news->moment->n, r->app, r->tick->rows, r->tick->n, payload_of, r, &r->ticks->hub->stakes,
+			&r->news->lost, &r->misfit);
 }
 
 static void tell_threads(struct mr_ticks *t, struct mr_tick *tick, struct mr_news *news)
@@ -314,7 +322,13 @@ struct mr_ticks *mr_ticks_new(struct mr_hub *hub, const char *conninfo)
 	t->poll = mr_timer_new(hub->loop, on_poll, t);
 	mr_ticks_hold_init(t);
 	struct mr_ticker_config config = {
-		.conninfo = conninfo, .have = have_payloads, .on_tick = on_tick, .on_failure = on_failure, .arg = t};
+		.conninfo = conninfo,
+		.have = have_payloads,
+		.worth = worth_reading,
+		.on_tick = on_tick,
+		.on_failure = on_failure,
+		.arg = t,
+	};
 	t->ticker = mr_ticker_new(hub->loop, &config);
 	mr_timer_start(t->poll, 0);
 	return t;

@@ -41,7 +41,7 @@ static void read_rows(void *arg)
 	struct ask *a = arg;
 	bool lost = false;
 	const struct mr_entity *misfit = NULL;
-	a->batch = mr_batch_new(0, a->app, a->rows, a->n, no_payload, NULL, SIZE_MAX, &lost, &misfit);
+	a->batch = mr_batch_new(0, a->app, a->rows, a->n, no_payload, NULL, NULL, &lost, &misfit);
 	a->ok = !lost && !misfit;
 }
 

@@ -433,7 +433,10 @@ static void send_tick(struct mr_ticker *t, struct conn *c)
 	if (t->has_position) {
 		struct mr_buf tokens = {0};
 		t->config.have(&tokens, t->config.arg);
-		mr_log_ask_rows(c->pg, &t->position, mr_buf_view(&tokens), MR_TICK_ROWS, MR_TICK_BYTES, on_rows, c);
+		struct mr_log_most most = {MR_TICK_ROWS, MR_TICK_BYTES, MR_TICK_BYTES};
+		if (t->config.worth)
+			most.outside = MR_MIN(t->config.worth(t->config.arg), most.outside);
+		mr_log_ask_rows(c->pg, &t->position, mr_buf_view(&tokens), &most, on_rows, c);
 		mr_buf_fini(&tokens);
 	}
 	if (outside)

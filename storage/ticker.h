@@ -45,6 +45,8 @@ struct mr_ticker_config {
 	/* Tokens whose payload the fanout holds: called when a tick is about to be sent; appends tokens (MR_TOKEN_BYTES each) to b, at most
 	 * some hundreds. */
 	void (*have)(struct mr_buf *b, void *arg);
+	/* So many bytes of what triggers wrote are worth reading; asked with `have`. NULL: as many as of all else (8 MiB). */
+	int64_t (*worth)(void *arg);
 	/* A tick is there. The transaction stays open until mr_tick_done(tick). No other tick is delivered before that... */
 	void (*on_tick)(struct mr_tick *tick, void *arg);
 	/* ...and this is told when one failed; the ticker reconnects and the next one will say reset only if it must. */

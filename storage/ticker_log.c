@@ -51,10 +51,10 @@ enum {
 /* What a row shows: its payload as long as those before it are within the budget, so that at least one always comes; where a trigger wrote
  * it (`[{"s":1,"e":"Name",...`), at least the entity. */
 #define ROW_COLUMNS "seq, xid, tag, token, session, call, result, changes"
-#define SHOWN_ROWS                                                                                                                         \
-	"select seq, xid, tag, token, session, call, case when not held and before < $1::bigint then result end,"                          \
-	" case when not held and before < $1::bigint then coalesce(changes, '[]') end, not held and before >= $1::bigint,"                 \
-	" case when not held and before >= $1::bigint and token is null then split_part(left(changes::text, 200), '\"', 6) end"            \
+#define SHOWN_ROWS(budget)                                                                                                                 \
+	"select seq, xid, tag, token, session, call, case when not held and before < " budget " then result end,"                          \
+	" case when not held and before < " budget " then coalesce(changes, '[]') end, not held and before >= " budget ","                 \
+	" case when not held and before >= " budget " and token is null then split_part(left(changes::text, 200), '\"', 6) end"            \
 	" from (select *, coalesce(sum(case when held then 0 else octet_length(changes::text) + coalesce(octet_length(result::text), 0) "  \
 	"end)"                                                                                                                             \
 	" over (order by seq rows between unbounded preceding and 1 preceding), 0) as before from l) l order by seq"
@@ -69,9 +69,9 @@ static const char rows_sql[] =
 	" where pg_visible_in_snapshot(x, (select pg_current_snapshot()))))"
 	" union all select " ROW_COLUMNS
 	" from millrace.change_log where seq > $4::bigint and (xid < $2::xid8) is true and xid <> all($3::xid8[])"
-	") l limit $6::bigint) " SHOWN_ROWS;
-static const char payloads_sql[] =
-	"with l as (select " ROW_COLUMNS ", false as held from millrace.change_log where seq = any($2::bigint[])) " SHOWN_ROWS;
+	") l limit $6::bigint) " SHOWN_ROWS("case when token is null then $7::bigint else $1::bigint end");
+static const char payloads_sql[] = "with l as (select " ROW_COLUMNS
+				   ", false as held from millrace.change_log where seq = any($2::bigint[])) " SHOWN_ROWS("$1::bigint");
 
 enum { ROW_SEQ, ROW_XID, ROW_TAG, ROW_TOKEN, ROW_SESSION, ROW_CALL, ROW_RESULT, ROW_CHANGES, ROW_ABOVE, ROW_ENTITY };
 
@@ -164,10 +164,10 @@ static void print_tokens(struct mr_buf *b, struct mr_str tokens)
 	mr_buf_char(b, '}');
 }
 
-void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, int64_t max_rows, int64_t max_bytes,
+void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, const struct mr_log_most *most,
 	mr_pg_result_cb *cb, void *arg)
 {
-	char bytes[24], xmax[24], seq[24], rows[24];
+	char bytes[24], xmax[24], seq[24], rows[24], outside[24];
 	struct mr_buf xip = {0}, held = {0};
 	mr_buf_char(&xip, '{');
 	for (size_t i = 0; i < from->snapshot.n; i++)
@@ -175,12 +175,13 @@ void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr
 	mr_buf_char(&xip, '}');
 	print_tokens(&held, tokens);
 	struct mr_str params[] = {
-		decimal(bytes, sizeof(bytes), max_bytes),
+		decimal(bytes, sizeof(bytes), most->bytes),
 		{xmax, (size_t)snprintf(xmax, sizeof(xmax), "%" PRIu64, from->snapshot.xmax)},
 		mr_buf_view(&xip),
 		decimal(seq, sizeof(seq), from->seq),
 		mr_buf_view(&held),
-		decimal(rows, sizeof(rows), max_rows + 1),
+		decimal(rows, sizeof(rows), most->rows + 1),
+		decimal(outside, sizeof(outside), most->outside),
 	};
 	mr_pg_query(pg, 0, rows_sql, (int)MR_COUNT(params), params, cb, arg);
 	mr_buf_fini(&xip);

@@ -54,7 +54,11 @@ bool mr_log_setup_done(const struct mr_pg_result *r);
 void mr_log_begin(struct mr_pg *pg, mr_pg_result_cb *cb, void *arg);
 /* from NULL: no position. One result each. */
 void mr_log_ask_head(struct mr_pg *pg, bool careful, bool control, const struct mr_position *from, mr_pg_result_cb *cb, void *arg);
-void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, int64_t max_rows, int64_t max_bytes,
+/* How much is read: rows, bytes of their payload, and bytes up to which that of a row is read that a trigger wrote. */
+struct mr_log_most {
+	int64_t rows, bytes, outside;
+};
+void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, const struct mr_log_most *most,
 	mr_pg_result_cb *cb, void *arg);
 void mr_log_ask_payloads(struct mr_pg *pg, const int64_t *seqs, size_t n, int64_t max_bytes, mr_pg_result_cb *cb, void *arg);
 void mr_log_ask_fingerprints(struct mr_pg *pg, struct mr_str tables, mr_pg_result_cb *cb, void *arg);

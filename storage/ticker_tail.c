@@ -247,8 +247,9 @@ static void ask(struct mr_reader *rd, struct job *job)
 		rd->answers = 5;
 		mr_log_begin(rd->pg, on_other, rd);
 		mr_log_ask_head(rd->pg, true, rd->control, &job->from, on_head, rd);
-		mr_log_ask_rows(rd->pg, &job->from, (struct mr_str){"", 0}, max_rows(job),
-			(int64_t)MR_MIN(job->max_bytes, (size_t)INT64_MAX), on_rows, rd);
+		int64_t bytes = (int64_t)MR_MIN(job->max_bytes, (size_t)INT64_MAX);
+		mr_log_ask_rows(
+			rd->pg, &job->from, (struct mr_str){"", 0}, &(struct mr_log_most){max_rows(job), bytes, bytes}, on_rows, rd);
 		mr_pg_sync(rd->pg);
 		mr_pg_query(rd->pg, 0, "rollback", 0, NULL, on_other, rd);
 	} else {

@@ -65,7 +65,7 @@ static void on_failure(const struct mr_error *err, void *arg)
 void fan_start_at(struct fan *f, const char *conninfo)
 {
 	*f = (struct fan){0};
-	struct mr_ticker_config config = {conninfo, have, on_tick, on_failure, f};
+	struct mr_ticker_config config = {.conninfo = conninfo, .have = have, .on_tick = on_tick, .on_failure = on_failure, .arg = f};
 	f->ticker = mr_ticker_new(loop, &config);
 }
 

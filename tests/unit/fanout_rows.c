@@ -318,7 +318,7 @@ static size_t bulks(struct mr_app *app, const char *changes, int64_t *first)
 	struct mr_log_row row = {.seq = 9, .xid = 7, .changes = mr_str(changes)};
 	bool lost;
 	const struct mr_entity *misfit;
-	struct mr_batch *b = mr_batch_new(1, app, &row, 1, nothing, NULL, MR_BATCH_CHANGES, &lost, &misfit);
+	struct mr_batch *b = mr_batch_new(1, app, &row, 1, nothing, NULL, NULL, &lost, &misfit);
 	size_t n = 0;
 	assert_false(lost);
 	assert_null(misfit);
@@ -345,6 +345,41 @@ static void rule_01_changes_come_in_the_order_of_writing(void **state)
 	mr_app_drop(&app);
 }
 
+/* As many log rows of one changed row each, as triggers write them. */
+static size_t told_of(struct mr_app *app, size_t n, const struct mr_stakes *stakes)
+{
+	static const char change[] = "[" CHANGE(5, "\"n\":" IMAGE(1)) "]";
+	struct mr_log_row *rows = mr_alloc(n * sizeof *rows);
+	bool lost;
+	const struct mr_entity *misfit;
+	for (size_t i = 0; i < n; i++)
+		rows[i] = (struct mr_log_row){.seq = 9 + (int64_t)i, .xid = 7, .changes = mr_str(change)};
+	struct mr_batch *b = mr_batch_new(1, app, rows, n, nothing, NULL, stakes, &lost, &misfit);
+	size_t told = b->n_changes == 1 && b->changes[0].bulk ? 0 : b->n_changes;
+	mr_batch_drop(&b);
+	free(rows);
+	return told;
+}
+
+/* Many rows are told one by one where the live queries of their table cost more to read anew. */
+static void many_rows_are_bulk_unless_they_are_worth_telling(void **state)
+{
+	struct mr_error err;
+	struct mr_stakes stakes = {0};
+	struct mr_app *app = mr_app_read(MR_STR(MANIFEST), &err);
+	assert_int_equal(MR_STAKES_LEAST, told_of(app, MR_STAKES_LEAST, &stakes));
+	assert_int_equal(0, told_of(app, MR_STAKES_LEAST + 1, &stakes));
+	assert_int_equal(MR_STAKES_LEAST + 1, told_of(app, MR_STAKES_LEAST + 1, NULL));
+	mr_stakes_add(&stakes, &app->entities[0], 100);
+	assert_int_equal(MR_STAKES_LEAST + 100, told_of(app, MR_STAKES_LEAST + 100, &stakes));
+	assert_int_equal(0, told_of(app, MR_STAKES_LEAST + 101, &stakes));
+	assert_int_equal(MR_STAKES_LEAST + 100, mr_stakes_all(&stakes));
+	mr_stakes_add(&stakes, &app->entities[0], 3 * MR_BATCH_CHANGES);
+	assert_int_equal(MR_BATCH_CHANGES, told_of(app, MR_BATCH_CHANGES, &stakes));
+	assert_int_equal(0, told_of(app, MR_BATCH_CHANGES + 1, &stakes));
+	mr_app_drop(&app);
+}
+
 /* What a trigger rewrote before the outer write was captured: the numbers do not tell the order, so the table is read anew. */
 static void rule_01_broken_chains_are_read_anew(void **state)
 {
@@ -362,6 +397,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rule_01_changes_come_in_the_order_of_writing),
+		cmocka_unit_test(many_rows_are_bulk_unless_they_are_worth_telling),
 		cmocka_unit_test(rule_01_broken_chains_are_read_anew),
 		cmocka_unit_test(rule_13_rows_follow_changes),
 		cmocka_unit_test(whole_bodies_are_in_order),
