@@ -1,6 +1,8 @@
 #include "aside.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 
 #include "proto/ground/log.h"
@@ -9,6 +11,7 @@
 struct mr_aside {
 	struct mr_loop *loop;
 	pthread_t thread;
+	sem_t apart;
 };
 
 struct job {
@@ -23,13 +26,25 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-struct mr_aside *mr_aside_new(void)
+/* Its descriptors are a copy of those that are open by now, not shared with the process. */
+static void *serve_apart(void *arg)
+{
+	struct mr_aside *a = arg;
+	unshare(CLONE_FILES); /* where it is not allowed everything is a little slower */
+	sem_post(&a->apart);
+	return serve(a);
+}
+
+struct mr_aside *mr_aside_new(bool apart)
 {
 	struct mr_aside *a = mr_alloc(sizeof *a);
 	a->loop = mr_loop_new();
-	if (pthread_create(&a->thread, NULL, serve, a) != 0)
+	sem_init(&a->apart, 0, 0);
+	if (pthread_create(&a->thread, NULL, apart ? serve_apart : serve, a) != 0)
 		mr_die("the thread for what takes long cannot be started");
 	pthread_setname_np(a->thread, "fanout-aside");
+	while (apart && sem_wait(&a->apart) != 0)
+		;
 	return a;
 }
 
@@ -47,6 +62,7 @@ void mr_aside_delete(struct mr_aside **aside)
 	mr_loop_post(a->loop, stop, a->loop);
 	pthread_join(a->thread, NULL);
 	mr_loop_delete(&a->loop);
+	sem_destroy(&a->apart);
 	free(a);
 }
 

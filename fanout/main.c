@@ -73,7 +73,7 @@ static void load_settings(struct mr_hub *hub, int *argc, char **argv)
 static void open_all(struct mr_hub *hub, const char *control)
 {
 	struct mr_error err;
-	hub->aside = mr_aside_new();
+	hub->aside = mr_aside_new(hub->settings.fanout_threads == 1);
 	mr_threads_open(hub);
 	hub->workers = mr_workers_new(hub, control, &err);
 	if (!hub->workers)

@@ -369,7 +369,8 @@ static bool has_pending(const struct mr_net *net)
 static bool turn(struct mr_net *net)
 {
 	for (int i = 0; i < ROUNDS_A_TURN; i++) {
-		if (net->nested_ready || mr_loop_has_calls(net->loop)) {
+		/* Where many sockets are ready at once, it would be long until one wait has told of the nested loop as well. */
+		if (net->nested_ready || mr_net_has_rest(net) || mr_loop_has_calls(net->loop)) {
 			net->nested_ready = false;
 			mr_loop_turn(net->loop, 0);
 		}

@@ -56,6 +56,8 @@ void mr_net_on_readable(struct mr_net *net, int fd, void (*cb)(void *arg), void 
 /* Queues the frame (holds it); the pieces of one message are queued one after the other. Everything small that is queued in one turn of the
  * loop goes out in one write at its end; of what is long a part each turn, so that others have theirs. */
 void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame);
+/* The same for what is likely to be the only one in this turn: it does not wait for the turn's end where nothing is in its way. */
+void mr_ws_send_at_once(struct mr_ws *ws, struct mr_frame *frame);
 /* For a client that takes deflated messages: what deflates them (the network's, used by its thread only). Else NULL. */
 struct mr_deflate *mr_ws_deflate(const struct mr_ws *ws);
 void mr_ws_want_drained(struct mr_ws *ws, bool want); /* it does not, at first */

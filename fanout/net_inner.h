@@ -59,6 +59,12 @@ struct mr_net {
 	struct mr_ws_batch dirty_ws, spare_ws; /* those to be looked at when the turn ends; room for the next of them */
 	struct mr_ws_rest rest[2];             /* of those with little to be written, and of those with much */
 	int64_t rest_since;
+	/* What each frame that is sent at once touches. */
+	_Atomic uint64_t bytes_sent; /* others may look */
+	int64_t at_once_until;
+	unsigned at_once; /* frames sent so in this turn */
+	bool late;        /* no more are: they had their time */
+
 	struct mr_deflate *deflate;
 	struct mr_timer *janitor;
 	int64_t janitor_due;
@@ -72,7 +78,6 @@ struct mr_net {
 	int lingerers;
 	const h2o_req_t *answering; /* the response that starts now is ours, not one of h2o's error pages */
 
-	_Atomic uint64_t bytes_sent; /* others may look */
 	char scratch[MR_NET_READ];
 };
 
@@ -116,6 +121,7 @@ void mr_net_ws_init(struct mr_net *net);
 void mr_net_ws_fini(struct mr_net *net);
 void mr_net_flush_ws(struct mr_net *net);
 bool mr_net_has_rest(const struct mr_net *net); /* some wait for their turn to be written to */
+bool mr_net_has_time(struct mr_net *net);       /* for another frame to be sent at once */
 void mr_net_close_ws(struct mr_net *net);
 
 #endif

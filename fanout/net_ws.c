@@ -17,9 +17,9 @@ enum {
 	JANITOR_STEP_US = 10000,
 	FRAMES_MOST = 4096,
 	READ_MOST = 16 * 1024,
-	MUCH = 4096, /* bytes */
 	/* Of a turn, for writing to those who have something new. */
 	SLICE_US = 8000,
+	AT_LEAST = 16, /* frames between two looks at the clock */
 };
 
 static void janitor_at(struct mr_net *net, int64_t due);
@@ -135,10 +135,20 @@ void mr_ws_fetch(const struct mr_ws *ws)
 	__builtin_prefetch((const char *)ws + 64);
 }
 
+bool mr_net_has_time(struct mr_net *net)
+{
+	if (net->at_once++ % AT_LEAST == 0) {
+		int64_t now = mr_mono_us();
+		if (net->at_once == 1)
+			net->at_once_until = now + SLICE_US;
+		net->late = now > net->at_once_until;
+	}
+	return !net->late;
+}
+
 /* As many as there is time for, and at least some; gives where it stopped. */
 static size_t flush_from(struct mr_ws_batch *batch, size_t i, int64_t slice_us)
 {
-	enum { AT_LEAST = 16 };
 	int64_t until = mr_mono_us() + slice_us;
 
 	for (; i < batch->n; i++) {
@@ -151,32 +161,46 @@ static size_t flush_from(struct mr_ws_batch *batch, size_t i, int64_t slice_us)
 	return i;
 }
 
-/* Those who had their turn make room: else it would grow for as long as somebody is left. */
+/* Those who had their turn make room, when they are many: else it would grow for as long as somebody is left. */
 static void make_room(struct mr_ws_rest *rest, size_t more)
 {
 	struct mr_ws_batch *b = &rest->ws;
 
-	if (rest->from) {
+	if (b->n + more <= b->cap)
+		return;
+	if (rest->from > b->n / 2) {
 		b->n -= rest->from;
 		memmove(b->v, b->v + rest->from, b->n * sizeof(struct mr_ws *));
 		rest->from = 0;
 	}
 	if (b->n + more > b->cap) {
-		b->cap = b->n + more;
+		b->cap = 2 * (b->n + more);
 		b->v = mr_realloc(b->v, b->cap * sizeof(struct mr_ws *));
 	}
 }
 
-static void add_rest(struct mr_net *net, const struct mr_ws_batch *batch, size_t from)
+static void add_rest(struct mr_net *net, struct mr_ws_rest *rest, struct mr_ws *const *ws, size_t n)
 {
 	if (!mr_net_has_rest(net))
 		net->rest_since = mr_mono_us();
-	for (size_t k = 0; k < MR_COUNT(net->rest); k++)
-		make_room(&net->rest[k], batch->n - from);
-	for (size_t i = from; i < batch->n; i++) {
-		struct mr_ws_batch *b = &net->rest[mr_ws_pending(batch->v[i]) > MUCH].ws;
-		b->v[b->n++] = batch->v[i];
+	make_room(rest, n);
+	memcpy(rest->ws.v + rest->ws.n, ws, n * sizeof(*ws));
+	rest->ws.n += n;
+}
+
+/* Those for whom there is much have their turn among themselves; they are taken out of the batch. */
+static void take_much(struct mr_net *net, struct mr_ws_batch *batch)
+{
+	size_t little = 0;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct mr_ws *ws = batch->v[i];
+		if (mr_ws_pending(ws) > MR_WS_MUCH && !ws->waiting)
+			add_rest(net, &net->rest[1], &ws, 1);
+		else
+			batch->v[little++] = ws;
 	}
+	batch->n = little;
 }
 
 static void flush_rest(struct mr_ws_rest *rest, int64_t slice_us)
@@ -193,9 +217,8 @@ bool mr_net_has_rest(const struct mr_net *net)
 	return net->rest[0].ws.n || net->rest[1].ws.n;
 }
 
-/* What comes up meanwhile has its turn after all others have had theirs. Where there are so many, or so much, that others would wait for
- * it, some have theirs later: then those for whom something comes up next go before them, and who gets little waits for nobody who gets
- * much. */
+/* What comes up meanwhile has its turn after all others have had theirs. Where there are so many that others would wait for it, some have
+ * theirs later: then those for whom something comes up next go before them; and who gets little waits for nobody who gets much. */
 void mr_net_flush_ws(struct mr_net *net)
 {
 	/* What others ask needs several turns until it is answered, so where there is much to write turns are short. */
@@ -204,9 +227,12 @@ void mr_net_flush_ws(struct mr_net *net)
 
 	net->dirty_ws = net->spare_ws;
 	net->spare_ws = (struct mr_ws_batch){0};
-	size_t done = flush_from(&batch, 0, SLICE_US);
+	take_much(net, &batch);
+	size_t done = flush_from(&batch, 0, net->late ? 0 : SLICE_US);
+	net->late = false;
+	net->at_once = 0;
 	if (done < batch.n)
-		add_rest(net, &batch, done);
+		add_rest(net, &net->rest[0], batch.v + done, batch.n - done);
 	for (size_t k = 0; k < MR_COUNT(net->rest); k++)
 		if (net->rest[k].ws.n)
 			flush_rest(&net->rest[k], slices_us[k]);

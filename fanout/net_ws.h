@@ -50,11 +50,11 @@ struct mr_ws {
 	int fd;
 	uint32_t acked; /* bytes (modulo 2^32) that the peer had acknowledged when it was pinged */
 	struct mr_net *net;
-	struct mr_ws_queue queue;
-	size_t sent;    /* bytes of the first frame that are out */
-	size_t pending; /* bytes that are not */
+	size_t pending; /* bytes that are not out */
+	size_t flying;  /* encrypted bytes that h2o holds, as they were before encryption */
 	struct mr_ws_control *control;
-	size_t flying; /* encrypted bytes that h2o holds, as they were before encryption */
+	struct mr_ws_queue queue;
+	size_t sent; /* bytes of the first frame that are out */
 	h2o_socket_t *sock;
 	void *user;
 	struct mr_list link; /* net->awake, pinged, closing */
@@ -62,6 +62,8 @@ struct mr_ws {
 	char *reason;        /* for ws_closed */
 	struct mr_ws_reader reader;
 };
+
+enum { MR_WS_MUCH = 4096 }; /* bytes: what takes so long to be written that others should not wait for it */
 
 /* net_ws.c */
 struct mr_ws *mr_ws_new(

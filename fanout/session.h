@@ -64,13 +64,12 @@ struct mr_pending_reply {
 };
 
 struct mr_session {
-	/* What a transition touches lies together: after a system call little is left in the cache. */
+	/* What a transition touches lies together, up to MR_SESSION_HOT: after a system call little is left in the cache. */
 	struct mr_sessions *all;
-	struct mr_ws *ws; /* one of these, or neither while calls outlive the socket */
-	struct mr_live *live;
+	struct mr_ws *ws; /* this or `live`, or neither while calls outlive the socket */
 	uint64_t at;
-	struct mr_str id; /* heap; empty until hello */
-	uint32_t look;    /* place in all->look and 1; 0: it is not there */
+	struct mr_queue *queue; /* subscriptions that wait for their turn; NULL: none */
+	uint32_t look;          /* place in all->look and 1; 0: it is not there */
 	uint8_t encoding;
 	bool positions : 1; /* wants each */
 	bool stalled : 1;   /* its socket is full: it is not looked at until it has read */
@@ -79,16 +78,17 @@ struct mr_session {
 	bool early_over : 1; /* it has waited: nothing of it waits any more */
 	bool counted : 1;    /* in `speaks` */
 	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
-	struct mr_list news, waiting;
-	uint32_t n_subs, n_waiting, n_asked; /* n_asked: NEW or TAIL */
-	uint32_t n_held;                     /* shown ones whose instance is not known now: they hold the session back */
-	struct mr_list replies, in_lagging;
+	uint32_t n_waiting;
+	uint32_t n_held; /* shown ones whose instance is not known now: they hold the session back */
+	struct mr_list news, waiting, replies, in_lagging;
 	int64_t position_us;   /* when it last got a position */
 	int64_t blocked_since; /* 0: not blocked */
 	/* The rest. */
+	struct mr_live *live;
+	struct mr_str id;         /* heap; empty until hello */
+	uint32_t n_subs, n_asked; /* n_asked: NEW or TAIL */
 	struct mr_list shown;
 	struct mr_map *subs_by_id;       /* NULL while they are few */
-	struct mr_queue *queue;          /* subscriptions that wait for their turn; NULL: none */
 	uint64_t arrival;                /* its place among all that came to the process */
 	struct mr_str auth;              /* identity as canonical JSON, heap; empty: nobody */
 	int64_t expires;                 /* seconds; 0: never */
@@ -98,6 +98,8 @@ struct mr_session {
 	struct mr_position *resume_from; /* NULL: it begins anew */
 	size_t n_calls;
 };
+
+enum { MR_SESSION_HOT = offsetof(struct mr_session, live) };
 
 /* Those that may have something new, in order; a place is empty when the session has been looked at, or is gone. */
 struct mr_looks {

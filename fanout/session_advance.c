@@ -249,7 +249,7 @@ static void answer(struct mr_transition *t, struct mr_sub *sub, bool keep)
 static bool holds_same_state(const struct mr_sub *sub)
 {
 	char h[17];
-	snprintf(h, sizeof h, "%016llx", (unsigned long long)sub->inst->hash);
+	mr_instance_h(sub->inst, h);
 	return memcmp(h, sub->have->h, 16) == 0;
 }
 
@@ -362,7 +362,7 @@ static bool whole_is_cheaper(const struct mr_sub *sub, uint64_t from)
 static bool follow(struct mr_transition *t, struct mr_sub *sub)
 {
 	bool current = is_current(sub->inst, t->n);
-	bool whole = current && ((sub->session->live && !sub->inst->entity) || whole_is_cheaper(sub, sub->session->at));
+	bool whole = current && ((!sub->inst->entity && sub->session->live) || whole_is_cheaper(sub, sub->session->at));
 	if (whole && add_whole(t, sub))
 		return true;
 	if (add_bodies(t, sub, sub->session->at, t->n))
@@ -549,19 +549,18 @@ static uint64_t needed_since(const struct mr_sessions *all)
 	return n;
 }
 
-/* Session and connection of those that come next are fetched while one is at it. */
+/* What a transition touches of those that come next is fetched while one is at it: little of it outlives the system calls. */
 static void fetch_ahead(const struct mr_looks *look, size_t i)
 {
-	enum { SESSION_AHEAD = 4, WS_AHEAD = 2 };
+	enum { SESSION_AHEAD = 4, OTHERS_AHEAD = 2 };
 	const struct mr_session *s = i + SESSION_AHEAD < look->n ? look->v[i + SESSION_AHEAD] : NULL;
-	if (s) {
-		__builtin_prefetch(s, 1);
-		__builtin_prefetch(&s->news, 1);
-		__builtin_prefetch(&s->in_lagging, 1);
-	}
-	s = i + WS_AHEAD < look->n ? look->v[i + WS_AHEAD] : NULL;
-	if (s && s->ws)
+	for (int line = 0; s && line < MR_SESSION_HOT; line += 64)
+		__builtin_prefetch((const char *)s + line, 1);
+	s = i + OTHERS_AHEAD < look->n ? look->v[i + OTHERS_AHEAD] : NULL;
+	if (s && s->ws) {
 		mr_ws_fetch(s->ws);
+		__builtin_prefetch(s->news.next, 1);
+	}
 }
 
 void mr_sessions_advance(struct mr_sessions *all)

@@ -211,7 +211,7 @@ static void send_events(const struct mr_transition *t, struct mr_session *s, boo
 
 void mr_transition_send(struct mr_transition *t, struct mr_session *s, bool position)
 {
-	s->all->f->counter[MR_C_TRANSITIONS_TOTAL]++;
+	mr_count_one(s->all->f, MR_C_TRANSITIONS_TOTAL);
 	if (!s->ws) {
 		send_events(t, s, position);
 		return;
@@ -222,10 +222,10 @@ void mr_transition_send(struct mr_transition *t, struct mr_session *s, bool posi
 	struct mr_manner manner = {s->encoding, d != NULL, position};
 	struct mr_frame *f = mr_share_find(s->all->share, t, &manner);
 	if (f) {
-		mr_ws_send(s->ws, f);
+		mr_ws_send_at_once(s->ws, f);
 		return;
 	}
 	f = put_together(t, s, d, position);
-	mr_ws_send(s->ws, f);
+	mr_ws_send_at_once(s->ws, f);
 	mr_share_keep(s->all->share, t, &manner, f);
 }
