@@ -45,8 +45,8 @@ function readArgs(fn: RegisteredFunction, text: string): Value {
 		throw new MillraceError("bad_args", `args: ${e instanceof Error ? e.message : "not values of the protocol"}`);
 	}
 	try {
-		if (fn.options.args) checkShape(fn.options.args, args, "args");
-		else if (!isPlainObject(args)) throw new ValidationError("args: expected object");
+		if (fn.options.args) return checkShape(fn.options.args, args, "args") as Value;
+		if (!isPlainObject(args)) throw new ValidationError("args: expected object");
 	} catch (e) {
 		if (e instanceof ValidationError) throw new MillraceError("bad_args", e.message);
 		throw e;
@@ -89,8 +89,7 @@ async function run(n: number, fn: RegisteredFunction, args: string, env: Env): P
 
 function printResult(fn: RegisteredFunction, result: unknown): string {
 	const value = result === undefined ? null : result;
-	if (fn.options.returns) fn.options.returns.check(value, "result");
-	return printWire(value, "result");
+	return printWire(fn.options.returns ? fn.options.returns.check(value, "result") : value, "result");
 }
 
 function start(functions: ReadonlyMap<string, RegisteredFunction>, n: number, name: string, args: string, envText: string): void {

@@ -17,8 +17,21 @@ export type {
 	ServerRow,
 	WhereOf,
 } from "./server/schema.js";
-export { v, Validator } from "./server/validators.js";
-export type { Infer, ObjectOf, Shape } from "./server/validators.js";
+export {
+	ArrayValidator,
+	BigintValidator,
+	BytesValidator,
+	DatetimeValidator,
+	IdValidator,
+	NumberValidator,
+	ObjectValidator,
+	StringValidator,
+	UnionValidator,
+	v,
+	ValidationError,
+	Validator,
+} from "./server/validators.js";
+export type { Infer, InferIn, ObjectIn, ObjectOf, Presence, Shape } from "./server/validators.js";
 export { action, internalAction, internalMutation, internalQuery, mutation, query, typed, RegisteredFunction } from "./server/functions.js";
 export type {
 	Access,

@@ -1,7 +1,7 @@
 // Compile-time tests: what flows from app.ts and functions/ to the client, with nothing but what _generated/ holds. Never run.
 
 import { type Client, createClient, type FunctionRef, type WebSocketMaker } from "millrace";
-import type { ClientRow, Infer, InsertOf, ServerRow } from "millrace/server";
+import type { ClientRow, Infer, InferIn, InsertOf, ServerRow } from "millrace/server";
 import { increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api } from "./app/api";
@@ -195,3 +195,50 @@ const shape = v.object({
 	d: v.nullable(v.bytes()),
 });
 assert<Equals<Infer<typeof shape>, { b: "x" | 1 | null; c: Record<string, bigint[]>; d: Uint8Array | null; a?: string }>>();
+
+const person = v.object({
+	name: v.string().min(1),
+	age: v.optional(v.int()),
+	role: v.enum("admin", "user").default("user"),
+	at: v.datetime().nullable(),
+});
+type Person = { name: string; role: "admin" | "user"; at: string | null; age?: number };
+assert<Equals<Infer<typeof person>, Person>>();
+assert<Equals<InferIn<typeof person>, { name: string; at: string | null; age?: number; role?: "admin" | "user" }>>();
+const picked = person.pick("name", "age");
+assert<Equals<Infer<typeof picked>, { name: string; age?: number }>>();
+const omitted = person.omit("at");
+assert<Equals<Infer<typeof omitted>, { name: string; role: "admin" | "user"; age?: number }>>();
+const partial = person.partial();
+assert<Equals<Infer<typeof partial>, { name?: string; age?: number; role?: "admin" | "user"; at?: string | null }>>();
+const extended = person.extend({ name: v.literal("x"), more: v.bigint() });
+assert<Equals<Infer<typeof extended>, { name: "x"; role: "admin" | "user"; at: string | null; more: bigint; age?: number }>>();
+const nested = v.array(v.object({ n: v.number().default(0) }));
+assert<Equals<Infer<typeof nested>, { n: number }[]>>();
+assert<Equals<InferIn<typeof nested>, { n?: number }[]>>();
+// @ts-expect-error no such field
+person.pick("nam");
+// @ts-expect-error text has no bounds that are bigints
+v.string().min(1n);
+// @ts-expect-error not one of the values
+v.enum("a", "b").default("c");
+
+export const defaults = {
+	given: mutation({
+		args: { title: v.string(), role: v.enum("admin", "user").default("user"), tags: v.optional(v.array(v.string())) },
+		returns: v.null(),
+		handler: (_ctx, args) => {
+			assert<Equals<typeof args, { title: string; role: "admin" | "user"; tags?: string[] }>>();
+			return null;
+		},
+	}),
+	whole: query({ args: person, handler: (_ctx, args) => args.role }),
+	wrongResult: query({
+		// @ts-expect-error text is no number
+		args: {},
+		returns: v.number(),
+		handler: () => "x",
+	}),
+};
+type GivenArgs = typeof defaults.given extends { _types?: infer T } ? (NonNullable<T> extends { args: infer A } ? A : never) : never;
+assert<Equals<GivenArgs, { title: string; role?: "admin" | "user"; tags?: string[] }>>();

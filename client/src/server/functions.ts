@@ -1,8 +1,8 @@
 // How an app declares its functions, and what their handlers see.
 
 import type { ChangesOf, EntityName, IndexesOf, InsertOf, OrderOf, ServerRow, WhereOf } from "./schema.js";
-import type { Infer, ObjectOf, Shape } from "./validators.js";
-import { Validator } from "./validators.js";
+import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
+import { ObjectValidator, Validator } from "./validators.js";
 import type { Row, Value } from "../values.js";
 
 export type FunctionKind = "query" | "mutation" | "action";
@@ -153,7 +153,7 @@ export class RegisteredFunction<
 /** @internal */
 export interface FunctionOptions {
 	readonly args: Shape | undefined;
-	readonly returns: Validator<unknown, boolean> | undefined;
+	readonly returns: Validator<unknown, Presence, unknown> | undefined;
 	readonly auth: Access;
 	readonly isolation: Isolation | undefined;
 	readonly handler: (ctx: never, args: never) => unknown;
@@ -161,10 +161,10 @@ export interface FunctionOptions {
 
 type NoArgs = Record<never, never>;
 
-/** What `args` may be: a map of validators, or `v.object(...)` is not needed. */
 interface Definition<S extends Shape, U extends Access, Ctx, R> {
-	readonly args?: S;
-	readonly returns?: Validator<R, boolean>;
+	/** A map of validators, or `v.object(...)`. */
+	readonly args?: S | ObjectValidator<S>;
+	readonly returns?: Validator<R, Presence, unknown>;
 	/** "user" (default): callers must be signed in. */
 	readonly auth?: U;
 	readonly handler: (ctx: Ctx, args: ObjectOf<S>) => R | Promise<R>;
@@ -173,19 +173,19 @@ interface Definition<S extends Shape, U extends Access, Ctx, R> {
 export interface QueryDeclarer<App, Internal extends boolean> {
 	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
 		definition: Definition<S, U, QueryCtx<App, U>, R>,
-	): RegisteredFunction<"query", ObjectOf<S>, Awaited<R>, Internal>;
+	): RegisteredFunction<"query", ObjectIn<S>, Awaited<R>, Internal>;
 	<R, A = NoArgs>(handler: (ctx: QueryCtx<App, "user">, args: A) => R): RegisteredFunction<"query", A, Awaited<R>, Internal>;
 }
 export interface MutationDeclarer<App, Internal extends boolean> {
 	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
 		definition: Definition<S, U, MutationCtx<App, U>, R> & { readonly isolation?: Isolation },
-	): RegisteredFunction<"mutation", ObjectOf<S>, Awaited<R>, Internal>;
+	): RegisteredFunction<"mutation", ObjectIn<S>, Awaited<R>, Internal>;
 	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, "user">, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
 }
 export interface ActionDeclarer<Internal extends boolean> {
 	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
 		definition: Definition<S, U, ActionCtx<U>, R>,
-	): RegisteredFunction<"action", ObjectOf<S>, Awaited<R>, Internal>;
+	): RegisteredFunction<"action", ObjectIn<S>, Awaited<R>, Internal>;
 	<R, A = NoArgs>(handler: (ctx: ActionCtx<"user">, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
 }
 
@@ -199,13 +199,14 @@ function declare_<Kind extends FunctionKind, Internal extends boolean>(
 	const options: Partial<FunctionOptions> = typeof given === "function" ? { handler: given } : given;
 	if (typeof options !== "object" || options === null || typeof options.handler !== "function")
 		throw new Error(`${kind}(): give it a function, or { args, handler }`);
-	for (const [name, validator] of Object.entries(options.args ?? {}))
+	const args = options.args instanceof ObjectValidator ? (options.args.fields as Shape) : options.args;
+	for (const [name, validator] of Object.entries(args ?? {}))
 		if (!(validator instanceof Validator))
 			throw new Error(`${kind}(): args.${name} is not a validator: use v.string(), v.id("Entity"), ...`);
 	if (options.auth !== undefined && options.auth !== "user" && options.auth !== "public")
 		throw new Error(`${kind}(): auth is "user" or "public"`);
 	return new RegisteredFunction<Kind, never, never, Internal>(kind, internal, {
-		args: options.args,
+		args,
 		returns: options.returns,
 		auth: options.auth ?? "user",
 		isolation: options.isolation,
