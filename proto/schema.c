@@ -4,7 +4,7 @@
 
 #include "ground/hash.h"
 #include "ground/log.h"
-#include "value.h"
+#include "predicate.h"
 
 enum { NAME_MAX_BYTES = 63, MANIFEST_DEPTH = 64, FIELDS_MAX = 1000 };
 enum { BY_ENTITY, BY_FN, BY_KINDS };
@@ -184,6 +184,17 @@ static bool read_fields(struct reader *r, struct mr_str where, const struct mr_n
 
 /* Indexes */
 
+/* A filter, as functions write them; *pred stays NULL when there is none. */
+static bool read_rows(
+	struct reader *r, struct mr_str where, const struct mr_node *n, const struct mr_entity *e, const struct mr_pred **pred)
+{
+	struct mr_error inner;
+	if (!n || n->kind == MR_NULL)
+		return true;
+	*pred = mr_pred_from_where(&r->app->arena, e, n, false, &inner);
+	return *pred || refuse(r, where, mr_arena_printf(&r->app->arena, "its filter cannot be read: %s", inner.message).p);
+}
+
 static bool read_index(struct reader *r, struct mr_str where, const struct mr_node *n, const struct mr_entity *e, struct mr_index *index)
 {
 	const struct mr_node *list;
@@ -204,7 +215,7 @@ static bool read_index(struct reader *r, struct mr_str where, const struct mr_no
 	}
 	index->fields = fields;
 	index->n = list->n;
-	return true;
+	return read_rows(r, where, mr_node_get(n, "where"), e, &index->where);
 }
 
 static bool read_indexes(struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_entity *e)
@@ -222,6 +233,83 @@ static bool read_indexes(struct reader *r, struct mr_str where, const struct mr_
 	}
 	e->indexes = indexes;
 	e->n_indexes = list->n;
+	return true;
+}
+
+/* Checks */
+
+static bool length_member(struct reader *r, struct mr_str where, const struct mr_node *n, const char *key, int64_t *length)
+{
+	const struct mr_node *m = mr_node_get(n, key);
+	*length = -1;
+	return !m || (mr_node_int(m, length) && *length >= 0) ||
+	       refuse(r, where, mr_arena_printf(&r->app->arena, "\"%s\" must be a whole number", key).p);
+}
+
+/* A field's values, min and max as a filter. */
+static const struct mr_node *rules_of(struct mr_arena *a, const struct mr_node *n, struct mr_str field)
+{
+	static const char *const rules[][2] = {{"values", "$in"}, {"min", "$gte"}, {"max", "$lte"}};
+	struct mr_node *terms = mr_arena_alloc(a, MR_COUNT(rules) * sizeof *terms), *where = mr_arena_alloc(a, 2 * sizeof *where);
+	where[0] = (struct mr_node){.kind = MR_MAP, .items = &where[1], .n = 1};
+	where[1] = (struct mr_node){.kind = MR_MAP, .key = field, .items = terms};
+	for (size_t i = 0; i < MR_COUNT(rules); i++) {
+		const struct mr_node *rule = mr_node_get(n, rules[i][0]);
+		if (!rule || rule->kind == MR_NULL)
+			continue;
+		terms[where[1].n] = *rule;
+		terms[where[1].n++].key = mr_str(rules[i][1]);
+	}
+	return where[1].n ? where : NULL;
+}
+
+static bool read_rules(
+	struct reader *r, struct mr_str where, const struct mr_node *n, const struct mr_entity *e, int field, struct mr_check *c)
+{
+	const struct mr_field *f = &e->fields[field];
+	where = place(r, where, "field", f->name);
+	*c = (struct mr_check){.name = f->name, .field = field};
+	if (!length_member(r, where, n, "minLength", &c->min_length) || !length_member(r, where, n, "maxLength", &c->max_length) ||
+		!read_rows(r, where, rules_of(&r->app->arena, n, f->name), e, &c->pred))
+		return false;
+	return (c->min_length < 0 && c->max_length < 0) || f->type == MR_T_STRING || f->type == MR_T_BYTES ||
+	       refuse(r, where, "only strings and bytes have a length");
+}
+
+static bool read_check(struct reader *r, struct mr_str where, const struct mr_node *n, const struct mr_entity *e, struct mr_check *c)
+{
+	*c = (struct mr_check){.field = -1, .min_length = -1, .max_length = -1};
+	if (!text_member(r, where, n, "name", &c->name))
+		return false;
+	where = place(r, where, "check", c->name);
+	if (!is_name(c->name))
+		return refuse(r, where, "a name is a letter or _, then letters, digits and _, at most 63");
+	return read_rows(r, where, mr_node_get(n, "where"), e, &c->pred) && (c->pred || refuse(r, where, "it has no filter"));
+}
+
+static bool read_checks(struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_entity *e)
+{
+	const struct mr_node *list, *fields = mr_node_get(n, "fields");
+	if (!list_member(r, where, n, "checks", &list))
+		return false;
+	struct mr_check *checks = mr_arena_alloc(&r->app->arena, (e->n + list->n) * sizeof *checks);
+	e->checks = checks;
+	for (int i = 1; i < (int)e->n; i++) {
+		struct mr_check *c = &checks[e->n_checks];
+		if (!read_rules(r, where, &fields->items[i - 1], e, i, c))
+			return false;
+		e->n_checks += c->pred || c->min_length >= 0 || c->max_length >= 0;
+	}
+	for (size_t i = 0; i < list->n; i++) {
+		struct mr_check *c = &checks[e->n_checks];
+		if (!read_check(r, where, &list->items[i], e, c))
+			return false;
+		for (size_t k = 0; k < e->n_checks; k++)
+			if (mr_str_eq(checks[k].name, c->name))
+				return refuse(
+					r, place(r, where, "check", c->name), "the name occurs twice, or is that of a field with rules");
+		e->n_checks++;
+	}
 	return true;
 }
 
@@ -255,7 +343,7 @@ static bool read_entity(struct reader *r, const struct mr_node *n, struct mr_ent
 		return false;
 	if (!e->schema.n || e->schema.n > NAME_MAX_BYTES || !e->table.n || e->table.n > NAME_MAX_BYTES)
 		return refuse(r, where, "\"schema\" and \"table\" have 1 to 63 bytes");
-	if (!read_fields(r, where, n, e) || !read_indexes(r, where, n, e))
+	if (!read_fields(r, where, n, e) || !read_indexes(r, where, n, e) || !read_checks(r, where, n, e))
 		return false;
 	e->shape = shape_of(e);
 	return true;

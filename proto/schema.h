@@ -36,11 +36,22 @@ struct mr_field {
 	struct mr_str on_delete;   /* "restrict" (default), "cascade", "set null" */
 };
 
+struct mr_pred;
+
 struct mr_index {
 	struct mr_str name;
 	const int *fields; /* positions in entity->fields */
 	size_t n;
 	bool unique;
+	const struct mr_pred *where; /* it holds these rows only; NULL: all */
+};
+
+/* What every row must satisfy: a CHECK of the table. Declared for the entity, or what the rules of a field say. */
+struct mr_check {
+	struct mr_str name;             /* the field's, if it is of one */
+	int field;                      /* -1: of the entity */
+	const struct mr_pred *pred;     /* NULL: nothing but lengths */
+	int64_t min_length, max_length; /* of the field: characters, or bytes; -1: none */
 };
 
 enum mr_act { MR_ACT_READ, MR_ACT_INSERT, MR_ACT_UPDATE, MR_ACT_DELETE, MR_ACTS };
@@ -53,6 +64,8 @@ struct mr_entity {
 	size_t n;
 	const struct mr_index *indexes;
 	size_t n_indexes;
+	const struct mr_check *checks;
+	size_t n_checks;
 	/* One expression for each act, the conjunction of the policies given; empty: nobody may. */
 	struct mr_str policy[MR_ACTS];
 	uint64_t shape; /* fixed hash of name, field names and types: part of instance keys */

@@ -86,7 +86,7 @@ static bool draft_entity(struct mr_draft *d, const struct mr_entity *e)
 		return false;
 	if (d->refusals > before)
 		return true;
-	if (!mr_draft_columns(d, &t) || !mr_draft_keys(d, &t) || !mr_draft_triggers(d, &t))
+	if (!mr_draft_columns(d, &t) || !mr_draft_keys(d, &t) || !mr_draft_checks(d, &t) || !mr_draft_triggers(d, &t))
 		return false;
 	if (*t.oid && t.changed) {
 		/* What is on screen from this table is read anew once the plan is committed. */

@@ -1,27 +1,7 @@
 /* Unique fields, indexes and references. What an existing table has already, under whatever name, is used as it is. */
 #include "install_private.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
-
-#include "proto/ground/hash.h"
-
-/* The longest name that Postgres keeps. */
-enum { NAME_BYTES = 63 };
-
-/* "Table_what", cut to what Postgres keeps; a cut name ends with a hash of the whole. */
-static void key_name(struct mr_buf *b, const struct mr_entity *e, struct mr_str what, const char *suffix)
-{
-	mr_buf_printf(b, "%.*s_%.*s%s", (int)e->table.n, e->table.p, (int)what.n, what.p, suffix);
-	if (b->n <= NAME_BYTES)
-		return;
-	uint64_t hash = mr_hash_fixed(b->p, b->n, 0);
-	b->n = NAME_BYTES - 9;
-	while (((uint8_t)b->p[b->n] & 0xc0) == 0x80)
-		b->n--;
-	b->p[b->n] = 0;
-	mr_buf_printf(b, "_%08" PRIx32, (uint32_t)hash);
-}
 
 static void field_list(struct mr_buf *b, const struct mr_entity *e, const int *fields, size_t n, bool collate)
 {
@@ -33,6 +13,35 @@ static void field_list(struct mr_buf *b, const struct mr_entity *e, const int *f
 	}
 }
 
+/* "schema"."name": an index is in the schema of its table. */
+static void index_name(struct mr_buf *b, const struct mr_entity *e, struct mr_str name)
+{
+	mr_sql_ident(b, e->schema);
+	mr_buf_char(b, '.');
+	mr_sql_ident(b, name);
+}
+
+/* What a partial index says in its comment: how Postgres prints its filter is not how it was written. */
+static void print_says(struct mr_buf *b, const struct mr_entity *e, const struct mr_index *x)
+{
+	mr_buf_printf(b, MR_DRAFT_SAYS "%s (", x->unique ? "unique" : "");
+	field_list(b, e, x->fields, x->n, false);
+	mr_buf_z(b, ") where ");
+	mr_draft_pred(b, e, x->where);
+}
+
+static void comment_index(struct mr_draft *d, const struct mr_entity *e, const struct mr_index *x, struct mr_str name)
+{
+	struct mr_buf *b = &d->constraints, says = {0};
+	print_says(&says, e, x);
+	mr_buf_z(b, "comment on index ");
+	index_name(b, e, name);
+	mr_buf_z(b, " is ");
+	mr_sql_literal(b, mr_buf_view(&says));
+	mr_buf_z(b, ";\n");
+	mr_buf_fini(&says);
+}
+
 static void create_index(struct mr_draft *d, const struct mr_entity *e, const struct mr_index *x, struct mr_str name)
 {
 	struct mr_buf *b = &d->constraints;
@@ -42,7 +51,14 @@ static void create_index(struct mr_draft *d, const struct mr_entity *e, const st
 	mr_sql_table(b, e);
 	mr_buf_z(b, " (");
 	field_list(b, e, x->fields, x->n, true);
-	mr_buf_z(b, ");\n");
+	mr_buf_char(b, ')');
+	if (x->where) {
+		mr_buf_z(b, " where ");
+		mr_draft_pred(b, e, x->where);
+	}
+	mr_buf_z(b, ";\n");
+	if (x->where)
+		comment_index(d, e, x, name);
 }
 
 /* ---- what is there ---- */
@@ -79,21 +95,29 @@ static bool has_index(const PGresult *have, const struct mr_entity *e, const str
 	return found;
 }
 
-static bool name_taken(struct mr_draft *d, const struct mr_entity *e, struct mr_str name, bool *taken)
+/* Whether the table has an index of this name; `same`: a partial one, and it says that it is as declared. */
+static bool name_taken(struct mr_draft *d, const struct mr_entity *e, const struct mr_index *x, struct mr_str name, bool *taken, bool *same)
 {
 	const char *params[] = {e->schema.p, name.p, e->table.p};
 	PGresult *res = mr_draft_ask(d,
-		"select from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid "
+		"select coalesce(obj_description(c.oid, 'pg_class'), '') from pg_index i join pg_class c on c.oid = i.indexrelid join "
+		"pg_class t on t.oid = i.indrelid "
 		"join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2 and t.relname = $3",
 		3, params);
+	struct mr_buf says = {0};
 	*taken = res && PQntuples(res);
+	if (*taken && x->where) {
+		print_says(&says, e, x);
+		*same = !strcmp(PQgetvalue(res, 0, 0), says.p);
+	}
+	mr_buf_fini(&says);
 	PQclear(res);
 	return res != NULL;
 }
 
 /* ---- would the rows stand it ---- */
 
-static bool column_exists(struct mr_draft *d, const struct mr_draft_table *t, struct mr_str column, bool *exists)
+bool mr_draft_column_exists(struct mr_draft *d, const struct mr_draft_table *t, struct mr_str column, bool *exists)
 {
 	const char *params[] = {t->oid, column.p};
 	PGresult *res =
@@ -107,7 +131,7 @@ static bool all_exist(struct mr_draft *d, const struct mr_draft_table *t, const 
 {
 	*exist = true;
 	for (size_t i = 0; i < x->n && *exist; i++) {
-		if (!column_exists(d, t, t->entity->fields[x->fields[i]].name, exist))
+		if (!mr_draft_column_exists(d, t, t->entity->fields[x->fields[i]].name, exist))
 			return false;
 	}
 	return true;
@@ -117,7 +141,7 @@ static bool refuse_doubles(struct mr_draft *d, struct mr_draft_table *t, const s
 {
 	const struct mr_entity *e = t->entity;
 	bool doubles, exist;
-	if (!all_exist(d, t, x, &exist))
+	if (!all_exist(d, t, x, &exist) || (exist && !mr_draft_pred_exists(d, t, x->where, &exist)))
 		return false;
 	if (!exist)
 		return true;
@@ -128,6 +152,10 @@ static bool refuse_doubles(struct mr_draft *d, struct mr_draft_table *t, const s
 		mr_buf_z(&sql, i ? " and " : " where ");
 		mr_sql_ident(&sql, e->fields[x->fields[i]].name);
 		mr_buf_z(&sql, " is not null");
+	}
+	if (x->where) {
+		mr_buf_z(&sql, " and ");
+		mr_draft_pred(&sql, e, x->where);
 	}
 	mr_buf_z(&sql, " group by ");
 	field_list(&sql, e, x->fields, x->n, false);
@@ -143,18 +171,18 @@ static bool refuse_doubles(struct mr_draft *d, struct mr_draft_table *t, const s
 
 static bool draft_index(struct mr_draft *d, struct mr_draft_table *t, const PGresult *have, const struct mr_index *x, struct mr_str name)
 {
-	if (have && has_index(have, t->entity, x))
+	if (have && !x->where && has_index(have, t->entity, x))
 		return true;
-	bool taken = false;
-	if (*t->oid) {
-		if ((x->unique && t->rows && !refuse_doubles(d, t, x)) || !name_taken(d, t->entity, name, &taken))
-			return false;
-	}
+	bool taken = false, same = false;
+	if (*t->oid && !name_taken(d, t->entity, x, name, &taken, &same))
+		return false;
+	if (same)
+		return true;
+	if (*t->oid && x->unique && t->rows && !refuse_doubles(d, t, x))
+		return false;
 	if (taken) {
 		mr_buf_z(&d->constraints, "drop index ");
-		mr_sql_ident(&d->constraints, t->entity->schema);
-		mr_buf_char(&d->constraints, '.');
-		mr_sql_ident(&d->constraints, name);
+		index_name(&d->constraints, t->entity, name);
 		mr_buf_z(&d->constraints, ";\n");
 	}
 	create_index(d, t->entity, x, name);
@@ -170,13 +198,13 @@ static bool draft_indexes(struct mr_draft *d, struct mr_draft_table *t, const PG
 			continue;
 		const struct mr_index x = {.name = e->fields[i].name, .fields = &i, .n = 1, .unique = true};
 		struct mr_buf name = {0};
-		key_name(&name, e, x.name, "_key");
+		mr_sql_key_name(&name, e, x.name, "_key");
 		ok = draft_index(d, t, have, &x, mr_buf_view(&name));
 		mr_buf_fini(&name);
 	}
 	for (size_t i = 0; ok && i < e->n_indexes; i++) {
 		struct mr_buf name = {0};
-		key_name(&name, e, e->indexes[i].name, "");
+		mr_sql_key_name(&name, e, e->indexes[i].name, "");
 		ok = draft_index(d, t, have, &e->indexes[i], mr_buf_view(&name));
 		mr_buf_fini(&name);
 	}
@@ -206,7 +234,7 @@ static bool refuse_orphans(struct mr_draft *d, struct mr_draft_table *t, const s
 		"select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2", 2, params);
 	bool exists = res && PQntuples(res), orphans = false;
 	PQclear(res);
-	if (!res || (exists && !column_exists(d, t, f->name, &exists)))
+	if (!res || (exists && !mr_draft_column_exists(d, t, f->name, &exists)))
 		return false;
 	if (!exists)
 		return true;
@@ -234,7 +262,7 @@ static void add_reference(
 	struct mr_draft *d, const struct mr_entity *e, const struct mr_field *f, const struct mr_entity *to, const char *action)
 {
 	struct mr_buf *b = &d->constraints, name = {0};
-	key_name(&name, e, f->name, "_fkey");
+	mr_sql_key_name(&name, e, f->name, "_fkey");
 	mr_buf_z(b, "alter table ");
 	mr_sql_table(b, e);
 	mr_buf_z(b, " add constraint ");

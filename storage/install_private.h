@@ -36,6 +36,14 @@ bool mr_draft_asks(struct mr_draft *d, struct mr_buf *sql, bool *answer);
 /* Each appends to the draft; false when Postgres failed. */
 bool mr_draft_columns(struct mr_draft *d, struct mr_draft_table *t);  /* install_table.c: the table, its columns and primary key */
 bool mr_draft_keys(struct mr_draft *d, struct mr_draft_table *t);     /* install_keys.c: unique, indexes, references */
+bool mr_draft_checks(struct mr_draft *d, struct mr_draft_table *t);   /* install_checks.c */
 bool mr_draft_triggers(struct mr_draft *d, struct mr_draft_table *t); /* install_triggers.c */
+
+/* How the comment begins of a check or partial index that a plan made; behind it its filter as SQL. */
+#define MR_DRAFT_SAYS "millrace: "
+void mr_draft_pred(struct mr_buf *b, const struct mr_entity *e, const struct mr_pred *pred);
+/* Whether the table has this column by now, or all that the predicate (NULL: none) speaks of. */
+bool mr_draft_column_exists(struct mr_draft *d, const struct mr_draft_table *t, struct mr_str column, bool *exists);
+bool mr_draft_pred_exists(struct mr_draft *d, const struct mr_draft_table *t, const struct mr_pred *p, bool *exist);
 
 #endif

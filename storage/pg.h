@@ -41,7 +41,7 @@ const char *mr_pg_sqlstate(const struct mr_pg_result *r); /* "" when ok; "PIPEL"
 bool mr_pg_unreplicated(const struct mr_pg_result *r);
 /* The error in our terms. SQLSTATE details stay in the log (CLOCK.md rule 27). */
 void mr_pg_error(const struct mr_pg_result *r, struct mr_error *err);
-enum mr_pg_about { MR_PG_SCHEMA, MR_PG_TABLE, MR_PG_COLUMN, MR_PG_DETAIL, MR_PG_CONTEXT };
+enum mr_pg_about { MR_PG_SCHEMA, MR_PG_TABLE, MR_PG_COLUMN, MR_PG_CONSTRAINT, MR_PG_DETAIL, MR_PG_CONTEXT };
 /* What an error is about, in Postgres's words; "" when it does not say. The detail may hold values that the caller must not see. */
 const char *mr_pg_about(const struct mr_pg_result *r, enum mr_pg_about what);
 int mr_pg_rows(const struct mr_pg_result *r);

@@ -118,6 +118,7 @@ const char *mr_pg_about(const struct mr_pg_result *r, enum mr_pg_about what)
 	static const int codes[] = {[MR_PG_SCHEMA] = PG_DIAG_SCHEMA_NAME,
 		[MR_PG_TABLE] = PG_DIAG_TABLE_NAME,
 		[MR_PG_COLUMN] = PG_DIAG_COLUMN_NAME,
+		[MR_PG_CONSTRAINT] = PG_DIAG_CONSTRAINT_NAME,
 		[MR_PG_DETAIL] = PG_DIAG_MESSAGE_DETAIL,
 		[MR_PG_CONTEXT] = PG_DIAG_CONTEXT};
 	return r->res ? field(r->res, codes[what]) : "";

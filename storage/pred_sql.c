@@ -18,28 +18,44 @@ int mr_params_add(struct mr_params *p, struct mr_str text)
 	return p->n;
 }
 
-int mr_params_add_value(struct mr_params *p, const struct mr_value *v)
+static struct mr_str text_of(struct mr_arena *a, const struct mr_value *v)
 {
-	if (v->null)
-		return mr_params_add(p, (struct mr_str){NULL, 0});
 	struct mr_buf b = {0};
+	if (v->null)
+		return (struct mr_str){NULL, 0};
 	mr_value_pgtext(&b, v);
-	int n = mr_params_add(p, mr_arena_str(p->arena, mr_buf_view(&b)));
+	struct mr_str text = mr_arena_str(a, mr_buf_view(&b));
 	mr_buf_fini(&b);
-	return n;
+	return text;
 }
 
-static void column(struct mr_buf *sql, const struct mr_entity *e, int field)
+int mr_params_add_value(struct mr_params *p, const struct mr_value *v)
 {
-	mr_buf_z(sql, "r.");
+	return mr_params_add(p, text_of(p->arena, v));
+}
+
+/* A parameter of this text, or the text itself. */
+static void given(struct mr_buf *sql, struct mr_params *params, struct mr_str text)
+{
+	if (!params->plan)
+		mr_buf_printf(sql, "$%d", mr_params_add(params, text));
+	else if (text.p)
+		mr_sql_literal(sql, text);
+	else
+		mr_buf_z(sql, "null");
+}
+
+static void column(struct mr_buf *sql, const struct mr_params *params, const struct mr_entity *e, int field)
+{
+	mr_buf_z(sql, params->plan ? "" : "r.");
 	mr_sql_ident(sql, e->fields[field].name);
 }
 
 /* Order of text is by bytes, whatever the column's collation; equality is so under every collation that the installer takes, and without
  * the clause any index on the column serves it. */
-static void ordered_column(struct mr_buf *sql, const struct mr_entity *e, int field)
+static void ordered_column(struct mr_buf *sql, const struct mr_params *params, const struct mr_entity *e, int field)
 {
-	column(sql, e, field);
+	column(sql, params, e, field);
 	if (e->fields[field].type == MR_T_STRING)
 		mr_buf_z(sql, " collate \"C\"");
 }
@@ -48,17 +64,20 @@ static void compare(struct mr_buf *sql, struct mr_params *params, const struct m
 {
 	bool orders = *operator== '>' ||(*operator== '<' && operator[1] != '>');
 	if (orders)
-		ordered_column(sql, e, p->field);
+		ordered_column(sql, params, e, p->field);
 	else
-		column(sql, e, p->field);
-	mr_buf_printf(sql, " %s $%d::%s", operator, mr_params_add_value(params, &p->values[0]), mr_sql_cast(e->fields[p->field].type));
+		column(sql, params, e, p->field);
+	mr_buf_printf(sql, " %s ", operator);
+	given(sql, params, text_of(params->arena, &p->values[0]));
+	mr_buf_printf(sql, "::%s", mr_sql_cast(e->fields[p->field].type));
 }
 
-static void compare_fields(struct mr_buf *sql, const struct mr_entity *e, const struct mr_pred *p, const char *operator)
+static void compare_fields(
+	struct mr_buf *sql, const struct mr_params *params, const struct mr_entity *e, const struct mr_pred *p, const char *operator)
 {
-	ordered_column(sql, e, p->field);
+	ordered_column(sql, params, e, p->field);
 	mr_buf_printf(sql, " %s ", operator);
-	column(sql, e, p->other);
+	column(sql, params, e, p->other);
 }
 
 /* As one array parameter: the text of the statement does not depend on how many there are. */
@@ -78,9 +97,10 @@ static void in_list(struct mr_buf *sql, struct mr_params *params, const struct m
 		mr_buf_char(&list, '"');
 	}
 	mr_buf_char(&list, '}');
-	int n = mr_params_add(params, mr_arena_str(params->arena, mr_buf_view(&list)));
-	column(sql, e, p->field);
-	mr_buf_printf(sql, " = any($%d::%s[])", n, mr_sql_cast(e->fields[p->field].type));
+	column(sql, params, e, p->field);
+	mr_buf_z(sql, " = any(");
+	given(sql, params, mr_arena_str(params->arena, mr_buf_view(&list)));
+	mr_buf_printf(sql, "::%s[])", mr_sql_cast(e->fields[p->field].type));
 	mr_buf_fini(&list);
 	mr_buf_fini(&text);
 }
@@ -143,23 +163,23 @@ void mr_pred_sql(struct mr_buf *sql, struct mr_params *params, const struct mr_e
 		in_list(sql, params, e, p);
 		return;
 	case MR_P_NULL:
-		column(sql, e, p->field);
+		column(sql, params, e, p->field);
 		mr_buf_z(sql, " is null");
 		return;
 	case MR_P_DISTINCT:
 		compare(sql, params, e, p, "is distinct from");
 		return;
 	case MR_P_EQ_FIELD:
-		compare_fields(sql, e, p, "=");
+		compare_fields(sql, params, e, p, "=");
 		return;
 	case MR_P_NE_FIELD:
-		compare_fields(sql, e, p, "<>");
+		compare_fields(sql, params, e, p, "<>");
 		return;
 	case MR_P_LT_FIELD:
-		compare_fields(sql, e, p, "<");
+		compare_fields(sql, params, e, p, "<");
 		return;
 	case MR_P_LE_FIELD:
-		compare_fields(sql, e, p, "<=");
+		compare_fields(sql, params, e, p, "<=");
 		return;
 	}
 	MR_ASSERT(!"an operator of the language");
@@ -168,13 +188,14 @@ void mr_pred_sql(struct mr_buf *sql, struct mr_params *params, const struct mr_e
 void mr_order_sql(struct mr_buf *sql, const struct mr_entity *e, const struct mr_order *order, size_t n)
 {
 	static const struct mr_order by_id = {0};
+	static const struct mr_params aliased = {0};
 	if (!n) {
 		order = &by_id;
 		n = 1;
 	}
 	for (size_t i = 0; i < n; i++) {
 		mr_buf_z(sql, i ? ", " : "");
-		ordered_column(sql, e, order[i].field);
+		ordered_column(sql, &aliased, e, order[i].field);
 		mr_buf_z(sql, order[i].desc ? " desc" : " asc");
 	}
 }

@@ -1,6 +1,13 @@
 /* Quoting and names of types. */
 #include "sql.h"
 
+#include <inttypes.h>
+
+#include "proto/ground/hash.h"
+
+/* The longest name that Postgres keeps. */
+enum { NAME_BYTES = 63 };
+
 static void quoted(struct mr_buf *b, struct mr_str text, char quote)
 {
 	mr_buf_char(b, quote);
@@ -22,6 +29,19 @@ void mr_sql_table(struct mr_buf *b, const struct mr_entity *e)
 	mr_sql_ident(b, e->schema);
 	mr_buf_char(b, '.');
 	mr_sql_ident(b, e->table);
+}
+
+void mr_sql_key_name(struct mr_buf *b, const struct mr_entity *e, struct mr_str what, const char *suffix)
+{
+	mr_buf_printf(b, "%.*s_%.*s%s", (int)e->table.n, e->table.p, (int)what.n, what.p, suffix);
+	if (b->n <= NAME_BYTES)
+		return;
+	uint64_t hash = mr_hash_fixed(b->p, b->n, 0);
+	b->n = NAME_BYTES - 9;
+	while (((uint8_t)b->p[b->n] & 0xc0) == 0x80)
+		b->n--;
+	b->p[b->n] = 0;
+	mr_buf_printf(b, "_%08" PRIx32, (uint32_t)hash);
 }
 
 void mr_sql_literal(struct mr_buf *b, struct mr_str text)

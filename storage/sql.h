@@ -12,7 +12,9 @@ enum { MR_SCHEMA_VERSION = 3 };
 
 void mr_sql_ident(struct mr_buf *b, struct mr_str name);        /* "name" */
 void mr_sql_table(struct mr_buf *b, const struct mr_entity *e); /* "schema"."table" */
-void mr_sql_literal(struct mr_buf *b, struct mr_str text);      /* 'text', whatever standard_conforming_strings says */
-const char *mr_sql_cast(enum mr_type t);                        /* the type of parameters and literals */
+/* "Table_what" and suffix, as constraints and indexes are named: cut to what Postgres keeps; a cut name ends with a hash of the whole. */
+void mr_sql_key_name(struct mr_buf *b, const struct mr_entity *e, struct mr_str what, const char *suffix);
+void mr_sql_literal(struct mr_buf *b, struct mr_str text); /* 'text', whatever standard_conforming_strings says */
+const char *mr_sql_cast(enum mr_type t);                   /* the type of parameters and literals */
 
 #endif

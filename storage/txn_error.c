@@ -1,4 +1,5 @@
 /* Errors of Postgres in the app's words: which entity and field a refused value is of. */
+#include "sql.h"
 #include "txn_private.h"
 
 static const struct mr_entity *entity_of(const struct mr_app *app, const struct mr_pg_result *r)
@@ -63,6 +64,39 @@ static void name_fields(const struct mr_app *app, const struct mr_pg_result *r, 
 	mr_buf_fini(&b);
 }
 
+/* The check of this name, if it is one that the app declares and that is not about what clients must not know. */
+static const struct mr_check *check_of(const struct mr_entity *e, const char *constraint)
+{
+	const struct mr_check *found = NULL;
+	for (size_t i = 0; i < e->n_checks && !found; i++) {
+		struct mr_buf name = {0};
+		mr_sql_key_name(&name, e, e->checks[i].name, "_check");
+		if (!strcmp(name.p, constraint))
+			found = &e->checks[i];
+		mr_buf_fini(&name);
+	}
+	return found && (found->field < 0 || !e->fields[found->field].server_only) ? found : NULL;
+}
+
+/* data: {"entity":..,"check":..}, and "fields" where it is the rules of one. */
+static void name_check(const struct mr_app *app, const struct mr_pg_result *r, struct mr_error *err)
+{
+	const struct mr_entity *e = entity_of(app, r);
+	const struct mr_check *c = e ? check_of(e, mr_pg_about(r, MR_PG_CONSTRAINT)) : NULL;
+	struct mr_buf b = {0};
+	if (!c)
+		return;
+	mr_buf_z(&b, "{\"entity\":");
+	mr_json_quote(&b, e->name);
+	mr_buf_z(&b, c->field >= 0 ? ",\"fields\":[" : ",\"check\":");
+	mr_json_quote(&b, c->name);
+	mr_buf_z(&b, c->field >= 0 ? "]}" : "}");
+	mr_fail_data(err, MR_CHECK_VIOLATION, b.p,
+		c->field >= 0 ? "%s.%s: the value breaks the rules of the field" : "%s: the row breaks the check \"%s\"", e->name.p,
+		c->name.p);
+	mr_buf_fini(&b);
+}
+
 /* Postgres does not say which sum it was. */
 static void name_sum(const struct mr_op *op, struct mr_error *err)
 {
@@ -100,6 +134,8 @@ void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr
 	if (op->app_sql && err->code == MR_BAD_VALUE)
 		err->code = MR_SQL_ERROR;
 	name_fields(op->txn->app, r, err);
+	if (!strcmp(mr_pg_sqlstate(r), "23514"))
+		name_check(op->txn->app, r, err);
 	if (op->added.n && !strcmp(mr_pg_sqlstate(r), "22003"))
 		name_sum(op, err);
 }

@@ -2,7 +2,7 @@
 
 import { type Client, createClient, type FunctionRef, type WebSocketMaker } from "millrace";
 import type { ClientRow, Infer, InferIn, InsertOf, ServerRow } from "millrace/server";
-import { increment, query as looseQuery, v } from "millrace/server";
+import { entity, field, increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api } from "./app/api";
 import type * as App from "./app/app";
@@ -242,3 +242,33 @@ export const defaults = {
 };
 type GivenArgs = typeof defaults.given extends { _types?: infer T } ? (NonNullable<T> extends { args: infer A } ? A : never) : never;
 assert<Equals<GivenArgs, { title: string; role?: "admin" | "user"; tags?: string[] }>>();
+
+const Task = entity("Task", {
+	title: v.string(),
+	state: v.enum("open", "done").default("open"),
+	points: v.nullable(v.int()),
+	place: v.optional(v.object({ x: v.number() })),
+	kind: field.enum("a", "b"),
+})
+	.index("open", ["title"], { where: { state: "open" } })
+	.check("points", { points: { $gt: 0 } });
+type Tasks = { readonly Task: typeof Task };
+assert<
+	Equals<
+		ServerRow<Tasks, "Task">,
+		{
+			readonly id: string;
+			readonly title: string;
+			readonly state: "open" | "done";
+			readonly points: number | null;
+			readonly place: { x: number } | null;
+			readonly kind: "a" | "b";
+		}
+	>
+>();
+const task: InsertOf<Tasks, "Task"> = { title: "x", kind: "a" };
+// @ts-expect-error not one of the values
+const noTask: InsertOf<Tasks, "Task"> = { title: "x", kind: "c" };
+// @ts-expect-error no such field to check
+Task.check("nothing", { nothing: 1 });
+void [task, noTask];

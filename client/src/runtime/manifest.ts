@@ -1,7 +1,9 @@
 // What the app declared, as docs/manifest.md prints it, and its functions by wire name. Wrong declarations end here, with a sentence.
 
+import { fieldOfValidator } from "../server/columns.js";
 import { RegisteredFunction } from "../server/functions.js";
 import { Field, registry } from "../server/schema.js";
+import { Validator } from "../server/validators.js";
 
 export type Modules = { readonly [path: string]: { readonly [name: string]: unknown } };
 
@@ -24,14 +26,17 @@ function entityManifest(name: string): object {
 	const entity = registry.entities.get(name);
 	if (!entity) throw new Error(`no entity named ${name}`);
 	const fields = Object.entries(entity.fields).map(([key, field]) => {
-		if (!(field instanceof Field)) throw new Error(`entity ${name}, field ${key} is no field`);
-		const { references } = field.facts;
+		const where = `entity ${name}, field ${key}`;
+		const facts = field instanceof Field ? field.facts : field instanceof Validator ? fieldOfValidator(field, where) : undefined;
+		if (!facts) throw new Error(`${where} is no field`);
+		const { references } = facts;
 		if (references !== undefined && !registry.entities.has(references))
-			throw new Error(`entity ${name}, field ${key}: there is no entity named ${references}`);
-		return { name: key, ...field.facts };
+			throw new Error(`${where}: there is no entity named ${references}`);
+		return { name: key, ...facts };
 	});
 	const { schema, table } = entity.place;
-	return { name, schema, table, fields, indexes: entity.indexes };
+	const checks = entity.checks.length ? { checks: entity.checks } : {};
+	return { name, schema, table, fields, indexes: entity.indexes, ...checks };
 }
 
 export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>): string {

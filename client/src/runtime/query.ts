@@ -79,14 +79,16 @@ export class QueryBuilder implements LockingQuery<Row> {
 	}
 
 	withIndex(name: string, range?: (q: IndexRange<Row>) => IndexRange<Row>): this {
-		const index = registry.entities.get(this.state.entity)?.indexes.find((one) => one.name === name);
-		if (!index) throw new Error(`withIndex: entity ${this.state.entity} has no index named ${JSON.stringify(name)}`);
+		const entity = registry.entities.get(this.state.entity);
+		const index = entity?.indexes.find((one) => one.name === name);
+		if (!entity || !index) throw new Error(`withIndex: entity ${this.state.entity} has no index named ${JSON.stringify(name)}`);
 		const builder = new RangeBuilder();
 		range?.(builder as unknown as IndexRange<Row>);
 		for (const field of Object.keys(builder.where))
 			if (!index.fields.includes(field)) throw new Error(`withIndex: index ${name} does not hold the field ${field}`);
 		const order = this.state.order ?? normalOrder("asc", index.fields);
-		return this.with({ natural: index.fields, order, where: bothWheres(this.state.where, normalWhere(builder.where)) });
+		const rows = bothWheres(normalWhere(entity.partial[name] ?? {}), normalWhere(builder.where));
+		return this.with({ natural: index.fields, order, where: bothWheres(this.state.where, rows) });
 	}
 	filter(filter: unknown): this {
 		const where = typeof filter === "function" ? whereFromFilter(filter as (q: never) => Expression) : normalWhere(filter);

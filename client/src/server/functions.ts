@@ -79,7 +79,7 @@ type Comparable = string | number | bigint | boolean | Uint8Array | null;
 
 /** One query that is being built; each method gives a new one. */
 export interface Query<R = Row, I = { readonly [name: string]: readonly string[] }> extends PromiseLike<R[]>, AsyncIterable<R> {
-	/** Starts with a range of an index, and orders by its fields. */
+	/** Starts with a range of an index, and orders by its fields; of a partial index, with the rows that it holds. */
 	withIndex<N extends keyof I & string>(name: N, range?: (q: IndexRange<R>) => IndexRange<R>): this;
 	filter(filter: WhereOf<R> | ((q: FilterBuilder<R>) => Expression)): this;
 	where(where: WhereOf<R>): this;

@@ -1,7 +1,8 @@
 // How an app declares its entities and policies. Declaring registers: the manifest holds whatever the app's modules declared.
 
-import { toJson } from "../json.js";
-import type { Row, Value } from "../values.js";
+import { toJson, whereToJson } from "../json.js";
+import type { Row, Value, Where } from "../values.js";
+import { Validator } from "./validators.js";
 
 export type FieldType = "bool" | "int" | "bigint" | "float" | "numeric" | "string" | "uuid" | "datetime" | "bytes" | "json";
 export type OnDelete = "restrict" | "cascade" | "set null";
@@ -19,9 +20,16 @@ export interface FieldManifest {
 	owner?: true;
 	references?: string;
 	onDelete?: OnDelete;
+	/** The only values there are, bounds, and how many characters or bytes: kept by the database (CHECK). */
+	values?: readonly unknown[];
+	min?: unknown;
+	max?: unknown;
+	minLength?: number;
+	maxLength?: number;
 }
 
-type Facts = Omit<FieldManifest, "name">;
+/** @internal */
+export type Facts = Omit<FieldManifest, "name">;
 
 /**
  * A field of an entity. Type parameters: what is read, what may be written, whether null is allowed, whether an insert may leave it
@@ -55,6 +63,14 @@ export class Field<
 	default(value: In): Field<Out, In, Null, true, Hidden> {
 		return this.with({ default: toJson(value, "default") });
 	}
+	/** Not below this; of text and bytes: not so short. */
+	min(value: number | bigint | string | Date): Field<Out, In, Null, Auto, Hidden> {
+		return this.with(isLong(this.facts.type) ? { minLength: Number(value) } : { min: toJson(value, "min") });
+	}
+	/** Not above this; of text and bytes: not so long. */
+	max(value: number | bigint | string | Date): Field<Out, In, Null, Auto, Hidden> {
+		return this.with(isLong(this.facts.type) ? { maxLength: Number(value) } : { max: toJson(value, "max") });
+	}
 	/** Never leaves the server, and cannot be used in clients' filters. */
 	serverOnly(): Field<Out, In, Null, Auto, true> {
 		return this.with({ serverOnly: true });
@@ -68,6 +84,9 @@ export class Field<
 		return this.with({ owner: true });
 	}
 }
+
+/** Measured by characters or bytes. */
+const isLong = (type: FieldType): boolean => type === "string" || type === "bytes";
 
 export class DatetimeField extends Field<string, string | number | Date> {
 	/** The time of the insert. */
@@ -93,24 +112,39 @@ export const field = {
 	/** Any JSON. It cannot be used in filters. */
 	json: <T extends Value = Value>(): Field<T> => new Field({ type: "json" }),
 	bytes: (): Field<Uint8Array> => new Field({ type: "bytes" }),
+	/** Text, one of these: `field.enum("open", "done")`. */
+	enum: <const L extends string>(...values: readonly L[]): Field<L> => {
+		if (values.length === 0) throw new Error('field.enum("a", "b"): it has no values');
+		return new Field({ type: "string", values });
+	},
 	/** The id of a row of another entity: a foreign key. */
 	id: (entity: string, options?: { onDelete?: OnDelete }): Field<string> =>
 		new Field({ type: "uuid", references: entity, ...(options?.onDelete ? { onDelete: options.onDelete } : {}) }),
 };
 
-type FieldLike = { readonly _types?: { out: Value; in: unknown; null: boolean; auto: boolean; hidden: boolean } };
+type FieldLike =
+	| { readonly _types?: { out: Value; in: unknown; null: boolean; auto: boolean; hidden: boolean } }
+	| { readonly _types?: { out: unknown; presence: unknown; in: unknown } };
+/** `field.*`, or validators: `v.string()` is a text column, `v.object(...)` one of JSON. */
 export type Fields = { readonly [name: string]: FieldLike };
 
 export interface IndexManifest {
 	name: string;
 	fields: readonly string[];
 	unique: boolean;
+	/** Of a partial index: the rows that it holds. */
+	where?: unknown;
+}
+export interface CheckManifest {
+	name: string;
+	where: unknown;
 }
 type Indexes = { readonly [name: string]: readonly string[] };
 
 interface EntityOptions<Name extends string> {
 	readonly indexes?: readonly { readonly name: string; readonly fields: readonly (Name | "id")[]; readonly unique?: boolean }[];
 }
+type StoredRow<F extends Fields> = { readonly id: string } & { readonly [K in keyof F]: OutOf<F[K]> };
 
 export class Entity<Name extends string, F extends Fields, I extends Indexes = Record<never, never>> {
 	declare readonly _types?: { indexes: I };
@@ -118,6 +152,10 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 	readonly fields: F;
 	/** @internal */
 	readonly indexes: IndexManifest[] = [];
+	/** @internal Filters of partial indexes, by name. */
+	readonly partial: { [index: string]: Where } = {};
+	/** @internal */
+	readonly checks: CheckManifest[] = [];
 	/** @internal */
 	place: { schema: string; table: string };
 
@@ -131,14 +169,23 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 	index<N extends string, const L extends readonly [(keyof F & string) | "id", ...((keyof F & string) | "id")[]]>(
 		name: N,
 		fields: L,
-		options?: { readonly unique?: boolean },
+		options?: { readonly unique?: boolean; readonly where?: WhereOf<StoredRow<F>> },
 	): Entity<Name, F, I & Readonly<Record<N, L>>> {
 		if (this.indexes.some((index) => index.name === name)) throw new Error(`entity ${this.name} has two indexes named ${name}`);
 		for (const f of fields)
 			if (f !== "id" && !Object.hasOwn(this.fields, f))
 				throw new Error(`index ${name} of entity ${this.name} names the unknown field ${f}`);
-		this.indexes.push({ name, fields: [...fields], unique: options?.unique ?? false });
+		const where = options?.where as Where | undefined;
+		if (where) this.partial[name] = where;
+		this.indexes.push({ name, fields: [...fields], unique: options?.unique ?? false, ...(where ? { where: whereToJson(where) } : {}) });
 		return this as unknown as Entity<Name, F, I & Readonly<Record<N, L>>>;
+	}
+
+	/** No row is written for which this is false: the database sees to it, whoever writes. Unknown, as of nulls, is not false. */
+	check(name: string, where: WhereOf<StoredRow<F>>): this {
+		if (this.checks.some((one) => one.name === name)) throw new Error(`entity ${this.name} has two checks named ${name}`);
+		this.checks.push({ name, where: whereToJson(where as Where) });
+		return this;
 	}
 
 	/** Uses a table that exists already, as it stands. */
@@ -160,7 +207,8 @@ export function entity<Name extends string, F extends Fields>(
 	for (const [key, value] of Object.entries(fields)) {
 		if (!NAME.test(key)) throw new Error(`field name ${JSON.stringify(key)} of entity ${name}: letters, digits and _ only, at most 63`);
 		if (key === "id") throw new Error(`entity ${name}: the field id is there by itself`);
-		if (!(value instanceof Field)) throw new Error(`entity ${name}, field ${key}: use field.string(), field.int(), ...`);
+		if (!(value instanceof Field || value instanceof Validator))
+			throw new Error(`entity ${name}, field ${key}: use field.string(), field.int(), ..., or v.string(), ...`);
 	}
 	const made = new Entity<Name, F>(name, fields);
 	for (const index of options?.indexes ?? []) {
@@ -227,14 +275,25 @@ interface EntityLike {
 	readonly name: string;
 	readonly fields: Fields;
 	readonly indexes: readonly IndexManifest[];
+	readonly partial: { readonly [index: string]: Where };
+	readonly checks: readonly CheckManifest[];
 	readonly place: { schema: string; table: string };
 }
 
 // --- types that follow from declarations; App is the type of the module app.ts (`typeof import("./app")`) ---
 
 type Flat<T> = { [K in keyof T]: T[K] };
-/** A literal type as the type of its kind, so that arguments of functions compare well. */
-type TypesOf<F> = F extends { readonly _types?: infer T } ? NonNullable<T> : never;
+/** A field's types; a validator's in the same form. */
+type TypesOf<F> = F extends { readonly _types?: infer T } ? Normal<NonNullable<T>> : never;
+type Normal<T> = T extends { out: infer O; presence: infer P; in: infer I }
+	? {
+			out: Exclude<O, null>;
+			in: Exclude<I, null>;
+			null: P extends "optional" ? true : null extends O ? true : false;
+			auto: P extends "defaulted" ? true : false;
+			hidden: false;
+		}
+	: T;
 type OutOf<F> = TypesOf<F> extends { out: infer O; null: infer N } ? (N extends true ? O | null : O) : never;
 type InOf<F> = TypesOf<F> extends { in: infer O; null: infer N } ? (N extends true ? O | null : O) : never;
 type IsHidden<F> = TypesOf<F> extends { hidden: true } ? true : false;

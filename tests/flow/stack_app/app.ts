@@ -1,5 +1,5 @@
 // The app of tests/flow/stack_*.mjs: little of everything.
-import { entity, field, policy } from "millrace/server";
+import { entity, field, policy, v } from "millrace/server";
 
 export const Item = entity("Item", {
 	grp: field.string(),
@@ -28,6 +28,19 @@ export const Counter = entity("Counter", {
 	owner: field.string().optional(),
 });
 
+/** Fields made of validators, and rules that the database keeps. */
+export const Task = entity("Task", {
+	title: v.string().min(2).max(20),
+	state: v.enum("open", "done").default("open"),
+	points: v.nullable(v.int().min(0).max(100)),
+	due: v.optional(v.datetime()),
+	tags: v.array(v.string()).default([]),
+})
+	.index("open_by_due", ["due"], { where: { state: "open" } })
+	.index("one_open", ["title"], { unique: true, where: { state: "open" } })
+	.check("done_has_points", { $or: [{ state: "open" }, { points: { $gt: 0 } }] });
+
+policy(Task, { read: true, insert: true, update: true });
 policy(Item, { read: true });
 policy(Counter, { read: true, update: "data.n <= 10" });
 policy(Diary, {

@@ -1,0 +1,62 @@
+// What a validator is as a column: its type, and the rules that the database keeps.
+
+import { toJson } from "../json.js";
+import type { Facts, FieldType } from "./schema.js";
+import type { AnyValidator, Kind, Rules } from "./validators.js";
+
+const TYPES: { readonly [K in Exclude<Kind, "literal" | "enum" | "null">]: FieldType } = {
+	string: "string",
+	float64: "float",
+	int: "int",
+	int64: "bigint",
+	boolean: "bool",
+	bytes: "bytes",
+	datetime: "datetime",
+	id: "uuid",
+	any: "json",
+	array: "json",
+	object: "json",
+	record: "json",
+	union: "json",
+};
+
+/** Of literals: text, whole numbers, ...; undefined when they are of several kinds. */
+function typeOfValues(values: readonly unknown[]): FieldType | undefined {
+	const kinds = new Set(values.map((one) => (typeof one === "number" && Number.isSafeInteger(one) ? "int" : typeof one)));
+	const [kind] = kinds;
+	if (kinds.size !== 1) return undefined;
+	return ({ string: "string", int: "int", number: "float", bigint: "bigint", boolean: "bool" } as const)[kind as "string"];
+}
+
+function typeOf(validator: AnyValidator, where: string): FieldType {
+	const { kind, rules } = validator;
+	if (kind === "null") throw new Error(`${where}: a column of nothing but null holds nothing`);
+	if (kind !== "literal" && kind !== "enum") return TYPES[kind];
+	const type = typeOfValues(rules.values ?? []);
+	if (!type) throw new Error(`${where}: the values of an enum must be of one kind`);
+	return type;
+}
+
+function bounds(type: FieldType, rules: Rules): Partial<Facts> {
+	if (type === "json") return {};
+	const out: Partial<Facts> = {};
+	const long = type === "string" || type === "bytes";
+	if (rules.values) out.values = rules.values.map((one) => toJson(one, "value"));
+	const [min, max] = [rules.length ?? rules.min, rules.length ?? rules.max];
+	if (min !== undefined) Object.assign(out, long ? { minLength: min } : { min: toJson(min, "min") });
+	if (max !== undefined) Object.assign(out, long ? { maxLength: max } : { max: toJson(max, "max") });
+	return out;
+}
+
+/** What JSON must look like, and patterns, are not the database's to know: functions check them when they write. */
+export function fieldOfValidator(validator: AnyValidator, where: string): Facts {
+	const type = typeOf(validator, where);
+	const { entity, default: fallback } = validator.rules;
+	return {
+		type,
+		...(validator.presence === "optional" || validator.mayBeNull ? { optional: true } : {}),
+		...(entity === undefined ? {} : { references: entity }),
+		...(fallback === undefined || fallback === null ? {} : { default: toJson(fallback, "default") }),
+		...bounds(type, validator.rules),
+	};
+}
