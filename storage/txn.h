@@ -35,6 +35,28 @@ struct mr_plan {
 void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg); /* array of rows, all fields */
 /* For live queries: { "snapshot": text, "rows": [image, ...] }: rows as row_to_json prints them, to be read by mr_row_from_image. */
 void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg);
+/* What is asked of all rows of a plan, or of each group of them (the plan's limit is of groups; it has no order, and locks nothing). The
+ * answer: an array of maps, the group's fields and then the measures; without groups, of one. Sums of nothing are null, counts 0. */
+enum mr_measure_fn { MR_MEASURE_COUNT, MR_MEASURE_SUM, MR_MEASURE_AVG, MR_MEASURE_MIN, MR_MEASURE_MAX };
+struct mr_measure {
+	struct mr_str name;
+	enum mr_measure_fn fn;
+	int field; /* -1: rows (count only); of a field, those where it is not null */
+};
+struct mr_summary {
+	const int *group; /* fields */
+	size_t n_group;
+	const struct mr_measure *measures;
+	size_t n;
+	const struct mr_summary_order {
+		size_t column; /* groups first, then measures */
+		bool desc;
+	} * order; /* behind it, that of the groups */
+	size_t n_order;
+};
+bool mr_measure_fits(const struct mr_entity *e, enum mr_measure_fn fn, int field);
+void mr_txn_summarize(struct mr_txn *txn, const struct mr_plan *plan, const struct mr_summary *summary, mr_txn_cb *cb,
+	void *arg); /* the summary lives until the answer */
 /* Writes. `value` is a map in wire form, checked against the entity (unknown_field, bad_value). Results: insert gives the new row,
  * the others the new row (delete: the old one), or null when there is no row of that id. patch sets the fields given; replace sets all
  * others to their defaults or null. patch also takes `add`: amounts for numeric fields, added to what the row holds then (null counts as

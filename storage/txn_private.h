@@ -61,6 +61,7 @@ struct mr_op {
 	bool only_reads;         /* whatever is captured: it stays as it is */
 	bool app_sql;            /* a statement of ctx.db.sql */
 	struct mr_str added;     /* fields that it adds to: `"a","b"`; empty: none */
+	const struct mr_summary *summary;
 };
 struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 /* Sends op->sql with op->params (or, when op->refusal is set, comes back with it). keyed: by an index, if it can be (CLOCK.md rule 25).
@@ -78,6 +79,8 @@ void mr_txn_fail(struct mr_txn *txn, const struct mr_error *err); /* the first o
 void mr_txn_unref(struct mr_txn *txn);
 void mr_txn_ensure_begun(struct mr_txn *txn);
 void mr_txn_commit_if_ready(struct mr_txn *txn); /* txn_commit.c */
+
+bool mr_is_keyed(const struct mr_pred *where); /* some field is compared for equality */
 
 /* txn_changes.c */
 void mr_txn_add_change(struct mr_txn *txn, const struct mr_entity *e, int64_t seq, struct mr_str was, struct mr_str now);

@@ -7,7 +7,7 @@
 
 enum { DEPTH_MAX = 1000 }; /* of a json column's text */
 
-static bool is_keyed(const struct mr_pred *where)
+bool mr_is_keyed(const struct mr_pred *where)
 {
 	const struct mr_value *value;
 	int field;
@@ -92,7 +92,7 @@ static void read_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb 
 	op->only_reads = true;
 	write_select(op, plan);
 	mr_txn_add_read(txn, plan->entity, plan->where);
-	mr_op_send(op, 0, is_keyed(plan->where), txn->capturing, take);
+	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take);
 }
 
 void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg)

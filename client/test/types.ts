@@ -272,3 +272,34 @@ const noTask: InsertOf<Tasks, "Task"> = { title: "x", kind: "c" };
 // @ts-expect-error no such field to check
 Task.check("nothing", { nothing: 1 });
 void [task, noTask];
+
+export const summaries = {
+	typed: query({
+		args: {},
+		handler: async (ctx) => {
+			const all = ctx.db.query("Message");
+			const [count, likes, size, mean, last] = [await all.count(), await all.sum("likes"), await all.max("size"), await all.avg("size"), await all.max("createdAt")];
+			assert<Equals<typeof count, number>>();
+			assert<Equals<typeof likes, number | null>>();
+			assert<Equals<typeof size, bigint | null>>();
+			assert<Equals<typeof mean, number | null>>();
+			assert<Equals<typeof last, string | null>>();
+			const whole = await all.aggregate({ n: { count: true }, total: { sum: "likes" }, mean: { avg: "likes" } });
+			assert<Equals<typeof whole, { readonly n: number; readonly total: number | null; readonly mean: number | null }>>();
+			const groups = await all.groupBy("channel", "author").order({ n: "desc" }).limit(3).aggregate({ n: { count: true }, size: { sum: "size" } });
+			assert<
+				Equals<typeof groups, { readonly channel: string; readonly author: string; readonly n: number; readonly size: bigint | null }[]>
+			>();
+			// @ts-expect-error JSON is not summed
+			await all.sum("meta");
+			// @ts-expect-error no such field
+			all.groupBy("chanel");
+			// @ts-expect-error no such measure
+			await all.aggregate({ n: { median: "likes" } });
+			const pages = await all.withIndex("by_channel").paginate({ numItems: 5, cursor: null });
+			assert<Equals<typeof pages.page, ServerRow<A, "Message">[]>>();
+			const id: string | null = ctx.db.normalizeId("Message", "x");
+			return [id, pages.continueCursor];
+		},
+	}),
+};

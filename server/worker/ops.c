@@ -141,6 +141,24 @@ static bool op_query(struct mr_op *op, const struct mr_node *in, struct mr_error
 	return true;
 }
 
+static bool op_summary(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
+{
+	struct mr_job *job = op->job;
+	struct mr_arena *a = &job->attempt;
+	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err), .limit = -1};
+	const struct mr_node *limit = mr_node_get(in, "limit");
+	struct mr_summary *s = mr_arena_alloc(a, sizeof *s);
+	if (!plan.entity || !(plan.where = mr_where_read(a, plan.entity, mr_node_get(in, "where"), false, err)))
+		return false;
+	if (limit && limit->kind != MR_NULL && (!mr_node_int(limit, &plan.limit) || plan.limit < 0))
+		return mr_fail(err, MR_BAD_FILTER, "limit: expected a whole number that is not negative.");
+	if (!mr_summary_read(a, plan.entity, in, s, err))
+		return false;
+	op->form = s->n_group ? MR_OP_ROWS : MR_OP_ONE;
+	mr_txn_summarize(job->txn, &plan, s, on_result, op);
+	return true;
+}
+
 static bool op_sql(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
 {
 	struct mr_str text = mr_node_str(in, "text");
@@ -194,6 +212,8 @@ static bool start(struct mr_op *op, struct mr_str kind, struct mr_str json, stru
 		return op_get(op, in, err);
 	if (mr_str_is(kind, "query"))
 		return op_query(op, in, err);
+	if (mr_str_is(kind, "summary"))
+		return op_summary(op, in, err);
 	if (mr_str_is(kind, "sql"))
 		return op_sql(op, in, err);
 	if (mr_str_is(kind, "insert"))

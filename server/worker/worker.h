@@ -3,7 +3,8 @@
  *
  *   door.c    messages of the fanout, in and out          job.c      a job's life: queue, connection, attempts, answer
  *   run.c     an attempt that runs a function             ops.c      what a function asks of the database
- *   entity.c  entity acts under policies                  read.c     first loads
+ *   summary.c what a summary is asked for                 read.c     first loads
+ *   entity.c  entity acts under policies
  *   hot.c     what is contended takes turns               plain.c    errors as callers see them
  *   manifest.c --manifest
  *
@@ -201,6 +202,10 @@ struct mr_op {
 };
 void mr_op_start(struct mr_op *op, struct mr_str kind, struct mr_str json);
 void mr_run_op_answered(struct mr_op *op); /* run.c: json and ok are set; it will be settled soon */
+
+/* summary.c: groupBy, measures, order of an operation. */
+bool mr_summary_read(
+	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *in, struct mr_summary *summary, struct mr_error *err);
 
 /* entity.c, read.c */
 void mr_entity_start(struct mr_job *job);

@@ -15,10 +15,14 @@ const refused = async (error, entity, rule) => {
 test("what a row is not given, and what it may be", async () => {
 	const { value: id } = await client.call("tasks.add", { row: { title: "first" } });
 	assert.deepEqual(stack.rows(`select state, points, due, tags from "Task" where id = '${id}'`), [{ state: "open", points: null, due: null, tags: [] }]);
-	assert.equal(await refused(await add({ title: "x" }), "Task", { fields: ["title"] }), "Task.title: the value breaks the rules of the field");
-	await refused(await add({ title: "much too long for a title" }), "Task", { fields: ["title"] });
-	await refused(await add({ title: "state", state: "gone" }), "Task", { fields: ["state"] });
-	await refused(await add({ title: "points", points: 101 }), "Task", { fields: ["points"] });
+	for (const [row, field, message] of [
+		[{ title: "x" }, "title", "Task.title: must be of at least 2 characters, is of 1"],
+		[{ title: "much too long for a title" }, "title", "Task.title: must be of at most 20 characters, is of 25"],
+		[{ title: "state", state: "gone" }, "state", 'Task.state: expected "open" or "done", got string'],
+		[{ title: "points", points: 101 }, "points", "Task.points: must be at most 100, is 101"],
+		[{ title: "tags", tags: ["a", 5] }, "tags", "Task.tags[1]: expected string, got number"],
+	])
+		assert.deepEqual(await add(row), { code: "bad_value", message, data: { entity: "Task", fields: [field] } });
 	assert.equal(await refused(await add({ title: "done", state: "done", points: 0 }), "Task", { check: "done_has_points" }), 'Task: the row breaks the check "done_has_points"');
 	assert.equal(await add({ title: "done", state: "done", points: 1 }), undefined);
 	assert.equal((await add({ title: "first" }))?.code, "unique_violation", "one open task of a title");
@@ -27,7 +31,9 @@ test("what a row is not given, and what it may be", async () => {
 
 test("the same for clients, and for everybody else", async () => {
 	const insert = async (row) => (await stack.http("POST", "/api/entities/Task", row)).json;
-	await refused((await insert({ title: "x" })).error, "Task", { fields: ["title"] });
+	assert.equal(await refused((await insert({ title: "x" })).error, "Task", { fields: ["title"] }), "Task.title: the value breaks the rules of the field");
+	await refused((await insert({ title: "state", state: "gone" })).error, "Task", { fields: ["state"] });
+	await refused((await insert({ title: "points", points: 101 })).error, "Task", { fields: ["points"] });
 	assert.equal((await insert({ title: "by a client" })).error, undefined);
 	assert.throws(() => stack.psql(`insert into "Task" (title, state) values ('psql', 'gone')`), /Task_state_check/);
 	assert.throws(() => stack.psql(`update "Task" set points = -1`), /Task_points_check/);

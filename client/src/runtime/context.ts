@@ -1,7 +1,9 @@
 // What a handler sees as `ctx`: one object for each run, over the operations of its call.
 
-import { printWire, ValueError } from "../json.js";
-import { Increment } from "../server/schema.js";
+import { MillraceError } from "../error.js";
+import { dateText, printWire, ValueError } from "../json.js";
+import { Increment, registry } from "../server/schema.js";
+import { UUID, ValidationError, Validator } from "../server/validators.js";
 import { defineKey, type Value } from "../values.js";
 import type { Env, OperationKind } from "./host.js";
 import { QueryBuilder } from "./query.js";
@@ -43,8 +45,34 @@ function fields(value: unknown, what: string): object {
 	return value;
 }
 
+/** Fields that are validators, as those want them: with the defaults inside JSON. What the database keeps is its own to say. */
+function checked(entity: string, all: object): { readonly [name: string]: unknown } {
+	const declared = registry.entities.get(entity)?.fields ?? {};
+	const given = all as { readonly [name: string]: unknown };
+	let out = given;
+	for (const [name, item] of Object.entries(given)) {
+		const field: unknown = Object.hasOwn(declared, name) ? declared[name] : undefined;
+		if (!(field instanceof Validator) || item === undefined || item instanceof Increment) continue;
+		if (item === null && (field.mayBeNull || field.presence === "optional")) continue;
+		const is = checkField(field, item, entity, name);
+		if (is === item) continue;
+		if (out === given) out = { ...given };
+		defineKey(out, name, is);
+	}
+	return out;
+}
+
+function checkField(field: Validator<unknown>, item: unknown, entity: string, name: string): unknown {
+	try {
+		return field.check(item instanceof Date ? dateText(item, name) : item, `${entity}.${name}`);
+	} catch (e) {
+		if (!(e instanceof ValidationError)) throw e;
+		throw new MillraceError("bad_value", e.message, { entity, fields: [name] });
+	}
+}
+
 function values(value: unknown, what: string): string {
-	const all = fields(value, what);
+	const all = checked(what, fields(value, what));
 	for (const [name, item] of Object.entries(all))
 		if (item instanceof Increment) throw new ValueError(`${what}.${name}: increment is for ctx.db.patch`);
 	return printWire(all, what);
@@ -52,7 +80,7 @@ function values(value: unknown, what: string): string {
 
 /** Values to be set, and apart from them amounts to be added. */
 function changes(value: unknown, what: string): string {
-	const all = fields(value, what);
+	const all = checked(what, fields(value, what));
 	let set = all as { [name: string]: unknown };
 	let add: { [name: string]: unknown } | undefined;
 	for (const [name, item] of Object.entries(all)) {
@@ -85,6 +113,11 @@ function makeReader(call: CallDoor) {
 			return call.operate("get", printWire({ entity: text(entity, "ctx.db.get: the entity"), id: text(id, "ctx.db.get: the id"), ...lock }));
 		},
 		query: (entity: unknown) => QueryBuilder.start((kind, json) => call.operate(kind, json), entity),
+		normalizeId: (entity: unknown, id: unknown) => {
+			const known = registry.entities.has(text(entity, "ctx.db.normalizeId: the entity"));
+			if (!known) throw new Error(`ctx.db.normalizeId: no entity named ${String(entity)} is declared`);
+			return typeof id === "string" && UUID.test(id) ? id.toLowerCase() : null;
+		},
 		sql,
 	};
 }

@@ -11,7 +11,7 @@ export interface Host {
 	log(n: number, level: string, text: string): void;
 	identity(n: number): void;
 }
-export type OperationKind = "get" | "query" | "insert" | "patch" | "replace" | "delete" | "sql";
+export type OperationKind = "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql";
 
 export interface Env {
 	readonly kind: string;

@@ -1,12 +1,14 @@
 // ctx.db.query(entity): an immutable description that becomes one operation when it is awaited.
 
 import { printWire, whereToJson } from "../json.js";
-import type { Expression, IndexRange, LockingQuery } from "../server/functions.js";
-import { registry } from "../server/schema.js";
+import type { Expression, IndexRange, LockingQuery, PaginationOptions, PaginationResult } from "../server/functions.js";
+import { Field, registry } from "../server/schema.js";
+import { Validator } from "../server/validators.js";
 import { isPlainObject, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
+import { after, END, placeOf, upTo, wholeOrder } from "./pages.js";
 import { bothWheres, normalWhere, whereFromFilter } from "./where.js";
 
-export type Run = (kind: "query", json: string) => Promise<Value>;
+export type Run = (kind: "query" | "summary", json: string) => Promise<Value>;
 
 interface State {
 	readonly entity: string;
@@ -17,6 +19,9 @@ interface State {
 	readonly limit: number | undefined;
 	readonly forUpdate: boolean;
 }
+
+/** Rows that `for await` reads in one go. */
+const AT_ONCE = 256;
 
 /** `{ createdAt: "desc" }`, `[["createdAt", "desc"]]`, "asc" or "desc". */
 export function normalOrder(order: unknown, natural: readonly string[]): Order {
@@ -34,6 +39,13 @@ export function normalOrder(order: unknown, natural: readonly string[]): Order {
 function wholeNumber(n: number, method: string): number {
 	if (!Number.isSafeInteger(n) || n < 0) throw new Error(`${method}(${String(n)}): expected a whole number`);
 	return n;
+}
+
+/** As far as its declaration says; a field that nobody declared is for the server to refuse. */
+function mayBeNull(entity: string, name: string): boolean {
+	const field: unknown = registry.entities.get(entity)?.fields[name];
+	if (field instanceof Field) return field.facts.optional === true;
+	return field instanceof Validator && (field.mayBeNull || field.presence === "optional");
 }
 
 class RangeBuilder {
@@ -60,6 +72,48 @@ class RangeBuilder {
 	}
 	lte(field: string, value: Scalar): this {
 		return this.add(field, { $lte: value });
+	}
+}
+
+type MeasureName = "count" | "sum" | "avg" | "min" | "max";
+type Measure = { readonly [K in MeasureName]?: string | true };
+type Measures = { readonly [name: string]: Measure };
+
+function readMeasure(name: string, measure: unknown): readonly [MeasureName, string | null] {
+	const [entry, ...more] = isPlainObject(measure) ? Object.entries(measure) : [];
+	if (!entry || more.length > 0 || !["count", "sum", "avg", "min", "max"].includes(entry[0]))
+		throw new Error(`${name}: expected { count: true }, { sum: "field" }, { avg: ... }, { min: ... } or { max: ... }`);
+	return [entry[0] as MeasureName, entry[1] === true ? null : String(entry[1])];
+}
+
+type Summarize = (measures: Measures, more: { order?: Order; limit?: number }) => Promise<Value>;
+
+/** Groups of a query's rows; each method gives a new one. */
+class GroupBuilder {
+	private readonly summarize: Summarize;
+	private readonly fields: readonly string[];
+	private readonly by: Order | undefined;
+	private readonly most: number | undefined;
+	constructor(summarize: Summarize, fields: readonly string[], by: Order | undefined, most: number | undefined) {
+		this.summarize = summarize;
+		this.fields = fields;
+		this.by = by;
+		this.most = most;
+	}
+	order(order: unknown): GroupBuilder {
+		return new GroupBuilder(this.summarize, this.fields, normalOrder(order, this.fields), this.most);
+	}
+	limit(n: number): GroupBuilder {
+		return new GroupBuilder(this.summarize, this.fields, this.by, wholeNumber(n, "limit"));
+	}
+	aggregate(measures: Measures): Promise<never> {
+		for (const name of Object.keys(measures))
+			if (this.fields.includes(name)) return Promise.reject(new Error(`aggregate: ${name} is a field of the groups`));
+		const more = { ...(this.by ? { order: this.by } : {}), ...(this.most === undefined ? {} : { limit: this.most }) };
+		return this.summarize(measures, more) as Promise<never>;
+	}
+	count(): Promise<never> {
+		return this.aggregate({ count: { count: true } });
 	}
 }
 
@@ -128,13 +182,70 @@ export class QueryBuilder implements LockingQuery<Row> {
 		if (rows.length > 1) throw new Error(`unique(): more than one row of ${this.state.entity} matches`);
 		return rows[0] ?? null;
 	}
+	async paginate(options: PaginationOptions): Promise<PaginationResult<Row>> {
+		const most = wholeNumber(options.numItems, "paginate");
+		if (most === 0) throw new Error("paginate: numItems is 0");
+		const { entity, limit } = this.state;
+		if (limit !== undefined) throw new Error("paginate: the query has a limit of its own");
+		const order = wholeOrder(this.state.order ?? normalOrder("asc", this.state.natural));
+		const nullable = (field: string) => mayBeNull(entity, field);
+		const from = options.cursor === null ? this.order(order) : this.order(order).where(after(order, options.cursor, nullable));
+		if (typeof options.endCursor === "string") {
+			const page = await from.where(upTo(order, options.endCursor, nullable)).collect();
+			return { page, isDone: options.endCursor === END, continueCursor: options.endCursor };
+		}
+		const rows = await from.limit(most + 1).collect();
+		const page = rows.slice(0, most), last = page.at(-1);
+		const isDone = rows.length <= most;
+		return { page, isDone, continueCursor: isDone || !last ? END : placeOf(last, order) };
+	}
+	/** What is asked of all rows, or of each group of them. */
+	private async summarize(groupBy: readonly string[], measures: Measures, more: { order?: Order; limit?: number } = {}): Promise<Value> {
+		const { entity, where, limit, forUpdate } = this.state;
+		if (limit !== undefined || forUpdate) throw new Error("a summary is of all rows that match: it takes no limit and locks nothing");
+		const list = Object.entries(measures).map(([name, measure]) => [name, ...readMeasure(name, measure)]);
+		const head = `{"entity":${printWire(entity)},"where":${JSON.stringify(whereToJson(where))}`;
+		const order = more.order ? printWire(more.order) : "null";
+		return this.run("summary", `${head},"groupBy":${printWire(groupBy)},"measures":${printWire(list)},"order":${order},"limit":${more.limit ?? "null"}}`);
+	}
+	private async measure(name: MeasureName, field: string | null): Promise<Value> {
+		return ((await this.summarize([], { it: { [name]: field ?? true } as Measure })) as { readonly it: Value }).it;
+	}
+	async count(): Promise<number> {
+		return Number(await this.measure("count", null));
+	}
+	sum(field: string): Promise<never> {
+		return this.measure("sum", field) as Promise<never>;
+	}
+	avg(field: string): Promise<never> {
+		return this.measure("avg", field) as Promise<never>;
+	}
+	min(field: string): Promise<never> {
+		return this.measure("min", field) as Promise<never>;
+	}
+	max(field: string): Promise<never> {
+		return this.measure("max", field) as Promise<never>;
+	}
+	aggregate(measures: Measures): Promise<never> {
+		return this.summarize([], measures) as Promise<never>;
+	}
+	groupBy(...fields: readonly string[]): GroupBuilder {
+		if (fields.length === 0) throw new Error('groupBy("field", ...): it has no fields');
+		return new GroupBuilder((measures, more) => this.summarize(fields, measures, more), fields, undefined, undefined);
+	}
 	then<A = Row[], B = never>(
 		onDone?: ((rows: Row[]) => A | PromiseLike<A>) | null,
 		onFailed?: ((reason: unknown) => B | PromiseLike<B>) | null,
 	): Promise<A | B> {
 		return this.collect().then(onDone, onFailed);
 	}
+	/** Some rows at a time: who stops early has not read all. */
 	async *[Symbol.asyncIterator](): AsyncIterator<Row> {
-		yield* await this.collect();
+		if (this.state.limit !== undefined) return yield* await this.collect();
+		for (let cursor: string | null = null, isDone = false; !isDone; ) {
+			const next: PaginationResult<Row> = await this.paginate({ cursor, numItems: AT_ONCE });
+			yield* next.page;
+			({ isDone, continueCursor: cursor } = next);
+		}
 	}
 }

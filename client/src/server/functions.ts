@@ -57,6 +57,8 @@ export interface DbReader<App = unknown> {
 	get<E extends EntityName<App>>(entity: E, id: string): Promise<ServerRow<App, E> | null>;
 	/** Rows of an entity; awaiting the query itself gives all of them. */
 	query<E extends EntityName<App>>(entity: E): Query<ServerRow<App, E>, IndexesOf<App, E>>;
+	/** The id as it is kept, or null when it is none: for ids that come from outside. Says nothing of whether there is such a row. */
+	normalizeId<E extends EntityName<App>>(entity: E, id: string): string | null;
 	readonly sql: Sql;
 }
 
@@ -91,6 +93,69 @@ export interface Query<R = Row, I = { readonly [name: string]: readonly string[]
 	/** The only row, or null; an error when there are more. */
 	unique(): Promise<R | null>;
 	collect(): Promise<R[]>;
+	/** How many rows match. */
+	count(): Promise<number>;
+	/** Null when no row has a value. What the field's type cannot hold is `bad_value`. */
+	sum<K extends NumberField<R>>(field: K): Promise<NonNullable<R[K]> | null>;
+	avg<K extends NumberField<R>>(field: K): Promise<AverageOf<R[K]> | null>;
+	min<K extends OrderedField<R>>(field: K): Promise<NonNullable<R[K]> | null>;
+	max<K extends OrderedField<R>>(field: K): Promise<NonNullable<R[K]> | null>;
+	/** Several at once: `aggregate({ n: { count: true }, total: { sum: "amount" } })`. */
+	aggregate<const M extends MeasuresOf<R>>(measures: M): Promise<Measured<R, M>>;
+	/** The same for each group of rows that have the same values. */
+	groupBy<const K extends keyof R & string>(...fields: readonly K[]): Groups<R, K>;
+	/** So many rows from a place on; `for await` over the query reads so, a few hundred at a time. */
+	paginate(options: PaginationOptions): Promise<PaginationResult<R>>;
+}
+
+/** Text counts as a number where it is a decimal (`field.numeric()`); the server knows which it is. */
+type NumberField<R> = { [K in keyof R]: [Extract<R[K], number | bigint | string>] extends [never] ? never : K }[keyof R] & string;
+type OrderedField<R> = NumberField<R>;
+type AverageOf<T> = NonNullable<T> extends string ? string : number;
+
+export type MeasuresOf<R> = {
+	readonly [name: string]:
+		| { readonly count: true | (keyof R & string) }
+		| { readonly sum: NumberField<R> }
+		| { readonly avg: NumberField<R> }
+		| { readonly min: OrderedField<R> }
+		| { readonly max: OrderedField<R> };
+};
+type FieldOf<R, K> = K extends keyof R ? NonNullable<R[K]> : never;
+export type Measured<R, M> = {
+	readonly [N in keyof M]: M[N] extends { readonly count: unknown }
+		? number
+		: M[N] extends { readonly avg: infer K }
+			? AverageOf<FieldOf<R, K>> | null
+			: M[N] extends { readonly sum: infer K } | { readonly min: infer K } | { readonly max: infer K }
+				? FieldOf<R, K> | null
+				: never;
+};
+
+/** Groups of rows, in the order of their fields unless another is asked for. */
+export interface Groups<R, K extends keyof R> {
+	/** By fields of the groups and by measures: `order({ total: "desc" })`. */
+	order(order: { readonly [name: string]: "asc" | "desc" } | readonly (readonly [string, "asc" | "desc"])[]): Groups<R, K>;
+	/** So many groups. */
+	limit(n: number): Groups<R, K>;
+	aggregate<const M extends MeasuresOf<R>>(measures: M): Promise<Flat<{ readonly [F in K]: R[F] } & Measured<R, M>>[]>;
+	/** Groups with `count`, how many rows each has. */
+	count(): Promise<Flat<{ readonly [F in K]: R[F] } & { readonly count: number }>[]>;
+}
+type Flat<T> = { [K in keyof T]: T[K] };
+
+export interface PaginationOptions {
+	readonly numItems: number;
+	/** `continueCursor` of the page before; null: from the beginning. */
+	readonly cursor: string | null;
+	/** Where the page ends, then: all rows between the two, however many. */
+	readonly endCursor?: string | null;
+}
+export interface PaginationResult<R> {
+	readonly page: R[];
+	/** Nothing is behind it. */
+	readonly isDone: boolean;
+	readonly continueCursor: string;
 }
 
 /** A query of a mutation. */

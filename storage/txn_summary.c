@@ -1,0 +1,155 @@
+/* Summaries of entities: counts, sums, averages, bounds, of all rows of a plan or by group. */
+#include <inttypes.h>
+
+#include "proto/ground/log.h"
+#include "sql.h"
+#include "txn_private.h"
+
+static bool is_number(enum mr_type t)
+{
+	return t == MR_T_INT || t == MR_T_BIGINT || t == MR_T_FLOAT || t == MR_T_NUMERIC;
+}
+
+bool mr_measure_fits(const struct mr_entity *e, enum mr_measure_fn fn, int field)
+{
+	enum mr_type t = field < 0 ? MR_T_INT : e->fields[field].type;
+	switch (fn) {
+	case MR_MEASURE_COUNT:
+		return true;
+	case MR_MEASURE_SUM:
+	case MR_MEASURE_AVG:
+		return is_number(t);
+	case MR_MEASURE_MIN:
+	case MR_MEASURE_MAX:
+		return is_number(t) || t == MR_T_STRING || t == MR_T_DATETIME;
+	}
+	return false;
+}
+
+/* The type of what it gives. */
+static enum mr_type type_of(const struct mr_entity *e, const struct mr_measure *m)
+{
+	if (m->fn == MR_MEASURE_COUNT)
+		return MR_T_INT;
+	enum mr_type t = e->fields[m->field].type;
+	return m->fn == MR_MEASURE_AVG && t != MR_T_NUMERIC ? MR_T_FLOAT : t;
+}
+
+static void column(struct mr_buf *b, const struct mr_entity *e, int field)
+{
+	mr_buf_z(b, "r.");
+	mr_sql_ident(b, e->fields[field].name);
+	if (e->fields[field].type == MR_T_STRING)
+		mr_buf_z(b, " collate \"C\"");
+}
+
+static void measure(struct mr_buf *b, const struct mr_entity *e, const struct mr_measure *m)
+{
+	static const char *const names[] = {[MR_MEASURE_COUNT] = "count",
+		[MR_MEASURE_SUM] = "sum",
+		[MR_MEASURE_AVG] = "avg",
+		[MR_MEASURE_MIN] = "min",
+		[MR_MEASURE_MAX] = "max"};
+	mr_buf_printf(b, "%s(", names[m->fn]);
+	if (m->field < 0)
+		mr_buf_char(b, '*');
+	else
+		column(b, e, m->field);
+	/* A sum of whole numbers is a numeric in Postgres: what its field cannot hold is an error, as with increments. */
+	mr_buf_printf(b, ")::%s", mr_sql_cast(type_of(e, m)));
+}
+
+static void write_summary(struct mr_op *op, const struct mr_plan *plan, const struct mr_summary *s)
+{
+	struct mr_buf *b = &op->sql;
+	mr_buf_z(b, "select ");
+	for (size_t i = 0; i < s->n_group; i++) {
+		mr_buf_z(b, i ? ", " : "");
+		column(b, plan->entity, s->group[i]);
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		mr_buf_z(b, i || s->n_group ? ", " : "");
+		measure(b, plan->entity, &s->measures[i]);
+	}
+	mr_buf_z(b, " from ");
+	mr_sql_table(b, plan->entity);
+	mr_buf_z(b, " as r where ");
+	if (plan->where)
+		mr_pred_sql(b, &op->params, plan->entity, plan->where);
+	else
+		mr_buf_z(b, "true");
+	for (size_t i = 0; i < s->n_group; i++)
+		mr_buf_printf(b, "%s%zu", i ? ", " : " group by ", i + 1);
+	for (size_t i = 0; i < s->n_order; i++)
+		mr_buf_printf(b, "%s%zu %s", i ? ", " : " order by ", s->order[i].column + 1, s->order[i].desc ? "desc" : "asc");
+	/* Groups that are told in no order come in that of their fields: the same rows give the same answer. */
+	for (size_t i = 0; i < s->n_group; i++)
+		mr_buf_printf(b, "%s%zu", i || s->n_order ? ", " : " order by ", i + 1);
+	if (plan->limit >= 0)
+		mr_buf_printf(b, " limit %" PRId64, plan->limit);
+}
+
+static bool encode_cell(struct mr_enc *enc, struct mr_arena *a, enum mr_type t, struct mr_str text)
+{
+	struct mr_value v;
+	if (!text.p) {
+		mr_enc_null(enc);
+		return true;
+	}
+	if (!mr_value_from_pgtext(a, t, text, &v))
+		return false;
+	mr_value_encode(enc, &v);
+	return true;
+}
+
+static bool encode_row(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, const struct mr_pg_result *r, int row)
+{
+	const struct mr_summary *s = op->summary;
+	bool ok = true;
+	mr_enc_map(enc, s->n_group + s->n);
+	for (size_t i = 0; ok && i < s->n_group; i++) {
+		mr_enc_key(enc, op->entity->fields[s->group[i]].name);
+		ok = encode_cell(enc, a, op->entity->fields[s->group[i]].type, mr_pg_value(r, row, (int)i));
+	}
+	for (size_t i = 0; ok && i < s->n; i++) {
+		mr_enc_key(enc, s->measures[i].name);
+		ok = encode_cell(enc, a, type_of(op->entity, &s->measures[i]), mr_pg_value(r, row, (int)(s->n_group + i)));
+	}
+	mr_enc_end(enc);
+	return ok;
+}
+
+static void take_summary(struct mr_op *op, const struct mr_pg_result *r)
+{
+	struct mr_buf json = {0};
+	struct mr_arena a = {0};
+	struct mr_enc enc;
+	bool ok = true;
+	mr_enc_init(&enc, &json, MR_JSON);
+	mr_enc_array(&enc, (size_t)mr_pg_rows(r));
+	for (int i = 0; ok && i < mr_pg_rows(r); i++) {
+		ok = encode_row(&enc, &a, op, r, i);
+		mr_arena_reset(&a);
+	}
+	mr_enc_end(&enc);
+	if (ok) {
+		mr_op_answer(op, mr_buf_view(&json));
+	} else {
+		struct mr_error err;
+		mr_fail(&err, MR_SCHEMA_CHANGED, "A summary of %s is not of the types that the entity declares", op->entity->name.p);
+		mr_op_fail(op, &err, true);
+	}
+	mr_arena_fini(&a);
+	mr_buf_fini(&json);
+}
+
+void mr_txn_summarize(struct mr_txn *txn, const struct mr_plan *plan, const struct mr_summary *summary, mr_txn_cb *cb, void *arg)
+{
+	struct mr_op *op = mr_op_new(txn, cb, arg);
+	op->entity = plan->entity;
+	op->summary = summary;
+	op->only_reads = true;
+	write_summary(op, plan, summary);
+	mr_txn_add_read(txn, plan->entity, plan->where);
+	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take_summary);
+}

@@ -1,0 +1,104 @@
+// Counts, sums, groups and pages of functions, beside what Postgres says; live as all that functions read.
+import assert from "node:assert/strict";
+import { run, test } from "../lib/net_client.mjs";
+import { Stack } from "../lib/stack.mjs";
+
+const stack = await Stack.start();
+const client = await stack.client();
+const call = async (fn, args = {}) => {
+	const { value, error } = await client.call(`summaries.${fn}`, args);
+	assert.equal(error, undefined, JSON.stringify(error));
+	return value;
+};
+const ROWS = 700;
+stack.psql(`insert into "Item" (grp, n, at, big, note) select 'a', i % 50, '2026-01-01T00:00:00Z'::timestamptz + i * interval '1 s', case when i % 3 > 0 then i end, case when i % 4 > 0 then 'note ' || i % 7 end
+	from generate_series(1, ${ROWS}) i`);
+stack.psql(`insert into "Counter" (name, n, rate, price, open, owner) values ('a', 5, 0.5, 1.10, true, 'ann'), ('b', 7, 0.25, 2.20, true, 'ann'),
+	('c', 1, 1, null, false, 'ann'), ('d', 20, 2, 3.3, true, 'bob'), ('e', 2, 0, null, true, null)`);
+
+test("of all rows, or of none", async () => {
+	const [is] = stack.rows(`select count(*) n, count(note) noted, sum(n) total, avg(n)::float8 mean, max(note) last, sum(big)::bigint::text big from "Item" where grp = 'a'`);
+	const got = await call("items", { grp: "a" });
+	const { big, ...plain } = is;
+	assert.deepEqual(got, { ...plain, big: { $int: big }, first: "2026-01-01T00:00:01.000Z", count: ROWS, sum: is.total, least: 0, most: 49, avg: is.mean });
+	const none = { mean: null, total: null, first: null, last: null, big: null, sum: null, least: null, most: null, avg: null };
+	assert.deepEqual(await call("items", { grp: "nobody" }), { n: 0, noted: 0, count: 0, ...none });
+});
+
+test("by groups", async () => {
+	const { groups, top, counts } = await call("counters");
+	assert.deepEqual(groups, [
+		{ owner: "ann", open: false, n: 1, rate: 1, price: null, mean: null },
+		{ owner: "ann", open: true, n: 2, rate: 0.75, price: "3.3", mean: "1.65" },
+		{ owner: "bob", open: true, n: 1, rate: 2, price: "3.3", mean: "3.3" },
+		{ owner: null, open: true, n: 1, rate: 0, price: null, mean: null },
+	]);
+	assert.deepEqual(top, [{ owner: "bob", total: 20 }]);
+	assert.deepEqual(counts, [{ owner: "ann", count: 2 }, { owner: "bob", count: 1 }, { owner: null, count: 1 }]);
+});
+
+test("what cannot be is refused with a sentence", async () => {
+	for (const [groupBy, measures, code, said] of [
+		[[], { x: { sum: "name" } }, "bad_filter", /Counter\.name is of a type that has no sum/],
+		[[], { x: { min: "open" } }, "bad_filter", /Counter\.open is of a type that has no min/],
+		[[], { x: { sum: "nothing" } }, "unknown_field", /Counter has no field of this name/],
+		[["nothing"], { x: { count: true } }, "unknown_field", /Counter has no field of this name/],
+		[[], {}, "bad_filter", /needs something to measure/],
+		[[], { x: { median: "n" } }, "function_failed", /x: expected \{ count: true \}/],
+		[["name"], { name: { count: true } }, "function_failed", /name is a field of the groups/],
+	]) {
+		const { error } = await client.call("summaries.any", { groupBy, measures });
+		assert.equal(error?.code, code, JSON.stringify([measures, error]));
+		assert.match(error.message, said);
+	}
+});
+
+test("pages are pieces of the whole, in any order, whatever comes and goes before them", async () => {
+	for (const [order, sql] of [
+		[[["n", "asc"]], "n, id"],
+		[[["note", "desc"], ["big", "asc"]], `note collate "C" desc, big, id`],
+		[[["big", "desc"], ["n", "asc"]], "big desc, n, id"],
+		[[["at", "desc"]], "at desc, id desc"],
+	]) {
+		const whole = stack.rows(`select id from "Item" where grp = 'a' order by ${sql}`).map((row) => row.id);
+		const got = [];
+		for (let cursor = null, isDone = false; !isDone; ) {
+			const page = await call("page", { grp: "a", order, numItems: 97, cursor });
+			assert.ok(page.ids.length <= 97);
+			const again = await call("page", { grp: "a", order, numItems: 1, cursor, endCursor: page.continueCursor });
+			assert.deepEqual([again.ids, again.isDone], [page.ids, page.isDone], "between the same two places");
+			got.push(...page.ids);
+			({ isDone, continueCursor: cursor } = page);
+		}
+		assert.deepEqual(got, whole, sql);
+	}
+	const first = await call("page", { grp: "a", order: [["n", "asc"]], numItems: 10, cursor: null });
+	stack.psql(`delete from "Item" where id = '${first.ids[9]}'`);
+	const next = await call("page", { grp: "a", order: [["n", "asc"]], numItems: 1, cursor: first.continueCursor });
+	assert.equal(next.ids[0], stack.rows(`select id from "Item" where grp = 'a' order by n, id offset 9 limit 1`)[0].id, "the row of the cursor may be gone");
+	const { error } = await client.call("summaries.page", { grp: "a", order: [["n", "asc"], ["note", "asc"]], numItems: 1, cursor: first.continueCursor });
+	assert.deepEqual([error.code, /begin again with null/.test(error.message)], ["bad_args", true]);
+});
+
+test("for await reads no further than it is asked to", async () => {
+	assert.deepEqual(await call("walk", { grp: "a", most: 3 }), [3, 0]);
+	assert.deepEqual(await call("walk", { grp: "a", most: 600 }), [600, stack.rows(`select n from "Item" where grp = 'a' order by n, id offset 599 limit 1`)[0].n]);
+	assert.deepEqual(await call("walk", { grp: "a", most: 9999 }), [ROWS - 1, null]);
+});
+
+test("ids from outside", async () => {
+	assert.equal(await call("ids", { id: "01890000-0000-7000-8000-00000000ABCD" }), "01890000-0000-7000-8000-00000000abcd");
+	assert.equal(await call("ids", { id: "01890000-0000-7000-8000" }), null);
+});
+
+test("they are live", async () => {
+	const live = await client.live({ fn: "summaries.items", args: { grp: "live" } });
+	await client.until("nothing", () => live.value?.count === 0);
+	stack.psql(`insert into "Item" (grp, n) values ('live', 4), ('live', 6)`);
+	await client.until("two", () => live.value?.count === 2 && live.value.total === 10 && live.value.mean === 5);
+	stack.psql(`update "Item" set n = 7 where grp = 'live' and n = 6`);
+	await client.until("more", () => live.value?.most === 7);
+});
+
+test("a clean end", () => stack.stop());
+await run();
