@@ -117,6 +117,11 @@ static int find(const PGresult *have, const char *name)
 	return -1;
 }
 
+static bool is_ours(const PGresult *have, int i)
+{
+	return !strncmp(PQgetvalue(have, i, K_SAYS), MR_DRAFT_SAYS, strlen(MR_DRAFT_SAYS));
+}
+
 static bool draft_check(struct mr_draft *d, struct mr_draft_table *t, const PGresult *have, bool *wanted, const struct mr_check *c)
 {
 	struct mr_buf name = {0}, is = {0};
@@ -124,8 +129,7 @@ static bool draft_check(struct mr_draft *d, struct mr_draft_table *t, const PGre
 	mr_sql_key_name(&name, t->entity, c->name, "_check");
 	print_check(&is, t->entity, c);
 	int i = find(have, name.p);
-	bool same =
-		i >= 0 && !strcmp(PQgetvalue(have, i, K_SAYS) + MR_MIN(strlen(MR_DRAFT_SAYS), strlen(PQgetvalue(have, i, K_SAYS))), is.p);
+	bool same = i >= 0 && is_ours(have, i) && mr_str_eq(mr_str(PQgetvalue(have, i, K_SAYS) + strlen(MR_DRAFT_SAYS)), mr_buf_view(&is));
 	if (i >= 0)
 		wanted[i] = true;
 	if (!same) {
@@ -142,7 +146,7 @@ static bool draft_check(struct mr_draft *d, struct mr_draft_table *t, const PGre
 static void drop_unwanted(struct mr_draft *d, const struct mr_entity *e, const PGresult *have, const bool *wanted)
 {
 	for (int i = 0; i < PQntuples(have); i++)
-		if (!wanted[i] && !strncmp(PQgetvalue(have, i, K_SAYS), MR_DRAFT_SAYS, strlen(MR_DRAFT_SAYS)))
+		if (!wanted[i] && is_ours(have, i))
 			drop_check(d, e, PQgetvalue(have, i, K_NAME));
 }
 

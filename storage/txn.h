@@ -38,6 +38,8 @@ void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, 
 /* What is asked of all rows of a plan, or of each group of them (the plan's limit is of groups; it has no order, and locks nothing). The
  * answer: an array of maps, the group's fields and then the measures; without groups, of one. Sums of nothing are null, counts 0. */
 enum mr_measure_fn { MR_MEASURE_COUNT, MR_MEASURE_SUM, MR_MEASURE_AVG, MR_MEASURE_MIN, MR_MEASURE_MAX };
+enum { MR_MEASURES = MR_MEASURE_MAX + 1 };
+extern const char *const mr_measure_names[MR_MEASURES]; /* "count", ... */
 struct mr_measure {
 	struct mr_str name;
 	enum mr_measure_fn fn;

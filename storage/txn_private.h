@@ -80,7 +80,8 @@ void mr_txn_unref(struct mr_txn *txn);
 void mr_txn_ensure_begun(struct mr_txn *txn);
 void mr_txn_commit_if_ready(struct mr_txn *txn); /* txn_commit.c */
 
-bool mr_is_keyed(const struct mr_pred *where); /* some field is compared for equality */
+void mr_op_print_from(struct mr_op *op, const struct mr_plan *plan); /* appends " from table as r where ..." to its statement */
+bool mr_is_keyed(const struct mr_pred *where);                       /* some field is compared for equality */
 
 /* txn_changes.c */
 void mr_txn_add_change(struct mr_txn *txn, const struct mr_entity *e, int64_t seq, struct mr_str was, struct mr_str now);

@@ -14,16 +14,23 @@ bool mr_is_keyed(const struct mr_pred *where)
 	return where && mr_pred_equalities(where, &value, &field, 1) > 0;
 }
 
-static void write_select(struct mr_op *op, const struct mr_plan *plan)
+void mr_op_print_from(struct mr_op *op, const struct mr_plan *plan)
 {
 	struct mr_buf *b = &op->sql;
-	mr_buf_z(b, "select row_to_json(r.*)::text from ");
+	mr_buf_z(b, " from ");
 	mr_sql_table(b, plan->entity);
 	mr_buf_z(b, " as r where ");
 	if (plan->where)
 		mr_pred_sql(b, &op->params, plan->entity, plan->where);
 	else
 		mr_buf_z(b, "true");
+}
+
+static void write_select(struct mr_op *op, const struct mr_plan *plan)
+{
+	struct mr_buf *b = &op->sql;
+	mr_buf_z(b, "select row_to_json(r.*)::text");
+	mr_op_print_from(op, plan);
 	mr_buf_z(b, " order by ");
 	mr_order_sql(b, plan->entity, plan->order, plan->n_order);
 	/* Not a parameter: a plan for any limit takes it for a tenth of the rows, and walks the whole table in its order rather than find a

@@ -5,6 +5,12 @@
 #include "sql.h"
 #include "txn_private.h"
 
+const char *const mr_measure_names[MR_MEASURES] = {[MR_MEASURE_COUNT] = "count",
+	[MR_MEASURE_SUM] = "sum",
+	[MR_MEASURE_AVG] = "avg",
+	[MR_MEASURE_MIN] = "min",
+	[MR_MEASURE_MAX] = "max"};
+
 static bool is_number(enum mr_type t)
 {
 	return t == MR_T_INT || t == MR_T_BIGINT || t == MR_T_FLOAT || t == MR_T_NUMERIC;
@@ -45,12 +51,7 @@ static void column(struct mr_buf *b, const struct mr_entity *e, int field)
 
 static void measure(struct mr_buf *b, const struct mr_entity *e, const struct mr_measure *m)
 {
-	static const char *const names[] = {[MR_MEASURE_COUNT] = "count",
-		[MR_MEASURE_SUM] = "sum",
-		[MR_MEASURE_AVG] = "avg",
-		[MR_MEASURE_MIN] = "min",
-		[MR_MEASURE_MAX] = "max"};
-	mr_buf_printf(b, "%s(", names[m->fn]);
+	mr_buf_printf(b, "%s(", mr_measure_names[m->fn]);
 	if (m->field < 0)
 		mr_buf_char(b, '*');
 	else
@@ -71,13 +72,7 @@ static void write_summary(struct mr_op *op, const struct mr_plan *plan, const st
 		mr_buf_z(b, i || s->n_group ? ", " : "");
 		measure(b, plan->entity, &s->measures[i]);
 	}
-	mr_buf_z(b, " from ");
-	mr_sql_table(b, plan->entity);
-	mr_buf_z(b, " as r where ");
-	if (plan->where)
-		mr_pred_sql(b, &op->params, plan->entity, plan->where);
-	else
-		mr_buf_z(b, "true");
+	mr_op_print_from(op, plan);
 	for (size_t i = 0; i < s->n_group; i++)
 		mr_buf_printf(b, "%s%zu", i ? ", " : " group by ", i + 1);
 	for (size_t i = 0; i < s->n_order; i++)

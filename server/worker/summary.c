@@ -36,24 +36,20 @@ static bool read_groups(const struct reader *r, const struct mr_node *list)
 /* [name, function, field or null] */
 static bool read_measure(const struct reader *r, const struct mr_node *n, struct mr_measure *m)
 {
-	static const char *const names[] = {[MR_MEASURE_COUNT] = "count",
-		[MR_MEASURE_SUM] = "sum",
-		[MR_MEASURE_AVG] = "avg",
-		[MR_MEASURE_MIN] = "min",
-		[MR_MEASURE_MAX] = "max"};
 	if (n->kind != MR_ARRAY || n->n != 3)
 		return mr_fail(r->err, MR_BAD_FILTER, "A measure is count, sum, avg, min or max.");
 	*m = (struct mr_measure){.name = n->items[0].text, .field = -1};
-	for (size_t i = 0; i < MR_COUNT(names); i++)
-		if (mr_str_is(n->items[1].text, names[i]))
+	for (size_t i = 0; i < MR_MEASURES; i++)
+		if (mr_str_is(n->items[1].text, mr_measure_names[i]))
 			m->fn = (enum mr_measure_fn)i;
 	if (n->items[2].kind == MR_NULL)
-		return m->fn == MR_MEASURE_COUNT || mr_fail(r->err, MR_BAD_FILTER, "%s needs a field.", names[m->fn]);
+		return m->fn == MR_MEASURE_COUNT || mr_fail(r->err, MR_BAD_FILTER, "%s needs a field.", mr_measure_names[m->fn]);
 	m->field = field_named(r, &n->items[2]);
 	if (m->field < 0)
 		return false;
-	return mr_measure_fits(r->entity, m->fn, m->field) || mr_fail(r->err, MR_BAD_FILTER, "%s.%s is of a type that has no %s.",
-								      r->entity->name.p, r->entity->fields[m->field].name.p, names[m->fn]);
+	const struct mr_field *f = &r->entity->fields[m->field];
+	return mr_measure_fits(r->entity, m->fn, m->field) ||
+	       mr_fail(r->err, MR_BAD_FILTER, "%s.%s is of a type that has no %s.", r->entity->name.p, f->name.p, mr_measure_names[m->fn]);
 }
 
 static bool read_measures(const struct reader *r, const struct mr_node *list)

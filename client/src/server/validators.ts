@@ -1,6 +1,6 @@
 // Validators: what arguments, results and fields may be, said with the path of what is wrong.
 
-import { isPlainObject, sameValue, type Value } from "../values.js";
+import { compareValues, defineKey, isPlainObject, sameValue, type Value } from "../values.js";
 
 /** The sentence's place is inside it: `args.items[3].price: expected number, got string`. */
 export class ValidationError extends Error {
@@ -205,24 +205,17 @@ export class BigintValidator extends Validator<bigint> {
 	}
 }
 
-/** Microseconds since 1970, as exact as Postgres has them. */
-function instant(text: string): bigint {
-	const fraction = /\.(\d{1,9})/.exec(text)?.[1] ?? "";
-	const ms = Date.parse(text.replace(" ", "T").replace(/\.\d+/, "").replace(/([+-]\d\d)$/, "$1:00"));
-	if (Number.isNaN(ms)) return text.startsWith("-") ? -(2n ** 63n) : 2n ** 63n; // beyond what Date knows, and infinity
-	return BigInt(ms) * 1000n + BigInt(fraction.padEnd(6, "0").slice(0, 6));
-}
 const DATETIME = /^([+-]?\d{4,6}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?\s*(Z|[+-]\d\d(:?\d\d)?)|-?infinity)$/i;
 const A_DATETIME = "datetime (ISO 8601 text with Z or an offset)";
 
 export class DatetimeValidator extends Validator<string> {
 	min(from: string | Date): DatetimeValidator {
 		const text = boundary(from);
-		return new DatetimeValidator(refined(this, `not before ${text}`, (s: string) => instant(s) >= instant(text), { min: text }));
+		return new DatetimeValidator(refined(this, `not before ${text}`, (s: string) => compareValues("datetime", s, text) >= 0, { min: text }));
 	}
 	max(to: string | Date): DatetimeValidator {
 		const text = boundary(to);
-		return new DatetimeValidator(refined(this, `not after ${text}`, (s: string) => instant(s) <= instant(text), { max: text }));
+		return new DatetimeValidator(refined(this, `not after ${text}`, (s: string) => compareValues("datetime", s, text) <= 0, { max: text }));
 	}
 }
 
@@ -262,10 +255,6 @@ function member(path: string, key: string): string {
 	return /^[A-Za-z_][\w]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
 }
 
-function put(to: object, key: string, value: unknown): void {
-	Object.defineProperty(to, key, { value, writable: true, enumerable: true, configurable: true });
-}
-
 function nothingMore(shape: Shape, value: Record<string, unknown>, path: string): void {
 	for (const key of Object.keys(value))
 		if (!Object.hasOwn(shape, key) && value[key] !== undefined)
@@ -288,7 +277,7 @@ export function checkShape(shape: Shape, value: unknown, path: string): Record<s
 		const checked = checkMember(validator, item, member(path, key));
 		if (checked === item) continue;
 		if (out === value) out = { ...value };
-		put(out, key, checked);
+		defineKey(out, key, checked);
 	}
 	return out;
 }
@@ -422,7 +411,7 @@ function record<Out, In>(keys: Validator<string>, values: Validator<Out, Presenc
 			const checked = values.check(item, member(path, key));
 			if (checked === item) continue;
 			if (out === value) out = { ...value };
-			put(out, key, checked);
+			defineKey(out, key, checked);
 		}
 		return out;
 	};
