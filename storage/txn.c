@@ -25,6 +25,7 @@ void mr_txn_unref(struct mr_txn *txn)
 	free(txn->import);
 	free(txn->snapshot);
 	free(txn->touched);
+	free(txn->marks);
 	free(txn->read_list);
 	mr_map_fini(&txn->reads);
 	mr_buf_fini(&txn->changes);
@@ -189,6 +190,8 @@ static void on_op_result(const struct mr_pg_result *r, void *arg)
 	struct mr_op *op = arg;
 	struct mr_txn *txn = op->txn;
 	struct mr_error err;
+	if (op->mends && mr_pg_ok(r))
+		txn->failed = false;
 	if (txn->failed) {
 		err = txn->error;
 		mr_op_fail(op, &err, true);
@@ -241,6 +244,16 @@ void mr_op_send_update(struct mr_op *op, mr_op_take *take)
 		txn->perhaps |= txn->capturing != op->entity;
 		txn->capturing = op->entity;
 	}
+	send_op(op, 0, take);
+}
+
+void mr_op_send_plain(struct mr_op *op, bool mends, mr_op_take *take)
+{
+	struct mr_txn *txn = op->txn;
+	mr_txn_ensure_begun(txn);
+	op->mends = mends;
+	if (mends)
+		mr_pg_sync(txn->pg); /* what fails or has failed in this pipeline must not take it along */
 	send_op(op, 0, take);
 }
 

@@ -81,6 +81,13 @@ void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, 
  * ...). `reads` of the statement are appended to the transaction's read set. */
 void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *params, mr_txn_cb *cb, void *arg);
 
+/* A part that can be taken back alone: it begins at a savepoint, whose level is the number of parts that are open then, itself included. It
+ * ends by release, or by restore: once that is answered the transaction is as it was at the savepoint, whatever had failed since; nothing
+ * is to be sent before. Levels behind one end with it. Answers: the level. false: not in turn (internal). Not in a MR_TXN_READ transaction.
+ */
+typedef bool mr_txn_part_fn(struct mr_txn *txn, size_t level, mr_txn_cb *cb, void *arg, struct mr_error *err);
+mr_txn_part_fn mr_txn_savepoint, mr_txn_release, mr_txn_restore;
+
 /* Asked last in a MR_TXN_READ transaction: null, or err conflict when a table was truncated or rewritten since the snapshot was taken, so
  * that what was read is not what the snapshot holds. */
 void mr_txn_verify(struct mr_txn *txn, mr_txn_cb *cb, void *arg);

@@ -31,6 +31,9 @@ struct mr_txn {
 	bool *touched; /* by entity number, once bulk */
 	int64_t last_seq;
 
+	struct mr_txn_mark *marks; /* savepoints that are open (txn_savepoint.c) */
+	size_t n_marks, cap_marks;
+
 	/* The read set: texts in the arena, each once. */
 	struct mr_arena arena;
 	struct mr_map reads;
@@ -62,6 +65,8 @@ struct mr_op {
 	bool app_sql;            /* a statement of ctx.db.sql */
 	struct mr_str added;     /* fields that it adds to: `"a","b"`; empty: none */
 	const struct mr_summary *summary;
+	size_t level; /* of a savepoint */
+	bool mends;   /* it makes the transaction whole again, whatever failed before it */
 };
 struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 /* Sends op->sql with op->params (or, when op->refusal is set, comes back with it). keyed: by an index, if it can be (CLOCK.md rule 25).
@@ -69,6 +74,8 @@ struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity *capture, mr_op_take *take);
 /* The same for a statement that sets `millrace.capturing` to its entity itself, before it writes a row; not when it writes none. */
 void mr_op_send_update(struct mr_op *op, mr_op_take *take);
+/* A statement that neither reads nor writes rows. mends: it ends a failure of the transaction. */
+void mr_op_send_plain(struct mr_op *op, bool mends, mr_op_take *take);
 void mr_op_answer(struct mr_op *op, struct mr_str json);
 /* What a failed result means. A value that Postgres refuses within a statement of the app is that statement's failure. */
 void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);

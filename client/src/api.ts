@@ -9,29 +9,29 @@ export interface FunctionRef<Kind extends FunctionKind = FunctionKind, Args = un
 	readonly _types?: { kind: Kind; args: Args; result: Result };
 }
 
+/** The arguments of a call: may be left out when none is required. */
+export type ArgsOf<Args> = Record<never, never> extends Args ? [args?: Args] : [args: Args];
+
 /** What arrives of a handler's result: nothing is null. */
 export type Wired<R> = R extends void | undefined ? null : R;
 
-type RefOf<T> =
-	T extends RegisteredFunction<infer K, infer A, infer R, infer Internal>
-		? Internal extends false
-			? FunctionRef<K, A, Wired<R>>
-			: never
-		: never;
+/** Internal: true or false, which functions are meant. */
+type RefOf<T, Internal extends boolean> =
+	T extends RegisteredFunction<infer K, infer A, infer R, Internal> ? FunctionRef<K, A, Wired<R>> : never;
 
 type Callable = (...args: never[]) => unknown;
-type NodeOf<T> = T extends RegisteredFunction
-	? RefOf<T>
+type NodeOf<T, Internal extends boolean> = T extends RegisteredFunction
+	? RefOf<T, Internal>
 	: T extends Callable | readonly unknown[]
 		? never
 		: T extends object
-			? ApiOf<T>
+			? ApiOf<T, Internal>
 			: never;
 
-/** The public functions of modules, as references. */
-export type ApiOf<M> = {
-	readonly [K in keyof M as K extends "default" ? never : NodeOf<M[K]> extends never ? never : K]: NodeOf<M[K]>;
-} & (M extends { readonly default: infer D } ? ([RefOf<D>] extends [never] ? unknown : RefOf<D>) : unknown);
+/** The public functions of modules, as references; or their internal ones. */
+export type ApiOf<M, Internal extends boolean = false> = {
+	readonly [K in keyof M as K extends "default" ? never : NodeOf<M[K], Internal> extends never ? never : K]: NodeOf<M[K], Internal>;
+} & (M extends { readonly default: infer D } ? ([RefOf<D, Internal>] extends [never] ? unknown : RefOf<D, Internal>) : unknown);
 
 function node(path: string): object {
 	const children = new Map<string, object>();
@@ -50,6 +50,11 @@ function node(path: string): object {
 /** The tree of references; `Modules` maps module names to the types of the modules. */
 export function makeApi<Modules>(): ApiOf<Modules> {
 	return node("") as ApiOf<Modules>;
+}
+
+/** The same of the internal functions, which only functions can call. */
+export function makeInternal<Modules>(): ApiOf<Modules, true> {
+	return node("") as ApiOf<Modules, true>;
 }
 
 /** A reference to a function that is known by name only. */

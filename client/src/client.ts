@@ -1,6 +1,6 @@
 // The client: one socket run by the link, one sync that knows what is said on it, and the surface that apps use.
 
-import { functionName, type FunctionRef, isFunctionRef } from "./api.js";
+import { type ArgsOf, functionName, type FunctionRef, isFunctionRef } from "./api.js";
 import { isBrowser, showDevelopment } from "./development.js";
 import { MillraceError } from "./error.js";
 import { Freshness } from "./freshness.js";
@@ -87,8 +87,7 @@ export interface MutationOptions<App, Args> {
 	readonly optimistic?: ((tx: OptimisticTx<App>, args: Args) => unknown) | undefined;
 }
 
-/** The arguments of a call: may be left out when none is required. */
-export type ArgsOf<Args> = Record<never, never> extends Args ? [args?: Args] : [args: Args];
+export type { ArgsOf };
 
 export interface Client<App = unknown> {
 	/** Keeps a query live; the callback gets each new result. Gives the undo. */

@@ -11,7 +11,7 @@ export type {
 	WebSocketLike,
 	WebSocketMaker,
 } from "./client.js";
-export { functionName, functionRef, makeApi } from "./api.js";
+export { functionName, functionRef, makeApi, makeInternal } from "./api.js";
 export type { ApiOf, FunctionRef, Wired } from "./api.js";
 export { MillraceError } from "./error.js";
 export { newId } from "./ids.js";

@@ -2,7 +2,10 @@
 
 import { MillraceError } from "./error.js";
 import { parseWire, printWire, ValueError } from "./json.js";
+import type { FunctionRef } from "./api.js";
+import { functionName } from "./api.js";
 import { AppError, IdentityTouched, makeContext } from "./runtime/context.js";
+import { type Channel, Frame } from "./runtime/frame.js";
 import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
 import { collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
 import type { RegisteredFunction } from "./server/functions.js";
@@ -54,37 +57,55 @@ function readArgs(fn: RegisteredFunction, text: string): Value {
 	return args;
 }
 
-/** One run: the handler, then whatever it started and did not await. Its effects are part of the call. */
-async function run(n: number, fn: RegisteredFunction, args: string, env: Env): Promise<string> {
-	const open = new Set<Promise<Value>>();
-	let over = false;
-	let stray: unknown;
+/** One call: its number, and what its functions have in common. */
+interface Call {
+	readonly n: number;
+	readonly env: Env;
+	readonly functions: ReadonlyMap<string, RegisteredFunction>;
+	/** Functions that it ran, for each to have random numbers of its own. */
+	ran: number;
+}
+
+/** Runs a function in a frame; the result is JSON text. `within`: how many are around it. */
+function run(call: Call, fn: RegisteredFunction, args: string, frame: Frame, within: number): Promise<string> {
+	const k = call.ran++;
 	const ctx = makeContext(fn.kind, {
-		env,
-		operate: (kind, json) => {
-			if (over) return Promise.reject(new Error(`ctx.db was used after its function had ended (${kind})`));
-			const one = operate(n, kind, json);
-			open.add(one);
-			one.then(
-				() => open.delete(one),
-				(e: unknown) => {
-					open.delete(one);
-					stray ??= e;
-				},
-			);
-			return one;
-		},
-		identity: () => host().identity(n),
+		env: k === 0 ? call.env : { ...call.env, seed: `${call.env.seed}/${k}` },
+		operate: frame.operate,
+		identity: () => host().identity(call.n),
+		run: (kind, ref, given) => frame.track(runWithin(call, frame, within + 1, kind, ref, given)),
 	});
-	try {
-		const result = await (fn.options.handler as (ctx: object, args: Value) => unknown)(ctx, readArgs(fn, args));
-		stray = undefined; // what failed so far was the handler's to see
-		while (open.size > 0) await Promise.allSettled(open);
-		if (stray !== undefined) throw stray;
-		return printResult(fn, result);
-	} finally {
-		over = true;
-	}
+	return frame
+		.run(() => (fn.options.handler as (ctx: object, args: Value) => unknown)(ctx, readArgs(fn, args)))
+		.then((result) => printResult(fn, result));
+}
+
+/** A function that another one calls. A mutation is a part of the call's transaction that is taken back alone. */
+async function runWithin(call: Call, frame: Frame, within: number, kind: string, ref: unknown, given: unknown): Promise<Value> {
+	const name = nameOf(ref);
+	const fn = call.functions.get(name);
+	if (fn?.kind !== kind) throw new MillraceError("unknown_function", `No ${kind} function named ${name} is loaded.`);
+	if (within >= call.env.depth) throw tooDeep(name, call.env.depth);
+	if (fn.options.auth === "user") needUser(call, name);
+	const args = printWire(given ?? {}, "args");
+	const go = (channel: Channel, level: number) => run(call, fn, args, new Frame(channel, level), within);
+	const text = kind === "query" ? go(frame.operate, frame.level) : frame.part((channel) => go(channel, frame.level + 1));
+	return parseWire(await text);
+}
+
+function nameOf(ref: unknown): string {
+	return typeof ref === "string" ? ref : functionName(ref as FunctionRef);
+}
+
+function tooDeep(name: string, depth: number): MillraceError {
+	const message = `${name} would be more than ${depth} functions deep (max_call_depth).`;
+	return new MillraceError("call_depth", message, { setting: "max_call_depth" });
+}
+
+function needUser(call: Call, name: string): void {
+	host().identity(call.n);
+	if (call.env.shared) throw new IdentityTouched();
+	if (!call.env.auth) throw new MillraceError("unauthenticated", `${name} needs a signed-in caller.`);
 }
 
 function printResult(fn: RegisteredFunction, result: unknown): string {
@@ -109,7 +130,8 @@ function start(functions: ReadonlyMap<string, RegisteredFunction>, n: number, na
 	if (!fn) return fail(new MillraceError("unknown_function", `no function named ${name} is loaded`));
 	const env = parseWire(envText) as unknown as Env;
 	begin(n);
-	run(n, fn, args, env)
+	const call: Call = { n, env, functions, ran: 0 };
+	run(call, fn, args, new Frame((kind, json) => operate(n, kind, json), 0), 0)
 		.then((result) => host().done(n, true, result), fail)
 		.finally(() => forget(n));
 }

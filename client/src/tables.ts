@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "92a59cf338401097";
+export const TABLES_HASH = "61638e76efb1dd91";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -28,6 +28,7 @@ export type ErrorCode =
 	| "function_failed"
 	| "app_error"
 	| "time_limit"
+	| "call_depth"
 	| "memory_limit"
 	| "worker_crashed"
 	| "conflict"
@@ -74,6 +75,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly http: number; readonl
 	function_failed: { http: 500, retry: "never" },
 	app_error: { http: 400, retry: "never" },
 	time_limit: { http: 504, retry: "never" },
+	call_depth: { http: 500, retry: "never" },
 	memory_limit: { http: 507, retry: "never" },
 	worker_crashed: { http: 500, retry: "never" },
 	conflict: { http: 409, retry: "same" },

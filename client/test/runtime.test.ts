@@ -7,6 +7,7 @@ import { policy } from "millrace/server";
 import * as app from "./app/app";
 import * as joinWaitlist from "./app/functions/joinWaitlist";
 import * as messages from "./app/functions/messages";
+import * as nested from "./app/functions/nested";
 
 interface Entry {
 	manifest(): string;
@@ -40,7 +41,7 @@ Object.assign(globalThis, {
 		identity: (n: number) => void looked.push(n),
 	},
 });
-register({ app, modules: { messages, joinWaitlist, "admin/users": { list: messages.all, helper: messages.helper } } });
+register({ app, modules: { messages, nested, joinWaitlist, "admin/users": { list: messages.all, helper: messages.helper } } });
 const entry = (globalThis as unknown as { __millrace: Entry }).__millrace;
 
 let lastCall = 0;
@@ -55,7 +56,7 @@ function call(fn: string, args: unknown, env: object = {}, given?: Answer[]): Pr
 			n,
 			fn,
 			text,
-			JSON.stringify({ kind: "mutation", auth: { userId: "u1", org: "o" }, shared: false, now: 1234, seed: "s", ...env }),
+			JSON.stringify({ kind: "mutation", auth: { userId: "u1", org: "o" }, shared: false, now: 1234, seed: "s", depth: 4, ...env }),
 		);
 	});
 }
@@ -109,7 +110,7 @@ test("the manifest", () => {
 		internal: false,
 		isolation: "read committed",
 	});
-	assert.deepEqual(byName.get("messages.hidden"), { name: "messages.hidden", kind: "query", auth: "user", internal: true });
+	assert.deepEqual(byName.get("messages.hidden"), { name: "messages.hidden", kind: "query", auth: "public", internal: true });
 	assert.ok(byName.has("admin.users.list") && !byName.has("messages.helper"));
 });
 
@@ -256,4 +257,71 @@ test("wrong declarations end with a sentence", () => {
 	);
 	policy("Nothing", { read: "true" });
 	assert.throws(() => register({ modules: {} }), /names the entity "Nothing"/);
+});
+
+const part = (kind: string, level: number) => [kind, { level }];
+const patchTo = (likes: number) => ["patch", { entity: "Message", id: ID, value: { likes } }];
+const getIt = ["get", { entity: "Message", id: ID }];
+
+test("mutations within a mutation are parts, one behind the other; what else the function asks for meanwhile waits", async () => {
+	const { value } = await call("nested.both", { id: ID, first: 1, second: 2 }, {}, [1, null, 1, 1, null, 1, { id: ID, likes: 7 }, { likes: 2 }]);
+	assert.deepEqual(asked(), [
+		part("savepoint", 1),
+		patchTo(1),
+		part("release", 1),
+		part("savepoint", 1),
+		patchTo(2),
+		part("release", 1),
+		getIt,
+		getIt,
+	]);
+	const [[first, second, row], likes] = value as [[{ random: number; user: string }, { random: number }, object], number];
+	assert.equal(first.user, "u1");
+	assert.notEqual(first.random, second.random);
+	assert.deepEqual([row, likes], [{ id: ID, likes: 7 }, 2]);
+	const again = await call("nested.both", { id: ID, first: 1, second: 2 }, {}, [1, null, 1, 1, null, 1, { id: ID, likes: 7 }, { likes: 2 }]);
+	assert.deepEqual(again.value, value);
+});
+
+test("a part that fails is taken back, and its error is the caller's to handle", async () => {
+	const { ok, value } = await call("nested.both", { id: ID, first: 13, second: -1 });
+	assert.deepEqual(asked(), [
+		part("savepoint", 1),
+		patchTo(13),
+		part("restore", 1),
+		part("savepoint", 1),
+		part("restore", 1),
+		getIt,
+		getIt,
+	]);
+	assert.equal(ok, true);
+	assert.deepEqual((value as unknown[][])[0]?.slice(0, 2), ["Not thirteen.", "args.likes: must be at least 0, is -1"]);
+});
+
+test("calls within calls end somewhere, and are of the right kind", async () => {
+	assert.equal((await call("nested.down", { n: 3 }, { kind: "query" })).value, 3);
+	assert.deepEqual((await call("nested.down", { n: 4 }, { kind: "query" })).value, {
+		code: "call_depth",
+		message: "nested.down would be more than 4 functions deep (max_call_depth).",
+		data: { setting: "max_call_depth" },
+	});
+	const wrong = async (kind: string) => (await call("nested.wrong", { kind })).value as { code: string; message: string };
+	assert.deepEqual(await wrong("nothing"), { code: "unknown_function", message: "No query function named no.such is loaded." });
+	assert.deepEqual(await wrong("mutation"), { code: "unknown_function", message: "No query function named messages.send is loaded." });
+});
+
+test("a call within a call needs the user that it needs by itself", async () => {
+	assert.equal((await call("nested.needy", {}, { kind: "query", auth: null }, [[]])).ok, false);
+	assert.equal((await call("nested.needy", {}, { kind: "query" }, [[1, 2]])).value, 2);
+	const before = looked.length;
+	const shared = (await call("nested.needy", {}, { kind: "query", auth: null, shared: true })).value as { code: string };
+	assert.deepEqual([looked.length - before, shared.code], [1, "internal"]);
+});
+
+test("parts that nobody awaits belong to the call", async () => {
+	assert.equal((await call("nested.forgotten", { id: ID })).value, null);
+	assert.deepEqual(
+		asked().map(([kind]) => kind),
+		["savepoint", "patch", "release", "patch"],
+	);
 });

@@ -4,7 +4,7 @@ import { type Client, createClient, type FunctionRef, type WebSocketMaker } from
 import type { ClientRow, Infer, InferIn, InsertOf, ServerRow } from "millrace/server";
 import { entity, field, increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
-import { api } from "./app/api";
+import { api, internal } from "./app/api";
 import type * as App from "./app/app";
 import { db } from "./app/db";
 import { mutation, query } from "./app/server";
@@ -42,6 +42,30 @@ assert<Equals<typeof api.messages.recent extends FunctionRef<"query", infer _A, 
 assert<Equals<typeof api.messages.write, FunctionRef<"mutation", { id: string }, string | null>>>();
 assert<Equals<keyof typeof api.messages & ("hidden" | "helper" | "constant" | "send"), "send">>();
 assert<Equals<typeof api.admin.users.send, typeof api.messages.send>>();
+assert<Equals<keyof typeof internal.messages, "hidden">>();
+assert<Equals<keyof typeof internal.nested, "likesOf" | "setLikes">>();
+assert<Equals<typeof internal.nested.likesOf, FunctionRef<"query", { id: string }, number | null>>>();
+// @ts-expect-error is internal
+void api.nested.likesOf;
+void query({
+	args: {},
+	handler: async (ctx) => {
+		const likes: number | null = await ctx.runQuery(internal.nested.likesOf, { id: "x" });
+		// @ts-expect-error is required
+		await ctx.runQuery(internal.nested.likesOf);
+		// @ts-expect-error a query runs queries only
+		await ctx.runMutation(internal.nested.setLikes, { id: "x", likes: 1 });
+		return likes;
+	},
+});
+void mutation(async (ctx) => {
+	await ctx.runMutation(internal.nested.setLikes, { id: "x", likes: 1 });
+	// @ts-expect-error wrong type
+	await ctx.runMutation(internal.nested.setLikes, { id: "x", likes: "1" });
+	// @ts-expect-error is a mutation
+	await ctx.runQuery(internal.nested.setLikes, { id: "x", likes: 1 });
+	await ctx.runQuery(api.messages.all);
+});
 const waitlist: FunctionRef<"mutation", { email: string }, null> = api.joinWaitlist;
 assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<never, never>, { ok: boolean }>>>();
 void waitlist;

@@ -85,9 +85,9 @@ static bool put_api(const struct mr_modules *m, const char *app_dir, struct mr_e
 {
 	struct mr_buf b = {0};
 	mr_buf_z(&b, note);
-	mr_buf_z(&b, "import { makeApi } from \"millrace\";\nexport const api = makeApi<{\n");
+	mr_buf_z(&b, "import { makeApi, makeInternal } from \"millrace\";\nexport type Modules = {\n");
 	emit(&b, m, "", 1);
-	mr_buf_z(&b, "}>();\n");
+	mr_buf_z(&b, "};\nexport const api = makeApi<Modules>();\nexport const internal = makeInternal<Modules>();\n");
 	return put(app_dir, "api.ts", &b, err);
 }
 

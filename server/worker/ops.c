@@ -195,10 +195,31 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 	return true;
 }
 
+/* ---- savepoints ---- */
+
+/* The transaction is whole again, and so is the run. */
+static void on_restored(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct mr_op *op = arg;
+	if (!err)
+		op->job->run.failed = false;
+	on_result(txn, json, err, arg);
+}
+
+static bool op_part(struct mr_op *op, const struct mr_node *in, mr_txn_part_fn *part, mr_txn_cb *then, struct mr_error *err)
+{
+	int64_t level;
+	if (!mr_job_writes(op->job))
+		return mr_fail(err, MR_FUNCTION_FAILED, "A query has nothing to take back.");
+	if (!mr_node_int(mr_node_get(in, "level"), &level) || level < 1)
+		return mr_fail(err, MR_INTERNAL, "A savepoint has a level, from 1 on.");
+	return part(op->job->txn, (size_t)level, then, op, err);
+}
+
 static bool start(struct mr_op *op, struct mr_str kind, struct mr_str json, struct mr_error *err)
 {
 	struct mr_job *job = op->job;
-	if (job->run.failed) {
+	if (job->run.failed && !mr_str_is(kind, "restore")) {
 		*err = job->run.failure;
 		return false;
 	}
@@ -224,6 +245,12 @@ static bool start(struct mr_op *op, struct mr_str kind, struct mr_str json, stru
 		return op_write(op, in, mr_txn_replace, err);
 	if (mr_str_is(kind, "delete"))
 		return op_write(op, in, mr_txn_remove, err);
+	if (mr_str_is(kind, "savepoint"))
+		return op_part(op, in, mr_txn_savepoint, on_result, err);
+	if (mr_str_is(kind, "release"))
+		return op_part(op, in, mr_txn_release, on_result, err);
+	if (mr_str_is(kind, "restore"))
+		return op_part(op, in, mr_txn_restore, on_restored, err);
 	return mr_fail(err, MR_INTERNAL, "The app's runtime asked for an unknown operation, %.*s.", (int)MR_MIN(kind.n, 50), kind.p);
 }
 

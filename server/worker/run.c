@@ -235,7 +235,8 @@ static void print_env(struct mr_job *job, struct mr_buf *b)
 {
 	mr_buf_printf(b, "{\"kind\":\"%s\",\"auth\":", job->kind == MR_JOB_MUTATION ? "mutation" : "query");
 	mr_buf_str(b, job->auth ? job->auth->raw : MR_STR("null"));
-	mr_buf_printf(b, ",\"shared\":%s,\"now\":%.0f,\"seed\":", job->shared ? "true" : "false", job->now_ms);
+	mr_buf_printf(b, ",\"shared\":%s,\"now\":%.0f,\"depth\":%" PRId64 ",\"seed\":", job->shared ? "true" : "false", job->now_ms,
+		job->w->settings.max_call_depth);
 	mr_json_quote(b, job->seed);
 	mr_buf_char(b, '}');
 }

@@ -211,13 +211,13 @@ export class Client {
 		this.held.delete(id);
 		this.send({ t: "unsubscribe", id });
 	}
-	write(fn = `items.${this.random.pick(["addSerializable", "addRepeatable", "addCommitted", "move", "drop", "drop"])}`) {
+	write(fn = `items.${this.random.pick(["addSerializable", "addRepeatable", "addCommitted", "move", "parts", "drop", "drop"])}`) {
 		const { random } = this;
 		const number = ++this.lastCall;
 		const mark = `c${this.number}-${number}`;
 		const id = `${Math.floor(Date.now() / 3600000)}.${number}`;
 		const pickGroup = () => random.pick(["a", "b", "c", "d"]);
-		const args = { mark, grp: pickGroup(), n: random.below(100), ...(fn === "items.move" ? { to: pickGroup() } : {}) };
+		const args = { mark, grp: pickGroup(), n: random.below(100), ...(["items.move", "items.parts"].includes(fn) ? { to: pickGroup() } : {}) };
 		const call = { mark, message: { t: "call", id, fn, args }, sent: [] };
 		this.calls.set(id, call);
 		this.checker.asked.add(mark);

@@ -33,6 +33,8 @@ export interface CallDoor {
 	readonly env: Env;
 	operate(kind: OperationKind, json: string): Promise<Value>;
 	identity(): void;
+	/** Another function, as a part of this one. */
+	run(kind: "query" | "mutation", ref: unknown, args: unknown): Promise<Value>;
 }
 
 function text(value: unknown, what: string): string {
@@ -174,7 +176,9 @@ export function makeContext(kind: string, call: CallDoor): object {
 			throw new AppError(text(code, "ctx.error: the code"), text(message, "ctx.error: the message"), data);
 		},
 	};
-	if (kind === "query") return { ...base, db: makeReader(call) };
-	if (kind === "mutation") return { ...base, db: makeWriter(call) };
+	const runQuery = (ref: unknown, args: unknown) => call.run("query", ref, args);
+	if (kind === "query") return { ...base, db: makeReader(call), runQuery };
+	if (kind === "mutation")
+		return { ...base, db: makeWriter(call), runQuery, runMutation: (ref: unknown, args: unknown) => call.run("mutation", ref, args) };
 	return base;
 }

@@ -11,7 +11,9 @@ export interface Host {
 	log(n: number, level: string, text: string): void;
 	identity(n: number): void;
 }
-export type OperationKind = "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql";
+export type OperationKind = "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql" | PartKind;
+/** A part of the transaction begins, is done, is taken back. */
+type PartKind = "savepoint" | "release" | "restore";
 
 export interface Env {
 	readonly kind: string;
@@ -19,6 +21,8 @@ export interface Env {
 	readonly shared: boolean;
 	readonly now: number;
 	readonly seed: string | number;
+	/** How many functions may be within each other. */
+	readonly depth: number;
 }
 
 export interface Entry {

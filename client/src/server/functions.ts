@@ -1,5 +1,6 @@
 // How an app declares its functions, and what their handlers see.
 
+import type { ArgsOf, FunctionRef } from "../api.js";
 import type { ChangesOf, EntityName, IndexesOf, InsertOf, OrderOf, ServerRow, WhereOf } from "./schema.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
@@ -31,11 +32,21 @@ interface Refuse {
 	error(code: string, message: string, data?: { readonly [key: string]: Value }): never;
 }
 
-export interface QueryCtx<App = unknown, U extends Access = Access> extends Clock, Refuse {
+interface RunQuery {
+	/** Runs another query, internal ones too, within this call: the same moment, the same caller. */
+	runQuery<A, R>(query: FunctionRef<"query", A, R>, ...args: ArgsOf<A>): Promise<R>;
+}
+interface RunMutation {
+	/** Runs another mutation, internal ones too, within this transaction. If it fails, what it did is taken back, and the error is the caller's to
+	 * handle; what other parts of this function ask for meanwhile waits for its end. */
+	runMutation<A, R>(mutation: FunctionRef<"mutation", A, R>, ...args: ArgsOf<A>): Promise<R>;
+}
+
+export interface QueryCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, RunQuery {
 	readonly db: DbReader<App>;
 	readonly auth: Auth<U>;
 }
-export interface MutationCtx<App = unknown, U extends Access = Access> extends Clock, Refuse {
+export interface MutationCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, RunQuery, RunMutation {
 	readonly db: DbWriter<App>;
 	readonly auth: Auth<U>;
 }
@@ -230,28 +241,30 @@ interface Definition<S extends Shape, U extends Access, Ctx, R> {
 	/** A map of validators, or `v.object(...)`. */
 	readonly args?: S | ObjectValidator<S>;
 	readonly returns?: Validator<R, Presence, unknown>;
-	/** "user" (default): callers must be signed in. */
+	/** "user": callers must be signed in, the default; of internal functions it is "public", since nobody outside calls them. */
 	readonly auth?: U;
 	readonly handler: (ctx: Ctx, args: ObjectOf<S>) => R | Promise<R>;
 }
 
+type Default<Internal extends boolean> = Internal extends true ? "public" : "user";
+
 export interface QueryDeclarer<App, Internal extends boolean> {
-	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
+	<S extends Shape = NoArgs, U extends Access = Default<Internal>, R = unknown>(
 		definition: Definition<S, U, QueryCtx<App, U>, R>,
 	): RegisteredFunction<"query", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: QueryCtx<App, "user">, args: A) => R): RegisteredFunction<"query", A, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: QueryCtx<App, Default<Internal>>, args: A) => R): RegisteredFunction<"query", A, Awaited<R>, Internal>;
 }
 export interface MutationDeclarer<App, Internal extends boolean> {
-	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
+	<S extends Shape = NoArgs, U extends Access = Default<Internal>, R = unknown>(
 		definition: Definition<S, U, MutationCtx<App, U>, R> & { readonly isolation?: Isolation },
 	): RegisteredFunction<"mutation", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, "user">, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, Default<Internal>>, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
 }
 export interface ActionDeclarer<Internal extends boolean> {
-	<S extends Shape = NoArgs, U extends Access = "user", R = unknown>(
+	<S extends Shape = NoArgs, U extends Access = Default<Internal>, R = unknown>(
 		definition: Definition<S, U, ActionCtx<U>, R>,
 	): RegisteredFunction<"action", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: ActionCtx<"user">, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: ActionCtx<Default<Internal>>, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
 }
 
 type Given = Partial<FunctionOptions> | ((ctx: never, args: never) => unknown);
@@ -273,7 +286,7 @@ function declare_<Kind extends FunctionKind, Internal extends boolean>(
 	return new RegisteredFunction<Kind, never, never, Internal>(kind, internal, {
 		args,
 		returns: options.returns,
-		auth: options.auth ?? "user",
+		auth: options.auth ?? (internal ? "public" : "user"),
 		isolation: options.isolation,
 		handler: options.handler,
 	});

@@ -1,5 +1,6 @@
 import { v } from "millrace/server";
-import { mutation, query } from "../_generated/server";
+import { internal } from "../_generated/api";
+import { internalMutation, mutation, query } from "../_generated/server";
 
 const args = { mark: v.string(), grp: v.string(), n: v.float64() };
 
@@ -39,6 +40,26 @@ export const drop = mutation({
 		const last = await ctx.db.query("Item").where({ grp }).order([["n", "desc"]]).first();
 		if (last) await ctx.db.delete("Item", last.id);
 		return ctx.db.insert("Item", { grp, n, note: mark });
+	},
+});
+
+/** Moves two rows, each in a part of its own, of which one is taken back. */
+export const parts = mutation({
+	args: { ...args, to: v.string() },
+	auth: "public",
+	handler: async (ctx, { mark, grp, n, to }): Promise<string> => {
+		for (const fails of [n % 2 === 0, n % 2 === 1]) await ctx.runMutation(internal.items.part, { grp, to, n, fails }).catch(() => undefined);
+		return ctx.db.insert("Item", { grp: to, n, note: mark });
+	},
+});
+export const part = internalMutation({
+	args: { grp: v.string(), to: v.string(), n: v.float64(), fails: v.boolean() },
+	handler: async (ctx, { grp, to, n, fails }) => {
+		const first = await ctx.db.query("Item").where({ grp }).order([["n", "asc"]]).first();
+		if (!first) return;
+		await ctx.db.patch("Item", first.id, { grp: to, n });
+		await ctx.db.sql`update "Item" set n = n + 1 where id = ${first.id}`;
+		await ctx.db.insert("Item", { ...(fails ? { id: first.id } : {}), grp: to, n: n + 1, parent: first.id });
 	},
 });
 

@@ -1,0 +1,91 @@
+// One function that runs: the one that was called, and each that it calls. A frame keeps what its function has started, so that nothing of it
+// happens after its end, and keeps apart what may be taken back alone.
+
+import type { Value } from "../values.js";
+import type { OperationKind } from "./host.js";
+
+export type Channel = (kind: OperationKind, json: string) => Promise<Value>;
+
+const nothing = (): void => undefined;
+
+export class Frame {
+	/** Savepoints around it. */
+	readonly level: number;
+	readonly #channel: Channel;
+	readonly #open = new Set<Promise<unknown>>();
+	/** The end of the last part that others wait for. */
+	#turn: Promise<void> | undefined;
+	#over = false;
+	#stray: unknown;
+
+	constructor(channel: Channel, level: number) {
+		this.#channel = channel;
+		this.level = level;
+	}
+
+	readonly operate: Channel = (kind, json) =>
+		this.track(this.#turn ? this.#turn.then(() => this.#send(kind, json)) : this.#send(kind, json));
+
+	#send(kind: OperationKind, json: string): Promise<Value> {
+		if (this.#over) return Promise.reject(new Error(`ctx.db was used after its function had ended (${kind})`));
+		return this.#channel(kind, json);
+	}
+
+	/** What the function has started is part of it, awaited or not. */
+	track<T>(one: Promise<T>): Promise<T> {
+		this.#open.add(one);
+		one.then(
+			() => this.#open.delete(one),
+			(e: unknown) => {
+				this.#open.delete(one);
+				this.#stray ??= e;
+			},
+		);
+		return one;
+	}
+
+	/** A part that is done whole or taken back alone; what else the function asks for meanwhile waits for its end. */
+	part<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
+		const begun = this.#turn ?? Promise.resolve();
+		const whole = begun.then(() => this.#savepoint(work));
+		const end = whole.then(nothing, nothing).then(() => {
+			if (this.#turn === end) this.#turn = undefined;
+		});
+		this.#turn = end;
+		return this.track(whole);
+	}
+
+	/** Savepoint and release are not waited for, unless something failed meanwhile: caught or not, it may be the end of the part. */
+	async #savepoint<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
+		const level = `{"level":${this.level + 1}}`;
+		let failed = false;
+		const send = (kind: OperationKind, json: string) => {
+			const one = this.#send(kind, json);
+			one.catch(() => (failed = true));
+			return one;
+		};
+		this.track(send("savepoint", level));
+		try {
+			const result = await work(send);
+			const released = this.track(send("release", level));
+			if (failed) await released;
+			return result;
+		} catch (e) {
+			if (!this.#over) await send("restore", level); // over: what is around it is taken back
+			throw e;
+		}
+	}
+
+	/** Runs the function, then waits for whatever it started and did not await. */
+	async run<T>(body: () => T | Promise<T>): Promise<T> {
+		try {
+			const result = await body();
+			this.#stray = undefined; // what failed so far was the function's to see
+			while (this.#open.size > 0) await Promise.allSettled(this.#open);
+			if (this.#stray !== undefined) throw this.#stray;
+			return result;
+		} finally {
+			this.#over = true;
+		}
+	}
+}
