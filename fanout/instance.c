@@ -260,11 +260,16 @@ static void next_change(struct applying *a, const struct mr_change *c)
 }
 
 /* A function query is met once, however many of its reads are. */
-static bool is_first(struct mr_run *run, const struct mr_instances *all)
+static bool sees(struct mr_run *run, const struct mr_read *read, const struct mr_change *c, const struct mr_instances *all)
 {
-	bool first = run->mark != all->last_mark;
+	if (run->mark == all->last_mark)
+		return false;
+	if (!mr_read_sees(read, c)) {
+		all->f->counter[MR_C_UPDATES_UNREAD_TOTAL]++;
+		return false;
+	}
 	run->mark = all->last_mark;
-	return first;
+	return true;
 }
 
 static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
@@ -273,7 +278,7 @@ static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 	struct mr_instance *inst = w->owner;
 	if (a->change != c)
 		next_change(a, c);
-	if (inst->run && !is_first(inst->run, a->all))
+	if (inst->run && !sees(inst->run, MR_CONTAINER(w, struct mr_read, watcher), c, a->all))
 		return;
 	a->all->f->counter[MR_C_INDEX_HITS_TOTAL]++;
 	if (!inst->entity) {
@@ -360,14 +365,19 @@ void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
 	}
 }
 
+static bool meets(const struct mr_watcher *w, const struct mr_change *c)
+{
+	return w->entity == c->entity &&
+	       (c->bulk || (c->was.v && mr_pred_eval(w->pred, &c->was) == 1) || (c->is.v && mr_pred_eval(w->pred, &c->is) == 1));
+}
+
 bool mr_instance_meets(const struct mr_instance *inst, const struct mr_change *c)
 {
-	size_t n = inst->entity ? 1 : inst->run->n_reads;
-	for (size_t i = 0; i < n; i++) {
-		const struct mr_watcher *w = inst->entity ? &inst->watcher : &inst->run->reads[i];
-		if (w->entity != c->entity)
-			continue;
-		if (c->bulk || (c->was.v && mr_pred_eval(w->pred, &c->was) == 1) || (c->is.v && mr_pred_eval(w->pred, &c->is) == 1))
+	if (inst->entity)
+		return meets(&inst->watcher, c);
+	for (size_t i = 0; i < inst->run->n_reads; i++) {
+		const struct mr_read *read = &inst->run->reads[i];
+		if (meets(&read->watcher, c) && (c->bulk || mr_read_sees(read, c)))
 			return true;
 	}
 	return false;

@@ -15,12 +15,18 @@
 struct mr_whole;
 struct mr_work;
 
+/* One thing that a function looked at: rows of an entity, and which fields of them. */
+struct mr_read {
+	struct mr_watcher watcher;
+	mr_fields fields; /* an update of others only is of no account */
+};
+
 /* What function queries have beside that. */
 struct mr_run {
 	const struct mr_fn *fn;
-	struct mr_str args;       /* canonical JSON; part of the key */
-	struct mr_str auth;       /* canonical JSON of the identity, the same; empty: a shared run without one */
-	struct mr_watcher *reads; /* heap, their predicates behind them */
+	struct mr_str args;    /* canonical JSON; part of the key */
+	struct mr_str auth;    /* canonical JSON of the identity, the same; empty: a shared run without one */
+	struct mr_read *reads; /* heap, their predicates behind them */
 	size_t n_reads;
 	struct mr_str result; /* JSON, heap; empty before the first; the last good one while it fails */
 	uint64_t mark;        /* of the change that met it last */
@@ -157,11 +163,13 @@ void mr_instance_mend(struct mr_instance *inst); /* it does not fail any more */
 /* The result of a function query at tick n; takes nothing over (the text is copied). */
 void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json);
 void mr_instance_encode_result(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst);
-/* Replaces the read set by [[entity, predicate | null], ...]. */
+/* Replaces the read set by [[entity, predicate | null, [field...]?], ...]. */
 void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads);
 void mr_instance_end_run(struct mr_instance *inst); /* it goes */
 /* Runs of this function with these arguments look at their identity: from now on each identity has an instance of its own. */
 void mr_instance_note_split(struct mr_instance *inst);
+/* Does this read look at anything that the change, which meets its predicate, has changed? */
+bool mr_read_sees(const struct mr_read *read, const struct mr_change *c);
 /* Does the change meet the read set or the predicate? */
 bool mr_instance_meets(const struct mr_instance *inst, const struct mr_change *c);
 

@@ -172,8 +172,8 @@ static void drop_reads(struct mr_instance *inst)
 {
 	struct mr_run *run = inst->run;
 	for (size_t i = 0; i < run->n_reads; i++) {
-		mr_matcher_remove(inst->all->index, &run->reads[i]);
-		mr_stakes_add(&inst->all->f->hub->stakes, run->reads[i].entity, -MR_STAKE_RUN);
+		mr_matcher_remove(inst->all->index, &run->reads[i].watcher);
+		mr_stakes_add(&inst->all->f->hub->stakes, run->reads[i].watcher.entity, -MR_STAKE_RUN);
 	}
 	free(run->reads);
 	run->reads = NULL;
@@ -181,22 +181,35 @@ static void drop_reads(struct mr_instance *inst)
 }
 
 /* They go into memory that is just as large. */
-static void keep_reads(struct mr_instance *inst, const struct mr_watcher *reads, size_t n)
+static void keep_reads(struct mr_instance *inst, const struct mr_read *reads, size_t n)
 {
 	size_t bytes = n * sizeof *reads;
 	for (size_t i = 0; i < n; i++)
-		bytes += mr_pred_size(reads[i].pred);
-	struct mr_watcher *kept = mr_alloc(bytes);
+		bytes += mr_pred_size(reads[i].watcher.pred);
+	struct mr_read *kept = mr_alloc(bytes);
 	char *room = (char *)(kept + n);
 	for (size_t i = 0; i < n; i++) {
+		struct mr_watcher *w = &kept[i].watcher;
 		kept[i] = reads[i];
-		kept[i].pred = mr_pred_copy(room, reads[i].pred);
-		room += mr_pred_size(reads[i].pred);
-		mr_matcher_add(inst->all->index, &kept[i]);
-		mr_stakes_add(&inst->all->f->hub->stakes, kept[i].entity, MR_STAKE_RUN);
+		w->pred = mr_pred_copy(room, w->pred);
+		room += mr_pred_size(w->pred);
+		mr_matcher_add(inst->all->index, w);
+		mr_stakes_add(&inst->all->f->hub->stakes, w->entity, MR_STAKE_RUN);
 	}
 	inst->run->reads = kept;
 	inst->run->n_reads = n;
+}
+
+static mr_fields read_fields(const struct mr_entity *e, const struct mr_node *names)
+{
+	mr_fields all = 0;
+	if (!names || names->kind != MR_ARRAY)
+		return MR_FIELDS_ALL;
+	for (size_t i = 0; i < names->n; i++) {
+		int field = mr_entity_field(e, names->items[i].text);
+		all |= field < 0 ? MR_FIELDS_ALL : mr_field_bit(field);
+	}
+	return all;
 }
 
 void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads)
@@ -204,18 +217,27 @@ void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads)
 	drop_reads(inst);
 	struct mr_arena a = {0};
 	size_t n = reads && reads->kind == MR_ARRAY ? reads->n : 0, known = 0;
-	struct mr_watcher *w = mr_arena_alloc(&a, n * sizeof *w);
+	struct mr_read *kept = mr_arena_alloc(&a, n * sizeof *kept);
 	for (size_t i = 0; i < n; i++) {
-		const struct mr_node *pair = &reads->items[i];
-		if (pair->kind != MR_ARRAY || pair->n != 2)
+		const struct mr_node *one = &reads->items[i];
+		if (one->kind != MR_ARRAY || one->n < 2)
 			continue;
-		const struct mr_entity *e = mr_app_entity(inst->app, pair->items[0].text);
-		if (e)
-			w[known++] = (struct mr_watcher){.entity = e, .pred = read_pred(&a, e, &pair->items[1]), .owner = inst};
+		const struct mr_entity *e = mr_app_entity(inst->app, one->items[0].text);
+		if (!e)
+			continue;
+		kept[known].fields = read_fields(e, one->n > 2 ? &one->items[2] : NULL);
+		kept[known++].watcher = (struct mr_watcher){.entity = e, .pred = read_pred(&a, e, &one->items[1]), .owner = inst};
 	}
 	if (known)
-		keep_reads(inst, w, known);
+		keep_reads(inst, kept, known);
 	mr_arena_fini(&a);
+}
+
+/* An update that changes nothing of what is declared changed something else, which the function may have read all the same. */
+bool mr_read_sees(const struct mr_read *read, const struct mr_change *c)
+{
+	return read->fields == MR_FIELDS_ALL || !c->was.v || !c->is.v || mr_row_differs(&c->was, &c->is, read->fields) ||
+	       !mr_row_differs(&c->was, &c->is, MR_FIELDS_ALL);
 }
 
 void mr_instance_end_run(struct mr_instance *inst)

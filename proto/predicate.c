@@ -390,6 +390,29 @@ static int eval_kids(const struct mr_pred *p, const struct mr_row *row, int stop
 	return result;
 }
 
+mr_fields mr_pred_reads(const struct mr_pred *p)
+{
+	mr_fields all = 0;
+	switch (p->op) {
+	case MR_P_TRUE:
+	case MR_P_FALSE:
+		return 0;
+	case MR_P_AND:
+	case MR_P_OR:
+	case MR_P_NOT:
+		for (size_t i = 0; i < p->n; i++)
+			all |= mr_pred_reads(p->kids[i]);
+		return all;
+	case MR_P_EQ_FIELD:
+	case MR_P_NE_FIELD:
+	case MR_P_LT_FIELD:
+	case MR_P_LE_FIELD:
+		return mr_field_bit(p->field) | mr_field_bit(p->other);
+	default:
+		return mr_field_bit(p->field);
+	}
+}
+
 int mr_pred_eval(const struct mr_pred *p, const struct mr_row *row)
 {
 	const struct mr_value *v = &row->v[p->field], *w;

@@ -61,6 +61,7 @@ const struct mr_pred *mr_pred_copy(void *to, const struct mr_pred *p);
 /* Text form (JSON) of a tree, and back; equal normal trees give equal text. Carried to workers and used in instance keys. */
 void mr_pred_print(struct mr_buf *b, const struct mr_entity *e, const struct mr_pred *p);
 const struct mr_pred *mr_pred_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *text, struct mr_error *err);
+mr_fields mr_pred_reads(const struct mr_pred *p); /* fields that it looks at */
 /* 1 true, 0 false, -1 unknown (counts as no match). Allocates nothing. */
 int mr_pred_eval(const struct mr_pred *p, const struct mr_row *row);
 /* The equalities that every match has (top-level EQ of an AND), as positions in `fields` with their values; the matcher's hash groups. */

@@ -533,6 +533,19 @@ void mr_row_encode(struct mr_enc *e, const struct mr_row *row, bool all)
 	mr_enc_end(e);
 }
 
+static bool differs(const struct mr_value *was, const struct mr_value *now)
+{
+	return !mr_value_eq(was, now) || (was->type == MR_T_FLOAT && !was->null && signbit(was->d) != signbit(now->d));
+}
+
+bool mr_row_differs(const struct mr_row *was, const struct mr_row *now, mr_fields fields)
+{
+	for (size_t i = 0; i < now->entity->n; i++)
+		if ((fields & mr_field_bit((int)i)) && differs(&was->v[i], &now->v[i]))
+			return true;
+	return false;
+}
+
 static bool changed(const struct mr_row *was, const struct mr_row *now, size_t field)
 {
 	return !hidden(now->entity, field, false) && !mr_value_eq(&was->v[field], &now->v[field]);

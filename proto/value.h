@@ -48,6 +48,15 @@ struct mr_row {
 	const struct mr_entity *entity;
 	struct mr_value *v;
 };
+/* A set of an entity's fields: field i is bit i; those from the 64th on share the last one. */
+typedef uint64_t mr_fields;
+#define MR_FIELDS_ALL UINT64_MAX
+static inline mr_fields mr_field_bit(int field)
+{
+	return (mr_fields)1 << (field < 63 ? field : 63);
+}
+/* Of one entity: is one of the fields another value, or the same value written otherwise (-0)? */
+bool mr_row_differs(const struct mr_row *was, const struct mr_row *now, mr_fields fields);
 /* From an image. False when a declared column is missing or does not fit: the table is not as declared (schema_changed).
  * Columns that the entity does not declare are passed over. */
 bool mr_row_from_image(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *image, struct mr_row *row);

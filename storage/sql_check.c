@@ -22,7 +22,10 @@ struct walk {
 	size_t n_tables, cap_tables;
 	struct mr_sql_cond *conds;
 	size_t n_conds, cap_conds;
-	int scopes; /* given out so far */
+	struct mr_sql_ref *refs;
+	size_t n_refs, cap_refs;
+	const PgQuery__SelectStmt *select; /* the innermost around */
+	int scopes;                        /* given out so far */
 	int depth;
 };
 
@@ -316,6 +319,48 @@ static void visit_table(struct walk *w, const PgQuery__RangeVar *v, int scope, c
 	t->renamed = v->alias && v->alias->n_colnames;
 }
 
+/* ---- columns ---- */
+
+static void add_ref(struct walk *w, struct mr_str qualifier, struct mr_str column)
+{
+	if (w->n_refs == w->cap_refs) {
+		w->cap_refs = w->cap_refs ? w->cap_refs * 2 : 16;
+		w->refs = mr_realloc(w->refs, w->cap_refs * sizeof(*w->refs));
+	}
+	w->refs[w->n_refs++] = (struct mr_sql_ref){qualifier, column};
+}
+
+/* The last two of its names: "schema.table.column" is told by the table. */
+static void visit_column(struct walk *w, const PgQuery__ColumnRef *r)
+{
+	const struct mr_str none = {"", 0};
+	size_t n = r->n_fields;
+	bool star = n && r->fields[n - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
+	if (n)
+		add_ref(w, n > 1 ? keep(w, name_at(r->fields, n - 2)) : none, star ? none : keep(w, name_at(r->fields, n - 1)));
+}
+
+static bool is_sorted_by(const PgQuery__SelectStmt *s, const PgQuery__SortBy *by)
+{
+	for (size_t i = 0; s && i < s->n_sort_clause; i++)
+		if (s->sort_clause[i]->sort_by == by)
+			return true;
+	return false;
+}
+
+/* A result's name in ORDER BY is no column's, whatever columns there are. */
+static bool names_result(const PgQuery__SelectStmt *s, const PgQuery__SortBy *by)
+{
+	const PgQuery__Node *n = by->node;
+	if (!is_sorted_by(s, by) || n->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || n->column_ref->n_fields != 1)
+		return false;
+	const char *name = name_at(n->column_ref->fields, 0);
+	for (size_t i = 0; *name && i < s->n_target_list; i++)
+		if (!strcmp(s->target_list[i]->res_target->name, name))
+			return true;
+	return false;
+}
+
 /* ---- conditions ---- */
 
 /* The last name of a type without dimensions or modifiers; empty: something else. */
@@ -476,13 +521,21 @@ static void visit_select(struct walk *w, const PgQuery__SelectStmt *s, const str
 		refuse(w, "SELECT INTO is not allowed");
 	w->check->locks |= s->n_locking_clause > 0;
 	conjuncts(w, s->where_clause, w->scopes + 1);
+	const PgQuery__SelectStmt *outer = w->select;
+	w->select = s;
 	visit_with(w, &s->base, s->with_clause, with);
+	w->select = outer;
 }
 
 /* Tables below a join that renames its columns cannot be told by them. */
 static void visit_join(struct walk *w, const PgQuery__JoinExpr *j, int scope, const struct visible *with)
 {
 	size_t first = w->n_tables;
+	const struct mr_str none = {"", 0};
+	if (j->is_natural)
+		add_ref(w, none, none);
+	for (size_t i = 0; i < j->n_using_clause; i++)
+		add_ref(w, none, keep(w, name_at(j->using_clause, i)));
 	if (j->jointype == PG_QUERY__JOIN_TYPE__JOIN_INNER)
 		conjuncts(w, j->quals, scope);
 	visit_below(w, &j->base, scope, with, NULL);
@@ -553,7 +606,7 @@ static void visit(struct walk *w, const ProtobufCMessage *m, int scope, const st
 		visit_join(w, at, scope, with);
 	} else if (!strcmp(kind, "RangeVar")) {
 		visit_table(w, at, scope, with);
-	} else {
+	} else if (strcmp(kind, "SortBy") != 0 || !names_result(w->select, at)) {
 		if (!strcmp(kind, "FuncCall"))
 			visit_function(w, at);
 		else if (!strcmp(kind, "SQLValueFunction"))
@@ -562,6 +615,8 @@ static void visit(struct walk *w, const ProtobufCMessage *m, int scope, const st
 			visit_cast(w, at);
 		else if (!strcmp(kind, "RangeTableSample") && !((const PgQuery__RangeTableSample *)at)->repeatable)
 			moves(w, MR_SQL_CHANCE, "tablesample", " without repeatable");
+		else if (!strcmp(kind, "ColumnRef"))
+			visit_column(w, at);
 		else if (!strcmp(kind, "AConst"))
 			visit_constant(w, at);
 		else if (!strcmp(kind, "TypeName") && ((const PgQuery__TypeName *)at)->n_names > 1 &&
@@ -601,10 +656,14 @@ static void keep_lists(struct walk *w)
 			memcpy(mr_arena_alloc(&c->arena, w->n_tables * sizeof(*w->tables)), w->tables, w->n_tables * sizeof(*w->tables));
 	if (w->n_conds)
 		c->conds = memcpy(mr_arena_alloc(&c->arena, w->n_conds * sizeof(*w->conds)), w->conds, w->n_conds * sizeof(*w->conds));
+	if (w->n_refs)
+		c->refs = memcpy(mr_arena_alloc(&c->arena, w->n_refs * sizeof(*w->refs)), w->refs, w->n_refs * sizeof(*w->refs));
 	c->n_tables = w->n_tables;
 	c->n_conds = w->n_conds;
+	c->n_refs = w->n_refs;
 	free(w->tables);
 	free(w->conds);
+	free(w->refs);
 }
 
 static void parse(struct mr_sql_check *c, const char *text)

@@ -27,6 +27,10 @@ struct mr_sql_table {
 	struct mr_str alias;        /* what its columns are qualified with */
 	bool renamed;               /* its columns go by other names: no condition can be told to be on it */
 };
+/* A column by its name: `column` or `qualifier.column`; column empty: all of them (`*`). */
+struct mr_sql_ref {
+	struct mr_str qualifier, column;
+};
 /* What gives another result although nothing was written. */
 enum mr_sql_moves { MR_SQL_STANDS, MR_SQL_TIME, MR_SQL_CHANCE, MR_SQL_COUNTER };
 struct mr_sql_check {
@@ -41,6 +45,8 @@ struct mr_sql_check {
 	size_t n_tables;
 	const struct mr_sql_cond *conds;
 	size_t n_conds;
+	const struct mr_sql_ref *refs; /* wherever in it */
+	size_t n_refs;
 };
 
 /* Kept by text, so that a statement is parsed once in the life of a thread (some hundreds are kept). Valid until the next call. */

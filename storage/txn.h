@@ -31,8 +31,10 @@ struct mr_plan {
 	size_t n_order;
 	int64_t limit; /* -1: none */
 	bool for_update;
+	const int *pick; /* fields, for mr_txn_read; lives until the answer. NULL: all */
+	size_t n_pick;
 };
-void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg); /* array of rows, all fields */
+void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg); /* array of rows */
 /* For live queries: { "snapshot": text, "rows": [image, ...] }: rows as row_to_json prints them, to be read by mr_row_from_image. */
 void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg);
 /* What is asked of all rows of a plan, or of each group of them (the plan's limit is of groups; it has no order, and locks nothing). The
@@ -92,8 +94,9 @@ mr_txn_part_fn mr_txn_savepoint, mr_txn_release, mr_txn_restore;
  * that what was read is not what the snapshot holds. */
 void mr_txn_verify(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 
-/* What was read so far: JSON array of [entity, predicate text | null], null meaning the whole table; tables that are no entity as
- * ["", "schema.table"]. For the reactive index. */
+/* What was read so far: JSON array of [entity, predicate | null, [field...]?]; null: the whole table; fields: only they were looked at, so
+ * that an update of others changes nothing (absent: all, and what the entity does not declare). Tables that are no entity as ["",
+ * "schema.table"]. For the reactive index. */
 void mr_txn_reads(const struct mr_txn *txn, struct mr_buf *json);
 /* The snapshot of a MR_TXN_READ transaction ("" before its first statement was answered). */
 const char *mr_txn_snapshot(const struct mr_txn *txn);

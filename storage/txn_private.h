@@ -65,6 +65,8 @@ struct mr_op {
 	bool app_sql;            /* a statement of ctx.db.sql */
 	struct mr_str added;     /* fields that it adds to: `"a","b"`; empty: none */
 	const struct mr_summary *summary;
+	const int *pick; /* fields that are read; NULL: all */
+	size_t n_pick;
 	size_t level; /* of a savepoint */
 	bool mends;   /* it makes the transaction whole again, whatever failed before it */
 };
@@ -94,8 +96,8 @@ bool mr_is_keyed(const struct mr_pred *where);                       /* some fie
 void mr_txn_add_change(struct mr_txn *txn, const struct mr_entity *e, int64_t seq, struct mr_str was, struct mr_str now);
 void mr_txn_print_changes(struct mr_txn *txn, struct mr_buf *json);
 
-/* txn_reads.c: where NULL is the whole table. */
-void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct mr_pred *where);
+/* txn_reads.c: where NULL is the whole table; fields: what is looked at beside those of `where`. */
+void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct mr_pred *where, mr_fields fields);
 void mr_txn_add_foreign_read(struct mr_txn *txn, struct mr_str table); /* "schema.table" that is no entity */
 
 #endif

@@ -26,10 +26,24 @@ void mr_op_print_from(struct mr_op *op, const struct mr_plan *plan)
 		mr_buf_z(b, "true");
 }
 
+static void write_image(struct mr_buf *b, const struct mr_plan *plan)
+{
+	if (!plan->pick) {
+		mr_buf_z(b, "row_to_json(r.*)::text");
+		return;
+	}
+	for (size_t i = 0; i < plan->n_pick; i++) {
+		mr_buf_z(b, i ? ",r." : "(select row_to_json(x) from (select r.");
+		mr_sql_ident(b, plan->entity->fields[plan->pick[i]].name);
+	}
+	mr_buf_z(b, ") as x)::text");
+}
+
 static void write_select(struct mr_op *op, const struct mr_plan *plan)
 {
 	struct mr_buf *b = &op->sql;
-	mr_buf_z(b, "select row_to_json(r.*)::text");
+	mr_buf_z(b, "select ");
+	write_image(b, plan);
 	mr_op_print_from(op, plan);
 	mr_buf_z(b, " order by ");
 	mr_order_sql(b, plan->entity, plan->order, plan->n_order);
@@ -41,15 +55,38 @@ static void write_select(struct mr_op *op, const struct mr_plan *plan)
 		mr_buf_z(b, " for update");
 }
 
-static bool encode_row(struct mr_enc *enc, struct mr_arena *a, const struct mr_entity *e, struct mr_str image, struct mr_error *err)
+static bool encode_whole(struct mr_enc *enc, struct mr_arena *a, const struct mr_entity *e, const struct mr_node *image)
 {
-	struct mr_error why;
 	struct mr_row row;
-	const struct mr_node *node = mr_json_read(a, image, DEPTH_MAX, false, &why);
-	if (!node || !mr_row_from_image(a, e, node, &row))
-		return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", e->name.p);
+	if (!mr_row_from_image(a, e, image, &row))
+		return false;
 	mr_row_encode(enc, &row, true);
 	return true;
+}
+
+static bool encode_picked(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, const struct mr_node *image)
+{
+	mr_enc_map(enc, op->n_pick);
+	for (size_t i = 0; i < op->n_pick; i++) {
+		const struct mr_field *f = &op->entity->fields[op->pick[i]];
+		const struct mr_node *n = mr_node_get(image, f->name.p);
+		struct mr_value v;
+		if (!n || !mr_value_from_image(a, f->type, n, &v))
+			return false;
+		mr_enc_key(enc, f->name);
+		mr_value_encode(enc, &v);
+	}
+	mr_enc_end(enc);
+	return true;
+}
+
+static bool encode_row(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, struct mr_str text, struct mr_error *err)
+{
+	struct mr_error why;
+	const struct mr_node *image = mr_json_read(a, text, DEPTH_MAX, false, &why);
+	if (image && (op->pick ? encode_picked(enc, a, op, image) : encode_whole(enc, a, op->entity, image)))
+		return true;
+	return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
 }
 
 static void take_rows(struct mr_op *op, const struct mr_pg_result *r)
@@ -63,7 +100,7 @@ static void take_rows(struct mr_op *op, const struct mr_pg_result *r)
 	mr_enc_init(&enc, &json, MR_JSON);
 	mr_enc_array(&enc, (size_t)n);
 	for (int i = 0; ok && i < n; i++) {
-		ok = encode_row(&enc, &a, op->entity, mr_pg_value(r, i, 0), &err);
+		ok = encode_row(&enc, &a, op, mr_pg_value(r, i, 0), &err);
 		mr_arena_reset(&a);
 	}
 	if (ok) {
@@ -92,13 +129,25 @@ static void take_images(struct mr_op *op, const struct mr_pg_result *r)
 	mr_buf_fini(&json);
 }
 
+static mr_fields fields_of(const struct mr_plan *plan)
+{
+	mr_fields all = plan->pick ? 0 : MR_FIELDS_ALL;
+	for (size_t i = 0; i < plan->n_pick; i++)
+		all |= mr_field_bit(plan->pick[i]);
+	for (size_t i = 0; i < plan->n_order; i++)
+		all |= mr_field_bit(plan->order[i].field);
+	return all;
+}
+
 static void read_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg, mr_op_take *take)
 {
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	op->entity = plan->entity;
 	op->only_reads = true;
+	op->pick = plan->pick;
+	op->n_pick = plan->n_pick;
 	write_select(op, plan);
-	mr_txn_add_read(txn, plan->entity, plan->where);
+	mr_txn_add_read(txn, plan->entity, plan->where, fields_of(plan));
 	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take);
 }
 

@@ -17,7 +17,29 @@ static void add(struct mr_txn *txn, struct mr_buf *item)
 	mr_buf_fini(item);
 }
 
-void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct mr_pred *where)
+static mr_fields all_of(const struct mr_entity *e)
+{
+	mr_fields all = 0;
+	for (size_t i = 0; i < e->n; i++)
+		all |= mr_field_bit((int)i);
+	return all;
+}
+
+static void print_fields(struct mr_buf *b, const struct mr_entity *e, mr_fields fields)
+{
+	const char *between = "";
+	mr_buf_z(b, ",[");
+	for (size_t i = 0; i < e->n; i++) {
+		if (!(fields & mr_field_bit((int)i)))
+			continue;
+		mr_buf_z(b, between);
+		mr_json_quote(b, e->fields[i].name);
+		between = ",";
+	}
+	mr_buf_char(b, ']');
+}
+
+void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct mr_pred *where, mr_fields fields)
 {
 	if (txn->kind != MR_TXN_READ)
 		return;
@@ -29,6 +51,9 @@ void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct
 		mr_pred_print(&item, e, where);
 	else
 		mr_buf_z(&item, "null");
+	fields |= where ? mr_pred_reads(where) : 0;
+	if ((fields & all_of(e)) != all_of(e))
+		print_fields(&item, e, fields);
 	mr_buf_char(&item, ']');
 	add(txn, &item);
 }

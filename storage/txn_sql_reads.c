@@ -157,6 +157,30 @@ static const struct mr_pred *pinned(struct mr_arena *a, const struct mr_entity *
 	return n ? mr_pred_normal(a, combine(a, MR_P_AND, kids, n)) : NULL;
 }
 
+/* ---- columns ---- */
+
+/* What is no field may be a table's whole row, a column that the entity does not declare, or a function of the row. */
+static mr_fields named(const struct mr_entity *e, struct mr_str column)
+{
+	int field = mr_entity_field(e, column);
+	/* Of a numeric Postgres also knows how many zeros it ends with; nobody else here does. */
+	return field < 0 || e->fields[field].type == MR_T_NUMERIC ? MR_FIELDS_ALL : mr_field_bit(field);
+}
+
+/* What the statement looks at of one of its tables. An unqualified name may be any table's. */
+static mr_fields fields_of(const struct mr_entity *e, const struct mr_sql_table *t, const struct mr_sql_check *check)
+{
+	mr_fields all = t->renamed ? MR_FIELDS_ALL : 0;
+	for (size_t i = 0; i < check->n_refs; i++) {
+		const struct mr_sql_ref *r = &check->refs[i];
+		if (!r->qualifier.n || mr_str_eq(r->qualifier, t->alias))
+			all |= r->column.n ? named(e, r->column) : MR_FIELDS_ALL;
+		else if (mr_str_eq(r->column, t->alias))
+			all = MR_FIELDS_ALL; /* "schema.table": its whole row */
+	}
+	return all;
+}
+
 bool mr_sql_reads(struct mr_txn *txn, const struct mr_sql_check *check, const struct mr_node *params, struct mr_arena *a)
 {
 	bool opaque = check->opaque;
@@ -164,7 +188,7 @@ bool mr_sql_reads(struct mr_txn *txn, const struct mr_sql_check *check, const st
 		const struct mr_sql_table *t = &check->tables[i];
 		const struct mr_entity *e = entity_of(txn->app, t->schema, t->name);
 		if (e)
-			mr_txn_add_read(txn, e, pinned(a, e, t, check, params));
+			mr_txn_add_read(txn, e, pinned(a, e, t, check, params), fields_of(e, t, check));
 		else if (!is_catalog(t))
 			opaque = true;
 	}
@@ -200,7 +224,7 @@ static void take_locks(struct mr_op *op, const struct mr_pg_result *r)
 		struct mr_str schema = mr_pg_value(r, i, 0), table = mr_pg_value(r, i, 1);
 		const struct mr_entity *e = entity_of(op->txn->app, schema, table);
 		if (e)
-			mr_txn_add_read(op->txn, e, NULL);
+			mr_txn_add_read(op->txn, e, NULL, MR_FIELDS_ALL);
 		else
 			mr_txn_add_foreign_read(
 				op->txn, mr_arena_printf(&op->arena, "%.*s.%.*s", (int)schema.n, schema.p, (int)table.n, table.p));

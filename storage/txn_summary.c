@@ -138,6 +138,16 @@ static void take_summary(struct mr_op *op, const struct mr_pg_result *r)
 	mr_buf_fini(&json);
 }
 
+static mr_fields fields_of(const struct mr_summary *s)
+{
+	mr_fields all = 0;
+	for (size_t i = 0; i < s->n_group; i++)
+		all |= mr_field_bit(s->group[i]);
+	for (size_t i = 0; i < s->n; i++)
+		all |= s->measures[i].field >= 0 ? mr_field_bit(s->measures[i].field) : 0;
+	return all;
+}
+
 void mr_txn_summarize(struct mr_txn *txn, const struct mr_plan *plan, const struct mr_summary *summary, mr_txn_cb *cb, void *arg)
 {
 	struct mr_op *op = mr_op_new(txn, cb, arg);
@@ -145,6 +155,6 @@ void mr_txn_summarize(struct mr_txn *txn, const struct mr_plan *plan, const stru
 	op->summary = summary;
 	op->only_reads = true;
 	write_summary(op, plan, summary);
-	mr_txn_add_read(txn, plan->entity, plan->where);
+	mr_txn_add_read(txn, plan->entity, plan->where, fields_of(summary));
 	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take_summary);
 }

@@ -66,6 +66,19 @@ void mutation(async (ctx) => {
 	await ctx.runQuery(internal.nested.setLikes, { id: "x", likes: 1 });
 	await ctx.runQuery(api.messages.all);
 });
+void query(async (ctx) => {
+	const some = ctx.db.query("Message").select("body", "likes").where({ channel: "c" }).order({ createdAt: "desc" });
+	assert<Equals<Awaited<ReturnType<typeof some.collect>>, Pick<ServerRow<A, "Message">, "body" | "likes">[]>>();
+	for (const row of await some) void [row.body, row.likes];
+	const { page } = await some.paginate({ numItems: 1, cursor: null });
+	// @ts-expect-error was not asked for
+	void page[0]?.author;
+	// @ts-expect-error no such field
+	ctx.db.query("Message").select("bodi");
+	// @ts-expect-error a query cannot lock
+	some.forUpdate();
+});
+void mutation(async (ctx) => (await ctx.db.query("Message").select("body").forUpdate().first())?.body);
 const waitlist: FunctionRef<"mutation", { email: string }, null> = api.joinWaitlist;
 assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<never, never>, { ok: boolean }>>>();
 void waitlist;

@@ -130,12 +130,32 @@ static bool op_get(struct mr_op *op, const struct mr_node *in, struct mr_error *
 	return true;
 }
 
+/* `select`: the fields that are asked for; absent: all. */
+static bool read_pick(struct mr_arena *a, const struct mr_node *in, struct mr_plan *plan, struct mr_error *err)
+{
+	const struct mr_node *names = mr_node_get(in, "select");
+	if (!names || names->kind == MR_NULL)
+		return true;
+	if (names->kind != MR_ARRAY || !names->n)
+		return mr_fail(err, MR_BAD_FILTER, "select: expected names of fields.");
+	int *pick = mr_arena_alloc(a, names->n * sizeof *pick);
+	for (size_t i = 0; i < names->n; i++) {
+		pick[i] = mr_entity_field(plan->entity, names->items[i].text);
+		if (pick[i] < 0)
+			return mr_fail(err, MR_UNKNOWN_FIELD, "select: %s has no field of this name.", plan->entity->name.p);
+	}
+	plan->pick = pick;
+	plan->n_pick = names->n;
+	return true;
+}
+
 static bool op_query(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
 {
 	struct mr_job *job = op->job;
 	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err)};
 	if (!plan.entity || !(plan.where = mr_where_read(&job->attempt, plan.entity, mr_node_get(in, "where"), false, err)) ||
-		!mr_plan_read(&job->attempt, in, false, &plan, err) || !read_lock(op, in, &plan, err))
+		!mr_plan_read(&job->attempt, in, false, &plan, err) || !read_lock(op, in, &plan, err) ||
+		!read_pick(&job->attempt, in, &plan, err))
 		return false;
 	mr_txn_read(job->txn, &plan, on_result, op);
 	return true;

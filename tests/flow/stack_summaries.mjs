@@ -100,5 +100,24 @@ test("they are live", async () => {
 	await client.until("more", () => live.value?.most === 7);
 });
 
+test("what nobody looked at does not run it again", async () => {
+	const counted = (name) => stack.metric(`millrace_${name}`);
+	const live = await client.live({ fn: "summaries.few", args: { grp: "few" } });
+	await client.until("nothing", () => live.value?.sum === 0);
+	stack.psql(`insert into "Item" (grp, n, note, at) values ('few', 1, 'a', '2026-01-01Z'), ('few', 2, 'z', '2026-01-02Z')`);
+	await client.until("two", () => live.value?.sum === 2);
+	assert.deepEqual(live.value, { notes: ["a", "z"], last: [{ note: "z" }], sum: 2, many: 1 });
+	const [runs, unread] = [await counted("reruns_total"), await counted("updates_unread_total")];
+	for (const set of ["n = n + 10", "secret = 'x'", "big = 7, n = 0"]) stack.psql(`update "Item" set ${set} where grp = 'few'`);
+	await client.until("updates", async () => (await counted("updates_unread_total")) >= unread + 6);
+	assert.equal(await counted("reruns_total"), runs);
+	stack.psql(`update "Item" set note = 'b' where grp = 'few' and note = 'a'`);
+	await client.until("a note", () => live.value?.notes[0] === "b");
+	stack.psql(`update "Item" set at = '2026-01-03Z' where grp = 'few' and note = 'b'`);
+	await client.until("another order", () => live.value?.last[0].note === "b");
+	stack.psql(`update "Item" set grp = 'far' where grp = 'few' and note = 'z'`);
+	await client.until("one", () => live.value?.sum === 1 && live.value.many === 0);
+});
+
 test("a clean end", () => stack.stop());
 await run();

@@ -4,7 +4,7 @@ import { printWire, whereToJson } from "../json.js";
 import type { Expression, IndexRange, LockingQuery, PaginationOptions, PaginationResult } from "../server/functions.js";
 import { Field, registry } from "../server/schema.js";
 import { Validator } from "../server/validators.js";
-import { isPlainObject, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
+import { defineKey, isPlainObject, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
 import { after, END, placeOf, upTo, wholeOrder } from "./pages.js";
 import { bothWheres, normalWhere, whereFromFilter } from "./where.js";
 
@@ -18,6 +18,8 @@ interface State {
 	readonly order: Order | undefined;
 	readonly limit: number | undefined;
 	readonly forUpdate: boolean;
+	/** Undefined: all. */
+	readonly fields: readonly string[] | undefined;
 }
 
 /** Rows that `for await` reads in one go. */
@@ -46,6 +48,12 @@ function mayBeNull(entity: string, name: string): boolean {
 	const field: unknown = registry.entities.get(entity)?.fields[name];
 	if (field instanceof Field) return field.facts.optional === true;
 	return field instanceof Validator && (field.mayBeNull || field.presence === "optional");
+}
+
+function only(row: Row, fields: readonly string[]): Row {
+	const out: { [field: string]: Value } = {};
+	for (const field of fields) defineKey(out, field, row[field] ?? null);
+	return out as Row;
 }
 
 class RangeBuilder {
@@ -126,7 +134,7 @@ export class QueryBuilder implements LockingQuery<Row> {
 	}
 	static start(run: Run, entity: unknown): QueryBuilder {
 		if (typeof entity !== "string") throw new Error("ctx.db.query takes the name of an entity");
-		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined, forUpdate: false });
+		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined, forUpdate: false, fields: undefined });
 	}
 	private with(change: Partial<State>): this {
 		return new QueryBuilder(this.run, { ...this.state, ...change }) as this;
@@ -164,10 +172,16 @@ export class QueryBuilder implements LockingQuery<Row> {
 		return this.with({ forUpdate: true });
 	}
 
+	select(...fields: readonly string[]): this {
+		if (fields.length === 0) throw new Error('select("field", ...): it has no fields');
+		return this.with({ fields: [...new Set(fields)] });
+	}
+
 	async collect(): Promise<Row[]> {
-		const { entity, where, order, limit, forUpdate } = this.state;
+		const { entity, where, order, limit, forUpdate, fields } = this.state;
 		if (limit === 0) return [];
-		const json = `{"entity":${printWire(entity)},"where":${JSON.stringify(whereToJson(where))},"order":${order ? printWire(order) : "null"},"limit":${limit ?? "null"}${forUpdate ? ',"forUpdate":true' : ""}}`;
+		const more = `${forUpdate ? ',"forUpdate":true' : ""}${fields ? `,"select":${printWire(fields)}` : ""}`;
+		const json = `{"entity":${printWire(entity)},"where":${JSON.stringify(whereToJson(where))},"order":${order ? printWire(order) : "null"},"limit":${limit ?? "null"}${more}}`;
 		return (await this.run("query", json)) as Row[];
 	}
 	take(n: number): Promise<Row[]> {
@@ -185,19 +199,21 @@ export class QueryBuilder implements LockingQuery<Row> {
 	async paginate(options: PaginationOptions): Promise<PaginationResult<Row>> {
 		const most = wholeNumber(options.numItems, "paginate");
 		if (most === 0) throw new Error("paginate: numItems is 0");
-		const { entity, limit } = this.state;
+		const { entity, limit, fields } = this.state;
 		if (limit !== undefined) throw new Error("paginate: the query has a limit of its own");
 		const order = wholeOrder(this.state.order ?? normalOrder("asc", this.state.natural));
 		const nullable = (field: string) => mayBeNull(entity, field);
-		const from = options.cursor === null ? this.order(order) : this.order(order).where(after(order, options.cursor, nullable));
+		const whole = this.with({ order, fields: fields && [...new Set([...fields, ...order.map(([field]) => field)])] });
+		const from = options.cursor === null ? whole : whole.where(after(order, options.cursor, nullable));
+		const cut = (rows: Row[]) => (fields ? rows.map((row) => only(row, fields)) : rows);
 		if (typeof options.endCursor === "string") {
 			const page = await from.where(upTo(order, options.endCursor, nullable)).collect();
-			return { page, isDone: options.endCursor === END, continueCursor: options.endCursor };
+			return { page: cut(page), isDone: options.endCursor === END, continueCursor: options.endCursor };
 		}
 		const rows = await from.limit(most + 1).collect();
 		const page = rows.slice(0, most), last = page.at(-1);
 		const isDone = rows.length <= most;
-		return { page, isDone, continueCursor: isDone || !last ? END : placeOf(last, order) };
+		return { page: cut(page), isDone, continueCursor: isDone || !last ? END : placeOf(last, order) };
 	}
 	/** What is asked of all rows, or of each group of them. */
 	private async summarize(groupBy: readonly string[], measures: Measures, more: { order?: Order; limit?: number } = {}): Promise<Value> {

@@ -90,8 +90,10 @@ export interface DbWriter<App = unknown> extends DbReader<App> {
 
 type Comparable = string | number | bigint | boolean | Uint8Array | null;
 
-/** One query that is being built; each method gives a new one. */
-export interface Query<R = Row, I = { readonly [name: string]: readonly string[] }> extends PromiseLike<R[]>, AsyncIterable<R> {
+type Indexes = { readonly [name: string]: readonly string[] };
+
+/** One query that is being built, over rows R; each method gives a new one. Out: what it gives of each row. */
+export interface Query<R = Row, I = Indexes, Out = R> extends PromiseLike<Out[]>, AsyncIterable<Out> {
 	/** Starts with a range of an index, and orders by its fields; of a partial index, with the rows that it holds. */
 	withIndex<N extends keyof I & string>(name: N, range?: (q: IndexRange<R>) => IndexRange<R>): this;
 	filter(filter: WhereOf<R> | ((q: FilterBuilder<R>) => Expression)): this;
@@ -99,11 +101,13 @@ export interface Query<R = Row, I = { readonly [name: string]: readonly string[]
 	order(order: "asc" | "desc" | OrderOf<R>): this;
 	orderBy(order: OrderOf<R>): this;
 	limit(n: number): this;
-	take(n: number): Promise<R[]>;
-	first(): Promise<R | null>;
+	/** These fields only. A live query that looks at few fields is not run again when others change. */
+	select<const K extends keyof R & string>(...fields: readonly K[]): Query<R, I, Pick<R, K>>;
+	take(n: number): Promise<Out[]>;
+	first(): Promise<Out | null>;
 	/** The only row, or null; an error when there are more. */
-	unique(): Promise<R | null>;
-	collect(): Promise<R[]>;
+	unique(): Promise<Out | null>;
+	collect(): Promise<Out[]>;
 	/** How many rows match. */
 	count(): Promise<number>;
 	/** Null when no row has a value. What the field's type cannot hold is `bad_value`. */
@@ -116,7 +120,7 @@ export interface Query<R = Row, I = { readonly [name: string]: readonly string[]
 	/** The same for each group of rows that have the same values. */
 	groupBy<const K extends keyof R & string>(...fields: readonly K[]): Groups<R, K>;
 	/** So many rows from a place on; `for await` over the query reads so, a few hundred at a time. */
-	paginate(options: PaginationOptions): Promise<PaginationResult<R>>;
+	paginate(options: PaginationOptions): Promise<PaginationResult<Out>>;
 }
 
 /** Text counts as a number where it is a decimal (`field.numeric()`); the server knows which it is. */
@@ -170,7 +174,8 @@ export interface PaginationResult<R> {
 }
 
 /** A query of a mutation. */
-export interface LockingQuery<R = Row, I = { readonly [name: string]: readonly string[] }> extends Query<R, I> {
+export interface LockingQuery<R = Row, I = Indexes, Out = R> extends Query<R, I, Out> {
+	select<const K extends keyof R & string>(...fields: readonly K[]): LockingQuery<R, I, Pick<R, K>>;
 	/** Locks the rows that are read: nobody else changes or locks them until this call has ended. */
 	forUpdate(): this;
 }

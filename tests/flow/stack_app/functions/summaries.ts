@@ -65,3 +65,15 @@ export const walk = query({
 });
 
 export const ids = query({ args: { id: v.string() }, auth: "public", handler: (ctx, { id }) => ctx.db.normalizeId("Item", id) });
+
+/** Looks at few fields of each row: by a select, a page, a summary and a statement. */
+export const few = query({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: async (ctx, { grp }) => {
+		const rows = () => ctx.db.query("Item").where({ grp });
+		const { page } = await rows().order({ at: "desc" }).select("note").paginate({ numItems: 1, cursor: null });
+		const [said] = await ctx.db.sql<{ many: number }>`select count(*)::int as many from "Item" i where i.grp = ${grp} and i.note > 'm'`;
+		return { notes: (await rows().select("note", "id").order({ at: "asc" })).map((row) => row.note), last: page, sum: await rows().count(), many: said?.many };
+	},
+});
