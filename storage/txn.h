@@ -72,6 +72,7 @@ struct mr_write {
 	const struct mr_node *value;
 	const struct mr_node *add;                   /* patch only; NULL: nothing */
 	const struct mr_pred *allow_old, *allow_new; /* live until the answer */
+	mr_fields key; /* insert only: that a row has these values already is `conflict`, for whoever looks again finds it. 0: nothing */
 };
 void mr_txn_insert(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
 void mr_txn_patch(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);

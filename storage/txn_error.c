@@ -16,8 +16,6 @@ static const struct mr_entity *entity_of(const struct mr_app *app, const struct 
 /* Appends `"field"`; false when clients know of no such field. */
 static bool add_field(struct mr_buf *b, const struct mr_entity *e, struct mr_str column)
 {
-	if (column.n > 2 && column.p[0] == '"')
-		column = (struct mr_str){column.p + 1, column.n - 2};
 	int f = mr_entity_field(e, column);
 	if (f < 0 || e->fields[f].server_only)
 		return false;
@@ -32,14 +30,24 @@ static struct mr_str key_columns(const char *detail)
 	return to ? (struct mr_str){from + 1, (size_t)(to - from) - 1} : (struct mr_str){"", 0};
 }
 
+/* Takes the first of `a, "b"` off; false when there is none left. */
+static bool next_column(struct mr_str *columns, struct mr_str *column)
+{
+	if (!columns->n)
+		return false;
+	const char *comma = memmem(columns->p, columns->n, ", ", 2);
+	size_t n = comma ? (size_t)(comma - columns->p) : columns->n, over = comma ? n + 2 : n;
+	bool quoted = n > 2 && columns->p[0] == '"';
+	*column = (struct mr_str){columns->p + quoted, n - 2 * (size_t)quoted};
+	*columns = (struct mr_str){columns->p + over, columns->n - over};
+	return true;
+}
+
 static bool add_fields(struct mr_buf *b, const struct mr_entity *e, struct mr_str columns)
 {
 	bool ok = columns.n > 0;
-	while (ok && columns.n) {
-		const char *comma = memmem(columns.p, columns.n, ", ", 2);
-		size_t n = comma ? (size_t)(comma - columns.p) : columns.n, over = comma ? n + 2 : n;
-		ok = add_field(b, e, (struct mr_str){columns.p, n});
-		columns = (struct mr_str){columns.p + over, columns.n - over};
+	for (struct mr_str column; ok && next_column(&columns, &column);) {
+		ok = add_field(b, e, column);
 		if (ok && columns.n)
 			mr_buf_char(b, ',');
 	}
@@ -109,6 +117,20 @@ static void name_sum(const struct mr_op *op, struct mr_error *err)
 	mr_buf_fini(&data);
 }
 
+/* Is the key that is taken the one whose row was looked for, and came meanwhile? */
+static bool met_its_key(const struct mr_op *op, const struct mr_pg_result *r)
+{
+	struct mr_str columns = key_columns(mr_pg_about(r, MR_PG_DETAIL));
+	mr_fields taken = 0;
+	if (!op->key || strcmp(mr_pg_sqlstate(r), "23505") != 0 || entity_of(op->txn->app, r) != op->entity)
+		return false;
+	for (struct mr_str column; next_column(&columns, &column);) {
+		int f = mr_entity_field(op->entity, column);
+		taken |= f < 0 ? MR_FIELDS_ALL : mr_field_bit(f);
+	}
+	return taken == op->key;
+}
+
 /* A table, column, type or operator that is not there: what we wrote is right for the declaration, so the table is another one now. What
  * a function of the database misses (a trigger, say) is its own affair. */
 static bool misses_its_table(const struct mr_op *op, const struct mr_pg_result *r)
@@ -125,6 +147,11 @@ static bool misses_its_table(const struct mr_op *op, const struct mr_pg_result *
 void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
 	mr_pg_error(r, err);
+	if (met_its_key(op, r)) {
+		mr_fail(err, MR_CONFLICT, "Others keep adding and removing the row of %s that is to be added or changed.",
+			op->entity->name.p);
+		return;
+	}
 	if (misses_its_table(op, r)) {
 		mr_fail(err, MR_SCHEMA_CHANGED,
 			"Table %s no longer fits the declaration of entity %s; run millrace migrate to see the difference.",

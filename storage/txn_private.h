@@ -64,6 +64,7 @@ struct mr_op {
 	bool only_reads;         /* whatever is captured: it stays as it is */
 	bool app_sql;            /* a statement of ctx.db.sql */
 	struct mr_str added;     /* fields that it adds to: `"a","b"`; empty: none */
+	mr_fields key;           /* of an insert: a row of the same key is a conflict */
 	const struct mr_summary *summary;
 	const int *pick; /* fields that are read; NULL: all */
 	size_t n_pick;

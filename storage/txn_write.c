@@ -228,6 +228,7 @@ void mr_txn_insert(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, 
 {
 	struct mr_op *op = new_write(txn, w, cb, arg);
 	const struct cell *cells = read_cells(op, w, true);
+	op->key = w->key;
 	if (cells && refuse_missing(op, cells))
 		insert_sql(op, cells);
 	send_write(op);

@@ -325,3 +325,16 @@ test("parts that nobody awaits belong to the call", async () => {
 		["savepoint", "patch", "release", "patch"],
 	);
 });
+
+test("upsert looks for the row, locks it, and adds or changes it", async () => {
+	const sought = ["query", { entity: "Message", where: { id: ID }, order: null, limit: 1, forUpdate: true, select: ["id"] }];
+	const args = { key: { id: ID }, changes: { body: "b" }, others: { channel: ID, author: "a" } };
+	assert.deepEqual(await call("nested.upsert", args, {}, [[], ID]), { ok: true, value: ID });
+	const value = { channel: ID, author: "a", body: "b", size: { $int: "2" }, id: ID };
+	assert.deepEqual(asked(), [sought, ["insert", { entity: "Message", value, key: ["id"] }]]);
+	assert.deepEqual(await call("nested.upsert", args, {}, [[{ id: ID }], null]), { ok: true, value: ID });
+	assert.deepEqual(asked(), [sought, ["patch", { entity: "Message", id: ID, value: { body: "b" }, add: { size: { $int: "2" } } }]]);
+	const refused = async (key: object) => ((await call("nested.upsert", { ...args, key })).value as { message: string }).message;
+	assert.match(await refused({ author: "a" }), /\(author\) is none of them/);
+	assert.match(await refused({ id: null }), /Message.id is to be a value/);
+});

@@ -79,6 +79,21 @@ void query(async (ctx) => {
 	some.forUpdate();
 });
 void mutation(async (ctx) => (await ctx.db.query("Message").select("body").forUpdate().first())?.body);
+void mutation(async (ctx) => {
+	const id: string = await ctx.db.upsert("Channel", { name: "x" }, { topic: "y" });
+	await ctx.db.upsert("Message", { id }, { likes: increment(1) }, { channel: id, author: "a", body: "b" });
+	await ctx.db.upsert("Message", { id }, { likes: 1, channel: id, author: "a", body: "b" });
+	// @ts-expect-error what an insert needs is missing
+	await ctx.db.upsert("Message", { id }, { likes: 1 });
+	// @ts-expect-error the body is missing
+	await ctx.db.upsert("Message", { id }, { likes: 1 }, { channel: id, author: "a" });
+	// @ts-expect-error no such field
+	await ctx.db.upsert("Channel", { name: "x" }, { topik: "y" });
+	// @ts-expect-error no such field
+	await ctx.db.upsert("Channel", { nam: "x" }, { topic: "y" });
+	// @ts-expect-error wrong type
+	await ctx.db.upsert("Channel", { name: "x" }, { topic: 1 });
+});
 const waitlist: FunctionRef<"mutation", { email: string }, null> = api.joinWaitlist;
 assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<never, never>, { ok: boolean }>>>();
 void waitlist;

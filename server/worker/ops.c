@@ -192,6 +192,18 @@ static bool op_sql(struct mr_op *op, const struct mr_node *in, struct mr_error *
 
 typedef void write_fn(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg);
 
+/* `key`: names of the fields by which the row was looked for and not found. */
+static bool read_key(const struct mr_node *names, struct mr_write *w, struct mr_error *err)
+{
+	for (size_t i = 0; names && names->kind == MR_ARRAY && i < names->n; i++) {
+		int field = mr_entity_field(w->entity, names->items[i].text);
+		if (field < 0)
+			return mr_fail(err, MR_UNKNOWN_FIELD, "%s has no field of this name.", w->entity->name.p);
+		w->key |= mr_field_bit(field);
+	}
+	return true;
+}
+
 static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write, struct mr_error *err)
 {
 	struct mr_job *job = op->job;
@@ -204,6 +216,8 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 		w.add = mr_node_get(in, "add");
 	if (write == mr_txn_insert) {
 		op->form = MR_OP_ID;
+		if (!read_key(mr_node_get(in, "key"), &w, err))
+			return false;
 	} else {
 		w.id = op->id = mr_node_str(in, "id");
 		if (!mr_where_id(&job->attempt, w.entity, w.id, err))

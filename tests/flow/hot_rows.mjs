@@ -161,6 +161,24 @@ test("forUpdate keeps others out until the call has ended; a query is told that 
 	other.close();
 });
 
+test("upserts of new keys leave one row each, and count all", async () => {
+	for (const fn of ["hot.tally", "hot.tallyCommitted"]) {
+		const clients = await Promise.all(Array.from({ length: 20 }, () => stack.client()));
+		const replies = await Promise.all(clients.flatMap((c) => Array.from({ length: 10 }, (_, i) => c.call(fn, { name: `${fn} ${i}` }, { seconds: 60 }))));
+		assert.deepEqual(replies.filter((r) => r.error), []);
+		const rows = stack.rows(`select id, n from "Tally" where name like '${fn} %'`);
+		assert.deepEqual(rows.map((row) => row.n), Array.from({ length: 10 }, () => 20));
+		assert.deepEqual(new Set(replies.map((r) => r.value)), new Set(rows.map((row) => row.id)));
+		for (const c of clients) c.close();
+	}
+	const place = (name) => watcher.call("hot.tallyPlace", { name, grp: "g", place: 1 });
+	const [first, again] = [await place("one"), await place("two")];
+	assert.equal(first.value, again.value);
+	assert.deepEqual(stack.rows(`select name, n from "Tally" where grp = 'g'`), [{ name: "one", n: 2 }]);
+	const { error } = await watcher.call("hot.tallyPlace", { name: "one", grp: "g", place: 2 });
+	assert.deepEqual([error.code, error.data?.fields], ["unique_violation", ["name"]]);
+});
+
 test("the end", async () => {
 	watcher.close();
 	assert.equal((await stack.stop()).code, 0);

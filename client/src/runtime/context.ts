@@ -2,9 +2,9 @@
 
 import { MillraceError } from "../error.js";
 import { dateText, printWire, ValueError } from "../json.js";
-import { Increment, registry } from "../server/schema.js";
+import { Field, Increment, registry } from "../server/schema.js";
 import { UUID, ValidationError, Validator } from "../server/validators.js";
-import { defineKey, type Value } from "../values.js";
+import { defineKey, isPlainObject, type Value, type Where } from "../values.js";
 import type { Env, OperationKind } from "./host.js";
 import { QueryBuilder } from "./query.js";
 import { seededRandom } from "./random.js";
@@ -124,7 +124,31 @@ function makeReader(call: CallDoor) {
 	};
 }
 
+/** A row is found by what no two rows have in common. */
+function needUnique(entity: string, key: Where): void {
+	const names = Object.keys(key).sort().join();
+	const declared = registry.entities.get(entity);
+	const single = (name: string) => {
+		const field: unknown = declared?.fields[name];
+		return name === "id" || (field instanceof Field && field.facts.unique === true);
+	};
+	const whole = declared?.indexes.some((one) => one.unique && !one.where && [...one.fields].sort().join() === names);
+	if (!whole && !single(names))
+		throw new Error(`ctx.db.upsert: the key of ${entity} is its id, a unique field, or the fields of a unique index; (${names}) is none of them`);
+	for (const [name, value] of Object.entries(key))
+		if (value === null || value === undefined || isPlainObject(value))
+			throw new Error(`ctx.db.upsert: ${entity}.${name} is to be a value; null is never unique`);
+}
+
+/** What is added to nothing. */
+function withoutIncrements(changes: object): object {
+	const out: { [name: string]: unknown } = {};
+	for (const [name, item] of Object.entries(changes)) defineKey(out, name, item instanceof Increment ? item.by : item);
+	return out;
+}
+
 function makeWriter(call: CallDoor) {
+	const reader = makeReader(call);
 	const change = (kind: "patch" | "replace") => (entity: unknown, id: unknown, value: unknown) => quiet(put(kind, entity, id, value));
 	const put = async (kind: "patch" | "replace", entity: unknown, id: unknown, value: unknown) => {
 		const head = `"entity":${printWire(text(entity, `ctx.db.${kind}: the entity`))},"id":${printWire(text(id, `ctx.db.${kind}: the id`))}`;
@@ -135,10 +159,23 @@ function makeWriter(call: CallDoor) {
 		await call.operate("delete", printWire({ entity: text(entity, "ctx.db.delete: the entity"), id: text(id, "ctx.db.delete: the id") }));
 	};
 	const patch = change("patch");
+	const insert = (entity: unknown, value: unknown, key?: readonly string[]) => {
+		const more = key ? `,"key":${printWire(key)}` : "";
+		const json = `{"entity":${printWire(text(entity, "ctx.db.insert: the entity"))},"value":${values(value, String(entity))}${more}}`;
+		return call.operate("insert", json);
+	};
+	const upsert = async (entity: unknown, key: unknown, changes: unknown, others: unknown): Promise<Value> => {
+		const [name, by] = [text(entity, "ctx.db.upsert: the entity"), fields(key, "ctx.db.upsert: the key") as Where];
+		needUnique(name, by);
+		const found = await reader.query(name).where(by).select("id").forUpdate().first();
+		if (!found) return insert(name, { ...fields(others ?? {}, name), ...withoutIncrements(fields(changes, name)), ...by }, Object.keys(by));
+		await put("patch", name, found.id, changes);
+		return found.id ?? null;
+	};
 	return {
-		...makeReader(call),
-		insert: (entity: unknown, value: unknown) =>
-			call.operate("insert", `{"entity":${printWire(text(entity, "ctx.db.insert: the entity"))},"value":${values(value, String(entity))}}`),
+		...reader,
+		insert: (entity: unknown, value: unknown) => insert(entity, value),
+		upsert: (entity: unknown, key: unknown, changes: unknown, others?: unknown) => quiet(upsert(entity, key, changes, others)),
 		patch,
 		update: patch,
 		replace: change("replace"),

@@ -79,6 +79,14 @@ export interface DbWriter<App = unknown> extends DbReader<App> {
 	query<E extends EntityName<App>>(entity: E): LockingQuery<ServerRow<App, E>, IndexesOf<App, E>>;
 	/** Gives the id: the one in `value`, or a new one. */
 	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<string>;
+	/** Changes the row of this key, or inserts it: with the key, `changes`, and `others` besides. The key: the fields of a unique index, a unique
+	 * field, or the id. Gives the id. However many do so at once, there is one row. */
+	upsert<E extends EntityName<App>, const K extends Partial<InsertOf<App, E>>, const C extends ChangesOf<App, E>>(
+		entity: E,
+		key: K & NoOthers<K, InsertOf<App, E>>,
+		changes: C & NoOthers<C, ChangesOf<App, E>>,
+		...others: RestOf<InsertOf<App, E>, keyof K | keyof C>
+	): Promise<string>;
 	/** Changes the fields given: to a value, or by `increment(n)`. */
 	patch<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
 	/** The same as patch. */
@@ -87,6 +95,12 @@ export interface DbWriter<App = unknown> extends DbReader<App> {
 	replace<E extends EntityName<App>>(entity: E, id: string, value: InsertOf<App, E>): Promise<void>;
 	delete<E extends EntityName<App>>(entity: E, id: string): Promise<void>;
 }
+
+/** Fields that T does not have are none. */
+type NoOthers<Given, T> = { readonly [K in Exclude<keyof Given, keyof T>]: never };
+/** What an insert takes beside the fields that are given: required as long as any of them is. */
+type RestOf<T, Given extends PropertyKey> =
+	Record<never, never> extends Omit<T, Given> ? [others?: Partial<T>] : [others: Omit<T, Given> & Partial<T>];
 
 type Comparable = string | number | bigint | boolean | Uint8Array | null;
 

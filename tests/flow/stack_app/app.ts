@@ -28,6 +28,14 @@ export const Counter = entity("Counter", {
 	owner: field.string().optional(),
 });
 
+/** One row for each name, and for each place within a group. */
+export const Tally = entity("Tally", {
+	name: field.string().unique(),
+	grp: field.string().optional(),
+	place: field.int().optional(),
+	n: field.int().default(0),
+}).index("by_place", ["grp", "place"], { unique: true });
+
 /** Fields made of validators, and rules that the database keeps. */
 export const Task = entity("Task", {
 	title: v.string().min(2).max(20),

@@ -1,4 +1,4 @@
-import { v } from "millrace/server";
+import { increment, v } from "millrace/server";
 import { api, internal } from "../api";
 import { internalMutation, internalQuery, mutation, query } from "../server";
 
@@ -40,4 +40,8 @@ export const forgotten = mutation({
 		void ctx.runMutation(internal.nested.setLikes, { id, likes: 1 });
 		void ctx.db.patch("Message", id, { likes: 2 });
 	},
+});
+export const upsert = mutation({
+	args: { key: v.any(), changes: v.any(), others: v.any() },
+	handler: (ctx, { key, changes, others }) => ctx.db.upsert("Message", key as { id: string }, { ...(changes as object), size: increment(2n) }, others as never),
 });

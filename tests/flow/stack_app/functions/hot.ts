@@ -97,3 +97,19 @@ export const hold = mutation({
 		return counter!.n === again!.n;
 	},
 });
+
+/** Counts under a name, whether it was counted before or not. */
+const tallies = (how?: typeof isolation) =>
+	mutation({
+		args: { name: v.string() },
+		auth: "public",
+		...(how ? { isolation: how } : {}),
+		handler: (ctx, { name }) => ctx.db.upsert("Tally", { name }, { n: increment(1) }),
+	});
+export const tally = tallies();
+export const tallyCommitted = tallies(isolation);
+export const tallyPlace = mutation({
+	args: { name: v.string(), grp: v.string(), place: v.int() },
+	auth: "public",
+	handler: (ctx, { name, grp, place }) => ctx.db.upsert("Tally", { grp, place }, { n: increment(1) }, { name }),
+});
