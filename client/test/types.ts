@@ -94,6 +94,16 @@ void mutation(async (ctx) => {
 	// @ts-expect-error wrong type
 	await ctx.db.upsert("Channel", { name: "x" }, { topic: 1 });
 });
+void query(async (ctx) => {
+	const [first] = await ctx.db.query("Message").include({ home: "channel" }).take(1);
+	const topic: string | null | undefined = first?.home?.topic;
+	const [some] = await ctx.db.query("Message").select("body").include({ home: "channel" });
+	// @ts-expect-error was not asked for
+	void some?.author;
+	// @ts-expect-error is no reference
+	ctx.db.query("Message").include({ home: "author" });
+	return [topic, some?.body, some?.home?.name];
+});
 const waitlist: FunctionRef<"mutation", { email: string }, null> = api.joinWaitlist;
 assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<never, never>, { ok: boolean }>>>();
 void waitlist;

@@ -1,7 +1,8 @@
 // ctx.db.query(entity): an immutable description that becomes one operation when it is awaited.
 
 import { printWire, whereToJson } from "../json.js";
-import type { Expression, IndexRange, LockingQuery, PaginationOptions, PaginationResult } from "../server/functions.js";
+import type { Expression, IndexRange, PaginationOptions, PaginationResult } from "../server/functions.js";
+import { fieldOfValidator } from "../server/columns.js";
 import { Field, registry } from "../server/schema.js";
 import { Validator } from "../server/validators.js";
 import { defineKey, isPlainObject, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
@@ -20,6 +21,8 @@ interface State {
 	readonly forUpdate: boolean;
 	/** Undefined: all. */
 	readonly fields: readonly string[] | undefined;
+	/** Names, and the fields whose references stand under them. */
+	readonly include: { readonly [name: string]: string };
 }
 
 /** Rows that `for await` reads in one go. */
@@ -48,6 +51,16 @@ function mayBeNull(entity: string, name: string): boolean {
 	const field: unknown = registry.entities.get(entity)?.fields[name];
 	if (field instanceof Field) return field.facts.optional === true;
 	return field instanceof Validator && (field.mayBeNull || field.presence === "optional");
+}
+
+const union = (a: readonly string[], b: readonly string[]): readonly string[] => [...new Set([...a, ...b])];
+
+/** The entity whose ids a field holds. */
+function referredBy(entity: string, name: string): string {
+	const field: unknown = registry.entities.get(entity)?.fields[name];
+	const facts = field instanceof Field ? field.facts : field instanceof Validator ? fieldOfValidator(field, `${entity}.${name}`) : undefined;
+	if (facts?.references === undefined) throw new Error(`include: ${entity}.${name} is not declared as a reference (field.id("Entity"))`);
+	return facts.references;
 }
 
 function only(row: Row, fields: readonly string[]): Row {
@@ -125,7 +138,8 @@ class GroupBuilder {
 	}
 }
 
-export class QueryBuilder implements LockingQuery<Row> {
+/** What `LockingQuery` of server/functions.ts promises, without its types. */
+export class QueryBuilder {
 	private readonly run: Run;
 	private readonly state: State;
 	constructor(run: Run, state: State) {
@@ -134,7 +148,7 @@ export class QueryBuilder implements LockingQuery<Row> {
 	}
 	static start(run: Run, entity: unknown): QueryBuilder {
 		if (typeof entity !== "string") throw new Error("ctx.db.query takes the name of an entity");
-		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined, forUpdate: false, fields: undefined });
+		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined, forUpdate: false, fields: undefined, include: {} });
 	}
 	private with(change: Partial<State>): this {
 		return new QueryBuilder(this.run, { ...this.state, ...change }) as this;
@@ -174,15 +188,47 @@ export class QueryBuilder implements LockingQuery<Row> {
 
 	select(...fields: readonly string[]): this {
 		if (fields.length === 0) throw new Error('select("field", ...): it has no fields');
-		return this.with({ fields: [...new Set(fields)] });
+		return this.with({ fields: union(fields, []) });
+	}
+
+	include(names: { readonly [name: string]: string }): this {
+		for (const [name, field] of Object.entries(names)) {
+			referredBy(this.state.entity, field);
+			if (name === "id" || (Object.hasOwn(registry.entities.get(this.state.entity)?.fields ?? {}, name)))
+				throw new Error(`include: ${this.state.entity} has a field named ${name}; give it another name`);
+		}
+		return this.with({ include: { ...this.state.include, ...names } });
 	}
 
 	async collect(): Promise<Row[]> {
-		const { entity, where, order, limit, forUpdate, fields } = this.state;
+		const { fields, include, limit } = this.state;
 		if (limit === 0) return [];
+		const names = Object.keys(include);
+		if (names.length === 0) return this.read(fields);
+		const rows = await this.read(fields && union(fields, Object.values(include)));
+		const joined = await this.join(rows);
+		return fields ? joined.map((row) => only(row, union(fields, names))) : joined;
+	}
+	private async read(fields: readonly string[] | undefined): Promise<Row[]> {
+		const { entity, where, order, limit, forUpdate } = this.state;
 		const more = `${forUpdate ? ',"forUpdate":true' : ""}${fields ? `,"select":${printWire(fields)}` : ""}`;
 		const json = `{"entity":${printWire(entity)},"where":${JSON.stringify(whereToJson(where))},"order":${order ? printWire(order) : "null"},"limit":${limit ?? "null"}${more}}`;
 		return (await this.run("query", json)) as Row[];
+	}
+	/** One read for each name, of the rows that are referred to. */
+	private async join(rows: readonly Row[]): Promise<Row[]> {
+		const { entity, include } = this.state;
+		const parts = Object.entries(include).map(async ([name, field]) => {
+			const ids = [...new Set(rows.flatMap((row) => row[field] ?? []))] as string[];
+			const found = ids.length ? await QueryBuilder.start(this.run, referredBy(entity, field)).where({ id: { $in: ids } }) : [];
+			return { name, field, byId: new Map(found.map((row) => [row.id, row])) };
+		});
+		const read = await Promise.all(parts);
+		return rows.map((row) => {
+			const out: { [field: string]: Value } = { ...row };
+			for (const { name, field, byId } of read) defineKey(out, name, byId.get(row[field] as string) ?? null);
+			return out as Row;
+		});
 	}
 	take(n: number): Promise<Row[]> {
 		const most = wholeNumber(n, "take");
@@ -199,13 +245,13 @@ export class QueryBuilder implements LockingQuery<Row> {
 	async paginate(options: PaginationOptions): Promise<PaginationResult<Row>> {
 		const most = wholeNumber(options.numItems, "paginate");
 		if (most === 0) throw new Error("paginate: numItems is 0");
-		const { entity, limit, fields } = this.state;
+		const { entity, limit, fields, include } = this.state;
 		if (limit !== undefined) throw new Error("paginate: the query has a limit of its own");
 		const order = wholeOrder(this.state.order ?? normalOrder("asc", this.state.natural));
 		const nullable = (field: string) => mayBeNull(entity, field);
-		const whole = this.with({ order, fields: fields && [...new Set([...fields, ...order.map(([field]) => field)])] });
+		const whole = this.with({ order, fields: fields && union(fields, order.map(([field]) => field)) });
 		const from = options.cursor === null ? whole : whole.where(after(order, options.cursor, nullable));
-		const cut = (rows: Row[]) => (fields ? rows.map((row) => only(row, fields)) : rows);
+		const cut = (rows: Row[]) => (fields ? rows.map((row) => only(row, union(fields, Object.keys(include)))) : rows);
 		if (typeof options.endCursor === "string") {
 			const page = await from.where(upTo(order, options.endCursor, nullable)).collect();
 			return { page: cut(page), isDone: options.endCursor === END, continueCursor: options.endCursor };

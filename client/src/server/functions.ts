@@ -1,7 +1,7 @@
 // How an app declares its functions, and what their handlers see.
 
 import type { ArgsOf, FunctionRef } from "../api.js";
-import type { ChangesOf, EntityName, IndexesOf, InsertOf, OrderOf, ServerRow, WhereOf } from "./schema.js";
+import type { ChangesOf, EntityName, IndexesOf, InsertOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
 import type { Row, Value } from "../values.js";
@@ -67,7 +67,7 @@ export interface DbReader<App = unknown> {
 	/** The row, or null. */
 	get<E extends EntityName<App>>(entity: E, id: string): Promise<ServerRow<App, E> | null>;
 	/** Rows of an entity; awaiting the query itself gives all of them. */
-	query<E extends EntityName<App>>(entity: E): Query<ServerRow<App, E>, IndexesOf<App, E>>;
+	query<E extends EntityName<App>>(entity: E): Query<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
 	/** The id as it is kept, or null when it is none: for ids that come from outside. Says nothing of whether there is such a row. */
 	normalizeId<E extends EntityName<App>>(entity: E, id: string): string | null;
 	readonly sql: Sql;
@@ -76,7 +76,7 @@ export interface DbReader<App = unknown> {
 export interface DbWriter<App = unknown> extends DbReader<App> {
 	/** The row, or null. `forUpdate`: nobody else changes or locks it until this call has ended; who wants to waits. */
 	get<E extends EntityName<App>>(entity: E, id: string, options?: { readonly forUpdate?: boolean }): Promise<ServerRow<App, E> | null>;
-	query<E extends EntityName<App>>(entity: E): LockingQuery<ServerRow<App, E>, IndexesOf<App, E>>;
+	query<E extends EntityName<App>>(entity: E): LockingQuery<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
 	/** Gives the id: the one in `value`, or a new one. */
 	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<string>;
 	/** Changes the row of this key, or inserts it: with the key, `changes`, and `others` besides. The key: the fields of a unique index, a unique
@@ -105,9 +105,13 @@ type RestOf<T, Given extends PropertyKey> =
 type Comparable = string | number | bigint | boolean | Uint8Array | null;
 
 type Indexes = { readonly [name: string]: readonly string[] };
+type Loose = { readonly [field: string]: Row };
 
-/** One query that is being built, over rows R; each method gives a new one. Out: what it gives of each row. */
-export interface Query<R = Row, I = Indexes, Out = R> extends PromiseLike<Out[]>, AsyncIterable<Out> {
+/** With each row, under these names, the rows that its fields refer to. */
+type Included<Out, M, Refs> = Flat<Out & { readonly [N in keyof M]: M[N] extends keyof Refs ? Refs[M[N]] | null : never }>;
+
+/** One query that is being built, over rows R; each method gives a new one. Out: what it gives of each row; Refs: what its fields refer to. */
+export interface Query<R = Row, I = Indexes, Out = R, Refs = Loose> extends PromiseLike<Out[]>, AsyncIterable<Out> {
 	/** Starts with a range of an index, and orders by its fields; of a partial index, with the rows that it holds. */
 	withIndex<N extends keyof I & string>(name: N, range?: (q: IndexRange<R>) => IndexRange<R>): this;
 	filter(filter: WhereOf<R> | ((q: FilterBuilder<R>) => Expression)): this;
@@ -116,7 +120,9 @@ export interface Query<R = Row, I = Indexes, Out = R> extends PromiseLike<Out[]>
 	orderBy(order: OrderOf<R>): this;
 	limit(n: number): this;
 	/** These fields only. A live query that looks at few fields is not run again when others change. */
-	select<const K extends keyof R & string>(...fields: readonly K[]): Query<R, I, Pick<R, K>>;
+	select<const K extends keyof R & string>(...fields: readonly K[]): Query<R, I, Pick<R, K>, Refs>;
+	/** With each row, the rows that it refers to: `include({ sender: "author" })` gives `row.sender`, or null when there is none. */
+	include<const M extends { readonly [name: string]: keyof Refs & string }>(names: M): Query<R, I, Included<Out, M, Refs>, Refs>;
 	take(n: number): Promise<Out[]>;
 	first(): Promise<Out | null>;
 	/** The only row, or null; an error when there are more. */
@@ -188,8 +194,9 @@ export interface PaginationResult<R> {
 }
 
 /** A query of a mutation. */
-export interface LockingQuery<R = Row, I = Indexes, Out = R> extends Query<R, I, Out> {
-	select<const K extends keyof R & string>(...fields: readonly K[]): LockingQuery<R, I, Pick<R, K>>;
+export interface LockingQuery<R = Row, I = Indexes, Out = R, Refs = Loose> extends Query<R, I, Out, Refs> {
+	select<const K extends keyof R & string>(...fields: readonly K[]): LockingQuery<R, I, Pick<R, K>, Refs>;
+	include<const M extends { readonly [name: string]: keyof Refs & string }>(names: M): LockingQuery<R, I, Included<Out, M, Refs>, Refs>;
 	/** Locks the rows that are read: nobody else changes or locks them until this call has ended. */
 	forUpdate(): this;
 }

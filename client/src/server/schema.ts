@@ -2,7 +2,7 @@
 
 import { toJson, whereToJson } from "../json.js";
 import type { Row, Value, Where } from "../values.js";
-import { Validator } from "./validators.js";
+import { type IdValidator, Validator } from "./validators.js";
 
 export type FieldType = "bool" | "int" | "bigint" | "float" | "numeric" | "string" | "uuid" | "datetime" | "bytes" | "json";
 export type OnDelete = "restrict" | "cascade" | "set null";
@@ -33,7 +33,7 @@ export type Facts = Omit<FieldManifest, "name">;
 
 /**
  * A field of an entity. Type parameters: what is read, what may be written, whether null is allowed, whether an insert may leave it
- * out, whether clients never see it. Each method gives a new field.
+ * out, whether clients never see it, and of which entity it holds an id. Each method gives a new field.
  */
 export class Field<
 	Out extends Value,
@@ -41,46 +41,47 @@ export class Field<
 	Null extends boolean = false,
 	Auto extends boolean = false,
 	Hidden extends boolean = false,
+	Ref extends string = never,
 > {
-	declare readonly _types?: { out: Out; in: In; null: Null; auto: Auto; hidden: Hidden };
+	declare readonly _types?: { out: Out; in: In; null: Null; auto: Auto; hidden: Hidden; ref: Ref };
 	/** @internal */
 	readonly facts: Facts;
 	/** @internal */
 	constructor(facts: Facts) {
 		this.facts = facts;
 	}
-	private with<N extends boolean, A extends boolean, H extends boolean>(more: Partial<Facts>): Field<Out, In, N, A, H> {
+	private with<N extends boolean, A extends boolean, H extends boolean>(more: Partial<Facts>): Field<Out, In, N, A, H, Ref> {
 		return new Field({ ...this.facts, ...more });
 	}
 	/** May be null; an insert may leave it out. */
-	optional(): Field<Out, In, true, Auto, Hidden> {
+	optional(): Field<Out, In, true, Auto, Hidden, Ref> {
 		return this.with({ optional: true });
 	}
-	unique(): Field<Out, In, Null, Auto, Hidden> {
+	unique(): Field<Out, In, Null, Auto, Hidden, Ref> {
 		return this.with({ unique: true });
 	}
 	/** The value of rows that were inserted without one. */
-	default(value: In): Field<Out, In, Null, true, Hidden> {
+	default(value: In): Field<Out, In, Null, true, Hidden, Ref> {
 		return this.with({ default: toJson(value, "default") });
 	}
 	/** Not below this; of text and bytes: not so short. */
-	min(value: number | bigint | string | Date): Field<Out, In, Null, Auto, Hidden> {
+	min(value: number | bigint | string | Date): Field<Out, In, Null, Auto, Hidden, Ref> {
 		return this.with(isLong(this.facts.type) ? { minLength: Number(value) } : { min: toJson(value, "min") });
 	}
 	/** Not above this; of text and bytes: not so long. */
-	max(value: number | bigint | string | Date): Field<Out, In, Null, Auto, Hidden> {
+	max(value: number | bigint | string | Date): Field<Out, In, Null, Auto, Hidden, Ref> {
 		return this.with(isLong(this.facts.type) ? { maxLength: Number(value) } : { max: toJson(value, "max") });
 	}
 	/** Never leaves the server, and cannot be used in clients' filters. */
-	serverOnly(): Field<Out, In, Null, Auto, true> {
+	serverOnly(): Field<Out, In, Null, Auto, true, Ref> {
 		return this.with({ serverOnly: true });
 	}
 	/** Cannot be changed by entity writes of clients. */
-	readonly(): Field<Out, In, Null, Auto, Hidden> {
+	readonly(): Field<Out, In, Null, Auto, Hidden, Ref> {
 		return this.with({ readonly: true });
 	}
 	/** Entity inserts of clients stamp it with the caller's userId. */
-	owner(): Field<Out, In, Null, Auto, Hidden> {
+	owner(): Field<Out, In, Null, Auto, Hidden, Ref> {
 		return this.with({ owner: true });
 	}
 }
@@ -118,12 +119,12 @@ export const field = {
 		return new Field({ type: "string", values });
 	},
 	/** The id of a row of another entity: a foreign key. */
-	id: (entity: string, options?: { onDelete?: OnDelete }): Field<string> =>
+	id: <const E extends string>(entity: E, options?: { onDelete?: OnDelete }): Field<string, string, false, false, false, E> =>
 		new Field({ type: "uuid", references: entity, ...(options?.onDelete ? { onDelete: options.onDelete } : {}) }),
 };
 
 type FieldLike =
-	| { readonly _types?: { out: Value; in: unknown; null: boolean; auto: boolean; hidden: boolean } }
+	| { readonly _types?: { out: Value; in: unknown; null: boolean; auto: boolean; hidden: boolean; ref: string } }
 	| { readonly _types?: { out: unknown; presence: unknown; in: unknown } };
 /** `field.*`, or validators: `v.string()` is a text column, `v.object(...)` one of JSON. */
 export type Fields = { readonly [name: string]: FieldLike };
@@ -337,6 +338,17 @@ export type InsertOf<App, E> = E extends keyof EntitiesOf<App>
 			}
 		>
 	: LooseWrite;
+
+type RefOf<F> = F extends IdValidator<infer E> ? E : TypesOf<F> extends { ref: infer E extends string } ? E : never;
+/** The rows that fields refer to, by the fields' names. */
+export type RefsOf<App, E> = E extends keyof EntitiesOf<App>
+	? {
+			readonly [K in keyof FieldsOf<App, E> as [RefOf<FieldsOf<App, E>[K]>] extends [never] ? never : K]: ServerRow<
+				App,
+				RefOf<FieldsOf<App, E>[K]>
+			>;
+		}
+	: { readonly [field: string]: Row };
 
 /** What is added to a field on the server: whatever the row holds when the statement gets it. */
 export class Increment<N extends number | bigint | string = number | bigint | string> {

@@ -36,6 +36,13 @@ export const Tally = entity("Tally", {
 	n: field.int().default(0),
 }).index("by_place", ["grp", "place"], { unique: true });
 
+/** Who refers to whom. */
+export const Reply = entity("Reply", {
+	item: field.id("Item", { onDelete: "cascade" }),
+	to: field.id("Reply", { onDelete: "set null" }).optional(),
+	text: field.string(),
+});
+
 /** Fields made of validators, and rules that the database keeps. */
 export const Task = entity("Task", {
 	title: v.string().min(2).max(20),

@@ -77,3 +77,15 @@ export const few = query({
 		return { notes: (await rows().select("note", "id").order({ at: "asc" })).map((row) => row.note), last: page, sum: await rows().count(), many: said?.many };
 	},
 });
+
+/** Rows with those that they refer to. */
+export const replies = query({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: async (ctx, { grp }) => {
+		const all = ctx.db.query("Reply").include({ of: "item", before: "to" }).order({ text: "asc" });
+		const whole = (await all).filter((row) => row.of?.grp === grp);
+		const few = await all.select("text").paginate({ numItems: 2, cursor: null });
+		return { whole: whole.map((row) => [row.text, row.of?.note ?? null, row.before?.text ?? null]), few: few.page.map((row) => [Object.keys(row).sort().join(), row.of?.n]) };
+	},
+});
