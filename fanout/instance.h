@@ -28,8 +28,9 @@ struct mr_run {
 	struct mr_str auth;    /* canonical JSON of the identity, the same; empty: a shared run without one */
 	struct mr_read *reads; /* heap, their predicates behind them */
 	size_t n_reads;
-	struct mr_str result; /* JSON, heap; empty before the first; the last good one while it fails */
-	uint64_t mark;        /* of the change that met it last */
+	struct mr_str result;    /* JSON, heap; empty before the first; the last good one while it fails */
+	uint64_t mark;           /* of the change that met it last */
+	struct mr_timer *moment; /* runs it again when the present is where it compared it to be; NULL before the first */
 };
 
 /* What queries have that fail: some are tried again now and then (instance_retry.c). */
@@ -168,6 +169,8 @@ void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads);
 void mr_instance_end_run(struct mr_instance *inst); /* it goes */
 /* Runs of this function with these arguments look at their identity: from now on each identity has an instance of its own. */
 void mr_instance_note_split(struct mr_instance *inst);
+/* It gives something else from then on, in milliseconds since 1970; NULL: not by itself. */
+void mr_instance_moment(struct mr_instance *inst, const struct mr_node *ms);
 /* Does this read look at anything that the change, which meets its predicate, has changed? */
 bool mr_read_sees(const struct mr_read *read, const struct mr_change *c);
 /* Does the change meet the read set or the predicate? */

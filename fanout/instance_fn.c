@@ -5,8 +5,10 @@
 #include "instance.h"
 #include "instance_make.h"
 #include "proto/ground/log.h"
+#include "work.h"
 
 enum { RESULT_DEPTH = 4096 };
+static const int64_t MOMENT_MOST_MS = INT64_C(86400000); /* then it is asked anew */
 
 static void fn_key(struct mr_buf *key, const struct mr_fn *fn, struct mr_str args, struct mr_str auth)
 {
@@ -240,9 +242,34 @@ bool mr_read_sees(const struct mr_read *read, const struct mr_change *c)
 	       !mr_row_differs(&c->was, &c->is, MR_FIELDS_ALL);
 }
 
+/* What is under way, or waits for the next tick, looks at a later clock anyway, and tells the next moment. */
+static void on_moment(void *arg)
+{
+	struct mr_instance *inst = arg;
+	if (inst->work || inst->dirty)
+		return;
+	inst->all->f->counter[MR_C_MOMENTS_TOTAL]++;
+	mr_work_begin(inst);
+}
+
+void mr_instance_moment(struct mr_instance *inst, const struct mr_node *ms)
+{
+	struct mr_run *run = inst->run;
+	int64_t at;
+	if (run->moment)
+		mr_timer_stop(run->moment);
+	if (!mr_node_int(ms, &at))
+		return;
+	if (!run->moment)
+		run->moment = mr_timer_new(inst->all->f->loop, on_moment, inst);
+	int64_t left = at - mr_wall_us() / 1000;
+	mr_timer_start(run->moment, MR_MIN(MR_MAX(left, 0), MOMENT_MOST_MS) * 1000);
+}
+
 void mr_instance_end_run(struct mr_instance *inst)
 {
 	drop_reads(inst);
+	mr_timer_delete(&inst->run->moment);
 	free((char *)inst->run->result.p);
 	free(inst->run);
 	inst->run = NULL;

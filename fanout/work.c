@@ -241,6 +241,7 @@ static void finish_run(struct mr_work *w)
 		return;
 	}
 	mr_instance_reads(inst, mr_node_get(w->reply, "reads"));
+	mr_instance_moment(inst, mr_node_get(w->reply, "again"));
 	uint64_t dirty, n = known_at(w, &dirty);
 	if (!n) {
 		again(w);

@@ -143,6 +143,11 @@ bool mr_datetime_read(struct mr_str s, int64_t *us)
 	return true;
 }
 
+int64_t mr_datetime_to_unix_ms(int64_t us)
+{
+	return (us - ((us % 1000) + 1000) % 1000) / 1000 + UNIX_TO_2000_MS;
+}
+
 bool mr_datetime_from_unix_ms(int64_t ms, int64_t *us)
 {
 	int64_t since;

@@ -67,6 +67,11 @@ int mr_pred_eval(const struct mr_pred *p, const struct mr_row *row);
 /* The equalities that every match has (top-level EQ of an AND), as positions in `fields` with their values; the matcher's hash groups. */
 size_t mr_pred_equalities(const struct mr_pred *p, const struct mr_value **values, int *fields, size_t max);
 
+static inline bool mr_pred_has_kids(enum mr_pred_op op)
+{
+	return op == MR_P_AND || op == MR_P_OR || op == MR_P_NOT;
+}
+
 /* Order: fields and directions, the id last. */
 struct mr_order {
 	int field;

@@ -41,6 +41,7 @@ void mr_value_pgtext(struct mr_buf *b, const struct mr_value *v); /* libpq text 
  * false otherwise, also for years before 1, fractions finer than a microsecond, and what Postgres's range does not hold. */
 bool mr_datetime_read(struct mr_str text, int64_t *us);
 bool mr_datetime_from_unix_ms(int64_t ms, int64_t *us);
+int64_t mr_datetime_to_unix_ms(int64_t us);           /* rounded down */
 void mr_datetime_print(struct mr_buf *b, int64_t us); /* the wire form */
 
 /* A row: one value for each field of the entity, in an arena. */

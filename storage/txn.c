@@ -14,6 +14,7 @@ struct mr_txn *mr_txn_begin(struct mr_pg *pg, const struct mr_app *app, enum mr_
 	txn->pg = pg;
 	txn->app = app;
 	txn->kind = kind;
+	txn->moment = INT64_MAX;
 	txn->import = snapshot ? mr_strdup(snapshot) : NULL;
 	return txn;
 }

@@ -31,6 +31,7 @@ struct mr_plan {
 	size_t n_order;
 	int64_t limit; /* -1: none */
 	bool for_update;
+	int64_t now;     /* microseconds since 2000: times in `where` go with it (mr_txn_moment). 0: they stand still */
 	const int *pick; /* fields, for mr_txn_read; lives until the answer. NULL: all */
 	size_t n_pick;
 };
@@ -99,6 +100,9 @@ void mr_txn_verify(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
  * that an update of others changes nothing (absent: all, and what the entity does not declare). Tables that are no entity as ["",
  * "schema.table"]. For the reactive index. */
 void mr_txn_reads(const struct mr_txn *txn, struct mr_buf *json);
+/* When one of the plans with a `now` that have been read gives something else although nobody writes: the present is then where a field of
+ * some row is. Milliseconds since 1970; false: never, as far as the rows say that are there. */
+bool mr_txn_moment(const struct mr_txn *txn, int64_t *ms);
 /* The snapshot of a MR_TXN_READ transaction ("" before its first statement was answered). */
 const char *mr_txn_snapshot(const struct mr_txn *txn);
 

@@ -39,6 +39,7 @@ struct mr_txn {
 	struct mr_map reads;
 	struct mr_str *read_list;
 	size_t n_reads, cap_reads;
+	int64_t moment; /* microseconds since 2000: at which the reads give something else; INT64_MAX: none */
 
 	struct mr_txn_commit *commit; /* asked for; sent when no operation is under way */
 	void (*rolled_back)(void *arg);
@@ -66,6 +67,7 @@ struct mr_op {
 	struct mr_str added;     /* fields that it adds to: `"a","b"`; empty: none */
 	mr_fields key;           /* of an insert: a row of the same key is a conflict */
 	const struct mr_summary *summary;
+	int64_t ahead;   /* of the present, what is asked for in microseconds (txn_moments.c) */
 	const int *pick; /* fields that are read; NULL: all */
 	size_t n_pick;
 	size_t level; /* of a savepoint */
@@ -99,6 +101,8 @@ void mr_txn_print_changes(struct mr_txn *txn, struct mr_buf *json);
 
 /* txn_reads.c: where NULL is the whole table; fields: what is looked at beside those of `where`. */
 void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct mr_pred *where, mr_fields fields);
+/* txn_moments.c: the same for a plan that has been sent, and for the moments at which it reads something else. */
+void mr_txn_add_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_fields fields);
 void mr_txn_add_foreign_read(struct mr_txn *txn, struct mr_str table); /* "schema.table" that is no entity */
 
 #endif

@@ -147,8 +147,8 @@ static void read_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb 
 	op->pick = plan->pick;
 	op->n_pick = plan->n_pick;
 	write_select(op, plan);
-	mr_txn_add_read(txn, plan->entity, plan->where, fields_of(plan));
 	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take);
+	mr_txn_add_plan(txn, plan, fields_of(plan));
 }
 
 void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg)

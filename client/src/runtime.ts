@@ -64,6 +64,7 @@ interface Call {
 	readonly functions: ReadonlyMap<string, RegisteredFunction>;
 	/** Functions that it ran, for each to have random numbers of its own. */
 	ran: number;
+	readonly clock: { looked: boolean };
 }
 
 /** Runs a function in a frame; the result is JSON text. `within`: how many are around it. */
@@ -73,6 +74,7 @@ function run(call: Call, fn: RegisteredFunction, args: string, frame: Frame, wit
 		env: k === 0 ? call.env : { ...call.env, seed: `${call.env.seed}/${k}` },
 		operate: frame.operate,
 		identity: () => host().identity(call.n),
+		clock: call.clock,
 		run: (kind, ref, given) => frame.track(runWithin(call, frame, within + 1, kind, ref, given)),
 	});
 	return frame
@@ -130,7 +132,7 @@ function start(functions: ReadonlyMap<string, RegisteredFunction>, n: number, na
 	if (!fn) return fail(new MillraceError("unknown_function", `no function named ${name} is loaded`));
 	const env = parseWire(envText) as unknown as Env;
 	begin(n);
-	const call: Call = { n, env, functions, ran: 0 };
+	const call: Call = { n, env, functions, ran: 0, clock: { looked: false } };
 	run(call, fn, args, new Frame((kind, json) => operate(n, kind, json), 0), 0)
 		.then((result) => host().done(n, true, result), fail)
 		.finally(() => forget(n));

@@ -109,6 +109,14 @@ bool mr_plan_read(struct mr_arena *a, const struct mr_node *from, bool visible, 
 	return mr_order_read(a, plan->entity, order, visible, &plan->order, &plan->n_order, err);
 }
 
+/* `now`: the function has looked at its clock, which stands at this millisecond. */
+static void read_now(const struct mr_op *op, const struct mr_node *in, struct mr_plan *plan)
+{
+	int64_t ms;
+	if (op->job->kind != MR_JOB_RUN || !mr_node_int(mr_node_get(in, "now"), &ms) || !mr_datetime_from_unix_ms(ms, &plan->now))
+		plan->now = 0;
+}
+
 /* Rows that nobody else changes or locks until this call's end. */
 static bool read_lock(const struct mr_op *op, const struct mr_node *in, struct mr_plan *plan, struct mr_error *err)
 {
@@ -157,6 +165,7 @@ static bool op_query(struct mr_op *op, const struct mr_node *in, struct mr_error
 		!mr_plan_read(&job->attempt, in, false, &plan, err) || !read_lock(op, in, &plan, err) ||
 		!read_pick(&job->attempt, in, &plan, err))
 		return false;
+	read_now(op, in, &plan);
 	mr_txn_read(job->txn, &plan, on_result, op);
 	return true;
 }
@@ -174,6 +183,7 @@ static bool op_summary(struct mr_op *op, const struct mr_node *in, struct mr_err
 		return mr_fail(err, MR_BAD_FILTER, "limit: expected a whole number that is not negative.");
 	if (!mr_summary_read(a, plan.entity, in, s, err))
 		return false;
+	read_now(op, in, &plan);
 	op->form = s->n_group ? MR_OP_ROWS : MR_OP_ONE;
 	mr_txn_summarize(job->txn, &plan, s, on_result, op);
 	return true;

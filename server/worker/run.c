@@ -56,6 +56,9 @@ static void more_of_run(struct mr_job *job, struct mr_buf *more)
 		return;
 	mr_buf_z(more, ",\"reads\":");
 	mr_txn_reads(job->txn, more);
+	int64_t again;
+	if (mr_txn_moment(job->txn, &again))
+		mr_buf_printf(more, ",\"again\":%" PRId64, again);
 	mr_buf_z(more, ",\"snapshot\":");
 	mr_json_quote(more, mr_str(snapshot));
 }

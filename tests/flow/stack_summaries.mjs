@@ -133,5 +133,25 @@ test("what nobody looked at does not run it again", async () => {
 	await client.until("one", () => live.value?.sum === 1 && live.value.many === 0);
 });
 
+test("rule 23: what was compared with ctx.now() becomes so when its time comes, and nothing is asked before", async () => {
+	const live = await client.live({ fn: "summaries.published", args: { grp: "out" } });
+	await client.until("nothing", () => live.value?.next === null);
+	const start = Date.now();
+	stack.psql(`insert into "Item" (grp, note, at) select 'out', 'in ' || ms, to_timestamp((${start} + ms) / 1000.0) from unnest(array[-500, 700, 1400]) ms`);
+	await client.until("the first", () => live.value.out.length === 1);
+	const moments = await stack.metric("millrace_moments_total");
+	const at = [];
+	const stop = setInterval(() => (at[live.value.out.length] ??= Date.now() - start), 5);
+	await client.until("all, by themselves", () => live.value.out.length === 3 && live.value.next === null && live.value.before === 3);
+	clearInterval(stop);
+	assert.ok(at[2] >= 700 && at[3] >= 1400, `not before their time: ${at}`);
+	const asked = (await stack.metric("millrace_moments_total")) - moments;
+	assert.ok(asked >= 4 && asked <= 8, `${asked} runs for five moments`);
+	stack.psql(`update "Item" set at = at + interval '1 hour' where grp = 'out' and note = 'in 700'`);
+	await client.until("one is to come again", () => live.value.out.length === 2 && live.value.next !== null);
+	stack.psql(`insert into "Item" (grp, note, at) values ('out', 'always', 'infinity')`);
+	await client.until("never", () => live.value.before === 3);
+});
+
 test("a clean end", () => stack.stop());
 await run();

@@ -33,6 +33,8 @@ export interface CallDoor {
 	readonly env: Env;
 	operate(kind: OperationKind, json: string): Promise<Value>;
 	identity(): void;
+	/** What the call's functions have in common: whether one of them has looked at the clock. */
+	readonly clock: { looked: boolean };
 	/** Another function, as a part of this one. */
 	run(kind: "query" | "mutation", ref: unknown, args: unknown): Promise<Value>;
 }
@@ -114,7 +116,11 @@ function makeReader(call: CallDoor) {
 			const lock = options?.forUpdate === true ? { forUpdate: true } : {};
 			return call.operate("get", printWire({ entity: text(entity, "ctx.db.get: the entity"), id: text(id, "ctx.db.get: the id"), ...lock }));
 		},
-		query: (entity: unknown) => QueryBuilder.start((kind, json) => call.operate(kind, json), entity),
+		query: (entity: unknown) => {
+			// what a function compares with is the present, or was made of it, once it has looked at the clock
+			const now = () => (call.clock.looked ? `{"now":${call.env.now},` : "{");
+			return QueryBuilder.start((kind, json) => call.operate(kind, now() + json.slice(1)), entity);
+		},
 		normalizeId: (entity: unknown, id: unknown) => {
 			const known = registry.entities.has(text(entity, "ctx.db.normalizeId: the entity"));
 			if (!known) throw new Error(`ctx.db.normalizeId: no entity named ${String(entity)} is declared`);
@@ -207,7 +213,10 @@ export function makeContext(kind: string, call: CallDoor): object {
 	const random = seededRandom(call.env.seed);
 	const base = {
 		auth: makeAuth(call),
-		now: () => call.env.now,
+		now: () => {
+			call.clock.looked = true;
+			return call.env.now;
+		},
 		random: () => random(),
 		error: (code: unknown, message: unknown, data?: { readonly [key: string]: Value }): never => {
 			throw new AppError(text(code, "ctx.error: the code"), text(message, "ctx.error: the message"), data);

@@ -89,3 +89,18 @@ export const replies = query({
 		return { whole: whole.map((row) => [row.text, row.of?.note ?? null, row.before?.text ?? null]), few: few.page.map((row) => [Object.keys(row).sort().join(), row.of?.n]) };
 	},
 });
+
+/** What is out by now, what was so a second ago, and what is still to come. */
+export const published = query({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: async (ctx, { grp }) => {
+		const now = new Date(ctx.now());
+		const rows = () => ctx.db.query("Item").where({ grp });
+		return {
+			out: (await rows().where({ at: { $lte: now } }).order({ at: "asc" })).map((row) => row.note),
+			before: await rows().where({ $or: [{ at: { $lt: new Date(ctx.now() - 1000) } }, { note: "always" }] }).count(),
+			next: await rows().where({ at: { $gt: now } }).min("at"),
+		};
+	},
+});
