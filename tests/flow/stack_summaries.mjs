@@ -101,14 +101,14 @@ test("they are live", async () => {
 });
 
 test("rows with those that they refer to, live", async () => {
-	stack.psql(`insert into "Item" (grp, n, note) values ('ref', 1, 'one'), ('ref', 2, 'two');
-		insert into "Reply" (item, text) select id, 'a ' || n from "Item" where grp = 'ref';
-		insert into "Reply" (item, "to", text) select item, id, 'b ' || text from "Reply" where text = 'a 1'`);
+	stack.psql(`insert into "Topic" (grp, n, title) values ('ref', 1, 'one'), ('ref', 2, 'two');
+		insert into "Reply" (topic, text) select id, 'a ' || n from "Topic" where grp = 'ref';
+		insert into "Reply" (topic, "to", text) select topic, id, 'b ' || text from "Reply" where text = 'a 1'`);
 	const live = await client.live({ fn: "summaries.replies", args: { grp: "ref" } });
 	await client.until("all", () => live.value?.whole.length === 3);
 	assert.deepEqual(live.value.whole, [["a 1", "one", null], ["a 2", "two", null], ["b a 1", "one", "a 1"]]);
 	assert.deepEqual(live.value.few, [["before,of,text", 1], ["before,of,text", 2]]);
-	stack.psql(`update "Item" set note = 'first' where grp = 'ref' and n = 1`);
+	stack.psql(`update "Topic" set title = 'first' where n = 1`);
 	await client.until("the other row", () => live.value.whole[0][1] === "first");
 	stack.psql(`delete from "Reply" where text = 'a 1'`);
 	await client.until("no such row any more", () => live.value.whole.length === 2 && live.value.whole[1][2] === null);

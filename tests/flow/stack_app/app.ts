@@ -37,8 +37,9 @@ export const Tally = entity("Tally", {
 }).index("by_place", ["grp", "place"], { unique: true });
 
 /** Who refers to whom. */
+export const Topic = entity("Topic", { grp: field.string(), n: field.int(), title: field.string() });
 export const Reply = entity("Reply", {
-	item: field.id("Item", { onDelete: "cascade" }),
+	topic: field.id("Topic", { onDelete: "cascade" }),
 	to: field.id("Reply", { onDelete: "set null" }).optional(),
 	text: field.string(),
 });

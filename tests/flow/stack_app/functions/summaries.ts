@@ -83,10 +83,10 @@ export const replies = query({
 	args: { grp: v.string() },
 	auth: "public",
 	handler: async (ctx, { grp }) => {
-		const all = ctx.db.query("Reply").include({ of: "item", before: "to" }).order({ text: "asc" });
+		const all = ctx.db.query("Reply").include({ of: "topic", before: "to" }).order({ text: "asc" });
 		const whole = (await all).filter((row) => row.of?.grp === grp);
 		const few = await all.select("text").paginate({ numItems: 2, cursor: null });
-		return { whole: whole.map((row) => [row.text, row.of?.note ?? null, row.before?.text ?? null]), few: few.page.map((row) => [Object.keys(row).sort().join(), row.of?.n]) };
+		return { whole: whole.map((row) => [row.text, row.of?.title ?? null, row.before?.text ?? null]), few: few.page.map((row) => [Object.keys(row).sort().join(), row.of?.n]) };
 	},
 });
 
