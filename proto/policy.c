@@ -7,11 +7,33 @@
 
 enum { POLICY_DEPTH = 64, POLICY_MAX = 16384, NAMES_MOST = 16 };
 
-enum token { T_END, T_NAME, T_NUMBER, T_STRING, T_AND, T_OR, T_NOT, T_EQ, T_NE, T_LT, T_LE, T_GT, T_GE, T_OPEN, T_CLOSE, T_DOT, T_BAD };
+enum token {
+	T_END,
+	T_NAME,
+	T_NUMBER,
+	T_STRING,
+	T_AND,
+	T_OR,
+	T_NOT,
+	T_EQ,
+	T_NE,
+	T_LT,
+	T_LE,
+	T_GT,
+	T_GE,
+	T_OPEN,
+	T_CLOSE,
+	T_LIST,
+	T_LIST_END,
+	T_COMMA,
+	T_DOT,
+	T_BAD
+};
 
 struct compiler {
 	struct mr_arena *a;
 	const struct mr_entity *e;
+	const struct mr_entity *outer; /* within exists(e, ...): whose policy it is */
 	const struct mr_node *auth;
 	struct mr_error *err;
 	const char *start, *p, *end;
@@ -20,7 +42,12 @@ struct compiler {
 	int depth;
 };
 
-enum operand_kind { CONSTANT, FIELD, TRUTH };
+enum operand_kind { CONSTANT, FIELD, OUTER, TRUTH };
+
+struct links {
+	struct mr_link link;
+	const struct links *next;
+};
 
 struct operand {
 	enum operand_kind kind;
@@ -28,11 +55,13 @@ struct operand {
 	bool literal;               /* written in the source, so that a wrong type is the author's mistake */
 	int field;
 	const struct mr_pred *yes, *no; /* TRUTH */
+	const struct links *links;      /* of a TRUTH within exists: hold beside it */
 };
 
 static bool refuse(struct compiler *c, const char *why)
 {
-	mr_fail(c->err, MR_BAD_POLICY, "The policy of %s does not compile at character %zu: %s.", c->e->name.p, (size_t)(c->p - c->start),
+	const struct mr_entity *e = c->outer ? c->outer : c->e;
+	mr_fail(c->err, MR_BAD_POLICY, "The policy of %s does not compile at character %zu: %s.", e->name.p, (size_t)(c->p - c->start),
 		why);
 	return false;
 }
@@ -94,7 +123,7 @@ static void scan_sign(struct compiler *c)
 		char text[3];
 		enum token token;
 	} signs[] = {{"&&", T_AND}, {"||", T_OR}, {"==", T_EQ}, {"!=", T_NE}, {"<=", T_LE}, {">=", T_GE}, {"<", T_LT}, {">", T_GT},
-		{"!", T_NOT}, {"(", T_OPEN}, {")", T_CLOSE}, {".", T_DOT}};
+		{"!", T_NOT}, {"(", T_OPEN}, {")", T_CLOSE}, {"[", T_LIST}, {"]", T_LIST_END}, {",", T_COMMA}, {".", T_DOT}};
 	c->token = T_BAD;
 	for (size_t i = 0; i < MR_COUNT(signs); i++) {
 		size_t n = strlen(signs[i].text);
@@ -158,11 +187,23 @@ static struct mr_value true_value(bool t)
 	return (struct mr_value){.type = MR_T_BOOL, .truth = t};
 }
 
+static bool refuse_outer(struct compiler *c)
+{
+	return refuse(c,
+		mr_arena_printf(c->a,
+			"within exists, data. stands in links only (`field == data.field`); what else the row must be like stands outside "
+			"of exists(%s, ...)",
+			c->e->name.p)
+			.p);
+}
+
 /* An operand that stands alone. */
 static bool as_truth(struct compiler *c, struct operand *o)
 {
 	if (o->kind == TRUTH)
 		return true;
+	if (o->kind == OUTER)
+		return refuse_outer(c);
 	if (o->kind == FIELD) {
 		struct mr_value yes = true_value(true), no = true_value(false);
 		if (c->e->fields[o->field].type != MR_T_BOOL)
@@ -317,10 +358,26 @@ static bool compare_fields(struct compiler *c, enum token op, struct operand *x,
 	return true;
 }
 
+/* field == data.field, within exists. */
+static bool make_link(struct compiler *c, enum token op, struct operand *x, const struct operand *y)
+{
+	struct links *l = mr_arena_alloc(c->a, sizeof *l);
+	l->link = x->kind == OUTER ? (struct mr_link){y->field, x->field} : (struct mr_link){x->field, y->field};
+	if (op != T_EQ || x->kind == y->kind || (x->kind != FIELD && y->kind != FIELD))
+		return refuse_outer(c);
+	if (!mr_types_compare(c->e->fields[l->link.inner].type, c->outer->fields[l->link.outer].type))
+		return refuse(c, "fields of these types do not compare");
+	*x = decided(c, true);
+	x->links = l;
+	return true;
+}
+
 static bool compare(struct compiler *c, enum token op, struct operand *x, struct operand *y)
 {
 	if (x->kind == TRUTH || y->kind == TRUTH)
 		return refuse(c, "a condition in brackets cannot be compared");
+	if (x->kind == OUTER || y->kind == OUTER)
+		return make_link(c, op, x, y);
 	/* The written null goes right, else the field goes left. */
 	bool null_left = is_null(x) && x->literal && !(is_null(y) && y->literal);
 	if (null_left || (x->kind == CONSTANT && y->kind == FIELD && !is_null(y))) {
@@ -336,22 +393,78 @@ static bool compare(struct compiler *c, enum token op, struct operand *x, struct
 	return y->kind == FIELD ? compare_fields(c, op, x, y) : compare_field_value(c, op, x, y);
 }
 
+/* Lists */
+
+static bool field_in(struct compiler *c, struct operand *x, const struct operand *items, size_t n, bool unknown)
+{
+	const struct mr_field *f = &c->e->fields[x->field];
+	struct mr_value *values = mr_arena_alloc(c->a, n * sizeof *values);
+	size_t known = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct mr_error inner;
+		bool fits = items[i].node && mr_value_from_node(c->a, f->type, items[i].node, &values[known], &inner);
+		if (!fits && items[i].literal)
+			return refuse(c, mr_arena_printf(c->a, "the field \"%s\" is %s, which does not compare with all of these",
+						 f->name.p, mr_type_name(f->type))
+						 .p);
+		bool says = fits && !values[known].null;
+		known += says;
+		unknown |= !says;
+	}
+	const struct mr_pred *in = mr_pred_in(c->a, x->field, values, known);
+	*x = truth(in, unknown ? mr_pred_constant(c->a, false) : mr_pred_not(c->a, in));
+	return true;
+}
+
+static bool constant_in(struct compiler *c, struct operand *x, const struct operand *items, size_t n, bool unknown)
+{
+	bool found = false;
+	for (size_t i = 0; i < n; i++) {
+		int t = x->node && items[i].node ? compare_nodes(T_EQ, x->node, items[i].node) : -1;
+		if (t < 0 && x->literal && items[i].literal)
+			return refuse(c, "the value does not compare with all of these");
+		found |= t == 1;
+		unknown |= t < 0;
+	}
+	*x = found ? decided(c, true) : unknown ? decided3(c, -1) : decided(c, false);
+	return true;
+}
+
+static bool is_in(struct compiler *c, struct operand *x, const struct operand *items, size_t n, bool unknown)
+{
+	for (size_t i = 0; i < n; i++)
+		if (items[i].literal && is_null(&items[i]))
+			return refuse(c, "null is in no list; ask `== null` beside it");
+	if (x->kind == TRUTH || (x->literal && is_null(x)))
+		return refuse(c, "in takes a field, a claim or a value before it");
+	if (x->kind == OUTER)
+		return refuse_outer(c);
+	return x->kind == FIELD ? field_in(c, x, items, n, unknown) : constant_in(c, x, items, n, unknown);
+}
+
 /* Grammar */
 
 static bool parse_or(struct compiler *c, struct operand *o);
+static bool parse_term(struct compiler *c, struct operand *o);
+
+static bool take_field(struct compiler *c, const struct mr_entity *e, enum operand_kind kind, struct mr_str name, struct operand *o)
+{
+	int f = mr_entity_field(e, name);
+	if (f < 0)
+		return refuse(c, mr_arena_printf(c->a, "%s has no field \"%.*s\"", e->name.p, (int)MR_MIN(name.n, 80), name.p).p);
+	if (e->fields[f].type == MR_T_JSON)
+		return refuse(c, "json fields do not compare");
+	*o = (struct operand){.kind = kind, .field = f};
+	return c->token != T_DOT || refuse(c, "fields have no members");
+}
 
 static bool parse_field(struct compiler *c, struct operand *o)
 {
 	if (!accept(c, T_DOT) || c->token != T_NAME)
 		return refuse(c, "`data.` and a field's name were expected");
-	int f = mr_entity_field(c->e, c->text);
-	if (f < 0)
-		return refuse(c, mr_arena_printf(c->a, "there is no field \"%.*s\"", (int)MR_MIN(c->text.n, 80), c->text.p).p);
-	if (c->e->fields[f].type == MR_T_JSON)
-		return refuse(c, "json fields do not compare");
+	struct mr_str name = c->text;
 	next(c);
-	*o = (struct operand){.kind = FIELD, .field = f};
-	return c->token != T_DOT || refuse(c, "fields have no members");
+	return take_field(c, c->outer ? c->outer : c->e, c->outer ? OUTER : FIELD, name, o);
 }
 
 static bool parse_claim(struct compiler *c, struct operand *o)
@@ -380,6 +493,57 @@ static bool literal(struct compiler *c, struct operand *o, enum mr_kind kind, bo
 	return true;
 }
 
+static bool open_exists(struct compiler *c, const struct mr_entity **set)
+{
+	if (c->outer)
+		return refuse(c, "exists(...) does not stand within another one");
+	next(c);
+	*set = c->token == T_NAME ? mr_app_entity(c->e->app, c->text) : NULL;
+	if (!*set)
+		return refuse(c, c->token == T_NAME
+					 ? mr_arena_printf(c->a, "there is no entity \"%.*s\"", (int)MR_MIN(c->text.n, 80), c->text.p).p
+					 : "exists takes an entity and a condition, as exists(Member, team == data.team)");
+	next(c);
+	return accept(c, T_COMMA) || refuse(c, "exists takes an entity, a comma and a condition");
+}
+
+/* NULL: there are too many links. */
+static const struct mr_pred *make_member(struct compiler *c, const struct mr_entity *set, const struct operand *body)
+{
+	struct mr_link links[MR_LINKS_MOST];
+	struct mr_members m = {.entity = set, .pred = mr_pred_normal(c->a, body->yes), .links = links};
+	for (const struct links *l = body->links; l; l = l->next) {
+		if (m.n == MR_LINKS_MOST)
+			return NULL;
+		links[m.n++] = l->link;
+	}
+	return mr_pred_member(c->a, &m);
+}
+
+static bool parse_exists(struct compiler *c, struct operand *o)
+{
+	const struct mr_entity *set;
+	struct operand body;
+	if (!open_exists(c, &set))
+		return false;
+	c->outer = c->e;
+	c->e = set;
+	bool ok = parse_or(c, &body) && as_truth(c, &body);
+	c->e = c->outer;
+	c->outer = NULL;
+	if (!ok)
+		return false;
+	if (!body.links)
+		return refuse(c, mr_arena_printf(c->a, "exists(%s, ...) needs a link to the row, as `team == data.team`", set->name.p).p);
+	if (!accept(c, T_CLOSE))
+		return refuse(c, "a closing bracket was expected");
+	const struct mr_pred *member = make_member(c, set, &body);
+	if (!member)
+		return refuse(c, "exists takes 8 links at most");
+	*o = truth(member, mr_pred_not(c->a, member));
+	return true;
+}
+
 static bool parse_name(struct compiler *c, struct operand *o)
 {
 	struct mr_str name = c->text;
@@ -393,8 +557,8 @@ static bool parse_name(struct compiler *c, struct operand *o)
 	if (mr_str_is(name, "auth"))
 		return parse_claim(c, o);
 	if (c->token == T_OPEN)
-		return refuse(c, "exists(...) and functions are not in this version");
-	return refuse(c, "names begin with auth. or data.");
+		return mr_str_is(name, "exists") ? parse_exists(c, o) : refuse(c, "there are no functions but exists(...)");
+	return c->outer ? take_field(c, c->e, FIELD, name, o) : refuse(c, "names begin with auth. or data.");
 }
 
 static bool parse_term(struct compiler *c, struct operand *o)
@@ -414,16 +578,87 @@ static bool parse_term(struct compiler *c, struct operand *o)
 	}
 }
 
+struct items {
+	struct operand *v;
+	size_t n, cap;
+};
+
+static struct operand *add_item(struct compiler *c, struct items *items)
+{
+	if (items->n == items->cap) {
+		items->cap = items->cap ? 2 * items->cap : 8;
+		struct operand *v = mr_arena_alloc(c->a, items->cap * sizeof *v);
+		if (items->n)
+			memcpy(v, items->v, items->n * sizeof *v);
+		items->v = v;
+	}
+	return &items->v[items->n++];
+}
+
+static bool parse_items(struct compiler *c, struct items *items)
+{
+	if (accept(c, T_LIST_END))
+		return true;
+	do {
+		struct operand *item = add_item(c, items);
+		if (!parse_term(c, item))
+			return false;
+		if (item->kind != CONSTANT)
+			return refuse(c, "a list holds values and claims");
+	} while (accept(c, T_COMMA));
+	return accept(c, T_LIST_END) || refuse(c, "the list's end was expected");
+}
+
+/* A claim that is a list. */
+static bool claimed_items(struct compiler *c, struct items *items, bool *unknown)
+{
+	struct operand claim;
+	if (c->token != T_NAME || !parse_term(c, &claim) || claim.kind != CONSTANT || claim.literal)
+		return refuse(c, "after in comes a list, ['a', 'b'], or a claim that is one");
+	*unknown = !claim.node || claim.node->kind != MR_ARRAY;
+	for (size_t i = 0; !*unknown && i < claim.node->n; i++)
+		*add_item(c, items) = (struct operand){.kind = CONSTANT, .node = &claim.node->items[i]};
+	return true;
+}
+
+static bool parse_in(struct compiler *c, struct operand *o)
+{
+	struct items items = {0};
+	bool unknown = false;
+	bool ok = accept(c, T_LIST) ? parse_items(c, &items) : claimed_items(c, &items, &unknown);
+	return ok && is_in(c, o, items.v, items.n, unknown);
+}
+
 static bool parse_cmp(struct compiler *c, struct operand *o)
 {
 	struct operand y;
 	if (!parse_term(c, o))
 		return false;
+	if (c->token == T_NAME && mr_str_is(c->text, "in")) {
+		next(c);
+		return parse_in(c, o);
+	}
 	enum token op = c->token;
 	if (op < T_EQ || op > T_GE)
 		return true;
 	next(c);
 	return parse_term(c, &y) && compare(c, op, o, &y);
+}
+
+/* A link is no condition to choose between or to deny. */
+static bool stands_with_and(struct compiler *c, const struct operand *o)
+{
+	return !o->links || refuse(c, "links to data. are joined to the rest by &&, not by || and not under !");
+}
+
+static const struct links *join_links(struct compiler *c, const struct links *x, const struct links *y)
+{
+	for (; x; x = x->next) {
+		struct links *l = mr_arena_alloc(c->a, sizeof *l);
+		*l = (struct links){x->link, y};
+		y = l;
+	}
+	return y;
 }
 
 static bool parse_not(struct compiler *c, struct operand *o)
@@ -433,7 +668,7 @@ static bool parse_not(struct compiler *c, struct operand *o)
 	c->depth++;
 	bool ok;
 	if (accept(c, T_NOT)) {
-		ok = parse_not(c, o) && as_truth(c, o);
+		ok = parse_not(c, o) && as_truth(c, o) && stands_with_and(c, o);
 		if (ok)
 			*o = truth(o->no, o->yes);
 	} else {
@@ -451,7 +686,9 @@ static bool parse_and(struct compiler *c, struct operand *o)
 	while (accept(c, T_AND)) {
 		if (!as_truth(c, o) || !parse_not(c, &y) || !as_truth(c, &y))
 			return false;
+		const struct links *links = join_links(c, o->links, y.links);
 		*o = truth(mr_pred_and(c->a, o->yes, y.yes), mr_pred_or(c->a, o->no, y.no));
+		o->links = links;
 	}
 	return true;
 }
@@ -462,7 +699,7 @@ static bool parse_or(struct compiler *c, struct operand *o)
 	if (!parse_and(c, o))
 		return false;
 	while (accept(c, T_OR)) {
-		if (!as_truth(c, o) || !parse_and(c, &y) || !as_truth(c, &y))
+		if (!as_truth(c, o) || !parse_and(c, &y) || !as_truth(c, &y) || !stands_with_and(c, o) || !stands_with_and(c, &y))
 			return false;
 		*o = truth(mr_pred_or(c->a, o->yes, y.yes), mr_pred_and(c->a, o->no, y.no));
 	}

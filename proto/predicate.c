@@ -24,7 +24,7 @@ static struct mr_pred *make_kids(struct mr_arena *a, enum mr_pred_op op, size_t 
 	return p;
 }
 
-static const struct mr_pred *make_not(struct mr_arena *a, const struct mr_pred *kid)
+const struct mr_pred *mr_pred_not(struct mr_arena *a, const struct mr_pred *kid)
 {
 	const struct mr_pred **kids;
 	struct mr_pred *p = make_kids(a, MR_P_NOT, 1, &kids);
@@ -95,7 +95,7 @@ const struct mr_pred *mr_pred_or(struct mr_arena *a, const struct mr_pred *x, co
 const struct mr_pred *mr_pred_is_null(struct mr_arena *a, int field, bool null)
 {
 	const struct mr_pred *p = make_null(a, field);
-	return null ? p : make_not(a, p);
+	return null ? p : mr_pred_not(a, p);
 }
 
 static int by_value(const void *a, const void *b)
@@ -114,6 +114,17 @@ static size_t sort_values(struct mr_value *v, size_t n)
 	return kept;
 }
 
+const struct mr_pred *mr_pred_in(struct mr_arena *a, int field, struct mr_value *values, size_t n)
+{
+	struct mr_pred *p = make(a, MR_P_IN);
+	for (size_t i = 0; i < n; i++)
+		values[i] = settled(&values[i]);
+	p->field = field;
+	p->values = values;
+	p->n = sort_values(values, n);
+	return p;
+}
+
 /* Copying: structs first, for they are aligned; the texts behind them all. */
 
 struct sizes {
@@ -123,6 +134,11 @@ struct sizes {
 static void add_sizes(struct sizes *s, const struct mr_pred *p)
 {
 	s->structs += sizeof(*p);
+	if (p->op == MR_P_MEMBER) {
+		s->structs += sizeof(*p->members) + p->members->n * sizeof(*p->members->links);
+		add_sizes(s, p->members->pred);
+		return;
+	}
 	if (p->kids)
 		s->structs += p->n * sizeof(*p->kids);
 	for (size_t i = 0; p->kids && i < p->n; i++)
@@ -163,10 +179,27 @@ static const struct mr_value *copy_values(struct room *to, const struct mr_value
 	return v;
 }
 
+static const struct mr_pred *copy(struct room *to, const struct mr_pred *p);
+
+static const struct mr_members *copy_members(struct room *to, const struct mr_members *m)
+{
+	struct mr_members *made = take(&to->structs, sizeof(*made));
+	size_t bytes = m->n * sizeof(*m->links);
+	_Static_assert(sizeof(*m->links) % _Alignof(void *) == 0, "what is behind them is aligned");
+	*made = *m;
+	made->links = memcpy(take(&to->structs, bytes), m->links, bytes);
+	made->pred = copy(to, m->pred);
+	return made;
+}
+
 static const struct mr_pred *copy(struct room *to, const struct mr_pred *p)
 {
 	struct mr_pred *made = take(&to->structs, sizeof(*made));
 	*made = *p;
+	if (p->op == MR_P_MEMBER) {
+		made->members = copy_members(to, p->members);
+		return made;
+	}
 	if (p->values)
 		made->values = copy_values(to, p->values, p->n);
 	if (!p->kids)
@@ -233,19 +266,16 @@ static const struct mr_pred *read_in(struct reader *r, int field, const struct m
 	if (n->kind != MR_ARRAY)
 		return bad_filter(r, "$in takes a list");
 	struct mr_value *values = mr_arena_alloc(r->a, n->n * sizeof(*values));
-	struct mr_pred *in = make(r->a, MR_P_IN);
+	size_t given = 0;
 	bool null = false;
 	for (size_t i = 0; i < n->n; i++) {
-		struct mr_value *v = &values[in->n];
+		struct mr_value *v = &values[given];
 		if (!read_value(r, field, &n->items[i], v))
 			return NULL;
 		null |= v->null;
-		if (!v->null)
-			values[in->n++] = settled(v);
+		given += !v->null;
 	}
-	in->field = field;
-	in->values = values;
-	in->n = sort_values(values, in->n);
+	const struct mr_pred *in = mr_pred_in(r->a, field, values, given);
 	return null ? mr_pred_or(r->a, make_null(r->a, field), in) : in;
 }
 
@@ -408,6 +438,10 @@ mr_fields mr_pred_reads(const struct mr_pred *p)
 	case MR_P_LT_FIELD:
 	case MR_P_LE_FIELD:
 		return mr_field_bit(p->field) | mr_field_bit(p->other);
+	case MR_P_MEMBER:
+		for (size_t i = 0; i < p->members->n; i++)
+			all |= mr_field_bit(p->members->links[i].outer);
+		return all;
 	default:
 		return mr_field_bit(p->field);
 	}
@@ -427,6 +461,9 @@ int mr_pred_eval(const struct mr_pred *p, const struct mr_row *row)
 		return eval_kids(p, row, 1);
 	case MR_P_NOT:
 		return not3(mr_pred_eval(p->kids[0], row));
+	case MR_P_MEMBER:
+		MR_ASSERT(!"members are resolved before a row is judged");
+		return -1;
 	case MR_P_IN:
 		return eval_in(p, v);
 	case MR_P_NULL:

@@ -3,7 +3,7 @@
  * `where` of a client: a map, all members must hold:  { field: value }  equal (null: is null)
  *   { field: { $gt, $gte, $lt, $lte: value, $not: value, $in: [values] } }   $not: is distinct from (null-safe, never unknown)
  *   { $or: [where, ...] }, { $and: [where, ...] }.   A null inside $gt.. is refused; $in may hold null (is null).
- * Policies compile to the same tree (policy.h).
+ * Policies compile to the same tree (policy.h), and they alone make members of sets, which a row does not decide by itself.
  */
 #ifndef MR_PREDICATE_H
 #define MR_PREDICATE_H
@@ -30,6 +30,21 @@ enum mr_pred_op {
 	MR_P_NE_FIELD,
 	MR_P_LT_FIELD,
 	MR_P_LE_FIELD,
+	MR_P_MEMBER, /* there is such a row of another entity: true or false, never unknown */
+};
+
+enum { MR_LINKS_MOST = 8 }; /* of one set of members */
+
+struct mr_link {
+	int inner, outer; /* fields of the other entity, of the row's own; of types that compare */
+};
+
+/* Rows of `entity` for which pred holds and whose inner fields equal the outer ones of the row that is judged. None of them null. */
+struct mr_members {
+	const struct mr_entity *entity;
+	const struct mr_pred *pred; /* without members */
+	const struct mr_link *links;
+	size_t n; /* 1 to MR_LINKS_MOST */
 };
 
 struct mr_pred {
@@ -37,7 +52,10 @@ struct mr_pred {
 	int field, other;              /* positions in entity->fields */
 	const struct mr_value *values; /* n of them: one for comparisons, any number for IN (sorted, distinct) */
 	size_t n;
-	const struct mr_pred *const *kids; /* n of them, for AND, OR, NOT */
+	union {
+		const struct mr_pred *const *kids; /* n of them, for AND, OR, NOT */
+		const struct mr_members *members;  /* MEMBER */
+	};
 };
 
 /* Trees live in the arena given. Errors: unknown_field, bad_filter, bad_value. `visible`: refuse server_only fields. */
@@ -51,6 +69,9 @@ const struct mr_pred *mr_pred_compare(
 	struct mr_arena *a, enum mr_pred_op op, int field, const struct mr_value *value);           /* EQ..GE, DISTINCT */
 const struct mr_pred *mr_pred_fields(struct mr_arena *a, enum mr_pred_op op, int field, int other); /* the _FIELD ones */
 const struct mr_pred *mr_pred_is_null(struct mr_arena *a, int field, bool null);
+const struct mr_pred *mr_pred_not(struct mr_arena *a, const struct mr_pred *p);
+const struct mr_pred *mr_pred_in(struct mr_arena *a, int field, struct mr_value *values, size_t n); /* sorts the values in place */
+const struct mr_pred *mr_pred_member(struct mr_arena *a, const struct mr_members *members);         /* copies all but the predicate */
 /* Normal form: AND/OR flattened, constants folded, kids sorted and distinct, IN of one is EQ. Equal meaning written alike gives the
  * same tree; it never changes the meaning. */
 const struct mr_pred *mr_pred_normal(struct mr_arena *a, const struct mr_pred *p);
@@ -61,8 +82,8 @@ const struct mr_pred *mr_pred_copy(void *to, const struct mr_pred *p);
 /* Text form (JSON) of a tree, and back; equal normal trees give equal text. Carried to workers and used in instance keys. */
 void mr_pred_print(struct mr_buf *b, const struct mr_entity *e, const struct mr_pred *p);
 const struct mr_pred *mr_pred_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *text, struct mr_error *err);
-mr_fields mr_pred_reads(const struct mr_pred *p); /* fields that it looks at */
-/* 1 true, 0 false, -1 unknown (counts as no match). Allocates nothing. */
+mr_fields mr_pred_reads(const struct mr_pred *p); /* fields of the row that it looks at */
+/* 1 true, 0 false, -1 unknown (counts as no match). Allocates nothing. Not of members: SQL decides those, or they are resolved first. */
 int mr_pred_eval(const struct mr_pred *p, const struct mr_row *row);
 /* The equalities that every match has (top-level EQ of an AND), as positions in `fields` with their values; the matcher's hash groups. */
 size_t mr_pred_equalities(const struct mr_pred *p, const struct mr_value **values, int *fields, size_t max);
@@ -71,6 +92,20 @@ static inline bool mr_pred_has_kids(enum mr_pred_op op)
 {
 	return op == MR_P_AND || op == MR_P_OR || op == MR_P_NOT;
 }
+
+/* Members of sets (predicate_members.c). */
+size_t mr_pred_members(const struct mr_pred *p); /* how many there are in the tree */
+/* The tree with something else in the place of each, in normal form; `each` is called in the order of the tree. negated: it stands under an
+ * odd number of NOTs. */
+typedef const struct mr_pred *mr_pred_resolver(struct mr_arena *a, const struct mr_members *m, bool negated, void *arg);
+const struct mr_pred *mr_pred_resolve(struct mr_arena *a, const struct mr_pred *p, mr_pred_resolver *each, void *arg);
+/* What stands for a member while its set holds these rows: the same for every row of `outer` that meets `within`, which is normal and has
+ * the member somewhere (NULL: for every row): what that pins by equality is decided here. Where it may be unknown, it is so only for rows
+ * of which it is not true, and not if negated. Values are the rows' own; their texts are not copied. */
+const struct mr_pred *mr_pred_among(struct mr_arena *a, const struct mr_entity *outer, const struct mr_members *m,
+	const struct mr_row *rows, size_t n, bool negated, const struct mr_pred *within);
+/* True wherever the tree may be, whatever the sets hold. */
+const struct mr_pred *mr_pred_coarse(struct mr_arena *a, const struct mr_pred *p);
 
 /* Order: fields and directions, the id last. */
 struct mr_order {

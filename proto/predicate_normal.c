@@ -9,22 +9,38 @@ static int cmp_int(int a, int b)
 	return (a > b) - (a < b);
 }
 
-static bool has_kids(enum mr_pred_op op)
+static int cmp_tree(const struct mr_pred *a, const struct mr_pred *b);
+
+static int cmp_links(const void *a, const void *b)
 {
-	return op == MR_P_AND || op == MR_P_OR || op == MR_P_NOT;
+	const struct mr_link *x = a, *y = b;
+	int c = cmp_int(x->inner, y->inner);
+	return c ? c : cmp_int(x->outer, y->outer);
+}
+
+static int cmp_members(const struct mr_members *a, const struct mr_members *b)
+{
+	int c = cmp_int(a->entity->number, b->entity->number);
+	if (!c)
+		c = (a->n > b->n) - (a->n < b->n);
+	for (size_t i = 0; !c && i < a->n; i++)
+		c = cmp_links(&a->links[i], &b->links[i]);
+	return c ? c : cmp_tree(a->pred, b->pred);
 }
 
 static int cmp_tree(const struct mr_pred *a, const struct mr_pred *b)
 {
 	int c = cmp_int((int)a->op, (int)b->op);
-	if (!c && !has_kids(a->op))
+	if (!c && a->op == MR_P_MEMBER)
+		return cmp_members(a->members, b->members);
+	if (!c && !mr_pred_has_kids(a->op))
 		c = cmp_int(a->field, b->field);
 	if (!c)
 		c = cmp_int(a->other, b->other);
 	if (!c)
 		c = (a->n > b->n) - (a->n < b->n);
 	for (size_t i = 0; !c && i < a->n; i++)
-		c = has_kids(a->op) ? cmp_tree(a->kids[i], b->kids[i]) : mr_value_cmp(&a->values[i], &b->values[i]);
+		c = mr_pred_has_kids(a->op) ? cmp_tree(a->kids[i], b->kids[i]) : mr_value_cmp(&a->values[i], &b->values[i]);
 	return c;
 }
 
@@ -181,6 +197,24 @@ static const struct mr_pred *normal_in(struct mr_arena *a, const struct mr_pred 
 	return q;
 }
 
+/* A set that has no rows has no members. */
+static const struct mr_pred *normal_member(struct mr_arena *a, const struct mr_pred *p)
+{
+	struct mr_members m = *p->members;
+	struct mr_link *links = mr_arena_alloc(a, m.n * sizeof(*links));
+	m.pred = mr_pred_normal(a, m.pred);
+	if (m.pred->op == MR_P_FALSE)
+		return m.pred;
+	memcpy(links, m.links, m.n * sizeof(*links));
+	qsort(links, m.n, sizeof(*links), cmp_links);
+	m.links = links;
+	m.n = 0;
+	for (size_t i = 0; i < p->members->n; i++)
+		if (!m.n || cmp_links(&links[m.n - 1], &links[i]) != 0)
+			links[m.n++] = links[i];
+	return mr_pred_member(a, &m);
+}
+
 const struct mr_pred *mr_pred_normal(struct mr_arena *a, const struct mr_pred *p)
 {
 	switch (p->op) {
@@ -191,6 +225,8 @@ const struct mr_pred *mr_pred_normal(struct mr_arena *a, const struct mr_pred *p
 		return normal_not(a, p);
 	case MR_P_IN:
 		return normal_in(a, p);
+	case MR_P_MEMBER:
+		return normal_member(a, p);
 	case MR_P_EQ_FIELD:
 	case MR_P_NE_FIELD:
 		return p->other < p->field ? swapped(a, p, p->op) : p;

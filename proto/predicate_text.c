@@ -1,7 +1,8 @@
-/* Predicates as text: ["eq","field",value], ["in","field",[values]], ["and",kid,...], ["eq_field","field","other"], ["true"]. */
+/* Predicates as text: ["eq","field",value], ["in","field",[values]], ["and",kid,...], ["eq_field","field","other"], ["true"];
+ * ["member","Entity",predicate,["inner","outer"],...]. */
 #include "predicate.h"
 
-enum shape { BARE, VALUE, VALUES, FIELD, FIELDS, KIDS };
+enum shape { BARE, VALUE, VALUES, FIELD, FIELDS, KIDS, MEMBERS };
 
 static const struct {
 	const char *name;
@@ -25,12 +26,34 @@ static const struct {
 	[MR_P_NE_FIELD] = {"ne_field", FIELDS},
 	[MR_P_LT_FIELD] = {"lt_field", FIELDS},
 	[MR_P_LE_FIELD] = {"le_field", FIELDS},
+	[MR_P_MEMBER] = {"member", MEMBERS},
 };
+
+static void print(struct mr_enc *e, const struct mr_entity *en, const struct mr_pred *p);
+
+static void print_members(struct mr_enc *e, const struct mr_entity *en, const struct mr_members *m)
+{
+	mr_enc_array(e, 3 + m->n);
+	mr_enc_str(e, mr_str(ops[MR_P_MEMBER].name));
+	mr_enc_str(e, m->entity->name);
+	print(e, m->entity, m->pred);
+	for (size_t i = 0; i < m->n; i++) {
+		mr_enc_array(e, 2);
+		mr_enc_str(e, m->entity->fields[m->links[i].inner].name);
+		mr_enc_str(e, en->fields[m->links[i].outer].name);
+		mr_enc_end(e);
+	}
+	mr_enc_end(e);
+}
 
 static void print(struct mr_enc *e, const struct mr_entity *en, const struct mr_pred *p)
 {
 	static const size_t items[] = {[BARE] = 1, [VALUE] = 3, [VALUES] = 3, [FIELD] = 2, [FIELDS] = 3};
 	enum shape shape = ops[p->op].shape;
+	if (shape == MEMBERS) {
+		print_members(e, en, p->members);
+		return;
+	}
 	mr_enc_array(e, shape == KIDS ? p->n + 1 : items[shape]);
 	mr_enc_str(e, mr_str(ops[p->op].name));
 	if (shape != BARE && shape != KIDS)
@@ -60,6 +83,7 @@ void mr_pred_print(struct mr_buf *b, const struct mr_entity *e, const struct mr_
 struct reader {
 	struct mr_arena *a;
 	const struct mr_entity *e;
+	const struct mr_entity *outer; /* while the predicate of a set is read */
 	struct mr_error *err;
 };
 
@@ -109,6 +133,36 @@ static bool read_kids(struct reader *r, struct mr_pred *p, const struct mr_node 
 	return true;
 }
 
+static bool read_link(struct reader *r, const struct mr_entity *inner, const struct mr_node *n, struct mr_link *link)
+{
+	struct reader in = *r;
+	in.e = inner;
+	if (n->kind != MR_ARRAY || n->n != 2)
+		return bad(r);
+	if (!read_field(&in, &n->items[0], &link->inner) || !read_field(r, &n->items[1], &link->outer))
+		return false;
+	return mr_types_compare(inner->fields[link->inner].type, r->e->fields[link->outer].type) || bad(r);
+}
+
+static bool read_members(struct reader *r, struct mr_pred *p, const struct mr_node *n)
+{
+	if (r->outer || n->n < 4 || n->n > 3 + MR_LINKS_MOST || n->items[1].kind != MR_STRING)
+		return bad(r);
+	struct mr_members *m = mr_arena_alloc(r->a, sizeof(*m));
+	struct mr_link *links = mr_arena_alloc(r->a, (n->n - 3) * sizeof(*links));
+	m->entity = mr_app_entity(r->e->app, n->items[1].text);
+	if (!m->entity)
+		return bad(r);
+	struct reader in = {r->a, m->entity, r->e, r->err};
+	m->pred = read(&in, &n->items[2]);
+	for (; m->pred && m->n < n->n - 3; m->n++)
+		if (!read_link(r, m->entity, &n->items[3 + m->n], &links[m->n]))
+			return false;
+	m->links = links;
+	p->members = m;
+	return m->pred != NULL;
+}
+
 static bool read_op(const struct mr_node *n, enum mr_pred_op *op)
 {
 	if (n->kind != MR_ARRAY || !n->n || n->items[0].kind != MR_STRING)
@@ -145,6 +199,8 @@ static bool read_parts(struct reader *r, struct mr_pred *p, const struct mr_node
 		return comparable(r->e, p) || bad(r);
 	case KIDS:
 		return read_kids(r, p, n);
+	case MEMBERS:
+		return read_members(r, p, n);
 	}
 	return false;
 }
@@ -163,7 +219,7 @@ static const struct mr_pred *read(struct reader *r, const struct mr_node *n)
 
 const struct mr_pred *mr_pred_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *text, struct mr_error *err)
 {
-	struct reader r = {a, e, err};
+	struct reader r = {a, e, NULL, err};
 	if (!text) {
 		bad(&r);
 		return NULL;

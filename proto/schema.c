@@ -367,6 +367,7 @@ static bool read_entities(struct reader *r, const struct mr_node *root)
 	for (size_t i = 0; i < list->n; i++) {
 		struct mr_entity *e = &app->entities[i];
 		e->number = (int)i;
+		e->app = app;
 		if (!read_entity(r, &list->items[i], e))
 			return false;
 		struct mr_str where = place(r, (struct mr_str){0}, "entity", e->name);

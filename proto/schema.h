@@ -68,8 +68,9 @@ struct mr_entity {
 	size_t n_checks;
 	/* One expression for each act, the conjunction of the policies given; empty: nobody may. */
 	struct mr_str policy[MR_ACTS];
-	uint64_t shape; /* fixed hash of name, field names and types: part of instance keys */
-	int number;     /* position in app->entities */
+	const struct mr_app *app; /* that declares it */
+	uint64_t shape;           /* fixed hash of name, field names and types: part of instance keys */
+	int number;               /* position in app->entities */
 };
 
 enum mr_fn_kind { MR_FN_QUERY, MR_FN_MUTATION, MR_FN_ACTION };

@@ -47,7 +47,7 @@ static void given(struct mr_buf *sql, struct mr_params *params, struct mr_str te
 
 static void column(struct mr_buf *sql, const struct mr_params *params, const struct mr_entity *e, int field)
 {
-	mr_buf_z(sql, params->plan ? "" : "r.");
+	mr_buf_z(sql, params->plan ? "" : params->members ? "s." : "r.");
 	mr_sql_ident(sql, e->fields[field].name);
 }
 
@@ -112,6 +112,27 @@ static void kids(struct mr_buf *sql, struct mr_params *params, const struct mr_e
 		mr_buf_z(sql, i ? word : "");
 		mr_pred_sql(sql, params, e, p->kids[i]);
 	}
+	mr_buf_char(sql, ')');
+}
+
+/* The collation is said on the row's side, for the two columns may be of different ones: an index that declared text has serves it. */
+static void member(struct mr_buf *sql, struct mr_params *params, const struct mr_entity *e, const struct mr_members *m)
+{
+	MR_ASSERT(!params->plan && !params->members);
+	mr_buf_z(sql, "exists (select 1 from ");
+	mr_sql_table(sql, m->entity);
+	mr_buf_z(sql, " as s where ");
+	for (size_t i = 0; i < m->n; i++) {
+		params->members = true;
+		column(sql, params, m->entity, m->links[i].inner);
+		params->members = false;
+		mr_buf_z(sql, " = ");
+		ordered_column(sql, params, e, m->links[i].outer);
+		mr_buf_z(sql, " and ");
+	}
+	params->members = true;
+	mr_pred_sql(sql, params, m->entity, m->pred);
+	params->members = false;
 	mr_buf_char(sql, ')');
 }
 
@@ -180,6 +201,9 @@ void mr_pred_sql(struct mr_buf *sql, struct mr_params *params, const struct mr_e
 		return;
 	case MR_P_LE_FIELD:
 		compare_fields(sql, params, e, p, "<=");
+		return;
+	case MR_P_MEMBER:
+		member(sql, params, e, p->members);
 		return;
 	}
 	MR_ASSERT(!"an operator of the language");

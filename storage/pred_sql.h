@@ -11,7 +11,8 @@ struct mr_params {
 	struct mr_arena *arena;
 	struct mr_str *v;
 	int n, cap;
-	bool plan; /* none: literals instead, and no alias. For plans, which are read by people before they are run */
+	bool members; /* columns are of the rows of a set, within exists: alias "s" */
+	bool plan;    /* none: literals instead, and no alias. For plans, which are read by people before they are run */
 };
 /* Adds one (p NULL: null) and returns its number, from 1 on. The text is not copied. */
 int mr_params_add(struct mr_params *p, struct mr_str text);

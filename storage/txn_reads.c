@@ -39,11 +39,25 @@ static void print_fields(struct mr_buf *b, const struct mr_entity *e, mr_fields 
 	mr_buf_char(b, ']');
 }
 
+/* Of a set that decides about rows, its own rows are read too. */
+static const struct mr_pred *add_set(struct mr_arena *a, const struct mr_members *m, bool negated, void *txn)
+{
+	mr_fields links = 0;
+	for (size_t i = 0; i < m->n; i++)
+		links |= mr_field_bit(m->links[i].inner);
+	mr_txn_add_read(txn, m->entity, m->pred, links);
+	return mr_pred_constant(a, !negated);
+}
+
 void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct mr_pred *where, mr_fields fields)
 {
 	if (txn->kind != MR_TXN_READ)
 		return;
+	struct mr_arena a = {0};
 	struct mr_buf item = {0};
+	fields |= where ? mr_pred_reads(where) : 0;
+	if (where && mr_pred_members(where))
+		where = mr_pred_resolve(&a, where, add_set, txn);
 	mr_buf_char(&item, '[');
 	mr_json_quote(&item, e->name);
 	mr_buf_char(&item, ',');
@@ -51,11 +65,11 @@ void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct
 		mr_pred_print(&item, e, where);
 	else
 		mr_buf_z(&item, "null");
-	fields |= where ? mr_pred_reads(where) : 0;
 	if ((fields & all_of(e)) != all_of(e))
 		print_fields(&item, e, fields);
 	mr_buf_char(&item, ']');
 	add(txn, &item);
+	mr_arena_fini(&a);
 }
 
 void mr_txn_add_foreign_read(struct mr_txn *txn, struct mr_str table)

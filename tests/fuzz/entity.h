@@ -15,7 +15,8 @@ static inline const struct mr_entity *fuzz_entity(void)
 		"{\"name\":\"d\",\"type\":\"float\",\"optional\":true},{\"name\":\"e\",\"type\":\"numeric\",\"optional\":true},"
 		"{\"name\":\"f\",\"type\":\"string\",\"optional\":true},{\"name\":\"g\",\"type\":\"uuid\",\"optional\":true},"
 		"{\"name\":\"h\",\"type\":\"datetime\",\"optional\":true},{\"name\":\"i\",\"type\":\"bytes\",\"optional\":true},"
-		"{\"name\":\"j\",\"type\":\"json\",\"optional\":true},{\"name\":\"k\",\"type\":\"string\",\"serverOnly\":true}]}]}";
+		"{\"name\":\"j\",\"type\":\"json\",\"optional\":true},{\"name\":\"k\",\"type\":\"string\",\"serverOnly\":true}]},"
+		"{\"name\":\"S\",\"fields\":[{\"name\":\"x\",\"type\":\"string\"},{\"name\":\"y\",\"type\":\"int\",\"optional\":true}]}]}";
 	if (!app)
 		app = mr_app_read(mr_str(text), &err);
 	MR_ASSERT(app);
