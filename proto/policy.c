@@ -40,6 +40,7 @@ struct compiler {
 	enum token token;
 	struct mr_str text; /* of the token: a name, a number, or a string's content */
 	int depth;
+	bool asks_sets; /* some exists(...) was compiled */
 };
 
 enum operand_kind { CONSTANT, FIELD, OUTER, TRUTH };
@@ -528,6 +529,7 @@ static bool parse_exists(struct compiler *c, struct operand *o)
 		return false;
 	c->outer = c->e;
 	c->e = set;
+	c->asks_sets = true;
 	bool ok = parse_or(c, &body) && as_truth(c, &body);
 	c->e = c->outer;
 	c->outer = NULL;
@@ -706,26 +708,42 @@ static bool parse_or(struct compiler *c, struct operand *o)
 	return true;
 }
 
+static const struct mr_pred *compile(struct compiler *c)
+{
+	struct operand o;
+	if (c->p == c->end)
+		return mr_pred_constant(c->a, false);
+	if (c->end - c->p > POLICY_MAX || !mr_utf8_ok((struct mr_str){c->p, (size_t)(c->end - c->p)})) {
+		refuse(c, "it is longer than 16 KB or not UTF-8");
+		return NULL;
+	}
+	next(c);
+	if (!parse_or(c, &o) || !as_truth(c, &o))
+		return NULL;
+	if (c->token != T_END) {
+		refuse(c, "something follows that does not belong");
+		return NULL;
+	}
+	return mr_pred_normal(c->a, o.yes);
+}
+
 const struct mr_pred *mr_policy_compile(
 	struct mr_arena *a, const struct mr_entity *e, struct mr_str source, const struct mr_node *auth, struct mr_error *err)
 {
 	source = mr_str_solid(source);
 	struct compiler c = {.a = a, .e = e, .auth = auth, .err = err, .start = source.p, .p = source.p, .end = source.p + source.n};
-	struct operand o;
-	if (!source.n)
-		return mr_pred_constant(a, false);
-	if (source.n > POLICY_MAX || !mr_utf8_ok(source)) {
-		refuse(&c, "it is longer than 16 KB or not UTF-8");
-		return NULL;
-	}
-	next(&c);
-	if (!parse_or(&c, &o) || !as_truth(&c, &o))
-		return NULL;
-	if (c.token != T_END) {
-		refuse(&c, "something follows that does not belong");
-		return NULL;
-	}
-	return mr_pred_normal(a, o.yes);
+	return compile(&c);
+}
+
+bool mr_policy_asks_sets(const struct mr_entity *e, struct mr_str source)
+{
+	struct mr_arena a = {0};
+	struct mr_error err;
+	source = mr_str_solid(source);
+	struct compiler c = {.a = &a, .e = e, .err = &err, .start = source.p, .p = source.p, .end = source.p + source.n};
+	compile(&c);
+	mr_arena_fini(&a);
+	return c.asks_sets;
 }
 
 bool mr_policy_check(const struct mr_entity *e, struct mr_str source, struct mr_error *err)

@@ -24,6 +24,8 @@
 /* auth: a map { userId, ... claims } or NULL (nobody). Empty source: false. */
 const struct mr_pred *mr_policy_compile(
 	struct mr_arena *a, const struct mr_entity *e, struct mr_str source, const struct mr_node *auth, struct mr_error *err);
+/* Whether it asks exists(...), which the row and the caller do not decide alone. */
+bool mr_policy_asks_sets(const struct mr_entity *e, struct mr_str source);
 /* Checks a source without an identity; for `millrace check` and when an app is loaded. */
 bool mr_policy_check(const struct mr_entity *e, struct mr_str source, struct mr_error *err);
 

@@ -128,19 +128,36 @@ static bool read_row(struct mr_op *op, struct mr_str image, struct mr_row *row, 
 	return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
 }
 
-static bool judge(struct mr_op *op, const struct mr_pred *allow, const struct mr_row *row, struct mr_error *err)
+/* Of sets only Postgres knows the members: it judges in the statement that writes, by what they held before that. */
+static bool asks_sets(const struct mr_pred *allow)
 {
-	return !allow || mr_pred_eval(allow, row) == 1 ||
-	       mr_fail(err, MR_FORBIDDEN, "The policy of %s does not allow it", op->entity->name.p);
+	return allow && mr_pred_members(allow) > 0;
 }
 
-/* Columns: old image, new image, number; nulls where there is none. */
+static void verdict_sql(struct mr_op *op, const struct mr_pred *allow)
+{
+	mr_buf_z(&op->sql, ", ");
+	if (asks_sets(allow))
+		mr_pred_sql(&op->sql, &op->params, op->entity, allow);
+	else
+		mr_buf_z(&op->sql, "null::bool");
+}
+
+/* Its verdict stands in this column, where it is asked. */
+static bool judge(struct mr_op *op, const struct mr_pred *allow, const struct mr_row *row, const struct mr_pg_result *r, int column,
+	struct mr_error *err)
+{
+	bool allowed = !allow || (asks_sets(allow) ? mr_str_is(mr_pg_value(r, 0, column), "t") : mr_pred_eval(allow, row) == 1);
+	return allowed || mr_fail(err, MR_FORBIDDEN, "The policy of %s does not allow it", op->entity->name.p);
+}
+
+/* Columns: old image, new image, number; nulls where there is none. Then verdicts on both, if one is asked. */
 static bool take_images(struct mr_op *op, const struct mr_pg_result *r, struct mr_row *shown, struct mr_error *err)
 {
 	struct mr_str was = mr_pg_value(r, 0, 0), now = mr_pg_value(r, 0, 1);
-	if (was.p && (!read_row(op, was, shown, err) || !judge(op, op->allow_old, shown, err)))
+	if (was.p && (!read_row(op, was, shown, err) || !judge(op, op->allow_old, shown, r, 3, err)))
 		return false;
-	if (now.p && (!read_row(op, now, shown, err) || !judge(op, op->allow_new, shown, err)))
+	if (now.p && (!read_row(op, now, shown, err) || !judge(op, op->allow_new, shown, r, 4, err)))
 		return false;
 	mr_txn_add_change(op->txn, op->entity, mr_pg_int(r, 0, 2), was, now);
 	return true;
@@ -176,8 +193,8 @@ static void take_unchanged(struct mr_op *op, const struct mr_pg_result *r)
 	struct mr_error err;
 	if (!mr_pg_rows(r))
 		mr_op_answer(op, MR_STR("null"));
-	else if (read_row(op, mr_pg_value(r, 0, 0), &row, &err) && judge(op, op->allow_old, &row, &err) &&
-		 judge(op, op->allow_new, &row, &err))
+	else if (read_row(op, mr_pg_value(r, 0, 0), &row, &err) && judge(op, op->allow_old, &row, r, 1, &err) &&
+		 judge(op, op->allow_new, &row, r, 2, &err))
 		answer_row(op, &row);
 	else
 		mr_op_fail(op, &err, true);
@@ -222,6 +239,10 @@ static void insert_sql(struct mr_op *op, const struct cell *cells)
 	}
 	mr_buf_fini(&values);
 	mr_buf_z(b, " returning null, row_to_json(r.*)::text, nextval('millrace.seq')");
+	if (asks_sets(op->allow_new)) {
+		verdict_sql(op, NULL);
+		verdict_sql(op, op->allow_new);
+	}
 }
 
 void mr_txn_insert(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)
@@ -256,11 +277,15 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 {
 	const struct mr_entity *e = op->entity;
 	struct mr_buf *b = &op->sql;
+	bool verdicts = asks_sets(op->allow_old) || asks_sets(op->allow_new);
 	mr_buf_z(b, "with o as materialized (select r.");
 	mr_sql_ident(b, e->fields[0].name);
 	mr_buf_z(b, " as key, row_to_json(r.*)::text as image, set_config('millrace.capturing', ");
 	mr_sql_literal(b, e->name);
-	mr_buf_z(b, ", true) from ");
+	mr_buf_z(b, ", true)");
+	if (verdicts)
+		verdict_sql(op, op->allow_old);
+	mr_buf_z(b, verdicts ? " as allowed from " : " from ");
 	mr_sql_table(b, e);
 	where_id(op, " for update) update ");
 	mr_sql_table(b, e);
@@ -282,11 +307,20 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 	mr_buf_z(b, " from o where r.");
 	mr_sql_ident(b, e->fields[0].name);
 	mr_buf_z(b, " = o.key returning o.image, row_to_json(r.*)::text, nextval('millrace.seq')");
+	if (verdicts) {
+		mr_buf_z(b, ", o.allowed");
+		verdict_sql(op, op->allow_new);
+	}
 }
 
 static void select_sql(struct mr_op *op)
 {
-	mr_buf_z(&op->sql, "select row_to_json(r.*)::text from ");
+	mr_buf_z(&op->sql, "select row_to_json(r.*)::text");
+	if (asks_sets(op->allow_old) || asks_sets(op->allow_new)) {
+		verdict_sql(op, op->allow_old);
+		verdict_sql(op, op->allow_new);
+	}
+	mr_buf_z(&op->sql, " from ");
 	mr_sql_table(&op->sql, op->entity);
 	where_id(op, " for update");
 }
@@ -338,6 +372,10 @@ void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, 
 		mr_buf_z(&op->sql, "delete from ");
 		mr_sql_table(&op->sql, op->entity);
 		where_id(op, " returning row_to_json(r.*)::text, null, nextval('millrace.seq')");
+		if (asks_sets(op->allow_old)) {
+			verdict_sql(op, op->allow_old);
+			verdict_sql(op, NULL);
+		}
 	}
 	send_write(op);
 }

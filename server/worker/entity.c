@@ -8,6 +8,7 @@ struct act {
 	const struct mr_pred *read, *policy; /* the read policy; the act's own */
 	const struct mr_node *value;         /* of a write: a map */
 	struct mr_str id;
+	const struct mr_node *written; /* the row, while it is read back */
 };
 
 typedef bool begin_fn(struct act *act, struct mr_error *err);
@@ -274,9 +275,42 @@ static void on_inserted(struct mr_txn *txn, struct mr_str json, const struct mr_
 	written(arg, json, err, ROW_ID);
 }
 
+static bool asks_sets(const struct mr_pred *p)
+{
+	return mr_pred_members(p) > 0;
+}
+
+/* The row is read back: whether it may be seen now is not the row's alone to say. */
+static void on_read_back(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+{
+	struct act *act = arg;
+	if (is_stale(act))
+		return;
+	if (err) {
+		fail(act, err);
+		return;
+	}
+	const struct mr_node *rows = read_answer(act, json);
+	struct mr_buf out = {0};
+	if (rows->n)
+		print_row(act->job->entity, &rows->items[0], &out);
+	else
+		print_id(act->written, &out);
+	mr_job_commit(act->job, mr_buf_view(&out));
+	mr_buf_fini(&out);
+}
+
 static void on_updated(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
 {
-	written(arg, json, err, ROW_NEW);
+	struct act *act = arg;
+	struct mr_error why;
+	if (err || is_stale(act) || !asks_sets(act->read) || mr_str_is(json, "null")) {
+		written(act, json, err, ROW_NEW);
+		return;
+	}
+	act->written = read_answer(act, json);
+	if (!read_one(act, false, on_read_back, &why))
+		fail(act, &why);
 }
 
 static void on_deleted(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
@@ -383,6 +417,21 @@ static bool start(struct act *act, struct mr_error *err)
 		return act->policy && may_ever(act, acts[i].policy, acts[i].name, err) && acts[i].begin(act, err);
 	}
 	return mr_fail(err, MR_BAD_MESSAGE, "Unknown act on an entity: %.*s.", (int)MR_MIN(job->act.n, 50), job->act.p);
+}
+
+/* One that judges by a row and its caller alone locks that row. What sets hold may be taken back meanwhile: then one of the two has to be
+ * run again (CLOCK.md rule 30). */
+enum mr_txn_kind mr_entity_txn(const struct mr_job *job)
+{
+	const struct mr_entity *e = job->entity;
+	for (size_t i = 0; i < MR_COUNT(acts); i++) {
+		if (!mr_str_is(job->act, acts[i].name))
+			continue;
+		bool reads = acts[i].policy == MR_ACT_UPDATE || acts[i].policy == MR_ACT_DELETE;
+		if (mr_policy_asks_sets(e, e->policy[acts[i].policy]) || (reads && mr_policy_asks_sets(e, e->policy[MR_ACT_READ])))
+			return MR_TXN_SERIALIZABLE;
+	}
+	return MR_TXN_READ_COMMITTED;
 }
 
 void mr_entity_start(struct mr_job *job)

@@ -231,9 +231,11 @@ static enum mr_txn_kind txn_kind(const struct mr_job *job)
 {
 	if (!mr_job_writes(job))
 		return MR_TXN_READ;
-	/* Entity acts lock the one row that they judge; the settling of an unknown end only inserts its record. */
-	if (job->kind == MR_JOB_ENTITY || job->tombstone)
+	/* The settling of an unknown end only inserts its record. */
+	if (job->tombstone)
 		return MR_TXN_READ_COMMITTED;
+	if (job->kind == MR_JOB_ENTITY)
+		return mr_entity_txn(job);
 	if (mr_str_is(job->fn->isolation, "read committed"))
 		return MR_TXN_READ_COMMITTED;
 	if (mr_str_is(job->fn->isolation, "repeatable read"))

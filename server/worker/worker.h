@@ -208,6 +208,7 @@ bool mr_summary_read(
 	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *in, struct mr_summary *summary, struct mr_error *err);
 
 /* entity.c, read.c */
+enum mr_txn_kind mr_entity_txn(const struct mr_job *job); /* that an act which writes runs in */
 void mr_entity_start(struct mr_job *job);
 void mr_read_start(struct mr_job *job);
 /* The plan's order and limit from a message or an operation; where is set by the caller. */

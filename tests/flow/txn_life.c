@@ -1,6 +1,8 @@
 /* Transactions from begin to their three ends: results, errors, read sets, records, duplicates, commits that nobody answered. */
 #include "txn_rig.h"
 
+#include "proto/policy.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +189,60 @@ static void policies(void **state)
 	RIG_IS("ann", "select author from \"Message\"");
 }
 
+/* A policy that asks what another table holds, in the transaction that writes: as of before each write. */
+static void policies_that_ask_sets(void **state)
+{
+	static const char to_one[] = "exists(Channel, id == data.channel && name == 'one')",
+			  self[] = "exists(Node, id == data.parent && label == 'top')";
+	static const struct {
+		enum { INSERT, PATCH, NOTHING, REMOVE } what;
+		const char *entity, *value, *old, *new;
+		enum mr_code code;
+	} cases[] = {
+		{INSERT, "Message", "{\"channel\":\"" ID("1") "\",\"author\":\"x\"}", NULL, to_one, MR_OK},
+		{INSERT, "Message", "{\"channel\":\"" ID("2") "\",\"author\":\"x\"}", NULL, to_one, MR_FORBIDDEN},
+		{PATCH, "Message", "{\"channel\":\"" ID("1") "\"}", to_one, to_one, MR_OK},
+		{PATCH, "Message", "{\"channel\":\"" ID("2") "\"}", to_one, to_one, MR_FORBIDDEN},
+		{PATCH, "Message", "{\"channel\":\"" ID("2") "\"}", to_one, NULL, MR_OK},
+		{PATCH, "Message", "{\"channel\":\"" ID("2") "\"}", "data.author == 'ann'",
+			"!exists(Channel, id == data.channel && name == 'one')", MR_OK},
+		{PATCH, "Message", "{\"body\":\"x\"}", "!exists(Channel, id == data.channel && name == 'one')", NULL, MR_FORBIDDEN},
+		{PATCH, "Message", "{\"body\":\"x\"}", "data.author == 'bob'", to_one, MR_FORBIDDEN},
+		{NOTHING, "Message", "{}", to_one, to_one, MR_OK},
+		{NOTHING, "Message", "{}", "!exists(Channel, id == data.channel && name == 'one')", NULL, MR_FORBIDDEN},
+		{REMOVE, "Message", NULL, to_one, NULL, MR_OK},
+		{REMOVE, "Message", NULL, "!exists(Channel, id == data.channel)", NULL, MR_FORBIDDEN},
+		/* What a write makes true does not allow it, and it cannot take back what does. */
+		{INSERT, "Node", "{\"id\":\"" ID("8") "\",\"parent\":\"" ID("8") "\",\"label\":\"top\"}", NULL, self, MR_FORBIDDEN},
+		{PATCH, "Node", "{\"label\":\"none\"}", self, self, MR_OK},
+	};
+	rig_sql("insert into \"Message\" (id, channel, author) values ('" ID("5") "', '" ID(
+		"1") "', 'ann');"
+		     "insert into \"Node\" (id, parent, label) values ('" ID("5") "', '" ID("5") "', 'top')");
+	for (size_t i = 0; i < MR_COUNT(cases); i++) {
+		struct mr_arena a = {0};
+		struct mr_error err;
+		struct mr_write w = {.entity = rig_entity(cases[i].entity), .id = MR_STR(ID("5"))};
+		struct rig_answer r = {0};
+		struct mr_txn *txn = begin(MR_TXN_SERIALIZABLE);
+		w.value = cases[i].value ? mr_json_read(&a, mr_str(cases[i].value), 9, true, &err) : NULL;
+		w.allow_old = cases[i].old ? mr_policy_compile(&a, w.entity, mr_str(cases[i].old), NULL, &err) : NULL;
+		w.allow_new = cases[i].new ? mr_policy_compile(&a, w.entity, mr_str(cases[i].new), NULL, &err) : NULL;
+		if (cases[i].what == INSERT)
+			mr_txn_insert(txn, &w, rig_answered, &r);
+		else if (cases[i].what == REMOVE)
+			mr_txn_remove(txn, &w, rig_answered, &r);
+		else
+			mr_txn_patch(txn, &w, rig_answered, &r);
+		rig_until(&r.done, "written");
+		if (r.err.code != cases[i].code)
+			fail_msg("case %zu: %s %s", i, mr_code_name(r.err.code), r.err.message);
+		rig_free_answer(&r);
+		rig_rollback(&txn);
+		mr_arena_fini(&a);
+	}
+}
+
 /* A column that is not as declared is an error of its own, and nothing is guessed. */
 static void schema_changed(void **state)
 {
@@ -358,6 +414,29 @@ static void rule_24_read_sets(void **state)
 	}
 	mr_buf_fini(&c1);
 	mr_buf_fini(&n1);
+	mr_arena_fini(&a);
+}
+
+/* A read that asks a set has read that too, and of its own table all that it may find. */
+static void rule_24_sets_are_read(void **state)
+{
+	struct mr_arena a = {0};
+	struct mr_error err;
+	struct mr_plan plan = {.entity = rig_entity("Message"), .limit = -1};
+	plan.where = mr_policy_compile(&a, plan.entity,
+		MR_STR("data.author == 'ann' && !(data.n == 1 && exists(Channel, id == data.channel && name == 'one'))"), NULL, &err);
+	rig_sql("insert into \"Message\" (channel, author, n) values ('" ID("1") "', 'ann', 1), ('" ID("2") "', 'ann', 1), ('" ID(
+		"1") "', 'ann', 2), ('" ID("2") "', 'bob', 1)");
+	struct mr_txn *txn = begin(MR_TXN_READ);
+	struct rig_answer r = {0};
+	mr_txn_read(txn, &plan, rig_answered, &r);
+	rig_until(&r.done, "read");
+	assert_non_null(r.json);
+	assert_null(strstr(r.json, "bob"));
+	assert_int_equal(mr_json_read(&a, mr_str(r.json), 9, true, &err)->n, 2);
+	reads_are(txn, "[[\"Channel\",[\"eq\",\"name\",\"one\"]],[\"Message\",[\"eq\",\"author\",\"ann\"]]]");
+	rig_free_answer(&r);
+	rig_rollback(&txn);
 	mr_arena_fini(&a);
 }
 
@@ -691,10 +770,12 @@ int main(void)
 		cmocka_unit_test_setup(all_types, clear),
 		cmocka_unit_test_setup(refusals, clear),
 		cmocka_unit_test_setup(policies, clear),
+		cmocka_unit_test_setup(policies_that_ask_sets, clear),
 		cmocka_unit_test_setup(schema_changed, clear),
 		cmocka_unit_test_setup(snapshots_and_loads, clear),
 		cmocka_unit_test_setup(rule_07_tables_rewritten_behind_a_snapshot, clear),
 		cmocka_unit_test_setup(rule_24_read_sets, clear),
+		cmocka_unit_test_setup(rule_24_sets_are_read, clear),
 		cmocka_unit_test_setup(statements, clear),
 		cmocka_unit_test_setup(rule_09_done_and_duplicate, clear),
 		cmocka_unit_test_setup(rule_09_expired_calls, clear),
