@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "instance_sets.h"
 #include "numbers.h"
 #include "proto/ground/log.h"
 #include "session.h"
@@ -20,8 +21,10 @@ struct mr_instances *mr_instances_new(struct mr_fanout *f)
 	struct mr_instances *all = mr_alloc(sizeof *all);
 	all->f = f;
 	all->index = mr_matcher_new();
+	all->sets = mr_matcher_new();
 	mr_list_init(&all->dirty);
 	mr_list_init(&all->hit);
+	mr_list_init(&all->hit_sets);
 	mr_list_init(&all->histories);
 	mr_list_init(&all->failed);
 	return all;
@@ -41,6 +44,7 @@ void mr_instances_delete(struct mr_instances **all)
 	mr_map_fini(&(*all)->split);
 	mr_map_fini(&(*all)->by_key);
 	mr_matcher_delete(&(*all)->index);
+	mr_matcher_delete(&(*all)->sets);
 	free(*all);
 	*all = NULL;
 }
@@ -54,11 +58,16 @@ void mr_instance_trim_later(struct mr_instance *inst)
 
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
 {
+	if (inst->failure && mr_sets_failure(inst))
+		return; /* it fails as long as that does */
 	if (!inst->dirty) {
 		inst->dirty = n;
 		mr_subs_held(inst, true);
+		if (mr_instance_is_set(inst))
+			mr_set_dirty(inst, n);
 	}
-	if (inst->work || mr_list_linked(&inst->in_dirty))
+	/* Sets before rows (CLOCK.md rule 14): it is told again when they are known. */
+	if (inst->work || mr_list_linked(&inst->in_dirty) || !mr_sets_serve(inst))
 		return;
 	if (!inst->ready && !inst->attempts) {
 		mr_work_begin(inst);
@@ -85,6 +94,8 @@ void mr_instance_known(struct mr_instance *inst, uint64_t n)
 	}
 	inst->ready = true;
 	mr_subs_news(inst);
+	if (mr_instance_is_set(inst) && !inst->failure)
+		mr_set_known(inst);
 }
 
 uint64_t mr_instance_bound(const struct mr_instance *inst, uint64_t n)
@@ -127,6 +138,8 @@ static struct mr_wire *find_wire(struct mr_instance *inst, uint64_t n, enum mr_e
 void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *encode, const void *arg)
 {
 	struct mr_instances *all = inst->all;
+	if (mr_instance_is_set(inst))
+		return; /* nobody is told */
 	struct mr_body *b = mr_body_new(n);
 	for (int e = 0; e < MR_ENCODINGS; e++) {
 		if (!all->speaks[e])
@@ -231,6 +244,8 @@ void mr_instance_fail(struct mr_instance *inst, uint64_t n, const struct mr_erro
 	mr_instance_known(inst, n);
 	if (!same)
 		mr_instance_add_body(inst, n, encode_failure, err);
+	if (mr_instance_is_set(inst))
+		mr_set_failed(inst, n);
 }
 
 void mr_instance_mend(struct mr_instance *inst)
@@ -285,6 +300,8 @@ static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 		mr_instance_dirty(inst, a->batch->n);
 		return;
 	}
+	if (mr_instance_is_set(inst))
+		inst->bonds->touched = a->batch->n;
 	if (inst->failure)
 		inst->failure->shrank |= c->was.v != NULL;
 	/* What is not known now is brought up to date from the batches when its rows have come. */
@@ -292,7 +309,7 @@ static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 		return;
 	mr_rowset_apply(&inst->rows, c, &a->is);
 	if (!mr_list_linked(&inst->in_hit))
-		mr_list_add_tail(&a->all->hit, &inst->in_hit);
+		mr_list_add_tail(mr_instance_is_set(inst) ? &a->all->hit_sets : &a->all->hit, &inst->in_hit);
 }
 
 static void on_bulk(struct mr_watcher *w, void *arg)
@@ -304,12 +321,18 @@ static void on_bulk(struct mr_watcher *w, void *arg)
 	mr_instance_dirty(inst, a->batch->n);
 }
 
-void mr_instances_bulk(struct mr_instances *all, const struct mr_entity *e, uint64_t n)
+static void bulk(struct mr_instances *all, struct mr_matcher *index, const struct mr_entity *e, uint64_t n)
 {
 	struct mr_batch at = {.n = n};
 	struct applying a = {.all = all, .batch = &at};
+	mr_matcher_each(index, e, on_bulk, &a);
+}
+
+void mr_instances_bulk(struct mr_instances *all, const struct mr_entity *e, uint64_t n)
+{
 	all->f->counter[MR_C_BULK_CHANGES_TOTAL]++;
-	mr_matcher_each(all->index, e, on_bulk, &a);
+	bulk(all, all->sets, e, n);
+	bulk(all, all->index, e, n);
 }
 
 void mr_instances_reset(struct mr_instances *all, uint64_t n)
@@ -333,25 +356,26 @@ static size_t told_from(const struct mr_batch *batch, size_t i)
 	return n;
 }
 
-static void meet_changes(struct mr_instances *all, const struct mr_batch *batch)
+static void meet_changes(struct mr_instances *all, struct mr_matcher *index, const struct mr_batch *batch)
 {
 	struct applying a = {.all = all, .batch = batch};
 	size_t probes = 0;
 	for (size_t i = 0; i < batch->n_changes; i++) {
 		size_t n = told_from(batch, i);
-		probes += mr_matcher_match(all->index, batch->changes + i, n, on_hit, &a);
+		probes += mr_matcher_match(index, batch->changes + i, n, on_hit, &a);
 		i += n;
-		if (i < batch->n_changes)
-			mr_instances_bulk(all, batch->changes[i].entity, batch->n);
+		if (i == batch->n_changes)
+			break;
+		bulk(all, index, batch->changes[i].entity, batch->n);
+		all->f->counter[MR_C_BULK_CHANGES_TOTAL] += index == all->index;
 	}
 	mr_item_drop(&a.is);
 	all->f->counter[MR_C_INDEX_PROBES_TOTAL] += (int64_t)probes;
 }
 
-void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
+static void seal_all(struct mr_list *hit, const struct mr_batch *batch)
 {
-	meet_changes(all, batch);
-	MR_LIST_FOR (e, &all->hit) {
+	MR_LIST_FOR (e, hit) {
 		struct mr_instance *inst = MR_CONTAINER(e, struct mr_instance, in_hit);
 		mr_list_del(&inst->in_hit);
 		/* Dry, or made dirty by a later change of the same tick: it is read anew and compared then. Until that, who comes new gets
@@ -363,6 +387,16 @@ void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
 		else
 			mr_instance_seal(inst, batch->n);
 	}
+}
+
+/* Sets before rows (CLOCK.md rule 14). What is sealed with a set has its new predicate when the changes meet it, and has lost what that
+ * does not admit: so a row's image of before need not be met by the predicate of before. */
+void mr_instances_apply(struct mr_instances *all, const struct mr_batch *batch)
+{
+	meet_changes(all, all->sets, batch);
+	seal_all(&all->hit_sets, batch);
+	meet_changes(all, all->index, batch);
+	seal_all(&all->hit, batch);
 }
 
 static bool meets(const struct mr_watcher *w, const struct mr_change *c)
@@ -390,7 +424,8 @@ static void free_instance(struct mr_instance *inst)
 	mr_list_del(&inst->in_dirty);
 	mr_list_del(&inst->in_hit);
 	mr_map_del(&all->by_key, inst->key);
-	mr_matcher_remove(all->index, &inst->watcher);
+	mr_matcher_remove(mr_instance_is_set(inst) ? all->sets : all->index, &inst->watcher);
+	mr_sets_unbind(inst);
 	if (inst->entity) {
 		mr_stakes_add(&all->f->hub->stakes, inst->entity, -inst->stake);
 		mr_rowset_fini(&inst->rows);
@@ -411,6 +446,8 @@ static void free_instance(struct mr_instance *inst)
 
 void mr_instance_release(struct mr_instance *inst)
 {
+	if (mr_instance_is_set(inst) && !mr_list_empty(&inst->bonds->queries))
+		return;
 	if (inst->n_subs == 0)
 		free_instance(inst);
 	else if (inst->n_subs == 1)

@@ -12,6 +12,7 @@
 #include "fanout.h"
 #include "matcher.h"
 
+struct mr_bonds;
 struct mr_whole;
 struct mr_work;
 
@@ -78,8 +79,9 @@ struct mr_instance {
 	/* Function queries. */
 	struct mr_run *run;
 	/* Entity queries. */
-	uint64_t table_hash; /* of the catalog entry of its table */
-	struct mr_str where; /* predicate's text, for workers; part of the key */
+	struct mr_bonds *bonds; /* instance_sets.h; NULL: it is no set, and its policy asks none */
+	uint64_t table_hash;    /* of the catalog entry of its table */
+	struct mr_str where;    /* predicate's text, for workers; part of the key */
 	struct mr_watcher watcher;
 	struct mr_rowset rows;
 	int64_t stake; /* what of it is counted in hub->stakes */
@@ -92,11 +94,11 @@ static inline struct mr_sub *const *mr_instance_subs(const struct mr_instance *i
 
 struct mr_instances {
 	struct mr_fanout *f;
-	struct mr_matcher *index;
+	struct mr_matcher *index, *sets; /* sets have one of their own: they come first */
 	struct mr_map by_key;
 	struct mr_map split;  /* function queries that look at identity: key of the shared instance -> itself */
 	struct mr_list dirty; /* wait for a tick at whose snapshot they are read or run again */
-	struct mr_list hit;
+	struct mr_list hit, hit_sets;
 	struct mr_list histories;
 	struct mr_list failed; /* struct mr_failure */
 	size_t history;        /* bytes of all bodies */

@@ -5,6 +5,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "instance_sets.h"
 #include "numbers.h"
 #include "proto/ground/log.h"
 
@@ -37,7 +38,7 @@ void mr_instance_k(const struct mr_instance *inst, char k[33])
 	unsigned long long h[2];
 	for (int i = 0; i < 2; i++)
 		h[i] = mr_hash_fixed(text.p, text.n, 1 + i);
-	snprintf(k, 33, "%016llx%016llx", h[0] ^ inst->table_hash, h[1]);
+	snprintf(k, 33, "%016llx%016llx", h[0] ^ inst->table_hash ^ mr_sets_table_hash(inst), h[1]);
 }
 
 void mr_instance_h(const struct mr_instance *inst, char h[17])
@@ -57,6 +58,7 @@ static void on_rekey(struct mr_watcher *w, void *arg)
 
 void mr_instances_rekey(struct mr_instances *all, const struct mr_entity *e)
 {
+	mr_matcher_each(all->sets, e, on_rekey, NULL);
 	mr_matcher_each(all->index, e, on_rekey, NULL);
 }
 

@@ -2,7 +2,7 @@
  * them fail (too many rows, a time limit, rows that do not fit) may be over without any change that tells so. Alterations of their table
  * are seen at once (catalog.h). Functions are run again in the same way when it was not they that said no.
  */
-#include "instance.h"
+#include "instance_sets.h"
 #include "work.h"
 
 enum { RETRY_FIRST_US = 1000 * 1000, RETRY_MOST_US = 60 * 1000 * 1000 };
@@ -30,7 +30,7 @@ static bool is_due(const struct mr_failure *failure, int64_t now)
 {
 	const struct mr_instance *inst = failure->instance;
 	bool hopeless = failure->why.code == MR_TOO_MANY_ROWS && !failure->shrank;
-	return !inst->work && !inst->dirty && now >= failure->retry_at && !hopeless;
+	return !inst->work && !inst->dirty && mr_sets_serve(inst) && now >= failure->retry_at && !hopeless;
 }
 
 void mr_instances_retry(struct mr_instances *all, int64_t now)

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 
 #include "aside.h"
+#include "clock.h"
 #include "hub.h"
 #include "instance.h"
 #include "instance_make.h"
+#include "instance_sets.h"
 #include "proto/ground/log.h"
 #include "proto/policy.h"
 
@@ -40,6 +42,10 @@ void mr_instance_stake(struct mr_instance *inst)
 void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 {
 	int64_t max = inst->all->f->settings.instance_max_rows;
+	if (mr_instance_is_set(inst)) {
+		mr_set_seal(inst, n);
+		return;
+	}
 	mr_instance_stake(inst);
 	if ((int64_t)mr_rowset_size(&inst->rows) > max) {
 		struct mr_error err;
@@ -145,9 +151,16 @@ static struct mr_instance *make_rows(struct mr_instances *all, struct mr_str key
 	inst->where = mr_instance_part(inst, q->where_at, q->where_n);
 	mr_rowset_init(&inst->rows, q->entity, pred, order, q->n_order, q->limit);
 	inst->watcher = (struct mr_watcher){.entity = q->entity, .pred = pred, .owner = inst};
-	mr_matcher_add(all->index, &inst->watcher);
+	if (mr_pred_members(pred))
+		mr_sets_bind(inst, pred);
+	else
+		mr_matcher_add(all->index, &inst->watcher);
 	mr_instance_stake(inst);
-	mr_instance_dirty(inst, 1);
+	const struct mr_error *why = mr_sets_failure(inst);
+	if (why)
+		mr_instance_fail(inst, all->f->clock->n, why);
+	else
+		mr_instance_dirty(inst, 1);
 	return inst;
 }
 

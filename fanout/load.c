@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "instance_sets.h"
 #include "load_alike.h"
 #include "proto/ground/log.h"
 #include "tasks.h"
@@ -145,7 +146,9 @@ static void send_load(struct mr_load *load)
 
 bool mr_load_fits(const struct mr_instance *inst)
 {
-	return inst->entity && inst->rows.limit < 0 && inst->rows.pred->op != MR_P_TRUE;
+	/* One whose sets changed meanwhile is read alone, which brings it to some tick for sure. */
+	bool again = mr_instance_bonds(inst) && inst->attempts;
+	return inst->entity && inst->rows.limit < 0 && inst->rows.pred->op != MR_P_TRUE && !again;
 }
 
 static struct mr_load *new_load(struct mr_clock *clock, const struct mr_alike *kind)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "instance_sets.h"
 #include "proto/ground/log.h"
 #include "resume.h"
 #include "transition.h"
@@ -78,12 +79,45 @@ static bool touch_read(struct touched *t, struct mr_resume *r)
 	return bulk;
 }
 
+/* Whether a set of the query was touched: as above, by what concerns it. */
+static bool set_was_read(const struct mr_instance *set, struct mr_resume *r)
+{
+	const struct mr_value *value;
+	int field;
+	size_t n;
+	bool bulk;
+	if (!mr_pred_equalities(set->rows.pred, &value, &field, 1))
+		return mr_set_met(set, r->batch);
+	const struct mr_image *images = mr_lookup_find(&r->lookups, r->batch, set->entity, field, value, &n, &bulk);
+	for (size_t i = 0; i < n && !bulk; i++)
+		bulk = mr_instance_meets(set, &r->batch->changes[images[i].change]);
+	return bulk;
+}
+
+/* What the client holds was admitted by the sets of then: keys tell what became of it only while these are the same. */
+static bool sets_are_other(const struct mr_instance *inst, struct mr_resume *r)
+{
+	for (size_t i = 0; i < mr_instance_bonds(inst); i++) {
+		const struct mr_instance *set = inst->bonds->v[i].set;
+		if (set_was_read(set, r))
+			return true;
+		MR_LIST_FOR (e, &inst->all->f->clock->kept) {
+			const struct mr_batch *b = MR_CONTAINER(e, struct mr_kept, in_clock)->batch;
+			if (b->n > r->asked && mr_set_met(set, b))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* What brings rows held at the position to the state now; false: the log does not tell. */
 static bool make(const struct mr_sub *sub, struct mr_buf *body)
 {
 	struct mr_resume *r = sub->have->resume;
 	const struct mr_instance *inst = sub->inst;
 	struct touched t = {.inst = inst};
+	if (sets_are_other(inst, r))
+		return false;
 	bool bulk = touch_read(&t, r);
 	/* And what the ticks brought since the log was asked for. */
 	MR_LIST_FOR (e, &sub->session->all->f->clock->kept) {

@@ -322,6 +322,18 @@ bool mr_rowset_dry(const struct mr_rowset *rs)
 	return rs->reverted || (is_window(rs) && !rs->window->complete && rs->window->n < (size_t)rs->limit);
 }
 
+void mr_rowset_admit(struct mr_rowset *rs)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);) {
+		struct mr_item *item = mr_item_hold(value);
+		if (mr_pred_eval(rs->pred, &item->row) != 1)
+			set_remove(rs, item->id);
+		item_drop(item);
+	}
+}
+
 static void revert_window(struct mr_rowset *rs)
 {
 	drop_rows(rs);

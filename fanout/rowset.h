@@ -51,6 +51,8 @@ void mr_rowset_empty(struct mr_rowset *rs);
 /* Applies one change of its entity that is told row by row. *is: the row after it, NULL at first: made by the first row set that keeps it,
  * shared by those that the same change is applied to next, dropped by the caller. */
 void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c, struct mr_item **is);
+/* Takes out what its predicate, which is another one now, does not admit. */
+void mr_rowset_admit(struct mr_rowset *rs);
 struct mr_item *mr_item_new(const struct mr_row *row); /* copies; refs is 1 */
 struct mr_item *mr_item_hold(struct mr_item *item);
 void mr_item_drop(struct mr_item **item); /* NULL is fine */

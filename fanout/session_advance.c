@@ -4,6 +4,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "instance_sets.h"
 #include "live.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
@@ -262,7 +263,8 @@ static const struct mr_catalog *catalog_of(const struct mr_sub *sub)
  * meanwhile. So what the instance read must be known to be of the table that its key names. */
 static bool knows_table(const struct mr_sub *sub)
 {
-	return !sub->have || !sub->inst->entity || mr_catalog_read_at(catalog_of(sub)) >= sub->inst->loaded;
+	uint64_t loaded = MR_MAX(sub->inst->loaded, mr_sets_loaded(sub->inst));
+	return !sub->have || !sub->inst->entity || mr_catalog_read_at(catalog_of(sub)) >= loaded;
 }
 
 static bool same_key(const struct mr_sub *sub)
@@ -279,7 +281,7 @@ static bool can_resume(const struct mr_sub *sub)
 {
 	const struct mr_instance *inst = sub->inst;
 	return sub->session->resume_from && inst->entity && inst->rows.limit < 0 && !inst->failure &&
-	       !mr_catalog_blind(catalog_of(sub), inst->entity);
+	       !mr_catalog_blind(catalog_of(sub), inst->entity) && !mr_sets_blind(inst);
 }
 
 static void answer_new(struct mr_transition *t, struct mr_sub *sub)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "instance_sets.h"
 #include "load.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
@@ -112,6 +113,12 @@ static void again_later(struct mr_work *w)
 	again(w);
 }
 
+void mr_work_other_predicate(struct mr_work *w)
+{
+	if (w->loaded.inst)
+		again(w);
+}
+
 static bool is_late(const struct mr_work *w, const struct mr_change *c)
 {
 	return !mr_snapshot_sees(&w->snapshot, c->xid);
@@ -191,11 +198,41 @@ static void fail(struct mr_work *w, const struct mr_error *err)
 	mr_instance_fail(inst, n, err);
 }
 
+/* What was read was admitted by the sets of its snapshot: is that what they admit now, or did at the tick that it was read at? */
+enum admitted { ADMITTED_NOW, ADMITTED_THEN, ADMITTED_NEVER };
+
+static enum admitted admitted(const struct mr_work *w)
+{
+	const struct mr_instance *inst = w->inst;
+	bool alone = w->reply;
+	/* What they admit no more is taken out; a set may have lost for a moment, between two ticks, what it held before and after. */
+	bool now = mr_sets_serve(inst) && mr_sets_grew(inst) <= w->since && (w->generation || mr_sets_touched(inst) <= w->since);
+	return now ? ADMITTED_NOW : w->generation && alone ? ADMITTED_THEN : ADMITTED_NEVER;
+}
+
+/* It is known as of the tick that it was read at, and no further. */
+static void finish_then(struct mr_work *w)
+{
+	struct mr_instance *inst = w->inst;
+	uint64_t n = w->since;
+	end_work(w);
+	inst->loaded = n;
+	mr_instance_seal(inst, n);
+	if (!inst->failure)
+		mr_instance_known(inst, n);
+	mr_instance_dirty(inst, n + 1);
+}
+
 static void finish_rows(struct mr_work *w)
 {
 	struct mr_instance *inst = w->inst;
 	struct mr_error err;
+	enum admitted when = admitted(w);
 	w->clock->f->counter[MR_C_LOADS_TOTAL]++;
+	if (when == ADMITTED_NEVER) {
+		again(w);
+		return;
+	}
 	if (!fill_rows(w)) {
 		mr_fail(&err, MR_SCHEMA_CHANGED,
 			"Table %s no longer fits the declaration of entity %s; run millrace migrate to see the difference.",
@@ -206,7 +243,14 @@ static void finish_rows(struct mr_work *w)
 		mr_instance_fail(inst, inst->all->f->clock->n, &err);
 		return;
 	}
-	if (!late_changes(w, apply_late, NULL) || mr_rowset_dry(&inst->rows)) {
+	if (when == ADMITTED_THEN) {
+		finish_then(w);
+		return;
+	}
+	bool told = late_changes(w, apply_late, NULL);
+	if (told && mr_instance_bonds(inst))
+		mr_rowset_admit(&inst->rows);
+	if (!told || mr_rowset_dry(&inst->rows)) {
 		mr_rowset_revert(&inst->rows);
 		again(w);
 		return;
@@ -340,8 +384,9 @@ static void print_read(struct mr_buf *m, const struct mr_instance *inst)
 	int64_t want = mr_rowset_want(&inst->rows);
 	struct mr_buf order = {0};
 	mr_instance_print_order(&order, inst);
+	const struct mr_settings *s = &inst->all->f->settings;
 	/* One more than allowed tells that there are too many. */
-	want = want < 0 ? inst->all->f->settings.instance_max_rows + 1 : want;
+	want = want < 0 ? (mr_instance_is_set(inst) ? s->policy_set_max : s->instance_max_rows) + 1 : want;
 	mr_load_print(m, inst->entity, inst->where, mr_buf_view(&order), want);
 	mr_buf_fini(&order);
 }
@@ -457,7 +502,7 @@ static struct generation *gather(struct mr_clock *clock)
 		bool fits = mr_load_fits(inst);
 		if (n >= GENERATION_MOST)
 			break;
-		if (now < inst->not_before || (!fits && alone >= GENERATION_ALONE) || must_wait(inst))
+		if (!mr_sets_serve(inst) || now < inst->not_before || (!fits && alone >= GENERATION_ALONE) || must_wait(inst))
 			continue;
 		alone += !fits;
 		n++;

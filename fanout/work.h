@@ -16,6 +16,8 @@ void mr_works_at_tick(struct mr_clock *clock, bool may_hold);
 void mr_works_settle(struct mr_clock *clock);
 /* The instance is gone; the answer will be dropped. */
 void mr_work_abandon(struct mr_work **work);
+/* Its instance is matched by another predicate: what is being read together with others by the one before is read again. */
+void mr_work_other_predicate(struct mr_work *work);
 /* What it reads is of no use any more; it is done again. */
 void mr_work_spoil(struct mr_work *work);
 /* The same for all: Postgres may have crashed, and the snapshots they read at may count xids that are handed out again. */

@@ -126,20 +126,11 @@ static bool read_file(const char *path, struct mr_buf *out, struct mr_error *err
 	return (fd >= 0 && n == 0) || mr_fail(err, MR_INTERNAL, "Cannot read %s: %s.", path, strerror(errno));
 }
 
-static bool check_policy(const struct mr_entity *e, enum mr_act act, struct mr_error *err)
-{
-	if (e->policy[act].n && !mr_policy_check(e, e->policy[act], err))
-		return false;
-	return act != MR_ACT_READ || !mr_policy_asks_sets(e, e->policy[act]) ||
-	       mr_fail(err, MR_BAD_POLICY, "The read policy of %s asks exists(...), which only policies of writes may do in this version.",
-		       e->name.p);
-}
-
 static bool check_policies(const struct mr_app *app, struct mr_error *err)
 {
 	for (size_t i = 0; i < app->n_entities; i++)
 		for (int act = 0; act < MR_ACTS; act++)
-			if (!check_policy(&app->entities[i], (enum mr_act)act, err))
+			if (app->entities[i].policy[act].n && !mr_policy_check(&app->entities[i], app->entities[i].policy[act], err))
 				return false;
 	return true;
 }

@@ -72,7 +72,7 @@ static const struct mr_value *pinned_value(const struct mr_pred *within, int fie
 }
 
 /* Rows that the pinned links leave, and that have nothing but values in the others. */
-static bool counts(const struct mr_members *m, const struct mr_row *row, const struct mr_pred *within)
+bool mr_pred_member_counts(const struct mr_members *m, const struct mr_row *row, const struct mr_pred *within)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		const struct mr_value *pin = within ? pinned_value(within, m->links[i].outer) : NULL, *v = &row->v[m->links[i].inner];
@@ -143,7 +143,7 @@ const struct mr_pred *mr_pred_among(struct mr_arena *a, const struct mr_entity *
 	find_open(&g, m, within);
 	g.rows = left;
 	for (size_t i = 0; i < n; i++)
-		if (counts(m, &rows[i], within))
+		if (mr_pred_member_counts(m, &rows[i], within))
 			left[g.n_rows++] = rows[i];
 	if (!g.n || !g.n_rows)
 		return mr_pred_constant(a, g.n_rows > 0);

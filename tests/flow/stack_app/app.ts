@@ -56,6 +56,31 @@ export const Task = entity("Task", {
 	.index("one_open", ["title"], { unique: true, where: { state: "open" } })
 	.check("done_has_points", { $or: [{ state: "open" }, { points: { $gt: 0 } }] });
 
+/** Who may see what in which room: policies that look at other rows. */
+export const Seat = entity("Seat", {
+	user: field.string(),
+	room: field.string().optional(),
+	level: field.int().optional(),
+	role: field.string().default("guest"),
+}).index("by_user", ["user", "room"]);
+export const Ban = entity("Ban", { user: field.string(), room: field.string() }).index("by_user", ["user", "room"]);
+export const Post = entity("Post", {
+	room: field.string().optional(),
+	author: field.string(),
+	n: field.int().default(0),
+	text: field.string().optional(),
+}).index("by_room", ["room"]);
+export const Note = entity("Note", { room: field.string().optional(), level: field.int().optional(), n: field.int().default(0) });
+
+policy(Seat, { read: "data.user == auth.userId" });
+policy(Post, {
+	read: "exists(Seat, user == auth.userId && room == data.room) && !exists(Ban, user == auth.userId && room == data.room)",
+	insert: "data.author == auth.userId && exists(Seat, user == auth.userId && room == data.room)",
+	update: "exists(Seat, user == auth.userId && room == data.room && (role == 'lead' || role == 'host'))",
+	delete: "exists(Seat, user == auth.userId && data.room == room && role in ['lead', 'host'])",
+});
+policy(Note, { read: "'auditor' in auth.roles || exists(Seat, user == auth.userId && room == data.room && level == data.level)" });
+
 policy(Task, { read: true, insert: true, update: true });
 policy(Item, { read: true });
 policy(Counter, { read: true, update: "data.n <= 10" });
