@@ -205,6 +205,61 @@ test("rule 19: who was away is told by keys while his sets are the same, else wh
 	ann.close();
 });
 
+const processes = (name) => descendants(stack.server.pid).filter((p) => p.command.includes(`/millrace-${name} `)).map((p) => p.pid);
+const signal = (pids, name) => pids.forEach((pid) => process.kill(pid, name));
+
+test("rule 14: memberships come and go while queries that are alike are read together", async () => {
+	const N = 6;
+	await one.ask(`insert into "Seat" ("user", room) select 'k' || g, 'k' || r from generate_series(1, ${N}) g, generate_series(1, 3) r; insert into "Post" (room, author, text) select 'k' || r, 'x', 'p' || r from generate_series(1, 3) r`);
+	const clients = await Promise.all(Array.from({ length: N }, (_, i) => who(`k${i + 1}`)));
+	for (const c of clients) await shows(c, await c.live({ entity: "Post", where: { room: "k3" } }), ["p3"]); // their sets are known from here on
+	const readings = await stack.metric("millrace_readings_total");
+	signal(processes("worker"), "SIGSTOP");
+	let lives;
+	try {
+		lives = clients.map((c) => [c.subscribe({ entity: "Post", where: { room: "k1" } }), c.subscribe({ entity: "Post" })]);
+		await until("they are asked for", async () => (await stack.metric("millrace_readings_total")) > readings);
+		await one.ask(`delete from "Seat" where room = 'k1' and "user" in ('k1', 'k2'); ${seat("k3", "k4")}; ${post("k4", "p4")}; delete from "Seat" where "user" = 'k4'`);
+		await sleep(150); // ticks bring it
+	} finally {
+		signal(processes("worker"), "SIGCONT");
+	}
+	for (const [i, c] of clients.entries()) {
+		const all = [["p2", "p3"], ["p2", "p3"], ["p1", "p2", "p3", "p4"], []][i] ?? ["p1", "p2", "p3"];
+		await shows(c, lives[i][1], all);
+		await shows(c, lives[i][0], all.filter((t) => t === "p1"));
+		c.close();
+	}
+	await one.ask(`delete from "Seat"; delete from "Post"`);
+});
+
+test("rule 14: a load that met the set in a moment between two ticks is read again", async () => {
+	const ann = await who("ann");
+	await one.ask(`${seat("ann", "g1")}; ${post("g1", "a")}; ${post("g1", "b")}`);
+	const first = await ann.live({ entity: "Post", where: { room: "g1" } }); // the set is known from here on
+	await shows(ann, first, ["a", "b"]);
+	const [workers, fanout] = [processes("worker"), processes("fanout")];
+	const readings = await stack.metric("millrace_readings_total");
+	signal(workers, "SIGSTOP");
+	let late;
+	try {
+		late = ann.subscribe({ entity: "Post" });
+		await until("it is asked for", async () => (await stack.metric("millrace_readings_total")) > readings);
+		signal(fanout, "SIGSTOP");
+		await one.ask(`delete from "Seat" where "user" = 'ann'`);
+	} finally {
+		signal(workers, "SIGCONT");
+	}
+	await sleep(300); // it is read meanwhile
+	await one.ask(seat("ann", "g1"));
+	signal(fanout, "SIGCONT");
+	await ann.until("the answer", () => late.answered);
+	await shows(ann, late, ["a", "b"]);
+	await shows(ann, first, ["a", "b"]);
+	await one.ask(`delete from "Seat"; delete from "Post"`);
+	ann.close();
+});
+
 const act = (method, path, user, body) => stack.http(method, `/api/entities/${path}`, body, { authorization: `Bearer ${stack.token(user)}` });
 
 test("writes of clients are judged by what the sets hold", async () => {
@@ -373,10 +428,10 @@ test(`rule 14: at every transition clients show what Postgres admits at its snap
 	/* What is read comes late, now and then: ticks go on meanwhile. */
 	const stops = (async () => {
 		for (let i = 0; i < ROUNDS / 4; i++) {
-			const { pid } = pick(descendants(stack.server.pid).filter((p) => p.command.includes("/millrace-worker ")));
-			process.kill(pid, "SIGSTOP");
+			const one = [pick(processes("worker"))];
+			signal(one, "SIGSTOP");
 			await sleep(dice(60));
-			process.kill(pid, "SIGCONT");
+			signal(one, "SIGCONT");
 			await sleep(dice(60));
 		}
 	})();
