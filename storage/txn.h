@@ -65,9 +65,9 @@ void mr_txn_summarize(struct mr_txn *txn, const struct mr_plan *plan, const stru
 /* Writes. `value` is a map in wire form, checked against the entity (unknown_field, bad_value). Results: insert gives the new row,
  * the others the new row (delete: the old one), or null when there is no row of that id. patch sets the fields given; replace sets all
  * others to their defaults or null. patch also takes `add`: amounts for numeric fields, added to what the row holds then (null counts as
- * 0), so that nobody need have read it. Policies: `allow_old` / `allow_new` (NULL: not asked) are judged on the row images in C, or with members
- * of sets by the statement itself, as of before it (in a serializable transaction, or a revocation is raced: CLOCK.md rule 30); when one
- * does not hold the error is forbidden (for an old row that the caller may not even read: null result as if there were none). */
+ * 0), so that nobody need have read it. Policies: `allow_old` / `allow_new` (NULL: not asked) are judged on the row images in C, those with
+ * members of sets by the statement itself, as of before it (CLOCK.md rule 30: in a serializable transaction, or a revocation is raced);
+ * when one does not hold the error is forbidden (for an old row that the caller may not even read: null result as if there were none). */
 struct mr_write {
 	const struct mr_entity *entity;
 	struct mr_str id; /* uuid text; not for insert (there `value.id` may be given) */
