@@ -524,7 +524,7 @@ static const struct mr_pred *make_member(struct compiler *c, const struct mr_ent
 static bool parse_exists(struct compiler *c, struct operand *o)
 {
 	const struct mr_entity *set;
-	struct operand body;
+	struct operand body = {0};
 	if (!open_exists(c, &set))
 		return false;
 	c->outer = c->e;
@@ -614,7 +614,7 @@ static bool parse_items(struct compiler *c, struct items *items)
 /* A claim that is a list. */
 static bool claimed_items(struct compiler *c, struct items *items, bool *unknown)
 {
-	struct operand claim;
+	struct operand claim = {0};
 	if (c->token != T_NAME || !parse_term(c, &claim) || claim.kind != CONSTANT || claim.literal)
 		return refuse(c, "after in comes a list, ['a', 'b'], or a claim that is one");
 	*unknown = !claim.node || claim.node->kind != MR_ARRAY;
@@ -633,7 +633,7 @@ static bool parse_in(struct compiler *c, struct operand *o)
 
 static bool parse_cmp(struct compiler *c, struct operand *o)
 {
-	struct operand y;
+	struct operand y = {0};
 	if (!parse_term(c, o))
 		return false;
 	if (c->token == T_NAME && mr_str_is(c->text, "in")) {
@@ -682,7 +682,7 @@ static bool parse_not(struct compiler *c, struct operand *o)
 
 static bool parse_and(struct compiler *c, struct operand *o)
 {
-	struct operand y;
+	struct operand y = {0};
 	if (!parse_not(c, o))
 		return false;
 	while (accept(c, T_AND)) {
@@ -697,7 +697,7 @@ static bool parse_and(struct compiler *c, struct operand *o)
 
 static bool parse_or(struct compiler *c, struct operand *o)
 {
-	struct operand y;
+	struct operand y = {0};
 	if (!parse_and(c, o))
 		return false;
 	while (accept(c, T_OR)) {
@@ -710,7 +710,7 @@ static bool parse_or(struct compiler *c, struct operand *o)
 
 static const struct mr_pred *compile(struct compiler *c)
 {
-	struct operand o;
+	struct operand o = {0};
 	if (c->p == c->end)
 		return mr_pred_constant(c->a, false);
 	if (c->end - c->p > POLICY_MAX || !mr_utf8_ok((struct mr_str){c->p, (size_t)(c->end - c->p)})) {
