@@ -1,5 +1,7 @@
 #include "predicate.h"
 
+#include "like.h"
+
 #include <stdlib.h>
 
 #include "ground/log.h"
@@ -279,6 +281,18 @@ static const struct mr_pred *read_in(struct reader *r, int field, const struct m
 	return null ? mr_pred_or(r->a, make_null(r->a, field), in) : in;
 }
 
+static const struct mr_pred *read_like(struct reader *r, int field, const struct mr_node *n)
+{
+	struct mr_value v;
+	if (r->e->fields[field].type != MR_T_STRING || n->kind != MR_STRING)
+		return bad_filter(r, "$like compares text with a pattern, which is text");
+	if (!read_value(r, field, n, &v))
+		return NULL;
+	if (!mr_like_ok(v.text))
+		return bad_filter(r, "a pattern of $like is at most 256 bytes long and does not end with a lone backslash");
+	return mr_pred_compare(r->a, MR_P_LIKE, field, &v);
+}
+
 static const struct mr_pred *read_operator(struct reader *r, int field, struct mr_str op, const struct mr_node *n)
 {
 	static const struct {
@@ -288,6 +302,8 @@ static const struct mr_pred *read_operator(struct reader *r, int field, struct m
 	struct mr_value v;
 	if (mr_str_is(op, "$in"))
 		return read_in(r, field, n);
+	if (mr_str_is(op, "$like"))
+		return read_like(r, field, n);
 	for (size_t i = 0; i < MR_COUNT(ops); i++) {
 		if (!mr_str_is(op, ops[i].name))
 			continue;
@@ -299,7 +315,7 @@ static const struct mr_pred *read_operator(struct reader *r, int field, struct m
 			return mr_pred_is_null(r->a, field, false);
 		return bad_filter(r, "nothing is above or below null");
 	}
-	return bad_filter(r, "operators are $gt, $gte, $lt, $lte, $not and $in");
+	return bad_filter(r, "operators are $gt, $gte, $lt, $lte, $not, $in and $like");
 }
 
 /* All kids of a list made by `each`, joined by op. */
@@ -470,6 +486,8 @@ int mr_pred_eval(const struct mr_pred *p, const struct mr_row *row)
 		return v->null;
 	case MR_P_DISTINCT:
 		return v->null || mr_value_cmp(v, p->values) != 0;
+	case MR_P_LIKE:
+		return v->null ? -1 : mr_like(v->text, p->values->text);
 	case MR_P_EQ_FIELD:
 	case MR_P_NE_FIELD:
 	case MR_P_LT_FIELD:

@@ -2,6 +2,7 @@
  *
  * `where` of a client: a map, all members must hold:  { field: value }  equal (null: is null)
  *   { field: { $gt, $gte, $lt, $lte: value, $not: value, $in: [values] } }   $not: is distinct from (null-safe, never unknown)
+ *   { field: { $like: pattern } }   of strings (like.h)
  *   { $or: [where, ...] }, { $and: [where, ...] }.   A null inside $gt.. is refused; $in may hold null (is null).
  * Policies compile to the same tree (policy.h), and they alone make members of sets, which a row does not decide by itself.
  */
@@ -25,6 +26,7 @@ enum mr_pred_op {
 	MR_P_IN,       /* field = any(values); no null among them */
 	MR_P_NULL,     /* field is null */
 	MR_P_DISTINCT, /* field is distinct from value */
+	MR_P_LIKE,     /* a string, by the pattern in value (like.h); unknown on null */
 	/* two fields of comparable types, unknown when either is null */
 	MR_P_EQ_FIELD,
 	MR_P_NE_FIELD,

@@ -22,6 +22,7 @@ static const struct {
 	[MR_P_IN] = {"in", VALUES},
 	[MR_P_NULL] = {"null", FIELD},
 	[MR_P_DISTINCT] = {"distinct", VALUE},
+	[MR_P_LIKE] = {"like", VALUE},
 	[MR_P_EQ_FIELD] = {"eq_field", FIELDS},
 	[MR_P_NE_FIELD] = {"ne_field", FIELDS},
 	[MR_P_LT_FIELD] = {"lt_field", FIELDS},

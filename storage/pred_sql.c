@@ -187,6 +187,11 @@ void mr_pred_sql(struct mr_buf *sql, struct mr_params *params, const struct mr_e
 		column(sql, params, e, p->field);
 		mr_buf_z(sql, " is null");
 		return;
+	case MR_P_LIKE:
+		ordered_column(sql, params, e, p->field); /* an index by bytes finds what begins alike */
+		mr_buf_z(sql, " like ");
+		given(sql, params, text_of(params->arena, &p->values[0]));
+		return;
 	case MR_P_DISTINCT:
 		compare(sql, params, e, p, "is distinct from");
 		return;

@@ -17,6 +17,8 @@ export type Comparison<T = Scalar> = {
 	readonly $lte?: T;
 	readonly $not?: T | null;
 	readonly $in?: readonly (T | null)[];
+	/** Of text: `%` stands for any characters, `_` for one, a backslash before a character for that one. */
+	readonly $like?: string;
 };
 
 /** A filter as it travels: all members must hold. */
@@ -271,6 +273,35 @@ function ordered(type: string | undefined, have: Value, want: Value, test: (d: n
 	return test(compareValues(type, have, want)) ? 1 : 0;
 }
 
+/** One step at the pattern's place p: how far both go on, or nothing where they differ. */
+function likeStep(text: readonly string[], t: number, pattern: readonly string[], p: number): number {
+	if (t === text.length || p === pattern.length) return 0;
+	if (pattern[p] === "_") return 1;
+	if (pattern[p] !== "\\") return pattern[p] === text[t] ? 1 : 0;
+	return pattern[p + 1] === text[t] ? 2 : 0;
+}
+
+/** As proto/like.c: only the last "%" is ever tried again. */
+function like(have: string, want: string): boolean {
+	const [text, pattern] = [Array.from(have), Array.from(want)];
+	let [t, p, againT, againP] = [0, 0, -1, 0];
+	while (t < text.length || p < pattern.length) {
+		const step = likeStep(text, t, pattern, p);
+		if (pattern[p] === "%") {
+			againP = ++p;
+			againT = t;
+		} else if (step > 0) {
+			t++;
+			p += step;
+		} else {
+			if (againT < 0 || againT >= text.length) return false;
+			t = ++againT;
+			p = againP;
+		}
+	}
+	return true;
+}
+
 function* comparisons(type: string | undefined, have: Value, term: Comparison): Generator<Truth> {
 	for (const [op, want] of Object.entries(term)) {
 		if (want === undefined) continue;
@@ -280,6 +311,7 @@ function* comparisons(type: string | undefined, have: Value, term: Comparison): 
 		else if (op === "$gte") yield ordered(type, have, want as Value, (d) => d >= 0);
 		else if (op === "$lt") yield ordered(type, have, want as Value, (d) => d < 0);
 		else if (op === "$lte") yield ordered(type, have, want as Value, (d) => d <= 0);
+		else if (op === "$like") yield have === null ? -1 : like(String(have), String(want)) ? 1 : 0;
 		else yield 0; // the server refuses such a filter; nothing matches meanwhile
 	}
 }

@@ -62,7 +62,8 @@ test("what cannot be said is refused with a sentence", () => {
 	assert.throws(() => of((q) => q["eq"]?.(f(q, "a"), { x: 1 })), /value that filters do not know/);
 	assert.throws(() => of(() => undefined), /must give an expression/);
 	assert.throws(() => of((q) => f(q, "$or")), /is no field/);
-	assert.throws(() => normalWhere({ a: { $like: "x" } }), /where\.a: \$like is not known/);
+	assert.throws(() => normalWhere({ a: { $match: "x" } }), /where\.a: \$match is not known/);
+	assert.throws(() => normalWhere({ a: { $like: 1 } }), /where\.a\.\$like: expected text/);
 	assert.throws(() => normalWhere({ $nor: [] }), /\$nor is not known/);
 	assert.throws(() => normalWhere({ a: { $gt: null } }), /null cannot be compared/);
 });

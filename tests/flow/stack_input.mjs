@@ -58,7 +58,7 @@ test("rule 26: unknown entity, field, serverOnly field, wrong type in a filter",
 });
 
 test("filters that are none", async () => {
-	for (const where of [[], "grp", 5, { grp: { $near: 1 } }, { $and: {} }, { $or: [5] }, { grp: { $in: "a" } }, { $not: 1 }])
+	for (const where of [[], "grp", 5, { grp: { $near: 1 } }, { $and: {} }, { $or: [5] }, { grp: { $in: "a" } }, { $not: 1 }, { grp: { $like: 5 } }, { n: { $like: "1" } }, { grp: { $like: "x\\" } }, { grp: { $like: "_".repeat(257) } }])
 		await refusedQuery("bad_filter", { entity: "Item", where });
 	await works();
 });

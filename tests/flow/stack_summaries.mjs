@@ -98,6 +98,11 @@ test("they are live", async () => {
 	await client.until("two", () => live.value?.count === 2 && live.value.total === 10 && live.value.mean === 5);
 	stack.psql(`update "Item" set n = 7 where grp = 'live' and n = 6`);
 	await client.until("more", () => live.value?.most === 7);
+	const alike = await client.live({ entity: "Item", where: { grp: "live", note: { $like: "50\\% o%" } } });
+	stack.psql(`update "Item" set note = case n when 4 then '50% off' else '50 of' end where grp = 'live'`);
+	await client.until("what is like it", () => alike.rows.size === 1);
+	stack.psql(`update "Item" set note = '50% of' where grp = 'live'`);
+	await client.until("both", () => alike.rows.size === 2);
 });
 
 test("rows with those that they refer to, live", async () => {

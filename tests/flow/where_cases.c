@@ -237,6 +237,16 @@ static void comparison_text(struct mr_buf *b, enum mr_type type)
 	mr_buf_char(b, '}');
 }
 
+static void like_text(struct mr_buf *b)
+{
+	static const char *const pieces[] = {
+		"%", "_", "a", "b", "A", "\\\\\\\\", "\\\\%", "\\\\_", "\\\\a", "%%", "\xc3\xa9", "\xf0\x9f\x98\x80", "'", " "};
+	mr_buf_z(b, "{\"$like\":\"");
+	for (unsigned n = dice(5); n; n--)
+		mr_buf_z(b, pieces[dice(MR_COUNT(pieces))]);
+	mr_buf_z(b, "\"}");
+}
+
 static void in_text(struct mr_buf *b, enum mr_type type)
 {
 	unsigned n = dice(5);
@@ -273,6 +283,8 @@ static void where_text(struct mr_buf *b, int depth)
 		mr_buf_printf(b, "\"%s\":", f->name.p);
 		if (!dice(8))
 			mr_buf_z(b, "null");
+		else if (f->type == MR_T_STRING && dice(2))
+			like_text(b);
 		else if (!dice(3))
 			value_text(b, f->type);
 		else if (dice(3))

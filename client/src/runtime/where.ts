@@ -162,7 +162,7 @@ export function normalWhere(where: unknown, path = "where"): Where {
 			if (!Array.isArray(term)) throw new Error(`${path}.${key}: expected an array of filters`);
 			out[key] = term.map((part, i) => normalWhere(part, `${path}.${key}[${i}]`));
 		} else if (key.startsWith("$"))
-			throw new Error(`${path}: ${key} is not known; there are $or and $and, and on a field $gt $gte $lt $lte $not $in`);
+			throw new Error(`${path}: ${key} is not known; there are $or and $and, and on a field $gt $gte $lt $lte $not $in $like`);
 		else out[key] = isPlainObject(term) ? normalTerm(term, `${path}.${key}`) : scalar(term, `${path}.${key}`);
 	}
 	return out as Where;
@@ -179,7 +179,10 @@ function normalTerm(term: Record<string, unknown>, path: string): Record<string,
 			const wanted = scalar(value, path);
 			if (wanted === null && op !== "$not") throw new Error(`${path}.${op}: null cannot be compared`);
 			out[op] = wanted;
-		} else throw new Error(`${path}: ${op} is not known; there are $gt $gte $lt $lte $not $in`);
+		} else if (op === "$like") {
+			if (typeof value !== "string") throw new Error(`${path}.$like: expected text with % and _`);
+			out[op] = value;
+		} else throw new Error(`${path}: ${op} is not known; there are $gt $gte $lt $lte $not $in $like`);
 	}
 	return out;
 }

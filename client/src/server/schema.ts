@@ -405,6 +405,8 @@ export type WhereOf<R> = {
 				readonly $lte?: NonNullable<R[K]>;
 				readonly $not?: R[K] | null;
 				readonly $in?: readonly (R[K] | null)[];
+				/** `%` stands for any characters, `_` for one, a backslash before a character for that one. */
+				readonly $like?: Extract<R[K], string>;
 		  }
 		| undefined;
 } & { readonly $or?: readonly WhereOf<R>[]; readonly $and?: readonly WhereOf<R>[] };
