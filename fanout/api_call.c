@@ -128,11 +128,10 @@ static bool find_fn(const struct mr_fanout *f, struct mr_str name, struct mr_cal
 	if (!f->app)
 		return mr_fail(err, MR_NO_WORKERS, "no code serves yet; the server is starting or its app does not build");
 	const struct mr_fn *fn = mr_app_fn(f->app, name);
-	if (!fn || fn->internal || fn->kind == MR_FN_ACTION)
-		return mr_fail(err, MR_UNKNOWN_FUNCTION, "there is no public query or mutation \"%.*s\"", (int)MR_MIN(name.n, (size_t)100),
-			name.p);
+	if (!fn || fn->internal)
+		return mr_fail(err, MR_UNKNOWN_FUNCTION, "there is no public function \"%.*s\"", (int)MR_MIN(name.n, (size_t)100), name.p);
 	rq->fn = name;
-	rq->kind = fn->kind == MR_FN_QUERY ? MR_CALL_QUERY : MR_CALL_MUTATION;
+	rq->kind = mr_call_kind_of(fn);
 	return true;
 }
 
@@ -142,7 +141,7 @@ void mr_api_fn(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 	struct mr_error err = {0};
 
 	if (!mr_api_params(req, mr_api_no_params, &err) || !find_fn(f, rest, &rq, &err) || !mr_api_identity(req, f, &rq.auth, &err) ||
-		!mr_api_body(req, f, &rq.args, &err) || (rq.kind == MR_CALL_MUTATION && !take_key(req, f, &rq, &err)))
+		!mr_api_body(req, f, &rq.args, &err) || (rq.kind != MR_CALL_QUERY && !take_key(req, f, &rq, &err)))
 		mr_req_error(req, &err);
 	else
 		start(req, f, &rq, AS_VALUE);

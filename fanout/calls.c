@@ -13,7 +13,13 @@ struct mr_call {
 	struct mr_task *task;
 	mr_call_done *done; /* NULL: abandoned */
 	void *arg;
+	bool cancels; /* when it is abandoned */
 };
+
+bool mr_call_is_cancelled(const struct mr_fn *fn)
+{
+	return fn && fn->kind == MR_FN_ACTION && fn->cancel;
+}
 
 static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err)
 {
@@ -53,7 +59,7 @@ static bool check_fn(const struct mr_fanout *f, const struct mr_call_request *rq
 	if (rq->kind == MR_CALL_ENTITY)
 		return true;
 	const struct mr_fn *fn = mr_app_fn(f->app, rq->fn);
-	if (!fn || fn->internal || fn->kind == MR_FN_ACTION)
+	if (!fn || fn->internal || mr_call_kind_of(fn) != rq->kind)
 		return mr_fail(err, MR_UNKNOWN_FUNCTION, "No public function \"%.*s\" is loaded.", (int)MR_MIN(rq->fn.n, 120), rq->fn.p);
 	if (fn->needs_user && !rq->auth)
 		return mr_fail(err, MR_UNAUTHENTICATED, "%s needs a signed-in caller.", fn->name.p);
@@ -87,7 +93,8 @@ static void add_record(struct mr_buf *m, const struct mr_fanout *f, const struct
 
 static void print_call(struct mr_buf *m, const struct mr_fanout *f, const struct mr_call_request *rq)
 {
-	static const char *const kinds[] = {[MR_CALL_QUERY] = "query", [MR_CALL_MUTATION] = "mutation", [MR_CALL_ENTITY] = "entity"};
+	static const char *const kinds[] = {
+		[MR_CALL_QUERY] = "query", [MR_CALL_MUTATION] = "mutation", [MR_CALL_ACTION] = "action", [MR_CALL_ENTITY] = "entity"};
 	mr_buf_printf(m, "\"t\":\"call\",\"kind\":\"%s\",\"fn\":", kinds[rq->kind]);
 	mr_json_quote(m, rq->fn);
 	mr_buf_z(m, ",\"args\":");
@@ -97,15 +104,18 @@ static void print_call(struct mr_buf *m, const struct mr_fanout *f, const struct
 		mr_json_canonical(m, rq->auth);
 	else
 		mr_buf_z(m, "null");
-	if (rq->kind != MR_CALL_QUERY)
+	/* An action that nobody can send again needs none: no worker is given it twice. */
+	if (rq->kind != MR_CALL_QUERY && (rq->kind != MR_CALL_ACTION || rq->session.n))
 		add_record(m, f, rq);
 	mr_buf_char(m, ',');
 	mr_task_add_time(m);
 }
 
-static bool writes(const struct mr_call_request *rq)
+static enum mr_repeat repeat_of(const struct mr_call_request *rq)
 {
-	return rq->kind == MR_CALL_MUTATION || (rq->kind == MR_CALL_ENTITY && !mr_str_is(rq->fn, "list") && !mr_str_is(rq->fn, "get"));
+	bool writes =
+		rq->kind == MR_CALL_MUTATION || (rq->kind == MR_CALL_ENTITY && !mr_str_is(rq->fn, "list") && !mr_str_is(rq->fn, "get"));
+	return rq->kind == MR_CALL_ACTION ? MR_REPEAT_NEVER : writes ? MR_REPEAT_RECORDED : MR_REPEAT_FREELY;
 }
 
 struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err)
@@ -126,9 +136,10 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 	c->f = f;
 	c->done = done;
 	c->arg = arg;
+	c->cancels = rq->kind == MR_CALL_ACTION && mr_call_is_cancelled(mr_app_fn(f->app, rq->fn));
 	f->counter[MR_C_CALLS_TOTAL]++;
 	print_call(&m, f, rq);
-	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, writes(rq), on_answer, c);
+	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, repeat_of(rq), on_answer, c);
 	MR_FAULT(FANOUT_CALL_SENT);
 	return c;
 }
@@ -136,4 +147,8 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 void mr_call_abandon(struct mr_call *call)
 {
 	call->done = NULL;
+	if (!call->cancels)
+		return;
+	mr_task_abandon(&call->task);
+	free(call);
 }

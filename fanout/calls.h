@@ -1,12 +1,16 @@
-/* Calls: handed to the worker with the least outstanding, resent when theirs dies (they run once: the record in the log sees to it), and
- * ended once. Also reads and runs for live queries.
+/* Calls: handed to the worker with the least outstanding, resent when theirs dies (they run once: the record in the log sees to it; actions
+ * are never resent), and ended once. Also reads and runs for live queries.
  */
 #ifndef MR_CALLS_H
 #define MR_CALLS_H
 
 #include "fanout.h"
 
-enum mr_call_kind { MR_CALL_QUERY, MR_CALL_MUTATION, MR_CALL_ENTITY };
+enum mr_call_kind { MR_CALL_QUERY, MR_CALL_MUTATION, MR_CALL_ACTION, MR_CALL_ENTITY };
+static inline enum mr_call_kind mr_call_kind_of(const struct mr_fn *fn)
+{
+	return fn->kind == MR_FN_QUERY ? MR_CALL_QUERY : fn->kind == MR_FN_MUTATION ? MR_CALL_MUTATION : MR_CALL_ACTION;
+}
 struct mr_call_request {
 	enum mr_call_kind kind;
 	struct mr_str fn;           /* function name, or "list" "get" "insert" "update" "delete" */
@@ -23,6 +27,8 @@ typedef void mr_call_done(void *arg, struct mr_str value, uint64_t xid, const st
 /* Copies the request. done is called later, never at once, and exactly once unless abandoned. Returns NULL and *err when refused at once:
  * unknown_function, unauthenticated, no_workers (none will come), too_many_calls, bad_call_id, call_expired. */
 struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err);
-void mr_call_abandon(struct mr_call *call); /* the asker is gone: the call goes on, done is not called */
+/* The asker is gone: done is not called. The call goes on, but for an action that asks to be cancelled then. */
+void mr_call_abandon(struct mr_call *call);
+bool mr_call_is_cancelled(const struct mr_fn *fn); /* when its asker goes */
 
 #endif

@@ -29,11 +29,18 @@ static struct mr_str key_of(const uint64_t *n)
 	return (struct mr_str){(const char *)n, sizeof *n};
 }
 
+static bool is_action(const struct mr_job *j)
+{
+	return j->order->repeat == MR_REPEAT_NEVER;
+}
+
 static void leave_worker(struct mr_job *j)
 {
 	mr_list_del(&j->in_worker);
-	if (j->worker)
+	if (j->worker) {
 		j->worker->n_jobs--;
+		j->worker->n_actions -= is_action(j);
+	}
 	j->worker = NULL;
 }
 
@@ -52,6 +59,7 @@ static void give(struct mr_job *j, struct mr_worker *w)
 	mr_list_del(&j->in_worker);
 	j->worker = w;
 	w->n_jobs++;
+	w->n_actions += is_action(j);
 	mr_list_add_tail(&w->jobs, &j->in_worker);
 	mr_link_send(w->link, mr_buf_view(&j->message));
 }
@@ -68,7 +76,7 @@ void mr_jobs_order(struct mr_workers *all, struct mr_job_order *order)
 	mr_buf_char(&j->message, '}');
 	mr_buf_fini(&order->members);
 	mr_map_put(&all->jobs, key_of(&order->n), j);
-	mr_list_add_tail(&all->waiting, &j->in_worker);
+	mr_list_add_tail(is_action(j) ? &all->waiting_actions : &all->waiting, &j->in_worker);
 	mr_jobs_dispatch(all);
 }
 
@@ -214,10 +222,19 @@ static void refuse(struct mr_job *j, const struct mr_error *err)
 /* To another worker, which is told that it may have been done. */
 static void give_again(struct mr_job *j)
 {
-	if (j->order->recorded && !j->again)
+	if (j->order->repeat == MR_REPEAT_RECORDED && !j->again)
 		add_member(j, MR_STR(",\"again\":true"));
 	j->again = true;
 	mr_list_add_tail(&j->all->waiting, &j->in_worker);
+}
+
+/* What it did, it did. */
+static void interrupt(struct mr_job *j)
+{
+	struct mr_error err;
+	mr_fail_data(&err, MR_ACTION_INTERRUPTED, "{\"outcome\":\"unknown\"}",
+		"The action's worker died or was replaced; how far the action came is not known, and it is not run a second time.");
+	fail(j, &err);
 }
 
 void mr_jobs_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reason)
@@ -229,12 +246,14 @@ void mr_jobs_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reas
 		if (j->abandoned) {
 			free_job(j);
 		} else if (!j->refused && was_fatal(j, j->order->n == running, reason, &err)) {
-			if (j->order->recorded) {
+			if (j->order->repeat == MR_REPEAT_RECORDED) {
 				refuse(j, &err);
 				give_again(j);
 			} else {
 				fail(j, &err);
 			}
+		} else if (is_action(j)) {
+			interrupt(j);
 		} else {
 			w->all->hub->counter[MR_C_CALLS_RESENT_TOTAL]++;
 			give_again(j);
@@ -242,30 +261,53 @@ void mr_jobs_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reas
 	}
 }
 
-void mr_jobs_dispatch(struct mr_workers *all)
+static void dispatch(struct mr_workers *all, struct mr_list *waiting, struct mr_worker *(*find)(struct mr_workers *all))
 {
-	while (!mr_list_empty(&all->waiting)) {
-		struct mr_worker *w = mr_workers_least_busy(all);
+	while (!mr_list_empty(waiting)) {
+		struct mr_worker *w = find(all);
 		if (!w)
 			return;
-		give(MR_CONTAINER(all->waiting.next, struct mr_job, in_worker), w);
+		give(MR_CONTAINER(waiting->next, struct mr_job, in_worker), w);
+	}
+}
+
+void mr_jobs_dispatch(struct mr_workers *all)
+{
+	dispatch(all, &all->waiting, mr_workers_least_busy);
+	dispatch(all, &all->waiting_actions, mr_workers_for_action);
+}
+
+static void give_up(struct mr_job *j)
+{
+	const struct mr_settings *s = &j->all->hub->settings;
+	struct mr_error err;
+	if (is_action(j) && mr_workers_least_busy(j->all))
+		mr_fail_data(&err, MR_TOO_MANY_CALLS, "{\"setting\":\"worker_actions\"}",
+			"The action waited %lld ms for its turn (call_time_limit): each worker runs %lld of them (worker_actions).",
+			(long long)s->call_time_limit, (long long)s->worker_actions);
+	else
+		mr_fail_data(&err, MR_NO_WORKERS, j->order->repeat == MR_REPEAT_RECORDED && j->again ? "{\"outcome\":\"unknown\"}" : "",
+			"No worker took this for %lld ms (call_time_limit); the server's log says why none runs.",
+			(long long)s->call_time_limit);
+	fail(j, &err);
+}
+
+static void look_at(struct mr_workers *all, struct mr_list *waiting)
+{
+	int64_t limit = all->hub->settings.call_time_limit * 1000, now = mr_mono_us();
+	MR_LIST_FOR (e, waiting) {
+		struct mr_job *j = MR_CONTAINER(e, struct mr_job, in_worker);
+		if (now - j->since_us < limit)
+			continue;
+		give_up(j);
+		return; /* the list may have changed; the next one goes at the next look */
 	}
 }
 
 void mr_jobs_overdue(struct mr_workers *all)
 {
-	int64_t limit = all->hub->settings.call_time_limit * 1000, now = mr_mono_us();
-	MR_LIST_FOR (e, &all->waiting) {
-		struct mr_job *j = MR_CONTAINER(e, struct mr_job, in_worker);
-		struct mr_error err;
-		if (now - j->since_us < limit)
-			continue;
-		mr_fail_data(&err, MR_NO_WORKERS, j->order->recorded && j->again ? "{\"outcome\":\"unknown\"}" : "",
-			"No worker took this for %lld ms (call_time_limit); the server's log says why none runs.",
-			(long long)(limit / 1000));
-		fail(j, &err);
-		return; /* the list may have changed; the next one goes at the next look */
-	}
+	look_at(all, &all->waiting);
+	look_at(all, &all->waiting_actions);
 }
 
 void mr_jobs_delete_all(struct mr_workers *all)

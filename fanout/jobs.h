@@ -1,9 +1,11 @@
 /* Jobs: what the threads ask of workers (tasks.h), as the hub keeps it. A job goes to the worker with the least outstanding, again to
- * another when its worker dies, and is answered once.
+ * another when its worker dies (but for actions), and is answered once. Actions wait here until a worker has room for one, so that what was
+ * given to a worker has been begun as far as anybody can know.
  */
 #ifndef MR_JOBS_H
 #define MR_JOBS_H
 
+#include "tasks.h"
 #include "workers.h"
 
 /* What a thread asks for; taken over. */
@@ -12,7 +14,7 @@ struct mr_job_order {
 	uint64_t n; /* the thread's number for it, of no other thread */
 	struct mr_buf members;
 	struct mr_str session; /* for console lines; heap, or empty */
-	bool recorded;         /* a write: before it is refused, a worker looks whether it was done */
+	enum mr_repeat repeat;
 };
 void mr_jobs_order(struct mr_workers *all, struct mr_job_order *order);
 /* The thread has no use for the answer any more. */

@@ -46,11 +46,12 @@ struct mr_session_call {
 	struct mr_list in_session;
 	struct mr_session *session;
 	struct mr_str id, fn, args; /* heap, one block */
-	bool writes;
-	struct mr_call *running; /* NULL: waits for its turn, or is over */
-	bool asked;              /* on the socket that is open now: only this one is told the end */
-	bool answered;           /* its effect came with a tick before its worker's reply */
-	struct mr_str effect;    /* then, its result; heap. What its worker says after that does not count */
+	bool writes;                /* a mutation: waits for those before it */
+	bool cancels;               /* when the socket goes */
+	struct mr_call *running;    /* NULL: waits for its turn, or is over */
+	bool asked;                 /* on the socket that is open now: only this one is told the end */
+	bool answered;              /* its effect came with a tick before its worker's reply */
+	struct mr_str effect;       /* then, its result; heap. What its worker says after that does not count */
 	uint64_t effect_xid;
 };
 

@@ -1,4 +1,5 @@
-/* Calls of sessions: writes one after the other in the order sent, queries at once, and replies in the transition that shows the effect. */
+/* Calls of sessions: mutations one after the other in the order sent, queries and actions at once, and replies in the transition that shows
+ * the effect. */
 #include <stdlib.h>
 
 #include "batch.h"
@@ -112,7 +113,7 @@ static void start(struct mr_session_call *c)
 	struct mr_error err;
 	struct mr_arena a = {0};
 	struct mr_call_request rq = {
-		.kind = fn && fn->kind == MR_FN_QUERY ? MR_CALL_QUERY : MR_CALL_MUTATION,
+		.kind = fn ? mr_call_kind_of(fn) : MR_CALL_MUTATION,
 		.fn = c->fn,
 		.args = c->args,
 		.auth = mr_session_auth(s, &a),
@@ -145,6 +146,10 @@ void mr_session_drop_calls(struct mr_session *s)
 		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
 		/* A reply that was on its way may be lost with the socket; who asks again is told again. */
 		c->asked = c->answered = false;
+		if (c->running && c->cancels) {
+			mr_call_abandon(c->running);
+			c->running = NULL;
+		}
 		if (!c->running)
 			free_call(c);
 	}
@@ -248,7 +253,8 @@ void mr_session_call(struct mr_session *s, const struct mr_node *m)
 	struct mr_session_call *c = new_call(s, id, mr_node_str(m, "fn"), mr_buf_view(&text));
 	mr_buf_fini(&text);
 	const struct mr_fn *fn = mr_app_fn(s->all->f->app, c->fn);
-	c->writes = !fn || fn->kind != MR_FN_QUERY;
+	c->writes = !fn || fn->kind == MR_FN_MUTATION;
+	c->cancels = mr_call_is_cancelled(fn);
 	if (c->writes)
 		mr_session_next_call(s);
 	else

@@ -83,13 +83,13 @@ static void on_order(void *arg)
 }
 
 static struct mr_task *make(
-	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, bool recorded, mr_task_done *done, void *arg)
+	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, enum mr_repeat repeat, mr_task_done *done, void *arg)
 {
 	struct mr_task *t = mr_alloc(sizeof *t);
 	*t = (struct mr_task){.f = f, .n = (uint64_t)f->index << THREAD_SHIFT | ++f->tasks->last, .done = done, .arg = arg};
 	mr_map_put(&f->tasks->by_n, key_of(&t->n), t);
 	struct mr_job_order *order = mr_alloc(sizeof *order);
-	*order = (struct mr_job_order){.f = f, .n = t->n, .members = *members, .recorded = recorded};
+	*order = (struct mr_job_order){.f = f, .n = t->n, .members = *members, .repeat = repeat};
 	if (session.n)
 		order->session = (struct mr_str){mr_strndup(session.p, session.n), session.n};
 	*members = (struct mr_buf){0};
@@ -108,9 +108,9 @@ static void send(struct mr_task *t)
 }
 
 struct mr_task *mr_task_new(
-	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, bool recorded, mr_task_done *done, void *arg)
+	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, enum mr_repeat repeat, mr_task_done *done, void *arg)
 {
-	struct mr_task *t = make(f, members, session, recorded, done, arg);
+	struct mr_task *t = make(f, members, session, repeat, done, arg);
 	send(t);
 	return t;
 }
@@ -128,7 +128,7 @@ static void send_waiting(struct mr_fanout *f)
 
 struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, mr_task_done *done, void *arg)
 {
-	struct mr_task *t = make(f, members, (struct mr_str){0}, false, done, arg);
+	struct mr_task *t = make(f, members, (struct mr_str){0}, MR_REPEAT_FREELY, done, arg);
 	t->reading = true;
 	mr_list_add_tail(&f->tasks->waiting, &t->in_waiting);
 	send_waiting(f);

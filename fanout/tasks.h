@@ -9,13 +9,20 @@
 struct mr_tasks *mr_tasks_new(struct mr_fanout *f);
 void mr_tasks_delete(struct mr_tasks **tasks); /* those under way are abandoned */
 
+/* What is done with a task when its worker dies. */
+enum mr_repeat {
+	MR_REPEAT_FREELY,   /* it is given to another */
+	MR_REPEAT_RECORDED, /* a write: the same, and before it is refused, a worker looks whether it was done */
+	MR_REPEAT_NEVER,    /* an action: it is given to one worker, when that has room for it, and to no other */
+};
+
 struct mr_task;
 /* reply: the message, in the arena (which the callee may take over by emptying it); NULL with err when no worker could do it. */
 typedef void mr_task_done(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err);
 /* members: the JSON message from `"t"` on, without braces and n; taken over and emptied. session: for console lines, or empty; copied.
- * recorded: a write; before it is refused, a worker looks whether it was done. done is called later, never at once. */
+ * done is called later, never at once. */
 struct mr_task *mr_task_new(
-	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, bool recorded, mr_task_done *done, void *arg);
+	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, enum mr_repeat repeat, mr_task_done *done, void *arg);
 /* The same for what live queries ask: only some of these are under way at a time, the others wait in their order, so that calls find
  * workers that are not busy with them. */
 struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, mr_task_done *done, void *arg);

@@ -44,7 +44,20 @@ struct mr_worker *mr_workers_least_busy(struct mr_workers *all)
 	struct mr_worker *best = NULL;
 	MR_LIST_FOR (e, &all->workers) {
 		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
-		if (serves(all, w) && (!best || w->n_jobs < best->n_jobs))
+		/* Actions wait for others most of the time. */
+		if (serves(all, w) && (!best || w->n_jobs - w->n_actions < best->n_jobs - best->n_actions))
+			best = w;
+	}
+	return best;
+}
+
+struct mr_worker *mr_workers_for_action(struct mr_workers *all)
+{
+	struct mr_worker *best = NULL;
+	MR_LIST_FOR (e, &all->workers) {
+		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
+		if (serves(all, w) && (int64_t)w->n_actions < all->hub->settings.worker_actions &&
+			(!best || w->n_actions < best->n_actions))
 			best = w;
 	}
 	return best;
@@ -466,6 +479,7 @@ struct mr_workers *mr_workers_new(struct mr_hub *hub, const char *path, struct m
 	all->ring_fd = all->bell = -1;
 	mr_list_init(&all->workers);
 	mr_list_init(&all->waiting);
+	mr_list_init(&all->waiting_actions);
 	mr_random(all->origin, sizeof all->origin);
 	all->listener = mr_link_listen(path);
 	if (all->listener < 0)

@@ -22,14 +22,16 @@ struct mr_worker {
 	char *version; /* of the code it loaded */
 	bool ready, draining;
 	struct mr_list jobs; /* given to it and not answered */
-	size_t n_jobs;
+	size_t n_jobs;       /* all of them */
+	size_t n_actions;    /* of these, actions */
 };
 
 struct mr_workers {
 	struct mr_hub *hub;
 	struct mr_list workers;
-	struct mr_list waiting; /* jobs for which there is no worker */
-	struct mr_map jobs;     /* by number */
+	struct mr_list waiting;         /* jobs for which there is no worker */
+	struct mr_list waiting_actions; /* those for which no worker has room */
+	struct mr_map jobs;             /* by number */
 	struct mr_ring *ring;
 	int ring_fd, bell, lanes;
 	bool *lane_used;
@@ -57,5 +59,6 @@ void mr_workers_read_ring(struct mr_workers *all, struct mr_payloads *payloads);
 
 /* For jobs.c. */
 struct mr_worker *mr_workers_least_busy(struct mr_workers *all);
+struct mr_worker *mr_workers_for_action(struct mr_workers *all); /* NULL also when all have worker_actions */
 
 #endif

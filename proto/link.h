@@ -5,18 +5,33 @@
  * worker -> fanout
  *   hello   { role: "worker", pid, app: version, protocol }
  *   ready   {}                                       its code is loaded and Postgres answers
- *   reply   { n, value | error, xid?, dup?, reads?, again?, snapshot?, split? }   the end of call or run n; split: it looked at its
- * identity; again: milliseconds since 1970 at which a run gives something else, though nobody writes rows    { n, snapshot, rows:
- * [image...] | error }     the end of read n log     { n, fn, level, text, session? } fanout -> worker welcome { lane, origin } with two
- * descriptors: ring memory, bell (eventfd) call    { n, kind: "query"|"mutation"|"entity", fn, args, auth: {userId,...}|null, session?,
- * call?, hour?, lasting?, seed, now, refuse? } kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?,
- * where?, order?, limit? }; under the entity's policies; answers rows as clients see them (insert: { id }) refuse: an error; the call is
- * not run: it was done before, or is refused for good with this error run     { n, fn, args, auth|null, shared: bool, snapshot? } a query
- * function for a live query; answered by reply with reads, snapshot read    { n, entity, where: text, order: [[f,d]..], limit: -1|k,
- * snapshot? } first load or refill; answered by rows cancel  { n } drain   {}                                       finish what runs, then
- * exit 0 supervisor -> fanout hello   { role: "supervisor" }                   answered by welcome { port } app     { dir, version, workers
- * } manifest.json is in dir; takes over when `workers` workers of that version are ready answered by app_serves { version } or app_refused
- * { version, error } dev     { error: text | null, reload: bool }     to all clients stop    {}
+ *   reply   { n, value | error, xid?, dup?, reads?, again?, snapshot?, split? }
+ *             the end of call or run n; split: it looked at its identity; again: milliseconds since 1970 at which a run gives
+ *             something else, though nobody writes
+ *   rows    { n, snapshot, rows: [image...] | error }     the end of read n
+ *   log     { n, fn, level, text, session? }
+ * fanout -> worker
+ *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
+ *   call    { n, kind: "query"|"mutation"|"action"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?,
+ *             seed, now, refuse? }
+ *             kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?, where?, order?, limit? };
+ *             under the entity's policies; answers rows as clients see them (insert: { id })
+ *             kind action: given to one worker, once, when that has less than worker_actions; with a session and call it is run
+ *             only if its record was not there before
+ *             refuse: an error; the call is not run: it was done before, or is refused for good with this error
+ *   run     { n, fn, args, auth|null, shared: bool, snapshot? }
+ *             a query function for a live query; answered by reply with reads, snapshot
+ *   read    { n, entity, where: text, order: [[f,d]..], limit: -1|k, snapshot? }
+ *             first load or refill; answered by rows
+ *   cancel  { n }
+ *   drain   {}                                       finish what runs, then exit 0
+ * supervisor -> fanout
+ *   hello   { role: "supervisor" }                   answered by welcome { port }
+ *   app     { dir, version, workers }
+ *             manifest.json is in dir; takes over when `workers` workers of that version are ready
+ *             answered by app_serves { version } or app_refused { version, error }
+ *   dev     { error: text | null, reload: bool }     to all clients
+ *   stop    {}
  */
 #ifndef MR_LINK_H
 #define MR_LINK_H

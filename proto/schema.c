@@ -455,7 +455,7 @@ static bool read_fn(struct reader *r, const struct mr_node *n, struct mr_fn *fn)
 	if (!is_fn_name(fn->name))
 		return refuse(r, where, "a function's name is <module>.<name>, or <module> for a default export");
 	if (!text_member(r, where, n, "kind", &kind) || !text_member(r, where, n, "auth", &auth) ||
-		!bool_member(r, where, n, "internal", &fn->internal))
+		!bool_member(r, where, n, "internal", &fn->internal) || !bool_member(r, where, n, "cancel", &fn->cancel))
 		return false;
 	if (!mr_str_is(kind, "query") && !mr_str_is(kind, "mutation") && !mr_str_is(kind, "action"))
 		return refuse(r, where, "\"kind\" must be query, mutation or action");

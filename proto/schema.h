@@ -79,6 +79,7 @@ struct mr_fn {
 	enum mr_fn_kind kind;
 	bool needs_user; /* auth: "user" (default); false for "public" */
 	bool internal;
+	bool cancel;             /* an action that ends when its caller goes */
 	struct mr_str isolation; /* "serializable" (default for mutations), "repeatable read", "read committed" */
 };
 

@@ -108,6 +108,11 @@ export interface Client<App = unknown> {
 	query<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: ArgsOf<Args>): Promise<Result>;
 	/** Runs a mutation exactly once, also over reconnects and a reload. Rejects with a MillraceError. */
 	mutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>, args: Args, options?: MutationOptions<App, Args>): Promise<Result>;
+	/**
+	 * Runs an action, at most once: `action_interrupted` says that it was begun and that its end is not known. Not kept over a reload.
+	 * Rejects with a MillraceError.
+	 */
+	action<Args, Result>(fn: FunctionRef<"action", Args, Result>, ...args: ArgsOf<Args>): Promise<Result>;
 	/** Signs in (kept on this device), or out with null. */
 	setToken(token: string | null): void;
 	readonly status: SyncStatus;
@@ -590,6 +595,12 @@ class MillraceClient {
 
 	private refuseIfClosed(): void {
 		if (this.closed) throw new MillraceError("shutting_down", "the client was closed");
+	}
+
+	async action(fn: FunctionRef, given?: unknown): Promise<Value> {
+		this.refuseIfClosed();
+		this.connect();
+		return this.sync.call(functionName(fn), cleanArgs(given), [], false);
 	}
 
 	async mutation(

@@ -1,4 +1,4 @@
-// millrace/runtime: runs an app's functions inside a worker. Pure language: no timers, no network, no globals but the host's door.
+// millrace/runtime: runs an app's functions inside a worker. Its own code uses the language and the host's door, nothing else.
 
 import { MillraceError } from "./error.js";
 import { parseWire, printWire, ValueError } from "./json.js";
@@ -6,12 +6,15 @@ import type { FunctionRef } from "./api.js";
 import { functionName } from "./api.js";
 import { AppError, IdentityTouched, makeContext } from "./runtime/context.js";
 import { type Channel, Frame } from "./runtime/frame.js";
+import { installGlobals } from "./runtime/globals.js";
 import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
 import { collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
 import type { RegisteredFunction } from "./server/functions.js";
 import { checkShape, ValidationError } from "./server/validators.js";
 import type { ErrorCode } from "./tables.js";
 import { isPlainObject, type Value } from "./values.js";
+
+installGlobals();
 
 interface Failure {
 	readonly code: ErrorCode;

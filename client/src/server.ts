@@ -58,6 +58,7 @@ export type {
 	Query,
 	QueryCtx,
 	QueryDeclarer,
+	RunFunction,
 	Sql,
 	SqlParam,
 } from "./server/functions.js";

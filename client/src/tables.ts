@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "61638e76efb1dd91";
+export const TABLES_HASH = "47e9503f1aff9285";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -31,6 +31,9 @@ export type ErrorCode =
 	| "call_depth"
 	| "memory_limit"
 	| "worker_crashed"
+	| "action_interrupted"
+	| "only_in_actions"
+	| "too_many_operations"
 	| "conflict"
 	| "unique_violation"
 	| "reference_violation"
@@ -78,6 +81,9 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly http: number; readonl
 	call_depth: { http: 500, retry: "never" },
 	memory_limit: { http: 507, retry: "never" },
 	worker_crashed: { http: 500, retry: "never" },
+	action_interrupted: { http: 500, retry: "never" },
+	only_in_actions: { http: 500, retry: "never" },
+	too_many_operations: { http: 429, retry: "never" },
 	conflict: { http: 409, retry: "same" },
 	unique_violation: { http: 409, retry: "never" },
 	reference_violation: { http: 409, retry: "never" },

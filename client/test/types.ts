@@ -1,13 +1,13 @@
 // Compile-time tests: what flows from app.ts and functions/ to the client, with nothing but what _generated/ holds. Never run.
 
-import { type Client, createClient, type FunctionRef, type WebSocketMaker } from "millrace";
+import { type Client, createClient, type FunctionRef, functionRef, type WebSocketMaker } from "millrace";
 import type { ClientRow, Infer, InferIn, InsertOf, ServerRow } from "millrace/server";
 import { entity, field, increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api, internal } from "./app/api";
 import type * as App from "./app/app";
 import { db } from "./app/db";
-import { mutation, query } from "./app/server";
+import { action, mutation, query } from "./app/server";
 
 type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function assert<_T extends true>(): void {}
@@ -365,3 +365,35 @@ export const summaries = {
 		},
 	}),
 };
+
+export const actions = {
+	copy: action({
+		args: { channel: v.id("Channel") },
+		auth: "public",
+		cancelWithCaller: true,
+		handler: async (ctx, { channel }) => {
+			const rows = await ctx.runQuery(api.messages.perAuthor, { channel });
+			assert<Equals<typeof rows, { author: string; count: number }[]>>();
+			const id = await ctx.runMutation(api.messages.send, { channel, body: "b" });
+			assert<Equals<typeof id, string>>();
+			await ctx.runMutation("messages.anything", { at: new Date(), n: 1n });
+			// @ts-expect-error body is missing
+			await ctx.runMutation(api.messages.send, { channel });
+			// @ts-expect-error a mutation is no query
+			await ctx.runQuery(api.messages.send, { channel, body: "b" });
+			// @ts-expect-error an action has no database of its own
+			await ctx.db.get("Message", id);
+			return rows.length;
+		},
+	}),
+	// @ts-expect-error only actions end with their caller
+	stays: mutation({ cancelWithCaller: true, handler: () => 1 }),
+};
+export async function callActions(client: Client<A>) {
+	const copied = await client.action(functionRef<"action", { channel: string }, number>("actions.copy"), { channel: "c" });
+	assert<Equals<typeof copied, number>>();
+	// @ts-expect-error arguments are missing
+	await client.action(functionRef<"action", { channel: string }, number>("actions.copy"));
+	// @ts-expect-error a mutation is no action
+	await client.action(api.messages.send, { channel: "c", body: "b" });
+}

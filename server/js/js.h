@@ -46,7 +46,8 @@ enum mr_js_end {
 /* What a call is given to run with. */
 struct mr_js_env {
 	struct mr_str json; /* passed on to the bundle */
-	double now_ms;      /* its clock stands still here */
+	double now_ms;      /* its clock stands still here, */
+	bool live;          /* unless it is an action: its clock is the machine's */
 	struct mr_str seed; /* any text; the same text gives the same random numbers */
 };
 enum mr_js_end mr_js_call(

@@ -399,6 +399,7 @@ enum mr_js_end mr_js_call(
 		string_value(js, env->json),
 		JSValueMakeNumber(js->ctx, env->now_ms),
 		string_value(js, seed_key(env->seed, hex)),
+		JSValueMakeBoolean(js->ctx, env->live),
 	};
 	return enter(js, DOOR_CALL, MR_COUNT(argv), argv, NULL, err);
 }

@@ -1,5 +1,6 @@
 // What a function finds in its world besides the language: the engine gives Intl, BigInt and the rest of ECMAScript; this gives the few
-// globals of the web that make sense without network and clock, and makes time and randomness those of the call whose code runs.
+// globals of the web that make sense without network and clock, and makes time and randomness those of the call whose code runs. What
+// actions have besides (fetch, timers) is the app's runtime's, by operations of the host.
 // Evaluated once for each engine, before the app's bundle. The last expression is the function that the host calls with its native half.
 (function (native) {
 	"use strict";
@@ -10,7 +11,7 @@
 	const { construct, defineProperty, getPrototypeOf, ownKeys } = Reflect;
 	const { min, floor } = Math;
 
-	// Calls that are under way: number -> { now, seed, stream }. `current` is the one whose slice runs (0: the bundle is being loaded).
+	// Calls that are under way: number -> { now, live, seed, stream }; live: an action, for which time passes. `current` is the one whose slice runs (0: the bundle is being loaded).
 	const calls = new Map();
 	let current = 0;
 	let state;
@@ -61,9 +62,9 @@
 	}
 	defineProperty(Math, "random", { value: random, writable: true, configurable: true });
 
-	// --- time stands still in a call
+	// --- time stands still in a call that is no action
 	function now() {
-		return state === undefined ? realNow() : state.now;
+		return state === undefined || state.live ? realNow() : state.now;
 	}
 	function FrozenDate(...args) {
 		if (new.target === undefined) return new RealDate(now()).toString();
@@ -103,7 +104,10 @@
 	function global(name, value) {
 		defineProperty(globalThis, name, { value, writable: true, configurable: true });
 	}
-	global("performance", { now: () => 0, get timeOrigin() { return now(); } });
+	global("performance", {
+		now: () => (state?.live ? realNow() - state.now : 0),
+		get timeOrigin() { return state?.live ? state.now : now(); },
+	});
 
 	const resolved = Promise.resolve();
 	const then = Promise.prototype.then;
@@ -404,6 +408,8 @@
 		done: (n, ok, json) => native.done(n, Boolean(ok), json),
 		log: (n, level, text) => log(n ?? current, level, text),
 		identity: (n) => native.identity(n),
+		current: () => current,
+		live: () => state?.live === true,
 	}));
 
 	// --- the host's doors to the bundle
@@ -417,8 +423,8 @@
 			enter(0);
 			return String(globalThis.__millrace.manifest());
 		},
-		call(n, fn, args, env, at, seed) {
-			calls.set(n, { now: at, seed, stream: undefined });
+		call(n, fn, args, env, at, seed, live) {
+			calls.set(n, { now: live ? realNow() : at, live, seed, stream: undefined });
 			enter(n);
 			globalThis.__millrace.call(n, fn, args, env);
 		},

@@ -27,6 +27,10 @@ static void send_answer(struct mr_job *job, struct mr_buf *b)
 void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more)
 {
 	struct mr_buf b = {0};
+	if (job->inner) {
+		mr_action_answered(job, true, value);
+		return;
+	}
 	head(&b, job);
 	mr_buf_z(&b, ",\"value\":");
 	mr_buf_str(&b, value.n ? value : MR_STR("null"));
@@ -38,6 +42,10 @@ void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more)
 void mr_answer_error_text(struct mr_job *job, struct mr_str error, struct mr_str more)
 {
 	struct mr_buf b = {0};
+	if (job->inner) {
+		mr_action_answered(job, false, error);
+		return;
+	}
 	head(&b, job);
 	mr_buf_z(&b, ",\"error\":");
 	mr_buf_str(&b, error);
@@ -78,7 +86,7 @@ void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, s
 	if (!w->link || !w->ready)
 		return;
 	struct mr_buf b = {0};
-	mr_buf_printf(&b, "{\"t\":\"log\",\"n\":%" PRIu64 ",\"fn\":", job->n);
+	mr_buf_printf(&b, "{\"t\":\"log\",\"n\":%" PRIu64 ",\"fn\":", job->root);
 	mr_json_quote(&b, job->fn->name);
 	mr_buf_z(&b, ",\"level\":");
 	mr_json_quote(&b, level);

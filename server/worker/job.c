@@ -14,11 +14,14 @@ enum { SETTLE_US = 3000 * 1000 }; /* for the record of a call that is refused si
 
 static void attempt(struct mr_job *job);
 static void leave(struct mr_job *job);
+static void set_timer(struct mr_job *job);
+static void admit_soon(struct mr_worker *w);
 
 void mr_jobs_init(struct mr_worker *w)
 {
 	mr_list_init(&w->waiting);
 	mr_list_init(&w->importing);
+	mr_list_init(&w->actions);
 	mr_list_init(&w->jobs);
 	mr_list_init(&w->answered);
 	w->lines = (int)w->settings.worker_connections;
@@ -27,15 +30,28 @@ void mr_jobs_init(struct mr_worker *w)
 
 bool mr_job_writes(const struct mr_job *job)
 {
-	return job->kind == MR_JOB_MUTATION || (job->kind == MR_JOB_ENTITY && !mr_str_is(job->act, "list") && !mr_str_is(job->act, "get"));
+	return job->kind == MR_JOB_MUTATION || job->claiming ||
+	       (job->kind == MR_JOB_ENTITY && !mr_str_is(job->act, "list") && !mr_str_is(job->act, "get"));
+}
+
+static bool needs_no_connection(const struct mr_job *job)
+{
+	return job->kind == MR_JOB_ACTION && !job->claiming;
+}
+
+static struct mr_list *list_of(const struct mr_job *job)
+{
+	struct mr_worker *w = job->w;
+	if (job->step != MR_JOB_WAITING)
+		return &w->jobs;
+	return needs_no_connection(job) ? &w->actions : job->snapshot ? &w->importing : &w->waiting;
 }
 
 static void move(struct mr_job *job, enum mr_job_step step)
 {
-	struct mr_worker *w = job->w;
 	mr_list_del(&job->node);
 	job->step = step;
-	mr_list_add_tail(step != MR_JOB_WAITING ? &w->jobs : job->snapshot ? &w->importing : &w->waiting, &job->node);
+	mr_list_add_tail(list_of(job), &job->node);
 }
 
 static void job_free(struct mr_job *job)
@@ -97,8 +113,13 @@ static void answer_passing(struct mr_job *job, const struct mr_error *err)
 
 static void late(const struct mr_job *job, struct mr_error *err)
 {
-	mr_fail_data(err, MR_TIME_LIMIT, "{\"setting\":\"call_time_limit\"}", "The call took longer than %" PRId64 " ms (call_time_limit).",
-		job->w->settings.call_time_limit);
+	const struct mr_settings *s = &job->w->settings;
+	if (needs_no_connection(job))
+		mr_fail_data(err, MR_TIME_LIMIT, "{\"setting\":\"action_time_limit\"}",
+			"The action took longer than %" PRId64 " ms (action_time_limit).", s->action_time_limit);
+	else
+		mr_fail_data(err, MR_TIME_LIMIT, "{\"setting\":\"call_time_limit\"}",
+			"The call took longer than %" PRId64 " ms (call_time_limit).", s->call_time_limit);
 }
 
 static void answer_late(struct mr_job *job)
@@ -126,7 +147,7 @@ static void answer_crowded(struct mr_job *job)
 
 static void maybe_exit(struct mr_worker *w)
 {
-	if ((w->draining || w->retiring) && mr_list_empty(&w->jobs) &&
+	if ((w->draining || w->retiring) && mr_list_empty(&w->jobs) && mr_list_empty(&w->actions) &&
 		(w->retiring || (mr_list_empty(&w->waiting) && mr_list_empty(&w->importing))))
 		mr_timer_start(w->exit_timer, 0);
 }
@@ -176,6 +197,7 @@ static void lease(struct mr_job *job)
 static void take(struct mr_job *job)
 {
 	job->w->leased++;
+	job->leased = true;
 	lease(job);
 }
 
@@ -189,10 +211,18 @@ static void admit(struct mr_worker *w)
 		take(MR_CONTAINER(w->waiting.next, struct mr_job, node));
 }
 
+static void act(struct mr_job *job)
+{
+	move(job, MR_JOB_RUNNING);
+	mr_run_start(job);
+}
+
 static void on_admit(void *arg)
 {
 	struct mr_worker *w = arg;
 	w->admitting = false;
+	while (!mr_list_empty(&w->actions))
+		act(MR_CONTAINER(w->actions.next, struct mr_job, node));
 	admit(w);
 }
 
@@ -204,15 +234,22 @@ static void admit_soon(struct mr_worker *w)
 	w->admitting = true;
 }
 
-static void left(struct mr_job *job)
+static void give_connection_back(struct mr_job *job)
 {
 	struct mr_worker *w = job->w;
 	if (job->pg)
 		mr_pool_return(w->pool, job->pg);
 	job->pg = NULL;
-	w->leased--;
-	job_free(job);
+	w->leased -= job->leased;
+	job->leased = false;
 	admit_soon(w);
+}
+
+static void left(struct mr_job *job)
+{
+	struct mr_worker *w = job->w;
+	give_connection_back(job);
+	job_free(job);
 	maybe_exit(w);
 }
 
@@ -300,6 +337,12 @@ static void try_again(struct mr_job *job)
 		pause_for(job, 0);
 	else
 		pause_for(job, (int64_t)1000 << MR_MIN(job->conflicts, 5));
+}
+
+static void cancel_statements(struct mr_job *job)
+{
+	if (job->pg)
+		mr_pg_cancel(job->pg);
 }
 
 static void on_gone(void *arg)
@@ -452,6 +495,39 @@ static void answer_done(struct mr_job *job, const struct mr_outcome *o)
 	mr_answer(job, mr_buf_view(&job->run.text), mr_str(more));
 }
 
+/* ---- actions ---- */
+
+static void answer_interrupted(struct mr_job *job)
+{
+	struct mr_error err;
+	mr_fail_data(&err, MR_ACTION_INTERRUPTED, "{\"outcome\":\"unknown\"}",
+		"The action's worker was replaced; how far the action came is not known, and it is not run a second time.");
+	mr_answer_error(job, &err);
+}
+
+/* An earlier attempt wrote it, whose COMMIT nobody answered. */
+static bool is_own_claim(const struct mr_job *job, const struct mr_outcome *o)
+{
+	return o->end == MR_DUPLICATE && memmem(o->result.p, o->result.n, job->claim, strlen(job->claim));
+}
+
+static void on_claimed(struct mr_job *job)
+{
+	struct mr_worker *w = job->w;
+	give_connection_back(job);
+	if (!job->answered && w->retiring)
+		answer_interrupted(job);
+	if (job->answered) {
+		leave(job);
+		return;
+	}
+	job->claiming = job->tombstone = job->recorded = job->unknown = false;
+	job->deadline_us = mr_mono_us() + w->settings.action_time_limit * 1000;
+	move(job, MR_JOB_WAITING);
+	set_timer(job);
+	admit_soon(w);
+}
+
 static void on_commit(const struct mr_outcome *o, void *arg)
 {
 	struct mr_job *job = arg;
@@ -467,6 +543,11 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 		if (o->end == MR_UNKNOWN)
 			err.code = MR_POSTGRES_UNAVAILABLE;
 		mr_job_failed(job, &err);
+		return;
+	}
+	job->xid = o->xid;
+	if (job->claiming && (o->end == MR_DONE || is_own_claim(job, o))) {
+		mr_hot_give(job, on_claimed);
 		return;
 	}
 	if (!job->answered && o->end == MR_DUPLICATE)
@@ -517,7 +598,7 @@ static void expire(struct mr_job *job)
 {
 	switch (job->step) {
 	case MR_JOB_WAITING:
-		if (must_settle(job))
+		if (must_settle(job) || job->claiming)
 			answer_crowded(job);
 		else
 			answer_late(job);
@@ -531,7 +612,7 @@ static void expire(struct mr_job *job)
 			return;
 		}
 		answer_late(job);
-		mr_pg_cancel(job->pg);
+		cancel_statements(job);
 		roll_back(job);
 		return;
 	case MR_JOB_ENDING:
@@ -601,7 +682,7 @@ static void on_timer(void *arg)
 static const struct {
 	const char *name;
 	enum mr_job_kind kind;
-} kinds[] = {{"query", MR_JOB_QUERY}, {"mutation", MR_JOB_MUTATION}, {"entity", MR_JOB_ENTITY}};
+} kinds[] = {{"query", MR_JOB_QUERY}, {"mutation", MR_JOB_MUTATION}, {"action", MR_JOB_ACTION}, {"entity", MR_JOB_ENTITY}};
 
 static bool read_kind(struct mr_job *job, struct mr_error *err)
 {
@@ -622,10 +703,11 @@ static bool read_function(struct mr_job *job, struct mr_error *err)
 {
 	struct mr_str name = mr_node_str(job->message, "fn");
 	job->fn = mr_app_fn(job->w->app, name);
-	enum mr_fn_kind want = job->kind == MR_JOB_MUTATION ? MR_FN_MUTATION : MR_FN_QUERY;
+	enum mr_fn_kind want = job->kind == MR_JOB_MUTATION ? MR_FN_MUTATION : job->kind == MR_JOB_ACTION ? MR_FN_ACTION : MR_FN_QUERY;
+	static const char *const names[] = {[MR_FN_QUERY] = "query", [MR_FN_MUTATION] = "mutation", [MR_FN_ACTION] = "action"};
 	if (!job->fn || job->fn->kind != want)
-		return mr_fail(err, MR_UNKNOWN_FUNCTION, "No %s function named %.*s is loaded.", want == MR_FN_QUERY ? "query" : "mutation",
-			(int)MR_MIN(name.n, 200), name.p ? name.p : "");
+		return mr_fail(err, MR_UNKNOWN_FUNCTION, "No %s function named %.*s is loaded.", names[want], (int)MR_MIN(name.n, 200),
+			name.p ? name.p : "");
 	if (job->fn->needs_user && !job->auth && !job->shared)
 		return mr_fail(err, MR_UNAUTHENTICATED, "%s needs a signed-in caller.", job->fn->name.p);
 	return true;
@@ -683,6 +765,22 @@ static void read_refusal(struct mr_job *job)
 		set_verdict(job, refuse->raw);
 }
 
+static void read_claim(struct mr_job *job)
+{
+	if (!job->session.n || !mr_node_str(job->message, "call").n)
+		return;
+	job->claiming = true;
+	read_record(job);
+	uint64_t random[2];
+	mr_random(random, sizeof random);
+	snprintf(job->claim, sizeof job->claim, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+	job->tombstone = true;
+	mr_buf_printf(&job->verdict,
+		"{\"$error\":{\"code\":\"action_interrupted\",\"message\":\"The action was begun before, and its end is not known here; "
+		"it is not run a second time.\",\"data\":{\"outcome\":\"unknown\"}},\"claim\":\"%s\"}",
+		job->claim);
+}
+
 static bool read_job(struct mr_job *job, struct mr_error *err)
 {
 	const struct mr_node *m = job->message;
@@ -707,38 +805,76 @@ static bool read_job(struct mr_job *job, struct mr_error *err)
 	}
 	if (mr_job_writes(job))
 		read_record(job);
+	if (job->kind == MR_JOB_ACTION)
+		read_claim(job);
 	read_refusal(job);
 	return true;
 }
 
-void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message)
+static struct mr_job *job_new(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message)
 {
 	struct mr_job *job = mr_alloc(sizeof *job);
-	struct mr_error err;
-	int64_t n;
 	job->w = w;
 	mr_list_init(&job->run.ops);
 	job->timer = mr_timer_new(w->loop, on_timer, job);
 	job->arena = *arena;
 	*arena = (struct mr_arena){0};
 	job->message = message;
+	job->began_us = mr_mono_us();
+	return job;
+}
+
+static bool is_refused_now(const struct mr_job *job, struct mr_error *err)
+{
+	/* Jobs that wait in a worker that ends are given to others, but for these. */
+	return job->kind == MR_JOB_ACTION && job->w->retiring &&
+	       !mr_fail(err, MR_NO_WORKERS, "The worker that was given the action is being replaced; it was not begun.");
+}
+
+static void start(struct mr_job *job)
+{
+	struct mr_error err;
+	int64_t limit_us = job->deadline_us;
+	job->deadline_us = job->began_us + job->w->settings.call_time_limit * 1000;
+	if (!read_job(job, &err) || is_refused_now(job, &err)) {
+		mr_answer_error(job, &err);
+		job_free(job);
+		return;
+	}
+	if (needs_no_connection(job))
+		job->deadline_us = job->began_us + job->w->settings.action_time_limit * 1000;
+	if (limit_us)
+		job->deadline_us = MR_MIN(job->deadline_us, limit_us);
+	move(job, MR_JOB_WAITING);
+	set_timer(job);
+	admit_soon(job->w);
+}
+
+void mr_job_start_inner(struct mr_op *asker, struct mr_arena *arena, const struct mr_node *message)
+{
+	struct mr_job *parent = asker->job, *job = job_new(parent->w, arena, message);
+	job->inner = true;
+	job->asker = asker;
+	asker->inner = job;
+	job->depth = parent->depth + 1;
+	job->root = parent->root;
+	job->n = (uint64_t)1 << 63 | ++job->w->inner;
+	job->deadline_us = parent->deadline_us;
+	start(job);
+}
+
+void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message)
+{
+	struct mr_job *job = job_new(w, arena, message);
+	int64_t n;
 	if (!mr_node_int(mr_node_get(job->message, "n"), &n) || n <= 0) {
 		mr_log(MR_ERROR, "a message of the fanout has no number and cannot be answered");
 		job->answered = true;
 		job_free(job);
 		return;
 	}
-	job->n = (uint64_t)n;
-	job->began_us = mr_mono_us();
-	job->deadline_us = job->began_us + w->settings.call_time_limit * 1000;
-	if (!read_job(job, &err)) {
-		mr_answer_error(job, &err);
-		job_free(job);
-		return;
-	}
-	move(job, MR_JOB_WAITING);
-	set_timer(job);
-	admit_soon(w);
+	job->n = job->root = (uint64_t)n;
+	start(job);
 }
 
 static struct mr_job *find(struct mr_list *list, uint64_t n)
@@ -752,12 +888,9 @@ static struct mr_job *find(struct mr_list *list, uint64_t n)
 }
 
 /* A COMMIT under way is let be: its answer is the answer. */
-void mr_job_cancel(struct mr_worker *w, uint64_t n)
+static void cancel(struct mr_job *job)
 {
-	struct mr_job *job = find(&w->jobs, n);
-	if (!job && !(job = find(&w->waiting, n)))
-		job = find(&w->importing, n);
-	if (!job || job->answered || (job->step == MR_JOB_ENDING && !job->again))
+	if (job->answered || (job->step == MR_JOB_ENDING && !job->again))
 		return;
 	struct mr_error err;
 	mr_fail(&err, MR_INTERNAL, "The call was cancelled.");
@@ -768,9 +901,25 @@ void mr_job_cancel(struct mr_worker *w, uint64_t n)
 	} else if (job->step == MR_JOB_PAUSING) {
 		leave(job);
 	} else if (job->step == MR_JOB_RUNNING) {
-		mr_pg_cancel(job->pg);
+		cancel_statements(job);
 		roll_back(job);
 	}
+}
+
+void mr_job_cancel(struct mr_worker *w, uint64_t n)
+{
+	struct mr_list *lists[] = {&w->jobs, &w->waiting, &w->importing, &w->actions};
+	struct mr_job *job = NULL;
+	for (size_t i = 0; !job && i < MR_COUNT(lists); i++)
+		job = find(lists[i], n);
+	if (job)
+		cancel(job);
+}
+
+void mr_job_cancel_inner(struct mr_job *job)
+{
+	job->asker = NULL;
+	cancel(job);
 }
 
 /* ---- the end of the worker ---- */
@@ -781,9 +930,39 @@ void mr_jobs_drain(struct mr_worker *w)
 	maybe_exit(w);
 }
 
+/* Actions may take long, and other workers cannot go on with them. */
+static struct mr_job *some_action(struct mr_list *list)
+{
+	MR_LIST_FOR (e, list) {
+		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
+		if (job->kind == MR_JOB_ACTION && !job->inner && !job->answered &&
+			(job->step == MR_JOB_WAITING || needs_no_connection(job)))
+			return job;
+	}
+	return NULL;
+}
+
+static void interrupt_actions(struct mr_worker *w, struct mr_list *list)
+{
+	for (struct mr_job *job; (job = some_action(list));) {
+		struct mr_error err;
+		if (job->step != MR_JOB_WAITING) {
+			answer_interrupted(job);
+			roll_back(job);
+		} else {
+			is_refused_now(job, &err);
+			mr_answer_error(job, &err);
+			job_free(job);
+		}
+	}
+}
+
 void mr_jobs_retire(struct mr_worker *w)
 {
 	w->retiring = true;
+	interrupt_actions(w, &w->jobs);
+	interrupt_actions(w, &w->actions);
+	interrupt_actions(w, &w->waiting);
 	maybe_exit(w);
 }
 

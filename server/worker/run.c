@@ -1,5 +1,6 @@
-/* An attempt that runs a function: slices of its code, each between two answers of the database. Several jobs' slices take turns in one
- * heap. The engine is never entered from a callback of storage: answers queue up and a deferred pump settles them one by one. */
+/* An attempt that runs a function, or an action: slices of its code, each between two answers of the database. Several jobs' slices take
+ * turns in one heap. The engine is never entered from a callback of storage: answers queue up and a deferred pump settles them one by one.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -150,6 +151,17 @@ static void finish_read(struct mr_job *job)
 	mr_txn_verify(job->txn, on_verified, job);
 }
 
+/* It is shown with the effects of its mutations, as a mutation is. */
+static void finish_action(struct mr_job *job)
+{
+	struct mr_buf more = {0};
+	if (job->xid)
+		mr_buf_printf(&more, ",\"xid\":%" PRIu64, job->xid);
+	mr_answer(job, mr_buf_view(&job->run.text), mr_buf_view(&more));
+	mr_buf_fini(&more);
+	mr_job_over(job);
+}
+
 static void finish(struct mr_job *job)
 {
 	struct mr_run *run = &job->run;
@@ -164,6 +176,8 @@ static void finish(struct mr_job *job)
 		refuse_error(job, &run->failure);
 	} else if (!check_result(job, &err)) {
 		refuse_error(job, &err);
+	} else if (job->kind == MR_JOB_ACTION) {
+		finish_action(job);
 	} else if (job->kind == MR_JOB_MUTATION) {
 		mr_run_stop(job);
 		mr_job_commit(job, mr_buf_view(&run->text));
@@ -180,13 +194,21 @@ static bool is_running(const struct mr_job *job)
 static bool is_over(const struct mr_job *job)
 {
 	const struct mr_run *run = &job->run;
-	return is_running(job) && (run->split || (run->done && (!run->ok || run->out == 0)));
+	/* Timers and fetches of an action that has ended are of no account; the runtime has waited for its calls. */
+	bool settled = run->out == 0 || job->kind == MR_JOB_ACTION;
+	return is_running(job) && (run->split || (run->done && (!run->ok || settled)));
 }
 
-/* Nothing is under way that could wake it. */
+/* Nothing is under way that could wake it: of an action, nothing at all, since what one fetches others may wait for. */
 static bool is_stuck(const struct mr_job *job)
 {
-	return is_running(job) && !job->run.done && job->w->ops_out == 0;
+	const struct mr_worker *w = job->w;
+	return is_running(job) && !job->run.done && w->ops_out == 0 && (job->kind != MR_JOB_ACTION || w->action_ops_out == 0);
+}
+
+static int *ops_out(const struct mr_job *job)
+{
+	return job->kind == MR_JOB_ACTION ? &job->w->action_ops_out : &job->w->ops_out;
 }
 
 static struct mr_job *first_that(struct mr_worker *w, bool (*is)(const struct mr_job *job))
@@ -215,7 +237,7 @@ static void slice_begin(struct mr_job *job)
 	struct mr_worker *w = job->w;
 	MR_ASSERT(!w->slicing);
 	w->slicing = job;
-	mr_ring_running(w->ring, job->n);
+	mr_ring_running(w->ring, job->root);
 	mr_guard_enter();
 }
 
@@ -236,10 +258,13 @@ static void slice_end(struct mr_job *job, enum mr_js_end end, const struct mr_er
 
 static void print_env(struct mr_job *job, struct mr_buf *b)
 {
-	mr_buf_printf(b, "{\"kind\":\"%s\",\"auth\":", job->kind == MR_JOB_MUTATION ? "mutation" : "query");
+	mr_buf_printf(b, "{\"kind\":\"%s\",\"auth\":",
+		job->kind == MR_JOB_MUTATION ? "mutation"
+		: job->kind == MR_JOB_ACTION ? "action"
+					     : "query");
 	mr_buf_str(b, job->auth ? job->auth->raw : MR_STR("null"));
 	mr_buf_printf(b, ",\"shared\":%s,\"now\":%.0f,\"depth\":%" PRId64 ",\"seed\":", job->shared ? "true" : "false", job->now_ms,
-		job->w->settings.max_call_depth);
+		job->w->settings.max_call_depth - job->depth);
 	mr_json_quote(b, job->seed);
 	mr_buf_char(b, '}');
 }
@@ -253,7 +278,7 @@ void mr_run_start(struct mr_job *job)
 	*run = (struct mr_run){.number = ++job->w->runs, .text = run->text};
 	mr_list_init(&run->ops);
 	print_env(job, &env);
-	struct mr_js_env e = {.json = mr_buf_view(&env), .now_ms = job->now_ms, .seed = job->seed};
+	struct mr_js_env e = {.json = mr_buf_view(&env), .now_ms = job->now_ms, .seed = job->seed, .live = job->kind == MR_JOB_ACTION};
 	slice_begin(job);
 	enum mr_js_end end = mr_js_call(job->w->js, run->number, job->fn->name, job->args ? job->args->raw : MR_STR("{}"), &e, &err);
 	mr_buf_fini(&env);
@@ -267,22 +292,40 @@ void mr_run_stop(struct mr_job *job)
 		return;
 	uint64_t number = run->number;
 	run->number = 0;
-	job->w->ops_out -= run->out;
+	*ops_out(job) -= run->out;
 	run->out = 0;
-	MR_LIST_FOR (e, &run->ops)
-		mr_list_del(&MR_CONTAINER(e, struct mr_op, in_run)->in_answered);
+	MR_LIST_FOR (e, &run->ops) {
+		struct mr_op *op = MR_CONTAINER(e, struct mr_op, in_run);
+		mr_list_del(&op->in_answered);
+		if (op->drop)
+			op->drop(op);
+		op->drop = NULL;
+	}
 	mr_js_forget(job->w->js, number);
+}
+
+static void op_free(struct mr_op *op)
+{
+	mr_list_del(&op->in_run);
+	mr_buf_fini(&op->json);
+	free(op);
+}
+
+void mr_run_op_free(struct mr_op *op)
+{
+	mr_list_del(&op->in_answered);
+	if (op->drop)
+		op->drop(op);
+	op->job->run.out--;
+	--*ops_out(op->job);
+	op_free(op);
 }
 
 void mr_run_free(struct mr_job *job)
 {
 	MR_ASSERT(!job->run.number && !job->txn);
-	MR_LIST_FOR (e, &job->run.ops) {
-		struct mr_op *op = MR_CONTAINER(e, struct mr_op, in_run);
-		mr_list_del(&op->in_run);
-		mr_buf_fini(&op->json);
-		free(op);
-	}
+	MR_LIST_FOR (e, &job->run.ops)
+		op_free(MR_CONTAINER(e, struct mr_op, in_run));
 }
 
 /* ---- answers of the database ---- */
@@ -297,11 +340,15 @@ static void settle(struct mr_op *op)
 	struct mr_job *job = op->job;
 	struct mr_error err;
 	struct mr_buf json = op->json;
+	uint64_t number = op->number;
+	bool ok = op->ok;
 	op->json = (struct mr_buf){0};
 	job->run.out--;
-	job->w->ops_out--;
+	--*ops_out(job);
+	if (job->kind == MR_JOB_ACTION) /* it may ask for very many in its time */
+		op_free(op);
 	slice_begin(job);
-	enum mr_js_end end = mr_js_settle(job->w->js, job->run.number, op->number, op->ok, mr_buf_view(&json), &err);
+	enum mr_js_end end = mr_js_settle(job->w->js, job->run.number, number, ok, mr_buf_view(&json), &err);
 	mr_buf_fini(&json);
 	slice_end(job, end, &err);
 }
@@ -349,8 +396,11 @@ static uint64_t host_op(void *arg, uint64_t n, struct mr_str kind, struct mr_str
 	op->number = number;
 	mr_list_add_tail(&job->run.ops, &op->in_run);
 	job->run.out++;
-	w->ops_out++;
-	mr_op_start(op, kind, json);
+	++*ops_out(job);
+	if (job->kind == MR_JOB_ACTION)
+		mr_action_op(op, kind, json);
+	else
+		mr_op_start(op, kind, json);
 	return number;
 }
 

@@ -6,7 +6,7 @@
  *   summary.c what a summary is asked for                 read.c     first loads
  *   entity.c  entity acts under policies
  *   hot.c     what is contended takes turns               plain.c    errors as callers see them
- *   manifest.c --manifest
+ *   action.c  what an action asks for: calls, timers      manifest.c --manifest
  *
  * One thread, one worker a process; everything hangs from struct mr_worker.
  */
@@ -41,16 +41,19 @@ struct mr_worker {
 	uint8_t origin[8];
 	bool ready;
 
-	/* Jobs by step: waiting ones in two lines (those that read at an exported snapshot go first), all others in `jobs`. */
-	struct mr_list waiting, importing, jobs;
+	/* Jobs by step: waiting ones in two lines (those that read at an exported snapshot go first) and actions, which need no connection
+	 * and begin in this turn, all others in `jobs`. */
+	struct mr_list waiting, importing, actions, jobs;
 	int leased, lines;            /* connections in use, and their number */
 	int reserve;                  /* kept free for imports: a held snapshot must not wait behind mutations */
 	uint64_t attempts, runs, ops; /* running numbers */
 	struct mr_job *slicing;       /* whose code runs */
-	int ops_out;                  /* operations of live runs that are not settled */
-	struct mr_list answered;      /* operations that wait to be settled */
-	bool pumping;                 /* a deferred pump is due */
-	bool admitting;               /* a deferred look at the lines is due */
+	int ops_out;                  /* operations of live runs that are not settled, but for actions: */
+	int action_ops_out;
+	uint64_t inner;          /* running number of jobs that actions asked for */
+	struct mr_list answered; /* operations that wait to be settled */
+	bool pumping;            /* a deferred pump is due */
+	bool admitting;          /* a deferred look at the lines is due */
 
 	struct mr_map hot;           /* function -> struct hot (hot.c) */
 	struct mr_hot_row *hot_rows; /* by lock key; NULL before the first */
@@ -77,11 +80,13 @@ struct mr_hot {
 	void (*then)(struct mr_job *job);
 };
 
-enum mr_job_kind { MR_JOB_QUERY, MR_JOB_MUTATION, MR_JOB_ENTITY, MR_JOB_RUN, MR_JOB_READ };
+/* An action has neither connection nor transaction: RUNNING, then LEAVING. One with a record first commits that, as a claim which says that
+ * its end is not known: who asks again is told so, and it runs at most once, whatever dies. */
+enum mr_job_kind { MR_JOB_QUERY, MR_JOB_MUTATION, MR_JOB_ACTION, MR_JOB_ENTITY, MR_JOB_RUN, MR_JOB_READ };
 enum mr_job_step {
 	MR_JOB_WAITING, /* in a line */
 	MR_JOB_LEASING, /* the pool owes it a connection */
-	MR_JOB_RUNNING, /* an attempt is under way: txn is open */
+	MR_JOB_RUNNING, /* an attempt is under way: txn is open, or it is an action */
 	MR_JOB_ENDING,  /* COMMIT or ROLLBACK is under way */
 	MR_JOB_PAUSING, /* before the next attempt */
 	MR_JOB_LEAVING, /* gives back its turn and connection */
@@ -110,6 +115,11 @@ struct mr_job {
 	uint64_t n;
 	struct mr_arena arena; /* the message and what hangs from it */
 	const struct mr_node *message;
+	/* Asked for by an action of this worker: */
+	bool inner;
+	struct mr_op *asker;    /* NULL: the answer goes nowhere */
+	int depth;              /* of calls above it */
+	uint64_t root;          /* number of the fanout's job that all this is for */
 	const struct mr_fn *fn; /* functions */
 	struct mr_str act;      /* entity acts */
 	const struct mr_entity *entity;
@@ -127,6 +137,10 @@ struct mr_job {
 	struct mr_timer *timer; /* the deadline, or the end of a pause */
 
 	struct mr_pg *pg;
+	bool leased;       /* it counts among those that have a connection, or wait for it */
+	bool claiming;     /* an action that does not run yet: its record is written first */
+	char claim[33];    /* by which it knows that record again, when its COMMIT was not answered */
+	uint64_t xid;      /* of its effects, the last; 0: none */
 	enum mr_turn turn; /* that it has, or waits for */
 	bool locks;        /* pg may hold locks of it */
 	struct mr_hot hot;
@@ -180,6 +194,9 @@ void mr_job_commit(struct mr_job *job, struct mr_str result);       /* writes it
 void mr_job_over(struct mr_job *job);                               /* it is answered: roll back and leave */
 void mr_job_failed(struct mr_job *job, const struct mr_error *err); /* roll back; run again if that may help, else answer err */
 void mr_job_refused(struct mr_job *job, enum mr_code code, struct mr_str error, struct mr_str more); /* roll back; answer this ErrorInfo */
+/* A call that an action makes: a job like others, answered to the operation. */
+void mr_job_start_inner(struct mr_op *asker, struct mr_arena *arena, const struct mr_node *message);
+void mr_job_cancel_inner(struct mr_job *job);
 void mr_jobs_drain(struct mr_worker *w);
 void mr_jobs_retire(struct mr_worker *w);
 void mr_jobs_abort(struct mr_worker *w); /* asks Postgres to cancel what runs */
@@ -199,9 +216,18 @@ struct mr_op {
 	enum { MR_OP_ROWS, MR_OP_ONE, MR_OP_ID } form; /* of the answer: as it came, its only row or null, the row's id */
 	bool ok;
 	struct mr_buf json;
+	/* Of actions: */
+	void (*drop)(struct mr_op *op); /* nobody waits for it any more; NULL: nothing is to be done */
+	struct mr_job *inner;
+	struct mr_timer *timer;
 };
 void mr_op_start(struct mr_op *op, struct mr_str kind, struct mr_str json);
 void mr_run_op_answered(struct mr_op *op); /* run.c: json and ok are set; it will be settled soon */
+void mr_run_op_free(struct mr_op *op);     /* out of its run, as if it had never been asked for */
+
+/* action.c */
+void mr_action_op(struct mr_op *op, struct mr_str kind, struct mr_str json);
+void mr_action_answered(struct mr_job *job, bool ok, struct mr_str json); /* a job that an action asked for has ended */
 
 /* summary.c: groupBy, measures, order of an operation. */
 bool mr_summary_read(

@@ -1,4 +1,4 @@
-// What is taken all the same is said in a sentence: a required column that no field declares any more, and actions.
+// What is taken all the same is said in a sentence: a required column that no field declares any more.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,6 @@ const app = makeApp();
 const data = temporary("data");
 const common = ["--app-dir", app, "--data-dir", data];
 const LEFT = /Entity Message does not declare the column "body" of its table, which is required and has no default, so inserts fail; declare it, or run: alter table "public"\."Message" alter column "body" drop not null\n/g;
-const ACTIONS = /This version does not serve actions yet; who calls one gets unknown_function: work\.later, work\.other\n/g;
 const count = (text, what) => text.match(what)?.length ?? 0;
 const write = (name, text) => writeFileSync(join(app, name), text);
 const declared = readFileSync(join(app, "app.ts"), "utf8");
@@ -33,20 +32,6 @@ test("a required column that is declared no more is told by dev, once, and by mi
 	millrace(["psql", "--data-dir", data, "--", "-c", 'alter table "public"."Message" alter column "body" drop not null']);
 	assert.equal((await call(server.url, "messages.send", { body: "three" })).status, 200);
 	assert.equal(count(millrace(["migrate", ...common]).err, LEFT), 0);
-});
-
-test("actions are told when they are loaded", async () => {
-	write("functions/work.ts", `import { action } from "../_generated/server";
-export const later = action({ auth: "public", handler: () => 1 });
-export const other = action({ auth: "public", handler: () => 2 });
-`);
-	await until("the line", () => count(server.err, ACTIONS) === 1);
-	assert.equal((await call(server.url, "work.later")).body.error.code, "unknown_function");
-	assert.equal(count(server.err, /warn/g) >= 1, true);
-	await server.stop();
-	server = await serve(["serve", ...common, "--port", String(await freePort()), "--workers", "1"]);
-	await server.ready();
-	assert.equal(count(server.err, ACTIONS), 1);
 });
 
 test("a clean end", async () => {

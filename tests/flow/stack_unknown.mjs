@@ -213,6 +213,19 @@ test("rule 5: while no synchronous standby has a commit nobody is told that it i
 	}
 });
 
+for (const way of ["WebSocket", "HTTP with a key"])
+	for (const how of ["cut before", "cut after", "freeze"])
+		test(`rule 10: ${way}: an action whose claim is ${how} runs once`, async () => {
+			const grp = `g${++number}`;
+			proxy.arm(how, "action_interrupted");
+			const { answer, again } = ways[way]("actions.slow", { grp, steps: 2 });
+			const first = await answer;
+			assert.equal(first.value, 2, JSON.stringify(first.error));
+			assert.equal(proxy.met?.how, how);
+			assert.equal((await again()).error.code, "action_interrupted");
+			assert.equal(runs(grp), 2);
+		});
+
 test("a clean end", async () => {
 	client.close();
 	assert.equal((await stack.stop()).code, 0);

@@ -5,6 +5,7 @@ import { dateText, printWire, ValueError } from "../json.js";
 import { Field, Increment, registry } from "../server/schema.js";
 import { UUID, ValidationError, Validator } from "../server/validators.js";
 import { defineKey, isPlainObject, type Value, type Where } from "../values.js";
+import { makeActions } from "./action.js";
 import type { Env, OperationKind } from "./host.js";
 import { QueryBuilder } from "./query.js";
 import { seededRandom } from "./random.js";
@@ -226,5 +227,6 @@ export function makeContext(kind: string, call: CallDoor): object {
 	if (kind === "query") return { ...base, db: makeReader(call), runQuery };
 	if (kind === "mutation")
 		return { ...base, db: makeWriter(call), runQuery, runMutation: (ref: unknown, args: unknown) => call.run("mutation", ref, args) };
+	if (kind === "action") return { ...base, now: () => Date.now(), ...makeActions(call) };
 	return base;
 }

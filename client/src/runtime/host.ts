@@ -10,10 +10,15 @@ export interface Host {
 	done(n: number, ok: boolean, json: string): void;
 	log(n: number, level: string, text: string): void;
 	identity(n: number): void;
+	/** The call whose code runs now (0: none), and whether that is an action. */
+	current(): number;
+	live(): boolean;
 }
-export type OperationKind = "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql" | PartKind;
+export type OperationKind = DatabaseOperation | PartKind | ActionOperation;
+type DatabaseOperation = "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql";
 /** A part of the transaction begins, is done, is taken back. */
 type PartKind = "savepoint" | "release" | "restore";
+type ActionOperation = "call" | "sleep" | "drop";
 
 export interface Env {
 	readonly kind: string;
@@ -41,34 +46,65 @@ export function host(): Host {
 
 type Waiting = { readonly n: number; readonly resolve: (value: Value) => void; readonly reject: (error: MillraceError) => void };
 const waiting = new Map<number, Waiting>();
-/** Calls that run, with their open operations. */
-const running = new Map<number, Set<number>>();
+/** A call that runs. */
+interface Running {
+	/** Operations without an answer. */
+	readonly open: Set<number>;
+	/** By their numbers, with the operation that each waits for. */
+	readonly timers: Map<number, { op: number }>;
+}
+const running = new Map<number, Running>();
 
 export function begin(n: number): void {
-	running.set(n, new Set());
+	running.set(n, { open: new Set(), timers: new Map() });
 }
 
 export function forget(n: number): void {
-	for (const op of running.get(n) ?? []) waiting.delete(op);
+	for (const op of running.get(n)?.open ?? []) waiting.delete(op);
 	running.delete(n);
 }
 
 /** Asks the host; the promise ends in `settle`. */
 export function operate(n: number, kind: OperationKind, json: string): Promise<Value> {
-	return new Promise((resolve, reject) => {
-		const open = running.get(n);
-		if (!open) return; // forgotten: its code never goes on from here
-		const op = host().op(n, kind, json);
-		open.add(op);
+	return begun(n, kind, json).answer;
+}
+
+/** The same, with the operation's number (0: its call is over, and its code never goes on from here). */
+export function begun(n: number, kind: OperationKind, json: string): { readonly op: number; readonly answer: Promise<Value> } {
+	let op = 0;
+	const answer = new Promise<Value>((resolve, reject) => {
+		const call = running.get(n);
+		if (!call) return;
+		op = host().op(n, kind, json);
+		call.open.add(op);
 		waiting.set(op, { n, resolve, reject });
 	});
+	return { op, answer };
+}
+
+/** Timers of call n; those that have this timer among them. */
+export function timersOf(n: number): Running["timers"] | undefined {
+	return running.get(n)?.timers;
+}
+export function timersWith(id: number): Running["timers"] | undefined {
+	for (const { timers } of running.values()) if (timers.has(id)) return timers;
+	return undefined;
+}
+
+/** Nobody waits for it any more: its answer does not come. */
+export function drop(op: number): void {
+	const one = waiting.get(op);
+	if (!one) return;
+	waiting.delete(op);
+	running.get(one.n)?.open.delete(op);
+	void operate(one.n, "drop", `{"op":${op}}`);
 }
 
 export function settle(op: number, ok: boolean, json: string): void {
 	const one = waiting.get(op);
 	if (!one) return;
 	waiting.delete(op);
-	running.get(one.n)?.delete(op);
+	running.get(one.n)?.open.delete(op);
 	if (ok) return one.resolve(json === "" ? null : parseWire(json));
 	const info = parseWire(json) as { code: ErrorCode; message: string; data?: Value };
 	one.reject(new MillraceError(info.code, info.message, info.data));

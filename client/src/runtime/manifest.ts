@@ -51,6 +51,7 @@ export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>
 			kind: fn.kind,
 			auth: fn.options.auth,
 			internal: fn.internal,
+			...(fn.options.cancelWithCaller ? { cancel: true } : {}),
 			...(fn.kind === "mutation" ? { isolation: fn.options.isolation ?? "serializable" } : {}),
 		})),
 	});

@@ -50,8 +50,22 @@ export interface MutationCtx<App = unknown, U extends Access = Access> extends C
 	readonly db: DbWriter<App>;
 	readonly auth: Auth<U>;
 }
+/**
+ * What an action sees: it runs once at most, outside of any transaction. Time passes in it, and it may wait (`setTimeout`).
+ * Each function that it calls is a call of its own, as the same caller; internal ones may be called.
+ */
 export interface ActionCtx<U extends Access = Access> extends Clock, Refuse {
 	readonly auth: Auth<U>;
+	readonly runQuery: RunFunction<"query">;
+	/** Its changes are there for all to see when the promise resolves. */
+	readonly runMutation: RunFunction<"mutation">;
+	readonly runAction: RunFunction<"action">;
+}
+
+/** By reference (`api.tasks.list`, typed) or by name. Rejects with a MillraceError. */
+export interface RunFunction<Kind extends FunctionKind> {
+	<Args, Result>(fn: FunctionRef<Kind, Args, Result>, ...args: ArgsOf<Args>): Promise<Result>;
+	(name: string, args?: { readonly [name: string]: Value | Date | undefined }): Promise<Value>;
 }
 
 // --- the database ---
@@ -258,6 +272,7 @@ export interface FunctionOptions {
 	readonly returns: Validator<unknown, Presence, unknown> | undefined;
 	readonly auth: Access;
 	readonly isolation: Isolation | undefined;
+	readonly cancelWithCaller: boolean | undefined;
 	readonly handler: (ctx: never, args: never) => unknown;
 }
 
@@ -286,9 +301,13 @@ export interface MutationDeclarer<App, Internal extends boolean> {
 	): RegisteredFunction<"mutation", ObjectIn<S>, Awaited<R>, Internal>;
 	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, Default<Internal>>, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
 }
+interface ActionOptions {
+	/** The action ends where it stands when its caller's connection closes. Else it goes on, and nobody is told its result. */
+	readonly cancelWithCaller?: boolean;
+}
 export interface ActionDeclarer<Internal extends boolean> {
 	<S extends Shape = NoArgs, U extends Access = Default<Internal>, R = unknown>(
-		definition: Definition<S, U, ActionCtx<U>, R>,
+		definition: Definition<S, U, ActionCtx<U>, R> & ActionOptions,
 	): RegisteredFunction<"action", ObjectIn<S>, Awaited<R>, Internal>;
 	<R, A = NoArgs>(handler: (ctx: ActionCtx<Default<Internal>>, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
 }
@@ -314,6 +333,7 @@ function declare_<Kind extends FunctionKind, Internal extends boolean>(
 		returns: options.returns,
 		auth: options.auth ?? (internal ? "public" : "user"),
 		isolation: options.isolation,
+		cancelWithCaller: options.cancelWithCaller,
 		handler: options.handler,
 	});
 }
