@@ -6,7 +6,7 @@
 
 #include "fanout.h"
 
-enum mr_call_kind { MR_CALL_QUERY, MR_CALL_MUTATION, MR_CALL_ACTION, MR_CALL_ENTITY };
+enum mr_call_kind { MR_CALL_QUERY, MR_CALL_MUTATION, MR_CALL_ENTITY, MR_CALL_ACTION };
 static inline enum mr_call_kind mr_call_kind_of(const struct mr_fn *fn)
 {
 	return fn->kind == MR_FN_QUERY ? MR_CALL_QUERY : fn->kind == MR_FN_MUTATION ? MR_CALL_MUTATION : MR_CALL_ACTION;

@@ -8,7 +8,8 @@ export class ValueError extends Error {
 }
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const REVERSE = new Map<string, number>([...ALPHABET].map((c, i) => [c, i]));
+/** Values of characters; -1: none. */
+const REVERSE = Int8Array.from({ length: 128 }, (_, i) => ALPHABET.indexOf(String.fromCharCode(i)));
 const MAX_DEPTH = 512;
 
 export function bytesToBase64(bytes: Uint8Array): string {
@@ -33,9 +34,9 @@ export function base64ToBytes(text: string): Uint8Array {
 	let bits = 0;
 	let held = 0;
 	let at = 0;
-	for (const c of clean) {
-		const v = REVERSE.get(c);
-		if (v === undefined) throw new ValueError("not base64");
+	for (let i = 0; i < clean.length; i++) {
+		const v = REVERSE[clean.charCodeAt(i)] ?? -1;
+		if (v < 0) throw new ValueError("not base64");
 		held = ((held << 6) | v) & 0xffffff;
 		bits += 6;
 		if (bits >= 8) {

@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "47e9503f1aff9285";
+export const TABLES_HASH = "87d8e628bf338bab";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -34,6 +34,8 @@ export type ErrorCode =
 	| "action_interrupted"
 	| "only_in_actions"
 	| "too_many_operations"
+	| "fetch_failed"
+	| "fetch_refused"
 	| "conflict"
 	| "unique_violation"
 	| "reference_violation"
@@ -84,6 +86,8 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly http: number; readonl
 	action_interrupted: { http: 500, retry: "never" },
 	only_in_actions: { http: 500, retry: "never" },
 	too_many_operations: { http: 429, retry: "never" },
+	fetch_failed: { http: 502, retry: "later" },
+	fetch_refused: { http: 500, retry: "never" },
 	conflict: { http: 409, retry: "same" },
 	unique_violation: { http: 409, retry: "never" },
 	reference_violation: { http: 409, retry: "never" },

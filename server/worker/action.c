@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "worker.h"
+#include "fetch.h"
 
 static void answer(struct mr_op *op, bool ok, struct mr_str json)
 {
@@ -139,14 +139,26 @@ static bool op_drop(struct mr_op *op, const struct mr_node *in, struct mr_error 
 static const struct {
 	const char *kind;
 	bool (*start)(struct mr_op *op, const struct mr_node *in, struct mr_error *err);
-} kinds[] = {{"call", op_call}, {"sleep", op_sleep}, {"drop", op_drop}};
+} kinds[] = {
+	{"call", op_call},
+	{"sleep", op_sleep},
+	{"fetch", mr_fetch_start},
+	{"read", mr_fetch_read},
+	{"close", mr_fetch_close},
+	{"drop", op_drop},
+};
+
+static bool is_end(struct mr_str kind)
+{
+	return mr_str_is(kind, "drop") || mr_str_is(kind, "close");
+}
 
 static bool start(struct mr_op *op, struct mr_str kind, struct mr_str json, struct mr_error *err)
 {
 	const struct mr_settings *s = &op->job->w->settings;
 	/* Actions that call actions may not have more than that many actions could. */
 	bool too_many = op->job->run.out > s->action_operations || op->job->w->action_ops_out > s->action_operations * s->worker_actions;
-	if (too_many && !mr_str_is(kind, "drop"))
+	if (too_many && !is_end(kind))
 		return mr_fail_data(err, MR_TOO_MANY_OPERATIONS, "{\"setting\":\"action_operations\"}",
 			"The action has %" PRId64
 			" calls, timers and fetches under way (action_operations); await some before it begins others.",

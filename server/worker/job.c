@@ -816,6 +816,7 @@ static struct mr_job *job_new(struct mr_worker *w, struct mr_arena *arena, const
 	struct mr_job *job = mr_alloc(sizeof *job);
 	job->w = w;
 	mr_list_init(&job->run.ops);
+	mr_list_init(&job->fetches);
 	job->timer = mr_timer_new(w->loop, on_timer, job);
 	job->arena = *arena;
 	*arena = (struct mr_arena){0};

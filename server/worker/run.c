@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "fetch.h"
 #include "proto/ground/fault.h"
 #include "server/js/guard.h"
 #include "server/js/source_map.h"
@@ -89,6 +90,15 @@ static void refuse_failure(struct mr_job *job, struct mr_str message, struct mr_
 	mr_buf_fini(&text);
 }
 
+/* What libraries say of the network is nobody's business in production. */
+static void refuse_fetch(struct mr_job *job, enum mr_code code, struct mr_str message)
+{
+	struct mr_error err;
+	mr_log(MR_WARN, "%s: a fetch failed: %.*s", job->fn->name.p, (int)message.n, message.p);
+	mr_fail(&err, code, "A request of the function failed; what it met is in the server's log.");
+	refuse_error(job, &err);
+}
+
 /* The function ended with an error; the runtime gives it as an ErrorInfo. */
 static void finish_error(struct mr_job *job)
 {
@@ -100,6 +110,8 @@ static void finish_error(struct mr_job *job)
 	if (code == MR_OK || code == MR_FUNCTION_FAILED || !message.p)
 		refuse_failure(
 			job, message.p ? message : MR_STR("It threw what has no text"), mr_node_str(mr_node_get(info, "data"), "stack"));
+	else if (!job->w->development && (code == MR_FETCH_FAILED || code == MR_FETCH_REFUSED))
+		refuse_fetch(job, code, message);
 	else
 		refuse(job, code, mr_buf_view(&job->run.text));
 }
@@ -301,6 +313,7 @@ void mr_run_stop(struct mr_job *job)
 			op->drop(op);
 		op->drop = NULL;
 	}
+	mr_fetch_end_all(job);
 	mr_js_forget(job->w->js, number);
 }
 

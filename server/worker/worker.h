@@ -6,7 +6,8 @@
  *   summary.c what a summary is asked for                 read.c     first loads
  *   entity.c  entity acts under policies
  *   hot.c     what is contended takes turns               plain.c    errors as callers see them
- *   action.c  what an action asks for: calls, timers      manifest.c --manifest
+ *   action.c  what an action asks for: calls, timers      fetch.c    HTTP
+ *   manifest.c --manifest
  *
  * One thread, one worker a process; everything hangs from struct mr_worker.
  */
@@ -50,10 +51,11 @@ struct mr_worker {
 	struct mr_job *slicing;       /* whose code runs */
 	int ops_out;                  /* operations of live runs that are not settled, but for actions: */
 	int action_ops_out;
-	uint64_t inner;          /* running number of jobs that actions asked for */
-	struct mr_list answered; /* operations that wait to be settled */
-	bool pumping;            /* a deferred pump is due */
-	bool admitting;          /* a deferred look at the lines is due */
+	uint64_t inner;             /* running number of jobs that actions asked for */
+	struct mr_fetches *fetches; /* NULL before the first */
+	struct mr_list answered;    /* operations that wait to be settled */
+	bool pumping;               /* a deferred pump is due */
+	bool admitting;             /* a deferred look at the lines is due */
 
 	struct mr_map hot;           /* function -> struct hot (hot.c) */
 	struct mr_hot_row *hot_rows; /* by lock key; NULL before the first */
@@ -137,12 +139,14 @@ struct mr_job {
 	struct mr_timer *timer; /* the deadline, or the end of a pause */
 
 	struct mr_pg *pg;
-	bool leased;       /* it counts among those that have a connection, or wait for it */
-	bool claiming;     /* an action that does not run yet: its record is written first */
-	char claim[33];    /* by which it knows that record again, when its COMMIT was not answered */
-	uint64_t xid;      /* of its effects, the last; 0: none */
-	enum mr_turn turn; /* that it has, or waits for */
-	bool locks;        /* pg may hold locks of it */
+	bool leased;            /* it counts among those that have a connection, or wait for it */
+	bool claiming;          /* an action that does not run yet: its record is written first */
+	char claim[33];         /* by which it knows that record again, when its COMMIT was not answered */
+	struct mr_list fetches; /* of an action */
+	int fetching;           /* those of them that have a connection, or make one */
+	uint64_t xid;           /* of its effects, the last; 0: none */
+	enum mr_turn turn;      /* that it has, or waits for */
+	bool locks;             /* pg may hold locks of it */
 	struct mr_hot hot;
 	struct mr_txn *txn;
 	struct mr_arena attempt; /* until the transaction's end */
@@ -220,6 +224,7 @@ struct mr_op {
 	void (*drop)(struct mr_op *op); /* nobody waits for it any more; NULL: nothing is to be done */
 	struct mr_job *inner;
 	struct mr_timer *timer;
+	struct mr_fetch *fetch;
 };
 void mr_op_start(struct mr_op *op, struct mr_str kind, struct mr_str json);
 void mr_run_op_answered(struct mr_op *op); /* run.c: json and ok are set; it will be settled soon */

@@ -16,7 +16,7 @@ policy(Message, { read: true });
 policy(Note, { read: true, insert: "auth.userId == 'ann'", update: "auth.userId == 'ann'", delete: "auth.userId == 'ann'" });
 `,
 	"functions/all.ts": `import { v } from "millrace/server";
-import { mutation, query } from "../_generated/server";
+import { action, mutation, query } from "../_generated/server";
 export const table = query({ auth: "public", handler: (ctx) => ctx.db.sql("select * from nosuchtable") });
 export const syntax = query({ auth: "public", handler: (ctx) => ctx.db.sql("select secretcolumn from from") });
 export const divide = query({ auth: "public", handler: (ctx) => ctx.db.sql("select 1 / (1 - 1) as x") });
@@ -28,6 +28,7 @@ export const code = mutation({ auth: "public", args: { channel: v.id("Channel") 
 export const clock = query({ auth: "public", handler: (ctx) => ctx.db.sql('select count(*) from "Channel" where now() > $1', "2026-01-01T00:00:00Z") });
 export const given = query({ auth: "public", handler: (ctx) => ctx.db.sql("select $1::timestamptz > '2026-01-01' as late, $2::float8 < 1 as chance", new Date(ctx.now()), ctx.random()) });
 export const stamp = mutation({ auth: "public", handler: (ctx) => ctx.db.sql("select now() > '2026-01-01' as late") });
+export const reach = action({ auth: "public", args: { url: v.string() }, handler: async (_ctx, { url }) => (await fetch(url)).status });
 export const topicless = mutation({ auth: "public", handler: (ctx) => ctx.db.sql('insert into "Channel" (id, name) values (gen_random_uuid(), \\'x\\')') });
 `,
 });
@@ -80,6 +81,8 @@ test("rule 27: in production they stay in the log", async () => {
 		["refer", { channel: "00000000-0000-7000-8000-000000000001" }, "reference_violation"],
 		["topicless", {}, "check_violation", { entity: "Channel", fields: ["topic"] }],
 		["thrown", {}, "function_failed"],
+		["reach", { url: "http://nosuchtable.invalid/" }, "fetch_failed"],
+		["reach", { url: "http://127.0.0.1:1/" }, "fetch_refused"],
 	]) {
 		const answer = await call(name, more);
 		assert.equal(answer.error?.code, code, answer.text);
@@ -95,7 +98,7 @@ test("rule 27: in production they stay in the log", async () => {
 	assert.equal(secret.error.data, undefined, "a field that clients do not know is not named");
 	assert.doesNotMatch((await call("caught")).text, OF_POSTGRES);
 	for (const line of [/error worker 0: all\.table: Postgres refuses: relation "nosuchtable" does not exist/, /all\.syntax: .*syntax error/,
-		/info worker 0: all\.add: .*"Channel_name_key"/, /info worker 0: insert Channel: .*"Channel_name_key"/, /all\.caught: .*nosuchtable/])
+		/info worker 0: all\.add: .*"Channel_name_key"/, /info worker 0: insert Channel: .*"Channel_name_key"/, /all\.caught: .*nosuchtable/, /all\.reach: a fetch failed: Could not resolve host: nosuchtable/])
 		assert.match(server.err, line);
 	assert.equal(server.err.match(/all\.table: Postgres refuses/g).length, 1, "one line for each");
 });

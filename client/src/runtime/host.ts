@@ -18,7 +18,7 @@ export type OperationKind = DatabaseOperation | PartKind | ActionOperation;
 type DatabaseOperation = "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql";
 /** A part of the transaction begins, is done, is taken back. */
 type PartKind = "savepoint" | "release" | "restore";
-type ActionOperation = "call" | "sleep" | "drop";
+type ActionOperation = "call" | "sleep" | "fetch" | "read" | "close" | "drop";
 
 export interface Env {
 	readonly kind: string;

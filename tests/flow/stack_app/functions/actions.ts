@@ -1,5 +1,5 @@
 import { v } from "millrace/server";
-import { api } from "../_generated/api";
+import { api, internal } from "../_generated/api";
 import { action, internalAction, internalMutation, internalQuery, mutation, query } from "../_generated/server";
 
 const pause = (ms: number) => new Promise<void>((done) => void setTimeout(done, ms));
@@ -18,21 +18,19 @@ export const copy = action({
 
 export const put = internalMutation({
 	args: { grp: v.string(), n: v.int() },
-	auth: "public",
 	handler: (ctx, { grp, n }) => ctx.db.insert("Item", { grp, n }),
 });
 export const refuse = internalMutation({
 	args: { grp: v.string() },
-	auth: "public",
 	handler: async (ctx, { grp }) => {
 		await ctx.db.insert("Item", { grp, n: 1 });
 		return ctx.error("no_room", "it is full", { left: 0 });
 	},
 });
-export const hidden = internalQuery({ args: {}, auth: "public", handler: () => "seen" });
-export const who = internalAction({ args: {}, auth: "public", handler: (ctx) => ctx.auth.userId });
-export const forUsers = internalQuery({ args: {}, handler: (ctx) => ctx.auth.userId });
-export const asUser = action({ args: {}, auth: "public", handler: (ctx) => ctx.runQuery("actions.forUsers") });
+export const hidden = internalQuery({ args: {}, handler: () => "seen" });
+export const who = internalAction({ args: {}, handler: (ctx) => ctx.auth.userId });
+export const forUsers = internalQuery({ args: {}, auth: "user", handler: (ctx): string => ctx.auth.userId });
+export const asUser = action({ args: {}, auth: "public", handler: (ctx): Promise<string> => ctx.runQuery(internal.actions.forUsers) });
 
 /** What a call inside ended with. */
 export const told = action({
