@@ -34,6 +34,8 @@ struct mr_js_limits {
 /* `host` is copied. A process makes its first engine before it starts threads; time zone is UTC from then on. */
 struct mr_js *mr_js_new(const struct mr_js_host *host, const struct mr_js_limits *limits);
 void mr_js_delete(struct mr_js **js);
+/* What the code finds as process.env: a JSON map of texts. Before the bundle is loaded; else it is empty. */
+void mr_js_variables(struct mr_js *js, struct mr_str json);
 /* Runs a bundle; `name` stands in stack traces. false: it threw, ran too long, or is no app (function_failed with place and stack in
  * message). */
 bool mr_js_load(struct mr_js *js, struct mr_str source, const char *name, struct mr_error *err);

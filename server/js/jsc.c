@@ -17,8 +17,8 @@ void JSGlobalContextSetUnhandledRejectionCallback(JSGlobalContextRef ctx, JSObje
 JSObjectRef JSGetMemoryUsageStatistics(JSContextRef ctx);
 void JSSynchronousGarbageCollectForDebugging(JSContextRef ctx);
 
-enum door { DOOR_LOADED, DOOR_MANIFEST, DOOR_CALL, DOOR_SETTLE, DOOR_FORGET, DOOR_REJECTED, DOORS };
-static const char *const door_names[DOORS] = {"loaded", "manifest", "call", "settle", "forget", "rejected"};
+enum door { DOOR_LOADED, DOOR_MANIFEST, DOOR_CALL, DOOR_SETTLE, DOOR_FORGET, DOOR_REJECTED, DOOR_VARIABLES, DOORS };
+static const char *const door_names[DOORS] = {"loaded", "manifest", "call", "settle", "forget", "rejected", "variables"};
 
 struct mr_js {
 	struct mr_js_host host;
@@ -354,6 +354,14 @@ void mr_js_delete(struct mr_js **jsp)
 	mr_buf_fini(&js->in);
 	mr_buf_fini(&js->out);
 	free(js);
+}
+
+void mr_js_variables(struct mr_js *js, struct mr_str json)
+{
+	struct mr_error err;
+	JSValueRef argv[] = {string_value(js, json)};
+	enum mr_js_end end = enter(js, DOOR_VARIABLES, 1, argv, NULL, &err);
+	MR_ASSERT(end == MR_JS_RAN);
 }
 
 bool mr_js_load(struct mr_js *js, struct mr_str source, const char *name, struct mr_error *err)

@@ -7,7 +7,7 @@
 	const RealDate = Date;
 	const realRandom = Math.random;
 	const realNow = RealDate.now;
-	const { stringify } = JSON;
+	const { parse, stringify } = JSON;
 	const { construct, defineProperty, getPrototypeOf, ownKeys } = Reflect;
 	const { min, floor } = Math;
 
@@ -436,6 +436,9 @@
 			calls.delete(n);
 			enter(0);
 			if (typeof globalThis.__millrace.forget === "function") globalThis.__millrace.forget(n);
+		},
+		variables(text) {
+			global("process", Object.freeze({ env: Object.freeze({ __proto__: null, ...parse(text) }) }));
 		},
 		rejected(promise, reason) {
 			log(current, "warn", `unhandled rejection: ${line([reason])}`);

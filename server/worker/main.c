@@ -79,7 +79,11 @@ static bool load_bundle(struct mr_worker *w, const char *dir, struct mr_error *e
 	const struct mr_js_limits limits = {
 		w->settings.function_time_limit, (size_t)w->settings.max_result, w->settings.worker_memory_limit};
 	host.arg = w;
+	struct mr_buf variables = {0};
 	w->js = mr_js_new(&host, &limits);
+	mr_variables_print(&variables);
+	mr_js_variables(w->js, mr_buf_view(&variables));
+	mr_buf_fini(&variables);
 	guard(w, MR_MAX(LOAD_MS_LEAST, w->settings.function_time_limit));
 	mr_guard_enter();
 	bool ok = read_build_file(dir, "bundle.js", &source, err) && mr_js_load(w->js, mr_buf_view(&source), "bundle.js", err);

@@ -114,6 +114,10 @@ int mr_print_manifest(const struct mr_settings *settings, const char *bundle)
 	bool ok = mr_file_read(bundle, &source, &err);
 	if (ok) {
 		struct mr_js *js = mr_js_new(&host, &limits);
+		struct mr_buf variables = {0};
+		mr_variables_print(&variables);
+		mr_js_variables(js, mr_buf_view(&variables));
+		mr_buf_fini(&variables);
 		mr_guard_start(&guard, last_words, NULL);
 		mr_guard_enter();
 		ok = mr_js_load(js, mr_buf_view(&source), "bundle.js", &err) && print(js, mr_buf_view(&source), &out, &err);

@@ -7,7 +7,7 @@
  *   entity.c  entity acts under policies
  *   hot.c     what is contended takes turns               plain.c    errors as callers see them
  *   action.c  what an action asks for: calls, timers      fetch.c    HTTP
- *   manifest.c --manifest
+ *   variables.c the environment                           manifest.c --manifest
  *
  * One thread, one worker a process; everything hangs from struct mr_worker.
  */
@@ -263,6 +263,8 @@ void mr_hot_free(struct mr_worker *w);
 
 /* manifest.c */
 int mr_print_manifest(const struct mr_settings *settings, const char *bundle);
+/* variables.c: what functions see of the environment: MILLRACE_VAR_NAME as NAME, a JSON map. */
+void mr_variables_print(struct mr_buf *b);
 bool mr_file_read(const char *path, struct mr_buf *b, struct mr_error *err);
 
 #endif

@@ -12,6 +12,7 @@ const SECONDS = 3;
 // A sanitized worker needs far more memory for the same work.
 const memory = (process.env.MILLRACE_BUILD ?? "").includes("sanitized") ? "800MB" : "200MB";
 const limits = ["--action-time-limit", `${SECONDS}s`, "--function-time-limit", "300", "--worker-memory-limit", memory, "--action-operations", "200"];
+process.env.MILLRACE_VAR_KEY = "a \"key\" \u00e9";
 const stack = await Stack.start([...limits, "--worker-actions", "4"]);
 const client = await stack.client();
 const act = (fn, args, options) => client.call(`actions.${fn}`, args, options);
@@ -191,6 +192,13 @@ test("attacked: a flood of lines is cut, a flood of calls is refused from its li
 	const { done, too_many_operations: refused, ...rest } = await value("many", { n: 1000 });
 	assert.deepEqual([done, refused, rest], [200, 800, {}]);
 	assert.equal(await value("waits", { ms: 1 }), null);
+});
+
+test("of the environment functions see what is meant for them, and cannot change it", async () => {
+	const key = process.env.MILLRACE_VAR_KEY;
+	for (const fn of ["envInQuery", "envInMutation", "envInAction"]) assert.deepEqual(await value(fn), [key, key, null, null, 1], fn);
+	for (let i = 0; i < 4; i++) await act("envChanges"); // both workers
+	assert.equal((await value("envInQuery"))[0], key);
 });
 
 test("the SDK's client calls actions", async () => {

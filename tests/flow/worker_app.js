@@ -66,7 +66,8 @@ async function checkPrelude() {
 	throws("eval", () => eval("1"));
 	throws("Function", () => new Function("return 1"));
 	throws("async Function", () => (async () => {}).constructor("return 1"));
-	for (const name of ["fetch", "setTimeout", "WebAssembly", "XMLHttpRequest", "require", "process", "SharedArrayBuffer"])
+	is("process", JSON.stringify(process), '{"env":{}}');
+	for (const name of ["fetch", "setTimeout", "WebAssembly", "XMLHttpRequest", "require", "SharedArrayBuffer"])
 		is(name, typeof globalThis[name], "undefined");
 	is("time zone", new Date(0).getTimezoneOffset(), 0);
 	return wrong;

@@ -53,7 +53,7 @@ export function millrace(args, options = {}) {
 
 function clean() {
 	const env = { ...process.env };
-	for (const name of Object.keys(env)) if (name.startsWith("MILLRACE") || name === "DATABASE_URL") delete env[name];
+	for (const name of Object.keys(env)) if (/^MILLRACE(?!_VAR_)/.test(name) || name === "DATABASE_URL") delete env[name];
 	return env;
 }
 

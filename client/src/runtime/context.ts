@@ -210,10 +210,16 @@ function refuseShared(): never {
 	throw new IdentityTouched();
 }
 
+/** The worker's prelude has them. */
+function variables(): object {
+	return (globalThis as { process?: { env?: object } }).process?.env ?? {};
+}
+
 export function makeContext(kind: string, call: CallDoor): object {
 	const random = seededRandom(call.env.seed);
 	const base = {
 		auth: makeAuth(call),
+		env: variables(),
 		now: () => {
 			call.clock.looked = true;
 			return call.env.now;

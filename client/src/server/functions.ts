@@ -32,6 +32,11 @@ interface Refuse {
 	error(code: string, message: string, data?: { readonly [key: string]: Value }): never;
 }
 
+interface Environment {
+	/** What the server's environment has as MILLRACE_VAR_NAME, by NAME; the same as `process.env`. */
+	readonly env: { readonly [name: string]: string | undefined };
+}
+
 interface RunQuery {
 	/** Runs another query, internal ones too, within this call: the same moment, the same caller. */
 	runQuery<A, R>(query: FunctionRef<"query", A, R>, ...args: ArgsOf<A>): Promise<R>;
@@ -42,11 +47,11 @@ interface RunMutation {
 	runMutation<A, R>(mutation: FunctionRef<"mutation", A, R>, ...args: ArgsOf<A>): Promise<R>;
 }
 
-export interface QueryCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, RunQuery {
+export interface QueryCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, Environment, RunQuery {
 	readonly db: DbReader<App>;
 	readonly auth: Auth<U>;
 }
-export interface MutationCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, RunQuery, RunMutation {
+export interface MutationCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, Environment, RunQuery, RunMutation {
 	readonly db: DbWriter<App>;
 	readonly auth: Auth<U>;
 }
@@ -54,7 +59,7 @@ export interface MutationCtx<App = unknown, U extends Access = Access> extends C
  * What an action sees: it runs once at most, outside of any transaction. Time passes in it, and it may wait (`setTimeout`).
  * Each function that it calls is a call of its own, as the same caller; internal ones may be called.
  */
-export interface ActionCtx<U extends Access = Access> extends Clock, Refuse {
+export interface ActionCtx<U extends Access = Access> extends Clock, Refuse, Environment {
 	readonly auth: Auth<U>;
 	readonly runQuery: RunFunction<"query">;
 	/** Its changes are there for all to see when the promise resolves. */

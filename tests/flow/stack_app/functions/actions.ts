@@ -8,7 +8,7 @@ const pause = (ms: number) => new Promise<void>((done) => void setTimeout(done, 
 export const copy = action({
 	args: { from: v.string(), to: v.string() },
 	auth: "public",
-	handler: async (ctx, { from, to }) => {
+	handler: async (ctx, { from, to }): Promise<{ n: number; ids: string[]; after: number; who: unknown }> => {
 		const n = await ctx.runQuery(api.items.count, { grp: from });
 		const ids: string[] = [];
 		for (let i = 0; i < Number(n); i++) ids.push(String(await ctx.runMutation("actions.put", { grp: to, n: i })));
@@ -185,3 +185,17 @@ export const many = action({
 	},
 });
 export const plain = mutation({ args: { grp: v.string() }, auth: "public", handler: (ctx, { grp }) => ctx.db.insert("Item", { grp }) });
+
+const atLoad = (globalThis as { process?: { env: { [name: string]: string | undefined } } }).process?.env;
+/** What it sees of the environment, in all ways. */
+const seen = (env: { readonly [name: string]: string | undefined }) => [env["KEY"] ?? null, atLoad?.["KEY"] ?? null, env["PATH"] ?? null, env["HOME"] ?? null, Object.keys(env).length];
+export const envInQuery = query({ args: {}, auth: "public", handler: (ctx) => seen(ctx.env) });
+export const envInMutation = mutation({ args: {}, auth: "public", handler: (ctx) => seen(ctx.env) });
+export const envInAction = action({ args: {}, auth: "public", handler: (ctx) => seen(ctx.env) });
+export const envChanges = mutation({
+	args: {},
+	auth: "public",
+	handler: (ctx) => {
+		(ctx.env as { KEY: string }).KEY = "other";
+	},
+});
