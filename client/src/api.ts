@@ -74,3 +74,10 @@ export function functionName(ref: FunctionRef<FunctionKind, never, unknown> | Fu
 export function isFunctionRef(x: unknown): x is FunctionRef {
 	return typeof x === "object" && x !== null && NAME in x;
 }
+
+/** Of what is to be called: a reference, or the name itself. */
+export function calledName(what: string, ref: unknown): string {
+	if (typeof ref === "string" && ref !== "") return ref;
+	if (isFunctionRef(ref)) return functionName(ref);
+	throw new Error(`${what}: expected a function reference (api.<module>.<name>, internal.<module>.<name>) or a name`);
+}

@@ -2,8 +2,7 @@
 
 import { MillraceError } from "./error.js";
 import { parseWire, printWire, ValueError } from "./json.js";
-import type { FunctionRef } from "./api.js";
-import { functionName } from "./api.js";
+import { calledName } from "./api.js";
 import { AppError, IdentityTouched, makeContext } from "./runtime/context.js";
 import { type Channel, Frame } from "./runtime/frame.js";
 import { installGlobals } from "./runtime/globals.js";
@@ -87,7 +86,7 @@ function run(call: Call, fn: RegisteredFunction, args: string, frame: Frame, wit
 
 /** A function that another one calls. A mutation is a part of the call's transaction that is taken back alone. */
 async function runWithin(call: Call, frame: Frame, within: number, kind: string, ref: unknown, given: unknown): Promise<Value> {
-	const name = nameOf(ref);
+	const name = calledName(kind === "query" ? "ctx.runQuery" : "ctx.runMutation", ref);
 	const fn = call.functions.get(name);
 	if (fn?.kind !== kind) throw new MillraceError("unknown_function", `No ${kind} function named ${name} is loaded.`);
 	if (within >= call.env.depth) throw tooDeep(name, call.env.depth);
@@ -96,10 +95,6 @@ async function runWithin(call: Call, frame: Frame, within: number, kind: string,
 	const go = (channel: Channel, level: number) => run(call, fn, args, new Frame(channel, level), within);
 	const text = kind === "query" ? go(frame.operate, frame.level) : frame.part((channel) => go(channel, frame.level + 1));
 	return parseWire(await text);
-}
-
-function nameOf(ref: unknown): string {
-	return typeof ref === "string" ? ref : functionName(ref as FunctionRef);
 }
 
 function tooDeep(name: string, depth: number): MillraceError {

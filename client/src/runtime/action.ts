@@ -1,21 +1,14 @@
 // What an action's `ctx` has besides: calls of other functions, each a job of its own.
 
-import { functionName, isFunctionRef } from "../api.js";
+import { calledName } from "../api.js";
 import { printWire } from "../json.js";
 import type { FunctionKind } from "../server/functions.js";
 import type { Value } from "../values.js";
 import type { CallDoor } from "./context.js";
 
-/** A reference, or the name itself. */
-function nameOf(what: string, ref: unknown): string {
-	if (typeof ref === "string" && ref !== "") return ref;
-	if (isFunctionRef(ref)) return functionName(ref);
-	throw new Error(`${what}: expected a function reference (api.<module>.<name>, internal.<module>.<name>) or a name`);
-}
-
 export function makeActions(call: CallDoor) {
 	const run = (kind: FunctionKind, what: string) => async (ref: unknown, args: unknown): Promise<Value> => {
-		const head = `"kind":"${kind}","fn":${printWire(nameOf(what, ref))}`;
+		const head = `"kind":"${kind}","fn":${printWire(calledName(what, ref))}`;
 		return call.operate("call", `{${head},"args":${printWire(args ?? {}, `${what}: args`)}}`);
 	};
 	return {
