@@ -354,7 +354,7 @@ const sits = (t, user, row, more = () => true) => row.room !== null && t.Seat.so
 const admits = {
 	Post: (t, user, row) => sits(t, user, row) && !t.Ban.some((b) => b.user === user && b.room === row.room),
 	Note: (t, user, row) => row.level !== null && sits(t, user, row, (s) => s.level === row.level),
-	Seat: (t, user, row) => row.user === user,
+	Seat: (t, user, row) => row.user === user || sits(t, user, row),
 };
 const byPlace = (x, y) => y.n - x.n || (x.id < y.id ? 1 : -1);
 function expected(t, user, { entity, where, limit }) {

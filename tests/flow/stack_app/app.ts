@@ -72,7 +72,7 @@ export const Post = entity("Post", {
 }).index("by_room", ["room"]);
 export const Note = entity("Note", { room: field.string().optional(), level: field.int().optional(), n: field.int().default(0) });
 
-policy(Seat, { read: "data.user == auth.userId" });
+policy(Seat, { read: "data.user == auth.userId || exists(Seat, user == auth.userId && room == data.room)" });
 policy(Post, {
 	read: "exists(Seat, user == auth.userId && room == data.room) && !exists(Ban, user == auth.userId && room == data.room)",
 	insert: "data.author == auth.userId && exists(Seat, user == auth.userId && room == data.room)",
