@@ -68,7 +68,7 @@ const freePort = await listen(gone);
 gone.close();
 
 const options = ["--fetch-max-bytes", "2MB", "--fetch-time-limit", "2500", "--fetch-per-action", "5", "--worker-memory-limit", "900MB"];
-const stack = await Stack.start([...options, "--fetch-private", `127.0.0.1:${port},127.0.0.1:${nonsensePort},127.0.0.1:${freePort}`, "--action-time-limit", "10s"]);
+const stack = await Stack.start([...options, "--fetch-private", `127.0.0.1:${port},127.0.0.1:${nonsensePort},127.0.0.1:${freePort}`, "--action-time-limit", "60s"]);
 const client = await stack.client();
 const value = (fn, args) => client.value(`fetching.${fn}`, args);
 const one = (path, init, read) => value("one", { url: path.startsWith("/") ? at(path) : path, ...(init ? { init } : {}), ...(read ? { read } : {}) });
@@ -179,7 +179,7 @@ test("only so many at once; the others wait", async () => {
 });
 
 test("attacked: 10,000 fetches at once are refused above the limit, and nobody else waits", async () => {
-	const flood = client.call("fetching.many", { url: at("/text"), n: 10000 }, { seconds: 30 });
+	const flood = client.call("fetching.many", { url: at("/text"), n: 10000 }, { seconds: 70 });
 	const other = await stack.client();
 	for (let i = 0; i < 10; i++) await other.value("items.count", { grp: "x" });
 	other.close();
