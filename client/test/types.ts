@@ -102,7 +102,8 @@ void query(async (ctx) => {
 	void some?.author;
 	// @ts-expect-error is no reference
 	ctx.db.query("Message").include({ home: "author" });
-	return [topic, some?.body, some?.home?.name];
+	const [other] = await ctx.db.query("Message").include({ home: "channel" }).select("body");
+	return [topic, some?.body, some?.home?.name, other?.body, other?.home?.name];
 });
 const waitlist: FunctionRef<"mutation", { email: string }, null> = api.joinWaitlist;
 assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<never, never>, { ok: boolean }>>>();

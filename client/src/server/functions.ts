@@ -126,6 +126,9 @@ type Comparable = string | number | bigint | boolean | Uint8Array | null;
 type Indexes = { readonly [name: string]: readonly string[] };
 type Loose = { readonly [field: string]: Row };
 
+/** Some of its fields, and what was included. */
+type Selected<R, K extends keyof R, Out> = [Exclude<keyof Out, keyof R>] extends [never] ? Pick<R, K> : Flat<Pick<R, K> & Omit<Out, keyof R>>;
+
 /** With each row, under these names, the rows that its fields refer to. */
 type Included<Out, M, Refs> = Flat<Out & { readonly [N in keyof M]: M[N] extends keyof Refs ? Refs[M[N]] | null : never }>;
 
@@ -139,7 +142,7 @@ export interface Query<R = Row, I = Indexes, Out = R, Refs = Loose> extends Prom
 	orderBy(order: OrderOf<R>): this;
 	limit(n: number): this;
 	/** These fields only. A live query that looks at few fields is not run again when others change. */
-	select<const K extends keyof R & string>(...fields: readonly K[]): Query<R, I, Pick<R, K>, Refs>;
+	select<const K extends keyof R & string>(...fields: readonly K[]): Query<R, I, Selected<R, K, Out>, Refs>;
 	/** With each row, the rows that it refers to: `include({ sender: "author" })` gives `row.sender`, or null when there is none. */
 	include<const M extends { readonly [name: string]: keyof Refs & string }>(names: M): Query<R, I, Included<Out, M, Refs>, Refs>;
 	take(n: number): Promise<Out[]>;
@@ -214,7 +217,7 @@ export interface PaginationResult<R> {
 
 /** A query of a mutation. */
 export interface LockingQuery<R = Row, I = Indexes, Out = R, Refs = Loose> extends Query<R, I, Out, Refs> {
-	select<const K extends keyof R & string>(...fields: readonly K[]): LockingQuery<R, I, Pick<R, K>, Refs>;
+	select<const K extends keyof R & string>(...fields: readonly K[]): LockingQuery<R, I, Selected<R, K, Out>, Refs>;
 	include<const M extends { readonly [name: string]: keyof Refs & string }>(names: M): LockingQuery<R, I, Included<Out, M, Refs>, Refs>;
 	/** Locks the rows that are read: nobody else changes or locks them until this call has ended. */
 	forUpdate(): this;
