@@ -4,9 +4,9 @@
 #include "api.h"
 
 #include "api_inner.h"
+#include "keys.h"
 #include "live.h"
 #include "proto/ground/log.h"
-#include "proto/jwt.h"
 
 /* --- for all routes --- */
 
@@ -46,18 +46,20 @@ static bool is_bearer(struct mr_str header, struct mr_str *token)
 	return true;
 }
 
-bool mr_api_identity(struct mr_req *req, const struct mr_fanout *f, const struct mr_node **auth, struct mr_error *err)
+bool mr_api_identity(struct mr_req *req, struct mr_fanout *f, const struct mr_node **auth, struct mr_error *err)
 {
 	struct mr_str header = mr_req_header(req, "authorization"), token;
-	int64_t expires;
+	struct mr_token t;
 
 	*auth = NULL;
 	if (!header.p)
 		return true;
 	if (!is_bearer(header, &token))
 		return mr_fail(err, MR_BAD_TOKEN, "the Authorization header must be `Bearer <token>`");
-	*auth = mr_jwt_verify(mr_req_arena(req), f->secret, token, mr_wall_us() / 1000000, &expires, err);
-	return *auth != NULL;
+	if (!mr_keys_verify(f, mr_req_arena(req), token, &t, err))
+		return false;
+	*auth = t.identity;
+	return true;
 }
 
 const struct mr_node *mr_api_body(struct mr_req *req, const struct mr_fanout *f, struct mr_str *text, struct mr_error *err)

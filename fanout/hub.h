@@ -21,6 +21,8 @@ struct mr_hub {
 	struct mr_app *app; /* that serves, or is just being handed to the threads */
 	_Atomic int64_t counter[MR_COUNTERS];
 	struct mr_stakes stakes;
+	struct mr_keys *keys;       /* whose tokens are taken */
+	struct mr_keyring *keyring; /* as of now */
 	struct mr_workers *workers;
 	struct mr_ticks *ticks;
 	struct mr_numbers *numbers;

@@ -9,6 +9,7 @@
 #include "aside.h"
 #include "hub.h"
 #include "jobs.h"
+#include "keys.h"
 #include "numbers.h"
 #include "proto/ground/log.h"
 #include "thread.h"
@@ -74,6 +75,7 @@ static void open_all(struct mr_hub *hub, const char *control)
 {
 	struct mr_error err;
 	hub->aside = mr_aside_new(hub->settings.fanout_threads == 1);
+	hub->keys = mr_keys_new(hub);
 	mr_threads_open(hub);
 	hub->workers = mr_workers_new(hub, control, &err);
 	if (!hub->workers)
@@ -87,6 +89,7 @@ static void open_all(struct mr_hub *hub, const char *control)
 static void close_all(struct mr_hub *hub)
 {
 	mr_aside_delete(&hub->aside);
+	mr_keys_end(hub->keys);
 	mr_loop_turn(hub->loop, 0);
 	mr_ticks_end(hub->ticks);
 	mr_jobs_delete_all(hub->workers);
@@ -95,6 +98,7 @@ static void close_all(struct mr_hub *hub)
 	mr_ticks_delete(&hub->ticks);
 	mr_workers_delete(&hub->workers);
 	mr_numbers_delete(&hub->numbers);
+	mr_keys_delete(&hub->keys);
 	mr_app_drop(&hub->app);
 }
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "keys.h"
 #include "live.h"
 #include "proto/ground/log.h"
-#include "proto/jwt.h"
 #include "share.h"
 
 enum {
@@ -270,14 +270,12 @@ const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_aren
 static bool take_identity(struct mr_session *s, struct mr_str token, struct mr_error *err)
 {
 	struct mr_arena a = {0};
-	const struct mr_node *auth = NULL;
-	int64_t expires = 0;
-	if (token.n)
-		auth = mr_jwt_verify(&a, s->all->f->secret, token, mr_wall_us() / 1000000, &expires, err);
-	if (auth || !token.n)
-		keep_identity(s, auth, expires);
+	struct mr_token t = {0};
+	bool ok = !token.n || mr_keys_verify(s->all->f, &a, token, &t, err);
+	if (ok)
+		keep_identity(s, t.identity, t.expires);
 	mr_arena_fini(&a);
-	return auth || !token.n;
+	return ok;
 }
 
 static void send_welcome(struct mr_session *s)
@@ -477,7 +475,10 @@ static void change_identity(struct mr_session *s, const struct mr_node *m)
 	struct mr_buf was = {0};
 	mr_buf_str(&was, s->auth);
 	if (!take_identity(s, mr_node_str(m, "token"), &err)) {
-		mr_session_error(s, &err, 0, false);
+		bool later = err.code == MR_KEYS_UNAVAILABLE; /* he comes back with it, as at hello */
+		mr_session_error(s, &err, 0, later);
+		if (later)
+			mr_session_close(s, 4000, mr_code_name(err.code));
 	} else {
 		send_welcome(s);
 		if (!mr_str_eq(mr_buf_view(&was), s->auth))

@@ -7,6 +7,7 @@
 #include "api.h"
 #include "clock.h"
 #include "instance.h"
+#include "keys.h"
 #include "proto/ground/log.h"
 #include "session.h"
 #include "tasks.h"
@@ -78,6 +79,7 @@ static struct mr_fanout *open_one(struct mr_hub *hub, size_t index)
 	f->index = index;
 	f->settings = hub->settings;
 	f->secret = hub->secret;
+	f->keyring = mr_keyring_hold(hub->keyring);
 	f->loop = hub->n == 1 ? hub->loop : mr_loop_new();
 	f->tasks = mr_tasks_new(f);
 	f->clock = mr_clock_new(f);
@@ -147,6 +149,7 @@ static void close_one(struct mr_fanout *f)
 	mr_clock_delete(&f->clock);
 	mr_app_drop(&f->app);
 	free(f->app_dir);
+	mr_keyring_drop(&f->keyring);
 	if (f->loop != f->hub->loop)
 		mr_loop_delete(&f->loop);
 	free(f);

@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "87d8e628bf338bab";
+export const TABLES_HASH = "1726a010a04d451d";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -15,6 +15,7 @@ export type ErrorCode =
 	| "unauthenticated"
 	| "bad_token"
 	| "token_expired"
+	| "keys_unavailable"
 	| "forbidden"
 	| "not_found"
 	| "method_not_allowed"
@@ -67,6 +68,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly http: number; readonl
 	unauthenticated: { http: 401, retry: "never" },
 	bad_token: { http: 401, retry: "never" },
 	token_expired: { http: 401, retry: "never" },
+	keys_unavailable: { http: 503, retry: "later" },
 	forbidden: { http: 403, retry: "never" },
 	not_found: { http: 404, retry: "never" },
 	method_not_allowed: { http: 405, retry: "never" },

@@ -1,5 +1,5 @@
-/* The HTTP API on a real listener, with calls that answer what they were asked (tests/flow/api.mjs). What stands behind calls.h and live.h
- * in the fanout - workers and ticks - is replaced here by functions that tell their arguments. api_server <manifest> <app_dir>
+/* The HTTP API on a real listener, with calls that answer what they were asked (tests/flow/api.mjs). What stands behind calls.h, keys.h and
+ * live.h in the fanout - workers, issuers, ticks - is replaced here by functions that tell their arguments. api_server <manifest> <app_dir>
  * [development|production]      prints "port N" and "token T"; ends with standard input
  */
 #include <stdio.h>
@@ -9,9 +9,9 @@
 #include "fanout/api.h"
 #include "fanout/calls.h"
 #include "fanout/hub.h"
+#include "fanout/keys.h"
 #include "fanout/live.h"
 #include "proto/ground/log.h"
-#include "proto/jwt.h"
 
 struct mr_call {
 	struct mr_loop *loop;
@@ -88,6 +88,12 @@ void mr_call_abandon(struct mr_call *c)
 	c->abandoned = true;
 	abandoned++;
 	mr_defer(c->loop, end_call, c);
+}
+
+bool mr_keys_verify(struct mr_fanout *f, struct mr_arena *a, struct mr_str token, struct mr_token *t, struct mr_error *err)
+{
+	struct mr_trust trust = {.secret = f->secret, .leeway = 10};
+	return mr_jwt_verify(a, &trust, token, mr_wall_us() / 1000000, t, err);
 }
 
 void mr_live_request(struct mr_req *req, struct mr_fanout *f)

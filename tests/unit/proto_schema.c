@@ -1,10 +1,8 @@
-/* Manifests, tokens, settings. */
+/* Manifests, settings. */
 #include "tests/unit/vectors.h"
 
 #include <unistd.h>
 
-#include "proto/ground/hash.h"
-#include "proto/jwt.h"
 #include "proto/settings.h"
 
 static const char manifest[] = "{\"version\":\"0123456789abcdef\",\"entities\":["
@@ -109,104 +107,6 @@ static void shapes(void **state)
 		for (size_t k = 0; k < i; k++)
 			assert_true(shape[k] != shape[i]);
 	}
-}
-
-/* Tokens */
-
-#define SECRET MR_STR("a secret of thirty-two characters")
-
-static const struct mr_node *verify(struct mr_arena *a, struct mr_str token, int64_t now, int64_t *expires, struct mr_error *err)
-{
-	char *exact = malloc(token.n ? token.n : 1);
-	memcpy(exact, token.p, token.n);
-	const struct mr_node *n = mr_jwt_verify(a, SECRET, (struct mr_str){exact, token.n}, now, expires, err);
-	free(exact);
-	return n;
-}
-
-static void tokens(void **state)
-{
-	static const struct {
-		const char *claims;
-		enum mr_code code;
-		int64_t expires;
-		const char *identity;
-	} cases[] = {
-		{"{\"sub\":\"ann\"}", MR_OK, 0, "{\"userId\":\"ann\"}"},
-		{"{\"sub\":\"ann\",\"exp\":2000,\"iat\":1,\"nbf\":1,\"role\":\"x\",\"userId\":\"bob\"}", MR_OK, 2000,
-			"{\"role\":\"x\",\"userId\":\"ann\"}"},
-		{"{\"sub\":\"ann\",\"exp\":990}", MR_OK, 990, "{\"userId\":\"ann\"}"},
-		{"{\"sub\":\"ann\",\"exp\":989.5}", MR_TOKEN_EXPIRED, 0, NULL},
-		{"{\"sub\":\"ann\",\"exp\":0}", MR_TOKEN_EXPIRED, 0, NULL},
-		{"{\"sub\":\"ann\",\"nbf\":1010}", MR_OK, 0, "{\"userId\":\"ann\"}"},
-		{"{\"sub\":\"ann\",\"nbf\":1011}", MR_BAD_TOKEN, 0, NULL},
-		{"{\"sub\":\"ann\",\"exp\":\"2000\"}", MR_BAD_TOKEN, 0, NULL},
-		{"{\"sub\":\"ann\",\"exp\":-1}", MR_BAD_TOKEN, 0, NULL},
-		{"{\"sub\":\"ann\",\"exp\":1e300}", MR_BAD_TOKEN, 0, NULL},
-		{"{\"sub\":5}", MR_BAD_TOKEN, 0, NULL},
-		{"{\"sub\":\"\"}", MR_BAD_TOKEN, 0, NULL},
-		{"{}", MR_BAD_TOKEN, 0, NULL},
-		{"[]", MR_BAD_TOKEN, 0, NULL},
-		{"{\"sub\":\"ann\"", MR_BAD_TOKEN, 0, NULL},
-	};
-	for (size_t i = 0; i < MR_COUNT(cases); i++) {
-		struct mr_arena a = {0};
-		struct mr_buf token = {0}, shown = {0};
-		struct mr_error err = {0};
-		int64_t expires = -1;
-		mr_jwt_sign(&token, SECRET, mr_str(cases[i].claims));
-		const struct mr_node *n = verify(&a, mr_buf_view(&token), 1000, &expires, &err);
-		assert_int_equal(err.code, cases[i].code);
-		if (n) {
-			mr_json_canonical(&shown, n);
-			assert_string_equal(shown.p, cases[i].identity);
-			assert_true(expires == cases[i].expires);
-		}
-		mr_buf_fini(&token);
-		mr_buf_fini(&shown);
-		mr_arena_fini(&a);
-	}
-}
-
-static void rule_28_forged_tokens(void **state)
-{
-	/* A token of another maker: RFC 7515's form, signed with this secret elsewhere. */
-	struct mr_arena a = {0};
-	struct mr_buf token = {0}, other = {0}, part = {0};
-	struct mr_error err;
-	int64_t expires;
-	mr_jwt_sign(&token, SECRET, MR_STR("{\"sub\":\"ann\"}"));
-	assert_non_null(verify(&a, mr_buf_view(&token), 0, &expires, &err));
-	for (size_t i = 0; i < token.n; i++) {
-		char was = token.p[i];
-		token.p[i] = was == 'A' ? 'B' : 'A';
-		assert_null(verify(&a, mr_buf_view(&token), 0, &expires, &err));
-		assert_int_equal(err.code, MR_BAD_TOKEN);
-		token.p[i] = was;
-		assert_null(verify(&a, (struct mr_str){token.p, i}, 0, &expires, &err));
-	}
-	mr_jwt_sign(&other, MR_STR("another secret"), MR_STR("{\"sub\":\"ann\"}"));
-	assert_null(verify(&a, mr_buf_view(&other), 0, &expires, &err));
-	/* "none", and a good signature over another algorithm's name. */
-	static const char *const headers[] = {"{\"alg\":\"none\"}", "{\"alg\":\"HS512\"}", "{\"alg\":\"HS256\",\"crit\":[\"x\"]}", "{}"};
-	for (size_t i = 0; i < MR_COUNT(headers); i++) {
-		uint8_t mac[32];
-		mr_buf_reset(&part);
-		mr_base64url(&part, mr_str(headers[i]));
-		mr_buf_char(&part, '.');
-		mr_base64url(&part, MR_STR("{\"sub\":\"ann\"}"));
-		mr_hmac_sha256(SECRET, mr_buf_view(&part), mac);
-		mr_buf_char(&part, '.');
-		assert_null(verify(&a, mr_buf_view(&part), 0, &expires, &err));
-		mr_base64url(&part, (struct mr_str){(const char *)mac, 32});
-		assert_null(verify(&a, mr_buf_view(&part), 0, &expires, &err));
-		assert_int_equal(err.code, MR_BAD_TOKEN);
-	}
-	assert_null(mr_jwt_verify(&a, SECRET, mr_str(NULL), 0, &expires, &err));
-	mr_buf_fini(&token);
-	mr_buf_fini(&other);
-	mr_buf_fini(&part);
-	mr_arena_fini(&a);
 }
 
 /* Settings */
@@ -317,8 +217,6 @@ int main(void)
 		cmocka_unit_test(reads_a_manifest),
 		cmocka_unit_test(refuses_wrong_manifests),
 		cmocka_unit_test(shapes),
-		cmocka_unit_test(tokens),
-		cmocka_unit_test(rule_28_forged_tokens),
 		cmocka_unit_test(settings_in_order),
 		cmocka_unit_test(wrong_settings),
 	};
