@@ -344,3 +344,8 @@ bool mr_keys_verify(struct mr_fanout *f, struct mr_arena *a, struct mr_str token
 		f->hub->keys->sources[t->issuer].asked = true;
 	return false;
 }
+
+int64_t mr_keys_leeway(const struct mr_fanout *f)
+{
+	return f->keyring->trust.leeway;
+}

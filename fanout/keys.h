@@ -22,5 +22,7 @@ void mr_keys_delete(struct mr_keys **keys);
 /* Who this token says the caller is, by the keys as this thread knows them; the identity lies in the arena. False: as mr_jwt_verify; where
  * keys are missing they are asked for. */
 bool mr_keys_verify(struct mr_fanout *f, struct mr_arena *a, struct mr_str token, struct mr_token *t, struct mr_error *err);
+/* Seconds for which a token is taken after its end. */
+int64_t mr_keys_leeway(const struct mr_fanout *f);
 
 #endif

@@ -1,19 +1,15 @@
-/* Sessions: their life and identity. */
+/* Sessions: their life. */
 #include "session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "clock.h"
-#include "keys.h"
 #include "live.h"
 #include "proto/ground/log.h"
 #include "share.h"
 
-enum {
-	JANITOR_US = 100 * 1000,
-	IDENTITY_DEPTH = 64, /* at least what a token may have */
-};
+enum { JANITOR_US = 100 * 1000 };
 
 static void check_following(struct mr_sessions *all);
 
@@ -27,15 +23,8 @@ static void on_janitor(void *arg)
 		struct mr_session *s = value;
 		if (!mr_list_empty(&s->replies))
 			mr_session_late_replies(s, now);
-		if (s->expires && mr_wall_us() / 1000000 > s->expires) {
-			struct mr_error err;
-			s->expires = 0;
-			mr_fail(&err, MR_TOKEN_EXPIRED, "The token has expired; connect again with a new one.");
-			mr_session_error(s, &err, 0, true);
-			if (s->ws)
-				mr_ws_close(s->ws, 4003, mr_code_name(err.code));
-		}
 	}
+	mr_sessions_expire(all);
 	MR_LIST_FOR (e, &all->lagging)
 		mr_session_has_read(MR_CONTAINER(e, struct mr_session, in_lagging));
 	mr_resumes_tidy(all);
@@ -244,41 +233,7 @@ void mr_session_error(struct mr_session *s, const struct mr_error *err, int64_t 
 	mr_buf_fini(&b);
 }
 
-/* The identity as its text, no larger than it is: sessions are many. */
-static void keep_identity(struct mr_session *s, const struct mr_node *auth, int64_t expires)
-{
-	struct mr_buf json = {0};
-	if (auth)
-		mr_json_canonical(&json, auth);
-	free((char *)s->auth.p);
-	s->expires = expires;
-	s->auth = (struct mr_str){auth ? mr_strndup(json.p, json.n) : NULL, json.n};
-	mr_buf_fini(&json);
-}
-
-const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a)
-{
-	struct mr_error ignored;
-	if (!s->auth.n)
-		return NULL;
-	const struct mr_node *auth = mr_json_read(a, s->auth, IDENTITY_DEPTH, false, &ignored);
-	MR_ASSERT(auth);
-	return auth;
-}
-
-/* Takes the identity of a token over; false leaves the old one. */
-static bool take_identity(struct mr_session *s, struct mr_str token, struct mr_error *err)
-{
-	struct mr_arena a = {0};
-	struct mr_token t = {0};
-	bool ok = !token.n || mr_keys_verify(s->all->f, &a, token, &t, err);
-	if (ok)
-		keep_identity(s, t.identity, t.expires);
-	mr_arena_fini(&a);
-	return ok;
-}
-
-static void send_welcome(struct mr_session *s)
+void mr_session_welcome(struct mr_session *s)
 {
 	const struct mr_fanout *f = s->all->f;
 	struct mr_arena a = {0};
@@ -418,7 +373,7 @@ static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error
 		return mr_fail(err, MR_PROTOCOL_MISMATCH, "This server speaks protocol %d; update the client.", MR_PROTOCOL);
 	if (!id_ok(id))
 		return mr_fail(err, MR_BAD_MESSAGE, "session must be 32 to 64 random characters of A-Z a-z 0-9 _ -.");
-	if (!take_identity(s, mr_node_str(m, "token"), err) || !take_over(s, id, err))
+	if (!mr_session_take_identity(s, mr_node_str(m, "token"), err) || !take_over(s, id, err))
 		return false;
 	s->positions = mr_node_truth(m, "positions");
 	/* A position that we cannot read is no reason to refuse: everything is sent whole. */
@@ -427,7 +382,7 @@ static bool hello(struct mr_session *s, const struct mr_node *m, struct mr_error
 		keep_position(s, &from);
 	mr_position_fini(&from);
 	begin(s, id);
-	send_welcome(s);
+	mr_session_welcome(s);
 	if (!s->all->following)
 		send_status(s);
 	send_build_error(s);
@@ -438,7 +393,7 @@ struct mr_session *mr_session_live(
 	struct mr_sessions *all, struct mr_live *live, struct mr_str token, const struct mr_position *from, struct mr_error *err)
 {
 	struct mr_session *s = new_session(all, MR_JSON);
-	if (!take_identity(s, token, err)) {
+	if (!mr_session_take_identity(s, token, err)) {
 		free(s);
 		return NULL;
 	}
@@ -469,24 +424,6 @@ static void send_bare(struct mr_session *s, struct mr_str t)
 	mr_buf_fini(&b);
 }
 
-static void change_identity(struct mr_session *s, const struct mr_node *m)
-{
-	struct mr_error err;
-	struct mr_buf was = {0};
-	mr_buf_str(&was, s->auth);
-	if (!take_identity(s, mr_node_str(m, "token"), &err)) {
-		bool later = err.code == MR_KEYS_UNAVAILABLE; /* he comes back with it, as at hello */
-		mr_session_error(s, &err, 0, later);
-		if (later)
-			mr_session_close(s, 4000, mr_code_name(err.code));
-	} else {
-		send_welcome(s);
-		if (!mr_str_eq(mr_buf_view(&was), s->auth))
-			mr_session_reattach(s);
-	}
-	mr_buf_fini(&was);
-}
-
 static void handle(struct mr_session *s, const struct mr_node *m)
 {
 	struct mr_str t = mr_node_str(m, "t");
@@ -511,7 +448,7 @@ static void handle(struct mr_session *s, const struct mr_node *m)
 	} else if (mr_str_is(t, "call")) {
 		mr_session_call(s, m);
 	} else if (mr_str_is(t, "auth")) {
-		change_identity(s, m);
+		mr_session_change_identity(s, m);
 	} else {
 		mr_fail(&err, MR_UNKNOWN_MESSAGE, "No message \"%.*s\" is known.", (int)MR_MIN(t.n, 40), t.p ? t.p : "");
 		mr_session_error(s, &err, 0, false);

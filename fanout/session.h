@@ -78,6 +78,7 @@ struct mr_session {
 	bool busy : 1;       /* for a moment: mr_sessions_busy */
 	bool early_over : 1; /* it has waited: nothing of it waits any more */
 	bool counted : 1;    /* in `speaks` */
+	bool expired : 1;    /* `auth` is who it was: it is nobody until another token comes */
 	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
 	uint32_t n_waiting;
 	uint32_t n_held; /* shown ones whose instance is not known now: they hold the session back */
@@ -92,7 +93,8 @@ struct mr_session {
 	struct mr_map *subs_by_id;       /* NULL while they are few */
 	uint64_t arrival;                /* its place among all that came to the process */
 	struct mr_str auth;              /* identity as canonical JSON, heap; empty: nobody */
-	int64_t expires;                 /* seconds; 0: never */
+	int64_t expires;                 /* seconds; 0: never, or it has */
+	int64_t notice_us;               /* wall clock, when it is told that it will; 0: it has been */
 	struct mr_list calls;            /* struct mr_session_call, in the order sent */
 	struct mr_list in_all;           /* in all->anonymous until hello, then in all->early while messages wait */
 	struct mr_buf *early;            /* messages that wait for the app: length (size_t) and payload of each; NULL: none */
@@ -175,8 +177,14 @@ void mr_session_late_replies(struct mr_session *s, int64_t now);
 void mr_session_free_reply(struct mr_pending_reply *r);
 void mr_session_maybe_free(struct mr_session *s);                                      /* gone when it has neither socket nor calls */
 const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a); /* its identity, read anew; NULL: nobody */
+struct mr_str mr_session_identity(const struct mr_session *s);                         /* the same as text; empty: nobody */
+void mr_sessions_expire(struct mr_sessions *all);                                      /* tokens that end, or soon will */
 void mr_session_unsubscribe(struct mr_session *s, const struct mr_node *message);
-void mr_session_reattach(struct mr_session *s); /* its identity is another */
+void mr_session_reattach(struct mr_session *s);   /* the app is another */
+void mr_session_reidentify(struct mr_session *s); /* its identity is another; what serves it all the same stays */
+bool mr_session_take_identity(struct mr_session *s, struct mr_str token, struct mr_error *err); /* of a token; false leaves the old one */
+void mr_session_change_identity(struct mr_session *s, const struct mr_node *message);
+void mr_session_welcome(struct mr_session *s);
 void mr_sub_free(struct mr_sub *sub);
 void mr_sub_begin(struct mr_sub *sub);        /* NEW: finds what serves it; who cannot be served is told so, and it is gone */
 void mr_sub_have_nothing(struct mr_sub *sub); /* rows from before are of no use any more */

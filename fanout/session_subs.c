@@ -189,16 +189,23 @@ static void leave(struct mr_sub *sub)
 	inst->lone = last;
 }
 
-/* Finds the instance that serves the subscription under the session's identity, and joins it. */
-static bool attach(struct mr_sub *sub, struct mr_error *err)
+/* The instance that serves the subscription under the session's identity; it may be new and serve nobody yet. */
+static struct mr_instance *find_instance(const struct mr_sub *sub, struct mr_error *err)
 {
-	struct mr_session *s = sub->session;
+	const struct mr_session *s = sub->session;
 	struct mr_arena a = {0};
 	const struct mr_node *message =
 		mr_json_read(&a, (struct mr_str){sub->query, sub->n_query}, (int)s->all->f->settings.max_depth + 4, false, err);
-	struct mr_query q = {.node = message, .auth = mr_session_auth(s, &a), .auth_json = s->auth, .ordered = s->live};
+	struct mr_query q = {.node = message, .auth = mr_session_auth(s, &a), .auth_json = mr_session_identity(s), .ordered = s->live};
 	struct mr_instance *inst = message ? mr_instance_find(s->all->f->instances, &q, err) : NULL;
 	mr_arena_fini(&a);
+	return inst;
+}
+
+static bool attach(struct mr_sub *sub, struct mr_error *err)
+{
+	struct mr_session *s = sub->session;
+	struct mr_instance *inst = find_instance(sub, err);
 	if (!inst)
 		return false;
 	join(sub, inst);
@@ -360,6 +367,28 @@ void mr_session_reattach(struct mr_session *s)
 		reattach(MR_CONTAINER(e, struct mr_sub, in_session));
 	while (!mr_list_empty(&s->shown))
 		reattach(MR_CONTAINER(s->shown.next, struct mr_sub, in_session));
+}
+
+/* Nothing is run again, and nothing told, where the same instance serves it as before. */
+static void reidentify(struct mr_sub *sub)
+{
+	struct mr_error ignored;
+	if (sub->state == MR_SUB_QUEUED)
+		return;
+	struct mr_instance *inst = find_instance(sub, &ignored);
+	if (inst && inst == sub->inst)
+		return;
+	if (inst && !inst->n_subs)
+		mr_instance_release(inst);
+	reattach(sub);
+}
+
+void mr_session_reidentify(struct mr_session *s)
+{
+	MR_LIST_FOR (e, &s->waiting)
+		reidentify(MR_CONTAINER(e, struct mr_sub, in_session));
+	MR_LIST_FOR (e, &s->shown)
+		reidentify(MR_CONTAINER(e, struct mr_sub, in_session));
 }
 
 void mr_sessions_reattach_all(struct mr_sessions *all)

@@ -4,6 +4,7 @@ import { type ArgsOf, functionName, type FunctionRef, isFunctionRef } from "./ap
 import { isBrowser, showDevelopment } from "./development.js";
 import { MillraceError } from "./error.js";
 import { Freshness } from "./freshness.js";
+import { fetchFailed, Identity, type TokenFetcher } from "./identity.js";
 import { newId } from "./ids.js";
 import { cleanValue, cleanWhere, ValueError } from "./json.js";
 import { type Operation, Transaction } from "./layers.js";
@@ -35,8 +36,8 @@ export interface ClientOptions {
 	readonly url?: string;
 	/** Who the caller is; null: nobody. Default: what setToken stored on this device. */
 	readonly token?: string | null;
-	/** Asked for a token before each connection, and when the last one was refused. */
-	readonly getToken?: () => string | null | Promise<string | null>;
+	/** Asked for a token before each connection, shortly before the last one expires, and when it was refused. As `setAuth` later. */
+	readonly getToken?: TokenFetcher;
 	readonly storage?: Stores;
 	readonly WebSocket?: WebSocketMaker;
 	readonly encoding?: Encoding;
@@ -115,6 +116,13 @@ export interface Client<App = unknown> {
 	action<Args, Result>(fn: FunctionRef<"action", Args, Result>, ...args: ArgsOf<Args>): Promise<Result>;
 	/** Signs in (kept on this device), or out with null. */
 	setToken(token: string | null): void;
+	/**
+	 * Signs in by what fetches tokens: asked for one now and at each connection, and, with `forceRefreshToken`, shortly before it expires
+	 * and when it was refused. The callback is told whether the server takes the caller for somebody, now and whenever that changes.
+	 */
+	setAuth(fetchToken: TokenFetcher, onChange?: (isAuthenticated: boolean) => void): void;
+	/** Signs out, and asks for no more tokens. */
+	clearAuth(): void;
 	readonly status: SyncStatus;
 	onStatus(callback: (status: SyncStatus) => void): () => void;
 	/** Lines and build errors that a server in development sends. */
@@ -323,7 +331,6 @@ class MillraceClient {
 	private readonly stores: Stores;
 	/** Prefix of what this client keeps in the tab's store. */
 	private readonly scope: string;
-	private readonly tokenKey: string;
 	private readonly sync: Sync;
 	private readonly freshness = new Freshness();
 	private readonly limits = new Limits();
@@ -332,11 +339,7 @@ class MillraceClient {
 	private readonly statusListeners: Listeners<SyncStatus> = new Set();
 	private readonly devListeners: Listeners<ConsoleMessage | DevMessage> = new Set();
 	private readonly undo: (() => void)[] = [];
-	private token: string | null;
-	/** setToken was called: it stands until it is refused. */
-	private tokenSet = false;
-	/** The token that the last setToken replaced, until the server has answered. */
-	private replaced: { readonly token: string | null } | undefined;
+	private readonly identity: Identity;
 	private started = false;
 	private closed = false;
 	status: SyncStatus;
@@ -348,8 +351,14 @@ class MillraceClient {
 		this.scope = options.storage ? origin : claimScope(origin);
 		this.undo.push(() => scopesInUse.delete(this.scope));
 		this.stores = options.storage ?? browserStores();
-		this.tokenKey = `${origin}:token`;
-		this.token = options.token !== undefined ? options.token : this.stores.device.getItem(this.tokenKey);
+		this.identity = new Identity({
+			store: this.stores.device,
+			key: `${origin}:token`,
+			token: options.token,
+			fetcher: options.getToken,
+			authenticate: (token) => this.sync.authenticate(token),
+			failed: (error) => this.failed(error),
+		});
 		const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketMaker }).WebSocket;
 		if (!WebSocket) throw new Error("createClient: there is no WebSocket here; pass one, for instance { WebSocket } from the package ws");
 		this.status = { ...NO_STATUS, since: Date.now() };
@@ -430,9 +439,7 @@ class MillraceClient {
 		};
 		on("online", () => this.runner.on({ type: "network", up: true }));
 		on("offline", () => this.runner.on({ type: "network", up: false }));
-		on("storage", ({ key, newValue }) => {
-			if (key === this.tokenKey && this.options.token === undefined) this.adoptToken(newValue ?? null);
-		});
+		on("storage", ({ key, newValue }) => this.identity.adopt(key, newValue ?? null));
 		on("pageshow", () => this.runner.on({ type: "wake" }));
 		const { document } = page;
 		if (document) {
@@ -447,74 +454,50 @@ class MillraceClient {
 	}
 
 	private async greet(): Promise<void> {
-		const { getToken } = this.options;
-		if (getToken && !this.tokenSet) {
-			const socket = this.runner.socketNumber;
-			let token: string | null = null;
-			let problem: unknown;
-			try {
-				token = await getToken();
-			} catch (e) {
-				problem = e ?? "no reason given";
-			}
-			if (socket !== this.runner.socketNumber) return; // it took too long; the next socket has asked again
-			if (problem !== undefined) {
-				this.failed(
-					new MillraceError("unauthenticated", `getToken failed: ${problem instanceof Error ? problem.message : String(problem)}`),
-				);
-				return this.runner.abandon();
-			}
-			if (!this.tokenSet) this.token = token;
+		const socket = this.runner.socketNumber;
+		let token: string | null = null;
+		let problem: { readonly cause: unknown } | undefined;
+		try {
+			const given = this.identity.forGreeting();
+			token = given instanceof Promise ? await given : given;
+		} catch (cause) {
+			problem = { cause };
+		}
+		if (socket !== this.runner.socketNumber) return; // it took too long; the next socket has asked again
+		if (problem) {
+			this.failed(fetchFailed(problem.cause));
+			return this.runner.abandon();
 		}
 		this.freshness.begin();
-		for (const message of this.sync.greeting(this.token)) this.runner.send(message);
+		for (const message of this.sync.greeting(token)) this.runner.send(message);
 	}
 
 	private receive(message: ServerMessage): void {
 		if (message.t === "console" || message.t === "dev") tell(this.devListeners, message);
-		if (message.t === "welcome") {
-			this.replaced = undefined;
-			this.limits.set(message);
-		}
+		if (message.t === "welcome") this.limits.set(message);
 		this.sync.receive(message);
 		this.freshness.heard(message, this.sync.caughtUp, Date.now());
 		this.noteStatus();
+		if (message.t === "welcome") this.identity.welcomed(message.user);
+		if (message.t === "expiry") this.identity.expiry(message.in);
 		if (message.t === "error" && message.re === undefined) this.connectionRefused(message.error.code, message.fatal ?? false);
 	}
 	private connectionRefused(code: string, fatal: boolean): void {
-		if (TOKEN_ERRORS.has(code)) {
-			this.tokenSet = false;
-			if (this.replaced && !fatal) {
-				this.keepToken(this.replaced.token); // the server kept the old identity, and so do we
-				this.replaced = undefined;
-				return;
-			}
-			if (!this.options.getToken) this.keepToken(null); // else it is asked for a new one, after the usual wait
-			return this.runner.abandon();
-		}
-		if (fatal) this.runner.abandon();
+		if (TOKEN_ERRORS.has(code) ? this.identity.refused(fatal) : fatal) this.runner.abandon();
 	}
 	private failed(error: MillraceError): void {
 		if (this.options.onError) this.options.onError(error);
 		else console.warn(`millrace: ${error.code}: ${error.message}`);
 	}
 
-	private keepToken(token: string | null): void {
-		this.token = token;
-		if (token === null) this.stores.device.removeItem(this.tokenKey);
-		else this.stores.device.setItem(this.tokenKey, token);
-	}
-	/** Another tab has signed in or out. */
-	private adoptToken(token: string | null): void {
-		if (token === this.token) return;
-		this.token = token;
-		this.sync.authenticate(token);
-	}
 	setToken(token: string | null): void {
-		this.replaced ??= { token: this.token };
-		this.keepToken(token);
-		this.tokenSet = true;
-		this.sync.authenticate(token);
+		this.identity.setToken(token);
+	}
+	setAuth(fetchToken: TokenFetcher, onChange?: (isAuthenticated: boolean) => void): void {
+		this.identity.setAuth(fetchToken, onChange, this.sync.connected);
+	}
+	clearAuth(): void {
+		this.identity.clearAuth();
 	}
 
 	private noteStatus(state = this.status.state, since = this.status.since): void {
@@ -537,6 +520,7 @@ class MillraceClient {
 		this.closed = true;
 		this.runner.stop();
 		this.sync.close();
+		this.identity.close();
 		for (const undo of this.undo.splice(0)) undo();
 	}
 

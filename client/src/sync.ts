@@ -154,6 +154,10 @@ export class Sync {
 		this.options.onChange();
 	}
 
+	/** There is a socket that has been greeted. */
+	get connected(): boolean {
+		return this.live;
+	}
 	get pending(): number {
 		return this.calls.pending;
 	}
@@ -231,6 +235,7 @@ export class Sync {
 			case "dev":
 				if (message.error === null) this.askAgain();
 				return;
+			case "expiry": // identity.ts
 			case "status":
 			case "console":
 			case "pong":

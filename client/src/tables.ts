@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "1726a010a04d451d";
+export const TABLES_HASH = "45c252f5dd3c4b1e";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -185,7 +185,7 @@ export interface HelloMessage {
 	positions?: boolean;
 }
 
-/** Changes the identity of the session. Answered by `welcome`, or by `error` with the old identity kept. */
+/** Changes the identity of the session, or renews its token. Answered by `welcome`, or by `error` with the old identity kept. Queries that show the same under the new identity go on: only others are asked anew, and none when it is the same. */
 export interface AuthMessage {
 	t: "auth";
 	/** The new token; null signs out. */
@@ -236,7 +236,7 @@ export interface PingMessage {
 	t: "ping";
 }
 
-/** Answers hello and auth. */
+/** Answers hello and auth. Also comes by itself when the session's token has expired (`expiry`). */
 export interface WelcomeMessage {
 	t: "welcome";
 	/** The protocol's version. */
@@ -296,6 +296,13 @@ export interface ErrorMessage {
 	fatal?: boolean;
 }
 
+/** The session's token expires soon: a new one (`auth`) of the same caller keeps everything as it is. Or it has expired: then the caller is nobody, as the `welcome` says that follows, until `auth` says otherwise. */
+export interface ExpiryMessage {
+	t: "expiry";
+	/** Milliseconds until it expires; 0: it has. */
+	in: number;
+}
+
 /** In development: a console.* line of a function that this client called. */
 export interface ConsoleMessage {
 	t: "console";
@@ -345,6 +352,7 @@ export type ServerMessage =
 	| TransitionMessage
 	| ReplyMessage
 	| ErrorMessage
+	| ExpiryMessage
 	| ConsoleMessage
 	| DevMessage
 	| StatusMessage

@@ -1,0 +1,124 @@
+/* Who a session's caller is: what a token says, for as long as it is good. The one that ends is told so before, and leaves a caller who is
+ * nobody: what is bound to a user ends, all else goes on.
+ */
+#include <stdlib.h>
+
+#include "keys.h"
+#include "proto/ground/log.h"
+#include "session.h"
+
+enum { IDENTITY_DEPTH = 64 /* at least what a token may have */, SECOND_US = 1000 * 1000 };
+
+/* When it is told that its token ends: not at once, however short the token lives, else it would bring one after the other. */
+static int64_t notice_at(const struct mr_session *s, int64_t expires, int64_t now_us)
+{
+	int64_t left = expires * SECOND_US - now_us, notice = s->all->f->settings.auth_notice * 1000;
+	return expires && notice && left > 0 ? expires * SECOND_US - MR_MIN(notice, left / 2) : 0;
+}
+
+/* The identity as its text, no larger than it is: sessions are many. */
+static void keep(struct mr_session *s, const struct mr_node *auth, int64_t expires)
+{
+	struct mr_buf json = {0};
+	if (auth)
+		mr_json_canonical(&json, auth);
+	free((char *)s->auth.p);
+	s->expires = expires;
+	s->notice_us = notice_at(s, expires, mr_wall_us());
+	s->expired = false;
+	s->auth = (struct mr_str){auth ? mr_strndup(json.p, json.n) : NULL, json.n};
+	mr_buf_fini(&json);
+}
+
+struct mr_str mr_session_identity(const struct mr_session *s)
+{
+	return s->expired ? (struct mr_str){0} : s->auth;
+}
+
+const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a)
+{
+	struct mr_error ignored;
+	struct mr_str text = mr_session_identity(s);
+	if (!text.n)
+		return NULL;
+	const struct mr_node *auth = mr_json_read(a, text, IDENTITY_DEPTH, false, &ignored);
+	MR_ASSERT(auth);
+	return auth;
+}
+
+bool mr_session_take_identity(struct mr_session *s, struct mr_str token, struct mr_error *err)
+{
+	struct mr_arena a = {0};
+	struct mr_token t = {0};
+	bool ok = !token.n || mr_keys_verify(s->all->f, &a, token, &t, err);
+	if (ok)
+		keep(s, t.identity, t.expires);
+	mr_arena_fini(&a);
+	return ok;
+}
+
+void mr_session_change_identity(struct mr_session *s, const struct mr_node *m)
+{
+	struct mr_error err;
+	struct mr_buf was = {0};
+	mr_buf_str(&was, mr_session_identity(s));
+	if (!mr_session_take_identity(s, mr_node_str(m, "token"), &err)) {
+		bool later = err.code == MR_KEYS_UNAVAILABLE; /* it comes back with the token, as at hello */
+		mr_session_error(s, &err, 0, later);
+		if (later)
+			mr_session_close(s, 4000, mr_code_name(err.code));
+	} else {
+		mr_session_welcome(s);
+		if (!mr_str_eq(mr_buf_view(&was), mr_session_identity(s)))
+			mr_session_reidentify(s);
+	}
+	mr_buf_fini(&was);
+}
+
+static void send_expiry(struct mr_session *s, int64_t in_ms)
+{
+	struct mr_buf b = {0};
+	struct mr_enc e;
+	mr_enc_init(&e, &b, s->encoding);
+	mr_enc_map(&e, 2);
+	mr_enc_key(&e, MR_STR("t"));
+	mr_enc_str(&e, MR_STR("expiry"));
+	mr_enc_key(&e, MR_STR("in"));
+	mr_enc_int(&e, in_ms);
+	mr_enc_end(&e);
+	mr_session_send(s, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
+/* A stream of events cannot bring another token: it ends. */
+static void expire(struct mr_session *s)
+{
+	struct mr_error err;
+	s->expires = s->notice_us = 0;
+	if (!s->live) {
+		s->expired = true;
+		send_expiry(s, 0);
+		mr_session_welcome(s);
+		mr_session_reidentify(s);
+		return;
+	}
+	mr_fail(&err, MR_TOKEN_EXPIRED, "The token has expired; connect again with a new one.");
+	mr_session_error(s, &err, 0, true);
+}
+
+void mr_sessions_expire(struct mr_sessions *all)
+{
+	int64_t now_us = mr_wall_us(), leeway = mr_keys_leeway(all->f);
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);) {
+		struct mr_session *s = value;
+		if (s->expires && now_us / SECOND_US > s->expires + leeway) {
+			expire(s);
+		} else if (s->notice_us && now_us >= s->notice_us) {
+			s->notice_us = 0;
+			if (!s->live)
+				send_expiry(s, MR_MAX(s->expires * SECOND_US - now_us, (int64_t)SECOND_US) / 1000);
+		}
+	}
+}
