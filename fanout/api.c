@@ -115,6 +115,7 @@ static const struct route routes[] = {
 	{"/api/fn/", "POST", mr_api_fn},
 	{"/api/entities/", NULL, mr_api_entities},
 	{"/api/auth/guest", "POST", mr_api_guest},
+	{"/api/auth/refresh", "POST", mr_api_refresh},
 	{"/api/live", "GET", serve_live},
 	{"/healthz", "GET", serve_alive},
 	{"/readyz", "GET", serve_ready},

@@ -22,6 +22,7 @@ void mr_api_not_allowed(struct mr_req *req, const char *methods);
 void mr_api_fn(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
 void mr_api_entities(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
 void mr_api_guest(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
+void mr_api_refresh(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
 void mr_api_metrics(struct mr_req *req, struct mr_fanout *f, struct mr_str rest);
 void mr_api_static(struct mr_req *req, const struct mr_fanout *f);
 

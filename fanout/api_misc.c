@@ -1,4 +1,4 @@
-/* Guests, counters, and the app's own pages. */
+/* Counters, and the app's own pages. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,88 +7,6 @@
 #include "api_inner.h"
 #include "files.h"
 #include "hub.h"
-#include "proto/ground/hash.h"
-#include "proto/ground/log.h"
-#include "proto/jwt.h"
-
-enum { GUEST_DAYS = 30, GUEST_NAME_MAX = 64 };
-
-/* --- guests --- */
-
-/* Version 7: milliseconds, then chance. */
-static void uuid(char out[37])
-{
-	uint8_t b[16];
-	uint64_t ms = (uint64_t)mr_wall_us() / 1000;
-
-	mr_random(b, sizeof(b));
-	for (int i = 0; i < 6; i++)
-		b[i] = (uint8_t)(ms >> (40 - 8 * i));
-	b[6] = (uint8_t)(0x70 | (b[6] & 0x0f));
-	b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
-	snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6],
-		b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
-}
-
-static struct mr_str trim(struct mr_str s)
-{
-	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t' || s.p[0] == '\n'))
-		s = (struct mr_str){s.p + 1, s.n - 1};
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t' || s.p[s.n - 1] == '\n'))
-		s.n--;
-	return s;
-}
-
-static bool guest_name(const struct mr_node *body, struct mr_str *name, struct mr_error *err)
-{
-	const struct mr_node *given = mr_node_get(body, "name");
-
-	*name = MR_STR("Guest");
-	if (!given || given->kind == MR_NULL)
-		return true;
-	if (given->kind != MR_STRING)
-		return mr_fail(err, MR_BAD_ARGS, "name must be a string");
-	*name = trim(given->text);
-	if (name->n == 0 || name->n > GUEST_NAME_MAX)
-		return mr_fail(err, MR_BAD_ARGS, "name must have 1 to %d bytes", GUEST_NAME_MAX);
-	return true;
-}
-
-static void sign_in(struct mr_req *req, const struct mr_fanout *f, struct mr_str name)
-{
-	struct mr_buf claims = {0}, answer = {0};
-	int64_t now = mr_wall_us() / 1000000;
-	char id[37];
-
-	uuid(id);
-	mr_buf_printf(&claims, "{\"sub\":\"guest:%s\",\"name\":", id);
-	mr_json_quote(&claims, name);
-	mr_buf_printf(&claims, ",\"iat\":%" PRId64 ",\"exp\":%" PRId64 "}", now, now + (int64_t)GUEST_DAYS * 86400);
-	mr_buf_z(&answer, "{\"token\":\"");
-	mr_jwt_sign(&answer, f->secret, mr_buf_view(&claims));
-	mr_buf_printf(&answer, "\",\"userId\":\"guest:%s\",\"name\":", id);
-	mr_json_quote(&answer, name);
-	mr_buf_z(&answer, "}\n");
-	mr_api_reply(req, 200, mr_buf_view(&answer));
-	mr_buf_fini(&claims);
-	mr_buf_fini(&answer);
-}
-
-void mr_api_guest(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
-{
-	struct mr_error err = {0};
-	struct mr_str text, name;
-	const struct mr_node *body = NULL;
-
-	if (strcmp(f->settings.mode, "development") != 0)
-		mr_fail(&err, MR_NOT_FOUND, "guests may sign in only where mode is development");
-	else
-		body = mr_api_body(req, f, &text, &err);
-	if (body && guest_name(body, &name, &err))
-		sign_in(req, f, name);
-	else
-		mr_req_error(req, &err);
-}
 
 /* --- counters --- */
 

@@ -3,7 +3,6 @@
 enum { DEPTH = 8, URL_MOST = 2048 };
 
 #define DISCOVERY "/.well-known/openid-configuration"
-#define GUESTS    "guest:" /* those that this server signs in itself */
 
 struct reading {
 	struct mr_issuers *all;
@@ -173,7 +172,7 @@ static bool apart(struct reading *r)
 		if (mr_str_eq(r->all->v[i].prefix, last->prefix))
 			return wrong(r, "prefix", "another one than that of each other entry: else users of two issuers would be one");
 	}
-	return !begins(last->prefix, MR_STR(GUESTS)) || wrong(r, "prefix", "another one than \"guest:\", which is of guests");
+	return !begins(last->prefix, MR_STR(MR_GUESTS)) || wrong(r, "prefix", "another one than \"guest:\", which is of guests");
 }
 
 bool mr_issuers_read(struct mr_issuers *all, struct mr_str json, struct mr_str folder, bool plain, struct mr_error *err)
@@ -213,7 +212,7 @@ int mr_issuers_find(const struct mr_issuers *all, struct mr_str name)
 bool mr_issuers_ambiguous(const struct mr_issuers *all, size_t i, struct mr_str user)
 {
 	struct mr_str own = all->v[i].prefix;
-	if (sizeof(GUESTS) - 1 > own.n && begins(user, MR_STR(GUESTS)))
+	if (sizeof(MR_GUESTS) - 1 > own.n && begins(user, MR_STR(MR_GUESTS)))
 		return true;
 	for (size_t k = 0; k < all->n; k++)
 		if (all->v[k].prefix.n > own.n && begins(user, all->v[k].prefix))

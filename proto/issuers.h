@@ -4,6 +4,8 @@
 
 #include "jwk.h"
 
+#define MR_GUESTS "guest:" /* userIds that begin so are of those whom this server signs in itself */
+
 struct mr_issuer {
 	struct mr_str name; /* `iss` of its tokens, to the byte */
 	const struct mr_str *audiences;

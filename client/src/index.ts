@@ -14,6 +14,8 @@ export type {
 export { functionName, functionRef, makeApi, makeInternal } from "./api.js";
 export type { ApiOf, FunctionRef, Wired } from "./api.js";
 export { MillraceError } from "./error.js";
+export { guestAuth } from "./guest.js";
+export type { GuestOptions } from "./guest.js";
 export type { TokenFetcher } from "./identity.js";
 export { newId } from "./ids.js";
 export { isPending } from "./layers.js";

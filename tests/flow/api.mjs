@@ -180,6 +180,13 @@ test("guests", async () => {
 	await refused(400, "bad_args", "POST", "/api/auth/guest", {}, '{"name":"  "}');
 	await refused(400, "bad_args", "POST", "/api/auth/guest", {}, JSON.stringify({ name: "x".repeat(65) }));
 	await refused(405, "method_not_allowed", "GET", "/api/auth/guest");
+	const renewed = await ask("POST", "/api/auth/refresh", { Authorization: `Bearer ${a.json.token}` });
+	assert.deepEqual([renewed.json.userId, renewed.json.name, renewed.json.seconds], [a.json.userId, 'Ada "L"', 3600]);
+	const c = (await ask("POST", "/api/fn/test.read", { Authorization: `Bearer ${renewed.json.token}` })).json.value;
+	assert.deepEqual(c.auth, b.auth);
+	await refused(401, "unauthenticated", "POST", "/api/auth/refresh");
+	await refused(401, "bad_token", "POST", "/api/auth/refresh", { Authorization: `Bearer ${a.json.token}x` });
+	await refused(403, "forbidden", "POST", "/api/auth/refresh", { Authorization: `Bearer ${server.token}` });
 });
 
 test("health, readiness, counters, live", async () => {
@@ -240,8 +247,13 @@ test("without an app, and in production", async () => {
 		assert.equal(a.status, 503);
 		assert.equal(JSON.parse(a.body).error.code, "no_workers");
 	}
-	assert.equal((await fetchRaw(other.port, "POST", "/api/auth/guest")).status, 404);
+	for (const path of ["/api/auth/guest", "/api/auth/refresh"]) assert.equal((await fetchRaw(other.port, "POST", path)).status, 404);
 	await other.stop();
+	for (const [mode, guests, status] of [["production", "on", 200], ["development", "off", 404]]) {
+		const set = await start("-", home, mode, guests);
+		assert.equal((await fetchRaw(set.port, "POST", "/api/auth/guest")).status, status);
+		await set.stop();
+	}
 });
 
 test("the server ends cleanly", async () => {

@@ -1,6 +1,6 @@
 /* The HTTP API on a real listener, with calls that answer what they were asked (tests/flow/api.mjs). What stands behind calls.h, keys.h and
  * live.h in the fanout - workers, issuers, ticks - is replaced here by functions that tell their arguments. api_server <manifest> <app_dir>
- * [development|production]      prints "port N" and "token T"; ends with standard input
+ * [development|production] [auth_guests]      prints "port N" and "token T"; ends with standard input
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +152,11 @@ int main(int argc, char **argv)
 {
 	struct mr_hub hub = {.n = 1};
 	struct mr_fanout f = {.hub = &hub,
-		.settings = {.mode = argc > 3 ? argv[3] : "development", .max_depth = 64, .instance_max_rows = 50000},
+		.settings = {.mode = argc > 3 ? argv[3] : "development",
+			.max_depth = 64,
+			.instance_max_rows = 50000,
+			.auth_guests = argc > 4 ? argv[4] : "development",
+			.auth_guest_time = 3600000},
 		.secret = MR_STR("a secret of thirty-two bytes or more"),
 		.loop = mr_loop_new(),
 		.app = strcmp(argv[1], "-") ? read_app(argv[1]) : NULL,

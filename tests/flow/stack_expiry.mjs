@@ -1,11 +1,11 @@
 // Tokens that end while clients are connected: told before, renewed without anything being run or sent again, or else the caller is nobody.
 import assert from "node:assert/strict";
-import { createClient, functionRef, memoryStore } from "../../client/dist/index.js";
+import { createClient, functionRef, guestAuth, memoryStore } from "../../client/dist/index.js";
 import { seconds } from "../lib/issuer.mjs";
 import { run, test } from "../lib/net_client.mjs";
 import { Events, sleep, Stack, until, uuid, WebSocket } from "../lib/stack.mjs";
 
-const stack = await Stack.start(["--auth-leeway", "0", "--auth-notice", "1200ms", "--fanout-threads", "2"]);
+const stack = await Stack.start(["--auth-leeway", "0", "--auth-notice", "1200ms", "--auth-guest-time", "3s", "--fanout-threads", "2"]);
 stack.psql(`insert into "Item" (id, grp, n) values ('${uuid()}', 'e', 1)`);
 stack.psql(`insert into "Diary" (id, owner, text) values ('${uuid()}', 'ann', 'mine')`);
 
@@ -164,6 +164,29 @@ together("the SDK without another token becomes nobody, and somebody again by se
 	assert.deepEqual(seen.told, [true, false, true]);
 	assert.equal(seen.sockets, 1);
 	client.close();
+});
+
+together("a guest stays the same guest, over renewals, connections and clients of one device", async () => {
+	const storage = memoryStore(), { client, seen } = sdk(guestAuth({ url: stack.url, name: "Ada", storage }));
+	await until("a renewal", () => seen.forced.length >= 2, 20);
+	assert.equal(seen.values.length, 1);
+	assert.match(seen.values[0], /^guest:/);
+	assert.deepEqual([seen.told, seen.errors, seen.sockets], [[true], [], 1]);
+	client.close();
+	const again = sdk(guestAuth({ url: stack.url, storage }));
+	await until("the guest", () => again.seen.values.length > 0);
+	assert.deepEqual(again.seen.values, seen.values);
+	again.client.close();
+	const other = sdk(guestAuth({ url: stack.url, storage: memoryStore() }));
+	await until("another guest", () => other.seen.values.length > 0);
+	assert.notDeepEqual(other.seen.values, seen.values);
+	other.client.close();
+	await sleep(4200); // away for longer than the token is good
+	const late = sdk(guestAuth({ url: stack.url, storage }));
+	await until("a new guest", () => late.seen.values.length > 0);
+	assert.match(late.seen.values[0], /^guest:/);
+	assert.notDeepEqual(late.seen.values, seen.values);
+	late.client.close();
 });
 
 test("a clean end", async () => {
