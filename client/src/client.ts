@@ -6,16 +6,18 @@ import { MillraceError } from "./error.js";
 import { Freshness } from "./freshness.js";
 import { fetchFailed, Identity, type TokenFetcher } from "./identity.js";
 import { newId } from "./ids.js";
-import { cleanValue, cleanWhere, ValueError } from "./json.js";
-import { type Operation, Transaction } from "./layers.js";
+import { cleanValue } from "./json.js";
+import { Transaction } from "./layers.js";
 import { initialLink, type LinkEvent, type LinkState, type LinkStatus, linkStatus, stepLink } from "./link.js";
 import { Limits } from "./limits.js";
 import type { Spec } from "./results.js";
 import type { ClientRow, EntitiesOf, EntityName, InsertOf, OrderOf, PatchOf, WhereOf } from "./server/schema.js";
 import { browserStores, type Stores } from "./stores.js";
-import { type Snapshot, specKey, Sync } from "./sync.js";
+import { cleanArgs, specKey, specOf } from "./specs.js";
+import { type Snapshot, Sync } from "./sync.js";
 import type { ClientMessage, ConsoleMessage, DevMessage, ServerMessage } from "./tables.js";
-import type { Order, Value } from "./values.js";
+import type { LocalStore } from "./updates.js";
+import type { Value } from "./values.js";
 import { decodeMessage, encodeMessage, type Encoding, subprotocol } from "./wire.js";
 
 /** The part of WebSocket that is used; `ws` fits as well. */
@@ -85,7 +87,10 @@ type ClientInsert<App, E> = E extends keyof EntitiesOf<App>
 	: { readonly id?: string; readonly [field: string]: Value | Date | undefined };
 
 export interface MutationOptions<App, Args> {
+	/** What it is expected to do to rows, as entity queries show them. */
 	readonly optimistic?: ((tx: OptimisticTx<App>, args: Args) => unknown) | undefined;
+	/** What it is expected to do to results of functions. Run anew whenever they change, until the mutation is answered. */
+	readonly optimisticUpdate?: ((store: LocalStore, args: Args) => void) | undefined;
 }
 
 export type { ArgsOf };
@@ -133,36 +138,6 @@ export interface Client<App = unknown> {
 	/** Connects; the first query or call does it too. */
 	connect(): void;
 	close(): void;
-}
-
-/** `{ createdAt: "desc" }` or pairs -> pairs. */
-function cleanOrder(order: unknown): Order | undefined {
-	if (order === undefined || order === null) return undefined;
-	const pairs: unknown[] = Array.isArray(order)
-		? order
-		: Object.entries(order as object).filter(([, direction]) => direction !== undefined);
-	return pairs.map((pair) => {
-		const [field, direction] = pair as [unknown, unknown];
-		if (typeof field !== "string" || (direction !== "asc" && direction !== "desc"))
-			throw new Error('orderBy: expected { field: "asc" | "desc" } or [["field", "asc" | "desc"]]');
-		return [field, direction] as const;
-	});
-}
-
-export function entitySpec(
-	entity: string,
-	query: { readonly where?: unknown; readonly orderBy?: unknown; readonly limit?: number | undefined } = {},
-): Spec {
-	const order = cleanOrder(query.orderBy);
-	return {
-		entity,
-		where: query.where === undefined ? {} : cleanWhere(query.where),
-		order: order?.length ? order : undefined,
-		limit: query.limit,
-	};
-}
-export function functionSpec(fn: FunctionRef, args: unknown): Spec {
-	return { fn: functionName(fn), args: cleanArgs(args) };
 }
 
 function socketUrl(given: string | undefined): string {
@@ -561,7 +536,7 @@ class MillraceClient {
 	async query(what: unknown, query?: unknown): Promise<Value> {
 		this.refuseIfClosed();
 		this.connect();
-		if (isFunctionRef(what)) return this.sync.call(functionName(what), cleanArgs(query), [], false);
+		if (isFunctionRef(what)) return this.sync.call(functionName(what), cleanArgs(query), false);
 		const spec = specOf(what, query);
 		return new Promise((resolve, reject) => {
 			let end: () => void = () => undefined;
@@ -581,44 +556,27 @@ class MillraceClient {
 		if (this.closed) throw new MillraceError("shutting_down", "the client was closed");
 	}
 
-	async action(fn: FunctionRef, given?: unknown): Promise<Value> {
-		this.refuseIfClosed();
-		this.connect();
-		return this.sync.call(functionName(fn), cleanArgs(given), [], false);
-	}
-
-	async mutation(
-		fn: FunctionRef,
-		given: unknown,
-		options?: { readonly optimistic?: ((tx: never, args: never) => unknown) | undefined },
-	): Promise<Value> {
+	async mutation(fn: FunctionRef, given: unknown, options?: LooseOptions): Promise<Value> {
 		this.refuseIfClosed();
 		this.connect();
 		const name = functionName(fn);
 		const args = cleanArgs(given);
-		let operations: readonly Operation[] = [];
-		if (options?.optimistic) {
-			const tx = new Transaction(newId, cleanValue);
-			(options.optimistic as (tx: Transaction, args: unknown) => unknown)(tx, given ?? {});
-			operations = tx.operations;
-		}
-		return this.sync.call(name, args, operations, true);
+		const tx = new Transaction(newId, cleanValue);
+		options?.optimistic?.(tx, given ?? {});
+		const { optimisticUpdate } = options ?? {};
+		const update = optimisticUpdate && ((store: LocalStore) => optimisticUpdate(store, given ?? {}));
+		return this.sync.call(name, args, true, { operations: tx.operations, update });
+	}
+	async action(fn: FunctionRef, given?: unknown): Promise<Value> {
+		this.refuseIfClosed();
+		this.connect();
+		return this.sync.call(functionName(fn), cleanArgs(given), false);
 	}
 }
 
-/** What cannot travel is refused as the server would refuse it. */
-function cleanArgs(args: unknown): Value {
-	try {
-		return cleanValue(args ?? {}, "args");
-	} catch (e) {
-		throw e instanceof ValueError ? new MillraceError("bad_args", e.message) : e;
-	}
-}
-
-function specOf(what: unknown, query: unknown): Spec {
-	if (isFunctionRef(what)) return functionSpec(what, query);
-	if (typeof what !== "string") throw new Error("expected the name of an entity or a function reference (api.<module>.<name>)");
-	return entitySpec(what, (query ?? {}) as { readonly where?: unknown; readonly orderBy?: unknown; readonly limit?: number });
+interface LooseOptions {
+	readonly optimistic?: ((tx: Transaction, args: unknown) => unknown) | undefined;
+	readonly optimisticUpdate?: ((store: LocalStore, args: unknown) => unknown) | undefined;
 }
 
 function tell<T>(listeners: Listeners<T>, value: T): void {

@@ -25,6 +25,8 @@ export {
 	IdValidator,
 	NumberValidator,
 	ObjectValidator,
+	paginationOptsValidator,
+	paginationResultValidator,
 	StringValidator,
 	UnionValidator,
 	v,

@@ -10,13 +10,14 @@
 //  S6  What did not change keeps its identity: rows, arrays, snapshots.
 //  S7  `synced` is true exactly when the present socket has answered the query.
 //  S8  What is held is offered (`have`) with the key and hash last told, and no hash when the last change told none.
+//  S9  Optimistic updates of function results show as layers do: from the call to the transition that holds it, in one step (updates.ts).
 
 import { Calls, type Call, callMessage, tell } from "./calls.js";
 import { MillraceError } from "./error.js";
 import { newSecret } from "./ids.js";
-import { printWire, whereToJson } from "./json.js";
 import { Layers, type Operation, viewRows } from "./layers.js";
 import { isEntitySpec, Result, type Spec } from "./results.js";
+import { baseKey, specKey } from "./specs.js";
 import type { StringStore } from "./stores.js";
 import {
 	type Ack,
@@ -31,7 +32,8 @@ import {
 	type TransitionMessage,
 	type WelcomeMessage,
 } from "./tables.js";
-import type { Row, Value } from "./values.js";
+import { type Known, type Update, Updates } from "./updates.js";
+import { type Row, shareUnchanged, type Value } from "./values.js";
 
 export interface Snapshot {
 	/** Rows of an entity query, the value of a function query; undefined: nothing has come yet. */
@@ -44,23 +46,16 @@ export interface Snapshot {
 
 export const LOADING: Snapshot = Object.freeze({ data: undefined, loading: true, synced: false, behind: false, error: undefined });
 
-const keys = new WeakMap<Spec, string>();
+/** What a call is expected to do until it is answered: to rows, and to results of functions. */
+export interface Expected {
+	readonly operations?: readonly Operation[];
+	readonly update?: Update | undefined;
+}
 
-/** Equal specs have equal keys. */
-export function specKey(spec: Spec): string {
-	let key = keys.get(spec);
-	if (key === undefined) keys.set(spec, (key = makeKey(spec)));
-	return key;
-}
-function makeKey(spec: Spec): string {
-	if (!isEntitySpec(spec)) return `f ${spec.fn} ${printWire(spec.args)}`;
-	return `${baseKey(spec)} ${spec.limit ?? ""}`;
-}
-/** Equal but for the limit. */
-function baseKey(spec: Spec): string {
-	return isEntitySpec(spec)
-		? `e ${spec.entity} ${JSON.stringify(whereToJson(spec.where))} ${JSON.stringify(spec.order ?? null)}`
-		: specKey(spec);
+interface Touched {
+	readonly entities: ReadonlySet<string>;
+	/** Keys of function queries. */
+	readonly queries: ReadonlySet<string>;
 }
 
 interface LiveQuery {
@@ -76,6 +71,8 @@ interface LiveQuery {
 	/** Refused on the present socket: the server does not know it. */
 	refused: boolean;
 	snapshot: Snapshot;
+	/** An optimistic update has stood in for its result: what is shown is not the very object that the server's result is. */
+	stoodIn: boolean;
 	/** The same query with another limit, shown until the first answer. */
 	standIn: (() => void) | undefined;
 	ending: ReturnType<typeof setTimeout> | undefined;
@@ -110,9 +107,10 @@ export class Sync {
 	private readonly byId = new Map<number, LiveQuery>();
 	private readonly byInstance = new Map<number, Set<LiveQuery>>();
 	private readonly layers = new Layers();
+	private readonly updates = new Updates(throwLater);
 	private readonly calls: Calls;
-	/** Calls that are done though no transition has shown their effect: with the entities that their layers touch. */
-	private readonly ahead = new Map<string, ReadonlySet<string>>();
+	/** Calls that are done though no transition has shown their effect: with what their layers touch. */
+	private readonly ahead = new Map<string, Touched>();
 	private readonly cut = new WeakMap<Snapshot, Map<number | undefined, Snapshot>>();
 	private session: string;
 	private position: string | undefined;
@@ -337,9 +335,10 @@ export class Sync {
 		if (message.error && this.sendAgain(call, message.error)) return;
 		this.calls.take(call.id);
 		const changed = new Set<LiveQuery>();
-		const touched = new Set(call.operations.map((operation) => operation.entity));
+		const touched: Touched = { entities: new Set(call.operations.map((operation) => operation.entity)), queries: this.updates.touched(call.id) };
 		if (message.error || !(message.ahead || this.isStale(touched))) this.dropLayer(call.id, changed);
-		else if (touched.size > 0) this.ahead.set(call.id, touched);
+		else if (touched.entities.size + touched.queries.size > 0) this.ahead.set(call.id, touched);
+		else this.updates.drop(call.id);
 		this.show(changed);
 		if (message.error) call.reject(failureOf(call, message.error));
 		else call.resolve(message.value ?? null);
@@ -353,6 +352,7 @@ export class Sync {
 		if (REFUSED_IDS.has(error.code) && call.told === 1 && call.tries === 0 && !call.id.startsWith(`${this.calls.hour(now)}.`)) {
 			const next = this.calls.reissue(call, now); // our clock was wrong when it was made; told once and refused, it never ran
 			this.layers.rename(call.id, next.id);
+			this.updates.rename(call.id, next.id);
 			this.options.send(tell(next));
 			return true;
 		}
@@ -385,6 +385,7 @@ export class Sync {
 
 	private dropLayer(id: string, changed: Set<LiveQuery>): void {
 		this.ahead.delete(id);
+		this.updates.drop(id); // show() sees what it has left behind
 		const entities = this.layers.drop(id);
 		if (entities.length > 0)
 			for (const query of this.byId.values()) if (isEntitySpec(query.spec) && entities.includes(query.spec.entity)) changed.add(query);
@@ -396,14 +397,14 @@ export class Sync {
 		for (const query of this.byId.values()) if (isEntitySpec(query.spec) && entities.has(query.spec.entity)) changed.add(query);
 		this.show(changed);
 	}
-	/** Whether one of them shows rows of before this line. (Who shows none yet has nothing to lose.) */
-	private isStale(entities: ReadonlySet<string>): boolean {
-		for (const { fresh, result, spec } of this.byId.values())
-			if (!fresh && result.has && isEntitySpec(spec) && entities.has(spec.entity)) return true;
+	/** Whether one of them shows what was before this line. (Who shows nothing yet has nothing to lose.) */
+	private isStale({ entities, queries }: Touched): boolean {
+		for (const { fresh, result, spec, key } of this.byId.values())
+			if (!fresh && result.has && (isEntitySpec(spec) ? entities.has(spec.entity) : queries.has(key))) return true;
 		return false;
 	}
 	private dropAhead(changed: Set<LiveQuery>): void {
-		for (const [id, entities] of [...this.ahead]) if (!this.isStale(entities)) this.dropLayer(id, changed);
+		for (const [id, touched] of [...this.ahead]) if (!this.isStale(touched)) this.dropLayer(id, changed);
 	}
 	/** An optimistic update may rest on a row that only another query holds. */
 	private addSiblings(changed: Set<LiveQuery>): void {
@@ -424,7 +425,8 @@ export class Sync {
 
 	// --- what is shown ---
 
-	private show(changed: ReadonlySet<LiveQuery>): void {
+	private show(changed: Set<LiveQuery>): void {
+		this.replayUpdates(changed);
 		const tell: LiveQuery[] = [];
 		const overlays = new Map<string, Map<string, Row | null>>();
 		for (const query of changed) {
@@ -437,15 +439,40 @@ export class Sync {
 		for (const query of tell) for (const watcher of [...query.watchers]) callSafely(watcher);
 	}
 
+	/** Optimistic updates of function results see all that is told; whom they change is shown anew. */
+	private replayUpdates(changed: Set<LiveQuery>): void {
+		if (this.updates.idle) return;
+		for (const key of this.updates.replay(this.knownResults())) {
+			const query = this.queries.get(key);
+			if (query) changed.add(query);
+		}
+	}
+	private knownResults(): ReadonlyMap<string, Known> {
+		const known = new Map<string, Known>();
+		for (const { spec, key, result } of this.queries.values())
+			if (!isEntitySpec(spec)) known.set(key, { spec, value: result.has && !result.error ? result.value : undefined });
+		return known;
+	}
+
 	private makeSnapshot(query: LiveQuery, overlays: Map<string, Map<string, Row | null>>): Snapshot {
 		const { result, spec } = query;
 		const error = result.error ? sameError(query.snapshot.error, result.error) : undefined;
+		const over = isEntitySpec(spec) || error ? undefined : this.updates.over(query.key);
+		if (over) return this.expected(query, over.value);
 		if (!result.has && !error) return this.borrowed(query);
 		let data: Value | undefined;
 		if (!result.has) data = undefined;
-		else if (!isEntitySpec(spec)) data = result.value;
+		else if (!isEntitySpec(spec)) data = query.stoodIn && result.value !== undefined ? shareUnchanged(query.snapshot.data, result.value) : result.value;
 		else data = this.viewOf(query, spec.entity, overlays);
 		const next: Snapshot = { data, loading: !result.has && !error, synced: query.fresh && this.live, behind: result.behind, error };
+		return sameSnapshot(query.snapshot, next) ? query.snapshot : next;
+	}
+
+	/** What an optimistic update says, in place of what the server told. */
+	private expected(query: LiveQuery, value: Value | undefined): Snapshot {
+		query.stoodIn = true;
+		const data = value === undefined ? undefined : shareUnchanged(query.snapshot.data, value);
+		const next: Snapshot = { data, loading: data === undefined, synced: query.fresh && this.live, behind: query.result.behind, error: undefined };
 		return sameSnapshot(query.snapshot, next) ? query.snapshot : next;
 	}
 
@@ -523,6 +550,7 @@ export class Sync {
 			fresh: false,
 			refused: false,
 			snapshot: LOADING,
+			stoodIn: false,
 			standIn: undefined,
 			ending: undefined,
 		};
@@ -533,6 +561,7 @@ export class Sync {
 			query.standIn = this.watch(sibling.spec, () => this.show(new Set([query])), sibling.key);
 			query.snapshot = this.borrowed(query);
 		}
+		if (!isEntitySpec(spec) && !this.updates.idle) this.show(new Set([query]));
 		this.subscribe(query);
 		return query;
 	}
@@ -556,13 +585,16 @@ export class Sync {
 
 	// --- calls ---
 
-	call(fn: string, args: Value, operations: readonly Operation[], durable: boolean): Promise<Value> {
+	call(fn: string, args: Value, durable: boolean, { operations = [], update }: Expected = {}): Promise<Value> {
 		return new Promise((resolve, reject) => {
 			const refusal = this.options.refusal({ t: "call", id: LONGEST_ID, fn, args });
 			if (refusal) return reject(new MillraceError(refusal.code, refusal.message, refusal.data));
+			if (update) this.updates.try(update, this.knownResults()); // who throws makes no call
 			const call = this.calls.add({ fn, args, operations, durable, restored: false, resolve, reject }, this.options.now());
 			this.layers.put(call.id, operations);
+			if (update) this.updates.put(call.id, update);
 			if (this.live) this.options.send(tell(call));
+			if (update) this.show(new Set());
 			this.showEntities(new Set(operations.map((operation) => operation.entity)));
 			this.options.onChange();
 		});
@@ -592,10 +624,15 @@ function callSafely(watcher: () => void): void {
 	try {
 		watcher();
 	} catch (e) {
-		setTimeout(() => {
-			throw e; // the watcher's own fault: reported as uncaught, and no other watcher suffers
-		});
+		throwLater(e); // the watcher's own fault, and no other watcher suffers
 	}
+}
+
+/** Reported as uncaught. */
+function throwLater(e: unknown): void {
+	setTimeout(() => {
+		throw e;
+	});
 }
 
 function sameError(old: MillraceError | undefined, error: ErrorInfo): MillraceError {

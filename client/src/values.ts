@@ -216,14 +216,23 @@ export function shareUnchanged(old: Value | undefined, next: Value): Value {
 	return sameValue(old, next) ? old : next;
 }
 
-/** Elements are paired by `id` where they have one, else by place. */
+function idOf(item: Value): string | undefined {
+	if (!isPlainObject(item)) return undefined;
+	const id = item["id"] ?? item["_id"];
+	return typeof id === "string" ? id : undefined;
+}
+
+/** Elements are paired by `id` (or `_id`) where they have one, else by place. */
 function shareArray(old: readonly Value[], next: readonly Value[]): Value {
 	const byId = new Map<string, Value>();
-	for (const item of old) if (isPlainObject(item) && typeof item["id"] === "string") byId.set(item["id"], item);
+	for (const item of old) {
+		const id = idOf(item);
+		if (id !== undefined) byId.set(id, item);
+	}
 	let same = old.length === next.length;
 	const out = next.map((item, i) => {
-		const id = isPlainObject(item) ? item["id"] : undefined;
-		const part = shareUnchanged(typeof id === "string" ? byId.get(id) : old[i], item);
+		const id = idOf(item);
+		const part = shareUnchanged(id === undefined ? old[i] : byId.get(id), item);
 		same &&= part === old[i];
 		return part;
 	});

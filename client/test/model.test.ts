@@ -6,7 +6,8 @@ import test from "node:test";
 import { isPending, Layers, type Operation } from "../src/layers.js";
 import { isEntitySpec, type Spec } from "../src/results.js";
 import { memoryStore } from "../src/stores.js";
-import { specKey, Sync } from "../src/sync.js";
+import { specKey } from "../src/specs.js";
+import { Sync } from "../src/sync.js";
 import type { ClientMessage, ServerMessage } from "../src/tables.js";
 import { type Row, sameValue, type Value } from "../src/values.js";
 import { decodeMessage, encodeMessage } from "../src/wire.js";
@@ -159,7 +160,7 @@ class Model {
 			)[way] ?? [];
 		const optimistic = this.random(5) > 0 ? [operation] : [];
 		const before = new Set(this.openCalls());
-		this.sync.call(fail ? "messages.refuse" : (fn ?? ""), (args ?? {}) as Value, optimistic, true).catch(() => this.failed++);
+		this.sync.call(fail ? "messages.refuse" : (fn ?? ""), (args ?? {}) as Value, true, { operations: optimistic }).catch(() => this.failed++);
 		const [made] = this.openCalls().filter((one) => !before.has(one));
 		assert.ok(made);
 		this.callIds.set(key, made);

@@ -1,96 +1,22 @@
 // The hooks in a real browser, against the world of test/world.ts over real sockets.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { build } from "esbuild";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { renderToString } from "react-dom/server";
 import { createElement } from "react";
-import { WebSocket, WebSocketServer } from "ws";
 import { createDb } from "millrace/react";
-import type { ClientMessage } from "../src/tables.js";
-import { decodeMessage, encodeMessage } from "../src/wire.js";
-import { World } from "./world.js";
+import { skip, Stage, text, until } from "./browser.js";
 
-const executable =
-	process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
-const skip = executable === undefined && "no Chromium here";
+const stage = new Stage();
+const { world, errors } = stage;
+before(() => (skip ? undefined : stage.start("main.tsx")));
+after(() => stage.stop());
 
-const world = new World();
-let http: Server;
-let sockets: WebSocketServer;
-let browser: Browser | undefined;
-let context: BrowserContext;
-let port = 0;
-const errors: string[] = [];
-
-/** While true, calls run and ticks come as soon as there is something. */
-let auto = true;
-function work(): void {
-	if (auto) world.settle();
-}
-
-before(async () => {
-	if (skip) return;
-	const page = await build({
-		entryPoints: [join(process.cwd(), "test/page/main.tsx")],
-		bundle: true,
-		write: false,
-		format: "iife",
-		jsx: "automatic",
-		define: { "process.env.NODE_ENV": '"development"' },
-		alias: { millrace: "./src/index.ts", "millrace/react": "./src/react.ts", "millrace/server": "./src/server.ts" },
-		logLevel: "warning",
-	});
-	http = createServer((request, response) => {
-		const script = request.url === "/main.js";
-		response.setHeader("content-type", script ? "text/javascript" : "text/html");
-		response.end(
-			script
-				? page.outputFiles[0]?.text
-				: '<!doctype html><title>chat</title><link rel="icon" href="data:,"><div id="root"></div><script src="/main.js"></script>',
-		);
-	});
-	sockets = new WebSocketServer({ server: http, path: "/api/sync", handleProtocols: (offered) => [...offered][0] ?? false });
-	sockets.on("connection", (socket: WebSocket) => {
-		const line = world.connect((message) => {
-			const frame = encodeMessage(socket.protocol === "millrace.v1.json" ? "json" : "msgpack", message as unknown as ClientMessage);
-			socket.send(frame);
-		});
-		socket.on("message", (data: Buffer) => {
-			line.receive(decodeMessage(new Uint8Array(data)) as unknown as ClientMessage);
-			setTimeout(work, 1);
-		});
-		socket.on("close", () => line.close());
-	});
-	await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
-	port = (http.address() as { port: number }).port;
-	browser = await chromium.launch({ executablePath: executable ?? "", args: ["--no-sandbox"] });
-	context = await browser.newContext();
-});
-after(async () => {
-	await browser?.close();
-	sockets?.clients.forEach((socket) => socket.terminate());
-	http?.close();
-});
-
-async function open(): Promise<Page> {
-	const page = await context.newPage();
-	page.on("pageerror", (e) => errors.push(String(e)));
-	page.on("console", (m) => m.type() === "error" && !m.text().includes("WebSocket") && errors.push(m.text()));
-	await page.goto(`http://127.0.0.1:${port}/`);
-	return page;
-}
-const until = (page: Page, what: string, timeout = 5000) => page.waitForFunction(what, undefined, { timeout });
-const text = (page: Page, id: string) => page.locator(`#${id}`).textContent();
+const open = (): Promise<Page> => stage.open();
+const insert = (n: number): void => stage.insert(n);
+const work = (): void => stage.work();
 const list = (page: Page) => page.locator("#list li").allTextContents();
-const insert = (n: number): void => {
-	const id = world.mintId();
-	world.rows.set(id, { id, channel: "c", n, body: `row ${n}` });
-};
 
 test("two tabs, optimistic send, refusal, status", { skip }, async () => {
 	for (let n = 1; n <= 8; n++) insert(n);
@@ -111,7 +37,7 @@ test("two tabs, optimistic send, refusal, status", { skip }, async () => {
 	const more = (await one.evaluate(() => (window as unknown as { seen: { rows: number } }).seen.rows)) - rendered;
 	assert.ok(more <= 2, `one new row renders one row (twice in StrictMode), not ${more}`);
 
-	auto = false;
+	stage.auto = false;
 	await one.click("#send");
 	await until(
 		one,
@@ -132,11 +58,11 @@ test("two tabs, optimistic send, refusal, status", { skip }, async () => {
 	await until(one, "document.getElementById('error').textContent === 'refused'");
 	assert.equal(await one.locator(".pending").count(), 0);
 	assert.equal((await list(one))[0], "sent 3");
-	auto = true;
+	stage.auto = true;
 });
 
 test("a growing limit never shows less; skip; StrictMode and unmounting leave no subscriptions behind", { skip }, async () => {
-	const page = context.pages()[0] as Page;
+	const page = stage.context.pages()[0] as Page;
 	await page.evaluate(() => ((window as unknown as { seen: { least: number } }).seen.least = Infinity));
 	await page.click("#more");
 	await until(page, "document.querySelectorAll('#list li').length === 6");
@@ -152,11 +78,11 @@ test("a growing limit never shows less; skip; StrictMode and unmounting leave no
 });
 
 test("lost connection and reload: the call runs once, the row stays pending until then", { skip }, async () => {
-	const page = context.pages()[1] as Page;
-	auto = false;
+	const page = stage.context.pages()[1] as Page;
+	stage.auto = false;
 	await page.click("#send");
 	await until(page, "document.querySelector('#list li').className === 'pending'");
-	sockets.clients.forEach((socket) => socket.terminate());
+	stage.sockets.clients.forEach((socket) => socket.terminate());
 	await until(page, "window.seen.states.includes('reconnecting')");
 	await new Promise((resolve) => setTimeout(resolve, 300));
 	world.tickAll();
@@ -169,7 +95,7 @@ test("lost connection and reload: the call runs once, the row stays pending unti
 	world.tickAll();
 	await until(page, "document.querySelector('#list li')?.className === 'pending'");
 	assert.equal(await page.locator("#list li").first().getAttribute("id"), id);
-	auto = true;
+	stage.auto = true;
 	work();
 	await until(
 		page,
@@ -180,7 +106,7 @@ test("lost connection and reload: the call runs once, the row stays pending unti
 });
 
 test("a reload is connected again at once; signing in reaches the other tabs", { skip }, async () => {
-	const [one, two] = [context.pages()[0] as Page, context.pages()[1] as Page];
+	const [one, two] = [stage.context.pages()[0] as Page, stage.context.pages()[1] as Page];
 	let took = Infinity;
 	for (let i = 0; i < 3; i++) {
 		const begun = Date.now();
@@ -197,9 +123,9 @@ test("a reload is connected again at once; signing in reaches the other tabs", {
 });
 
 test("a duplicated tab takes a session of its own", { skip }, async () => {
-	const page = context.pages()[1] as Page;
+	const page = stage.context.pages()[1] as Page;
 	const known = new Set([...world.sessions].map((session) => session.id));
-	const [copy] = await Promise.all([context.waitForEvent("page"), page.evaluate(() => void window.open(location.href))]);
+	const [copy] = await Promise.all([stage.context.waitForEvent("page"), page.evaluate(() => void window.open(location.href))]);
 	await until(copy, "document.getElementById('state')?.textContent === 'connected 0 loaded synced'");
 	const all = [...world.sessions].map((session) => session.id);
 	assert.equal(new Set(all).size, all.length);
@@ -208,7 +134,7 @@ test("a duplicated tab takes a session of its own", { skip }, async () => {
 });
 
 test("in development: build errors over the page, console lines in the console", { skip }, async () => {
-	const page = context.pages()[1] as Page;
+	const page = stage.context.pages()[1] as Page;
 	const lines: string[] = [];
 	page.on("console", (m) => lines.push(`${m.type()} ${m.text()}`));
 	for (const session of world.sessions) {

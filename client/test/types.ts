@@ -2,6 +2,7 @@
 
 import { type Client, createClient, type FunctionRef, functionRef, type WebSocketMaker } from "millrace";
 import type { ClientRow, Infer, InferIn, InsertOf, ServerRow } from "millrace/server";
+import * as convex from "millrace/convex/react";
 import { entity, field, increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api, internal } from "./app/api";
@@ -148,7 +149,81 @@ export function Component() {
 	// @ts-expect-error no such field
 	db.useMutation(api.messages.send, { optimistic: (tx) => tx.update("Message", "1", { bodi: "x" }) });
 	send.mutate({ channel: "c", body: "b" });
+
+	const paged = db.usePaginatedQuery(api.messages.page, { channel: "c" }, { initialNumItems: 5 });
+	assert<Equals<typeof paged.results, readonly { id: string; body: string; shout: string }[]>>();
+	assert<Equals<typeof paged.status, "LoadingFirstPage" | "CanLoadMore" | "LoadingMore" | "Exhausted">>();
+	db.usePaginatedQuery(api.messages.page, "skip", { initialNumItems: 5 });
+	// @ts-expect-error arguments are missing
+	db.usePaginatedQuery(api.messages.page, {}, { initialNumItems: 5 });
+	// @ts-expect-error which page it is says the hook
+	db.usePaginatedQuery(api.messages.page, { channel: "c", paginationOpts: { numItems: 5, cursor: null } }, { initialNumItems: 5 });
+	// @ts-expect-error it gives no pages
+	db.usePaginatedQuery(api.messages.perAuthor, { channel: "c" }, { initialNumItems: 5 });
+	// @ts-expect-error how many there are at first is missing
+	db.usePaginatedQuery(api.messages.page, { channel: "c" });
+	const rows = db.usePaginatedQuery("Message", { where: { channel: "c" }, orderBy: { createdAt: "desc" } }, { initialNumItems: 5 });
+	assert<Equals<typeof rows.results, readonly ClientRow<A, "Message">[]>>();
+	// @ts-expect-error no such field
+	db.usePaginatedQuery("Message", { where: { chanel: "c" } }, { initialNumItems: 5 });
+	const infinite = db.useInfiniteQuery("Message", { where: { channel: "c" }, pageSize: 5 });
+	assert<Equals<typeof infinite.data, readonly ClientRow<A, "Message">[]>>();
+	// @ts-expect-error no such entity
+	db.useInfiniteQuery("Massage");
+
+	const sendSoon = send.withOptimisticUpdate((store, args) => {
+		const found = store.getQuery(api.messages.perAuthor, { channel: args.channel });
+		assert<Equals<typeof found, { author: string; count: number }[] | undefined>>();
+		store.setQuery(api.messages.perAuthor, { channel: args.channel }, [{ author: "me", count: 1 }]);
+		store.setQuery(api.messages.all, {}, undefined);
+		// @ts-expect-error a count is a number
+		store.setQuery(api.messages.all, {}, "1");
+		// @ts-expect-error arguments are missing
+		store.getQuery(api.messages.perAuthor);
+		// @ts-expect-error mutations have no results to show
+		store.setQuery(api.messages.send, { channel: "c", body: "b" }, "id");
+		const every = store.getAllQueries(api.messages.perAuthor);
+		assert<Equals<(typeof every)[number]["args"], { channel: string }>>();
+	});
+	void sendSoon({ channel: "c", body: "b" });
+	const importAll = db.useAction(api.messages.importAll);
+	const imported: Promise<number> = importAll({ url: "x" });
+	// @ts-expect-error wrong type
+	void importAll({ url: 5 });
+	// @ts-expect-error a mutation is no action
+	db.useAction(api.messages.send);
+	// @ts-expect-error nor an action a mutation
+	db.useMutation(api.messages.importAll);
+	void imported;
 	return [id, send.loading, send.error?.code];
+}
+
+/** The names of convex/react. */
+export function Ported() {
+	const counts = convex.useQuery(api.messages.perAuthor, { channel: "c" });
+	assert<Equals<typeof counts, { author: string; count: number }[] | undefined>>();
+	convex.useQuery(api.messages.all);
+	convex.useQuery(api.messages.perAuthor, Math.random() > 0.5 ? { channel: "c" } : "skip");
+	// @ts-expect-error arguments are missing
+	convex.useQuery(api.messages.perAuthor);
+	// @ts-expect-error a mutation is not live
+	convex.useQuery(api.messages.send, { channel: "c", body: "b" });
+	const send = convex.useMutation(api.messages.send);
+	const id: Promise<string> = send({ channel: "c", body: "b" });
+	// @ts-expect-error no such argument
+	void send({ channel: "c", body: "b", boddy: "b" });
+	const more = convex.useMutation(api.messages.send).withOptimisticUpdate((store, { channel }) => void store.getQuery(api.messages.perAuthor, { channel }));
+	void more({ channel: "c", body: "b" });
+	const { results, loadMore } = convex.usePaginatedQuery(api.messages.page, { channel: "c" }, { initialNumItems: 5 });
+	assert<Equals<typeof results, { id: string; body: string; shout: string }[]>>();
+	loadMore(5);
+	// @ts-expect-error it gives no pages
+	convex.usePaginatedQuery(api.messages.all, {}, { initialNumItems: 5 });
+	const n: Promise<number> = convex.useAction(api.messages.importAll)({ url: "x" });
+	const one: Promise<number> = convex.useConvex().query(api.messages.all);
+	// @ts-expect-error wrong type
+	void convex.useConvex().mutation(api.messages.send, { channel: 5, body: "b" });
+	return [id, n, one];
 }
 
 export async function vanilla(): Promise<void> {
@@ -166,6 +241,10 @@ export async function vanilla(): Promise<void> {
 		{ channel: "c", body: "b" },
 		{ optimistic: (tx, args) => tx.insert("Message", { body: args.body }) },
 	);
+	const imported: number = await client.action(api.messages.importAll, { url: "x" });
+	// @ts-expect-error a mutation is no action
+	void client.action(api.messages.send, { channel: "c", body: "b" });
+	void imported;
 	const loose = createClient({ url: "http://x" });
 	loose.onUpdate("Anything", { where: { any: { $gt: 1 } }, orderBy: { any: "asc" } }, (found) => found[0]?.["any"]);
 	undo();

@@ -130,7 +130,7 @@ export class World {
 		}
 		const outcome = this.execute(call.fn, call.args as { [key: string]: Value });
 		if (outcome.error) session.say({ t: "reply", id: call.id, error: outcome.error });
-		else if (call.fn === "messages.count") session.say({ t: "reply", id: call.id, value: outcome.value });
+		else if (call.fn === "messages.count" || call.fn === "messages.act") session.say({ t: "reply", id: call.id, value: outcome.value });
 		else {
 			this.executed.push(key);
 			this.done.set(key, outcome.value);
@@ -159,15 +159,28 @@ export class World {
 				return { value: null };
 			case "messages.count":
 				return { value: this.evaluate({ t: "subscribe", id: 0, fn, args }) };
+			case "messages.act":
+				return { value: `did ${String(args["what"])}` };
 			default:
-				return { value: null, error: { code: "app_error", message: "refused", data: { code: "refused" } } };
+				return { value: null, error: { code: "app_error", message: "refused", data: { code: "ConvexError", data: { why: "refused" } } } };
 		}
 	}
 	evaluate(message: SubscribeMessage): Value {
 		if (message.entity !== undefined) return naiveQuery(this.rows.values(), message);
+		if (message.fn === "messages.page") return this.page(message.args as { readonly [name: string]: Value });
 		const channels = new Map<string, number>();
 		for (const row of this.rows.values()) channels.set(String(row["channel"]), (channels.get(String(row["channel"])) ?? 0) + 1);
 		return [...channels].sort().map(([channel, count]) => ({ channel, count }));
+	}
+
+	/** Rows of a channel, the highest `n` first, some at a time. */
+	private page({ channel, paginationOpts }: { readonly [name: string]: Value }): Value {
+		const { numItems, cursor, endCursor } = paginationOpts as { numItems: number; cursor: string | null; endCursor?: string };
+		const all = naiveQuery(this.rows.values(), { where: { channel: channel as string }, order: [["n", "desc"]], limit: 1000 });
+		const rest = all.filter((row) => cursor === null || (row["n"] as number) < Number(cursor));
+		if (endCursor !== undefined) return { page: rest.filter((row) => (row["n"] as number) >= Number(endCursor)), isDone: false, continueCursor: endCursor };
+		const page = rest.slice(0, numItems), isDone = rest.length <= numItems;
+		return { page, isDone, continueCursor: isDone ? "end" : String(page.at(-1)?.["n"]) };
 	}
 
 	/** One tick for one session: everything that it is owed, in one transition. */
@@ -222,6 +235,7 @@ export class World {
 	}
 	private difference(sub: Sub, value: Value): Body {
 		const h = this.tellHash() ? { h: hashOf(value) } : {};
+		if (sub.message.entity === undefined && !Array.isArray(value)) return this.whole(sub, value);
 		if (sub.message.entity === undefined) return { i: sub.instance, segs: segments(sub.sent as Value[], value as Value[]), ...h };
 		const before = new Map((sub.sent as Row[]).map((row) => [row.id, row]));
 		const put: Row[] = [];

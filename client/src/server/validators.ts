@@ -466,3 +466,17 @@ export const v = {
 	optional: <Out, In = Out>(inner: Validator<Out, Presence, In>): Validator<Out, "optional", In> => inner.optional(),
 	nullable: <Out, P extends Presence, In = Out>(inner: Validator<Out, P, In>): Validator<Out | null, P, In | null> => inner.nullable(),
 };
+
+/** Of functions that give pages: `args: { paginationOpts: paginationOptsValidator }`. */
+export const paginationOptsValidator = v.object({
+	numItems: v.number(),
+	cursor: v.nullable(v.string()),
+	endCursor: v.optional(v.nullable(v.string())),
+	id: v.optional(v.number()),
+	maximumRowsRead: v.optional(v.number()),
+	maximumBytesRead: v.optional(v.number()),
+});
+
+/** What such a function returns: `returns: paginationResultValidator(v.object({ ... }))`. */
+export const paginationResultValidator = <Out, In = Out>(item: Validator<Out, Presence, In>) =>
+	v.object({ page: v.array(item), isDone: v.boolean(), continueCursor: v.string() });

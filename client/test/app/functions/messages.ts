@@ -1,5 +1,5 @@
-import { increment, v } from "millrace/server";
-import { internalQuery, mutation, query } from "../server";
+import { increment, paginationOptsValidator, v } from "millrace/server";
+import { action, internalQuery, mutation, query } from "../server";
 
 export const send = mutation({
 	args: { channel: v.id("Channel"), body: v.string(), likes: v.optional(v.number()) },
@@ -84,3 +84,12 @@ export const write = mutation(async (ctx, args: { id: string }) => {
 export const hidden = internalQuery({ args: {}, handler: () => 1 });
 export const helper = (x: number): number => x + 1;
 export const constant = "text";
+export const page = query({
+	args: { channel: v.id("Channel"), paginationOpts: paginationOptsValidator },
+	auth: "public",
+	handler: async (ctx, { channel, paginationOpts }) => {
+		const found = await ctx.db.query("Message").withIndex("by_channel", (q) => q.eq("channel", channel)).paginate(paginationOpts);
+		return { ...found, page: found.page.map(({ id, body }) => ({ id, body, shout: body.toUpperCase() })) };
+	},
+});
+export const importAll = action({ args: { url: v.string() }, returns: v.number(), handler: () => 5 });

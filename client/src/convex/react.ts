@@ -1,0 +1,192 @@
+// millrace/convex/react: the names of `convex/react`, with their meaning. An app is ported by changing its imports.
+
+import { createContext, createElement, type ReactNode, useContext, useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import type { FunctionRef } from "../api.js";
+import type { ArgsOf, Client } from "../client.js";
+import { type Caller, type Mutator, useActor, useMutator } from "../react/calls.js";
+import type { PagedArgs, PagedFunction, QueryArgs } from "../react/db.js";
+import { useSnapshot, usePages } from "../react/queries.js";
+import { functionSpec, specKey } from "../specs.js";
+import type { LocalStore } from "../updates.js";
+import type { PagedStatus } from "../pager.js";
+import { ConvexReactClient, type ConnectionState, type FetchToken } from "./client.js";
+import { asThrown } from "./error.js";
+
+export { ConvexReactClient } from "./client.js";
+export type { ConnectionState, ConvexClientOptions, FetchToken, MutationOptions, Watch } from "./client.js";
+export { insertAtBottomIfLoaded, insertAtTop, optimisticallyUpdateValueInPaginatedQuery } from "./paginated.js";
+export type { LocalStore as OptimisticLocalStore } from "../updates.js";
+
+const ConvexContext = createContext<ConvexReactClient | undefined>(undefined);
+
+export function ConvexProvider(props: { readonly client: ConvexReactClient; readonly children?: ReactNode }): ReactNode {
+	return createElement(ConvexContext.Provider, { value: props.client }, props.children);
+}
+
+/** The client of the nearest provider. */
+export function useConvex(): ConvexReactClient {
+	const client = useContext(ConvexContext);
+	if (!client) throw new Error("there is no ConvexProvider above: wrap the app in <ConvexProvider client={new ConvexReactClient(url)}>");
+	return client;
+}
+const useInner = (): Client | undefined => useConvex().inner;
+
+// --- queries ---
+
+/** The result, live; undefined until it has come, or when skipped. Throws what the function threw. */
+export function useQuery<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: QueryArgs<Args>): Result | undefined {
+	const { data, error } = useSnapshot(useInner(), args[0] === "skip" ? "skip" : functionSpec(fn, args[0]));
+	if (error) throw asThrown(error);
+	return data as Result | undefined;
+}
+
+type Requests = { readonly [key: string]: { readonly query: FunctionRef<"query", never, unknown> | FunctionRef; readonly args: unknown } };
+
+/** Any number of queries at once: results, undefined, or the Error of each. */
+export function useQueries(requests: Requests): { readonly [key: string]: unknown } {
+	const client = useInner();
+	const specs = Object.entries(requests).map(([key, { query, args }]) => [key, functionSpec(query as FunctionRef, args)] as const);
+	const all = JSON.stringify(specs.map(([key, spec]) => [key, specKey(spec)]));
+	const store = useMemo(() => {
+		let shown: { readonly [key: string]: unknown } = {};
+		return {
+			subscribe: (changed: () => void) => {
+				const undo = specs.map(([, spec]) => client?.watch(spec, changed));
+				return () => undo.forEach((one) => one?.());
+			},
+			look: () => {
+				const now = specs.map(([key, spec]) => {
+					const { data, error } = client?.peek(spec) ?? {};
+					return [key, error ?? data] as const;
+				});
+				const same = Object.keys(shown).length === now.length && now.every(([key, value]) => Object.hasOwn(shown, key) && shown[key] === value);
+				if (!same) shown = Object.fromEntries(now);
+				return shown;
+			},
+		};
+	}, [client, all]); // eslint-disable-line react-hooks/exhaustive-deps
+	const found = useSyncExternalStore(store.subscribe, store.look, store.look);
+	return useMemo(() => Object.fromEntries(Object.entries(found).map(([key, value]) => [key, asThrown(value)])), [found]);
+}
+
+export interface UsePaginatedQueryResult<Item> {
+	readonly results: Item[];
+	readonly status: PagedStatus;
+	readonly isLoading: boolean;
+	readonly loadMore: (numItems: number) => void;
+}
+
+/** Pages of a function that takes `paginationOpts`. Throws what the function threw. */
+export function usePaginatedQuery<Args extends { readonly paginationOpts: unknown }, Item>(
+	fn: PagedFunction<Args, Item>,
+	args: PagedArgs<Args> | "skip",
+	options: { readonly initialNumItems: number },
+): UsePaginatedQueryResult<Item> {
+	const { results, status, isLoading, loadMore, error } = usePages<Item>(useInner(), fn as unknown as FunctionRef, args, options.initialNumItems);
+	if (error) throw asThrown(error);
+	return useMemo(() => ({ results: results as Item[], status, isLoading, loadMore }), [results, status, isLoading, loadMore]);
+}
+
+// --- calls ---
+
+/** Runs a mutation. The same function throughout the component's life. */
+export interface ReactMutation<Args, Result> {
+	(...args: ArgsOf<Args>): Promise<Result>;
+	/** Shows what it is expected to do until it is answered. */
+	withOptimisticUpdate(update: (localStore: LocalStore, args: Args) => void): ReactMutation<Args, Result>;
+}
+export type ReactAction<Args, Result> = (...args: ArgsOf<Args>) => Promise<Result>;
+
+function withThrown<Args, Result>(run: Caller<Args, Result>): ReactAction<Args, Result> {
+	return (...args) =>
+		run(...args).catch((e: unknown) => {
+			throw asThrown(e);
+		});
+}
+function asMutation<Args, Result>(run: Mutator<Args, Result>): ReactMutation<Args, Result> {
+	return Object.assign(withThrown(run), {
+		withOptimisticUpdate: (update: (localStore: LocalStore, args: Args) => void) => asMutation(run.withOptimisticUpdate(update)),
+	});
+}
+export function useMutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>): ReactMutation<Args, Result> {
+	const run = useMutator(useInner(), fn, undefined);
+	return useMemo(() => asMutation(run), [run]);
+}
+export function useAction<Args, Result>(fn: FunctionRef<"action", Args, Result>): ReactAction<Args, Result> {
+	const run = useActor(useInner(), fn);
+	return useMemo(() => withThrown(run), [run]);
+}
+
+export function useConvexConnectionState(): ConnectionState {
+	const client = useConvex();
+	const [state, setState] = useState(() => client.connectionState());
+	useEffect(() => {
+		setState(client.connectionState());
+		return client.subscribeToConnectionState(setState);
+	}, [client]);
+	return state;
+}
+
+// --- identity ---
+
+export interface ConvexAuthState {
+	/** It is not known yet whether the caller is signed in. */
+	readonly isLoading: boolean;
+	/** The server has taken the token. */
+	readonly isAuthenticated: boolean;
+}
+const AuthContext = createContext<ConvexAuthState | undefined>(undefined);
+
+interface AuthOfProvider {
+	readonly isLoading: boolean;
+	readonly isAuthenticated: boolean;
+	readonly fetchAccessToken: FetchToken;
+}
+
+/** `useAuth` is the hook of whoever signs users in; its tokens are shown to the server. */
+export function ConvexProviderWithAuth(props: {
+	readonly client: ConvexReactClient;
+	readonly useAuth: () => AuthOfProvider;
+	readonly children?: ReactNode;
+}): ReactNode {
+	const { client, useAuth, children } = props;
+	const { isLoading, isAuthenticated, fetchAccessToken } = useAuth();
+	const [confirmed, setConfirmed] = useState<boolean>();
+	useEffect(() => {
+		if (isLoading) return;
+		if (!isAuthenticated) {
+			client.clearAuth();
+			setConfirmed(false);
+			return;
+		}
+		let gone = false;
+		setConfirmed(undefined);
+		client.setAuth(fetchAccessToken, (is) => !gone && setConfirmed(is));
+		return () => void (gone = true);
+	}, [client, isLoading, isAuthenticated, fetchAccessToken]);
+	const state = useMemo(
+		() => ({ isLoading: isLoading || confirmed === undefined, isAuthenticated: isAuthenticated && confirmed === true }),
+		[isLoading, isAuthenticated, confirmed],
+	);
+	return createElement(AuthContext.Provider, { value: state }, createElement(ConvexProvider, { client }, children));
+}
+
+export function useConvexAuth(): ConvexAuthState {
+	const state = useContext(AuthContext);
+	if (!state) throw new Error("there is no ConvexProviderWithAuth above");
+	return state;
+}
+interface Children {
+	readonly children?: ReactNode;
+}
+export function Authenticated({ children }: Children): ReactNode {
+	const { isLoading, isAuthenticated } = useConvexAuth();
+	return !isLoading && isAuthenticated ? children : null;
+}
+export function Unauthenticated({ children }: Children): ReactNode {
+	const { isLoading, isAuthenticated } = useConvexAuth();
+	return isLoading || isAuthenticated ? null : children;
+}
+export function AuthLoading({ children }: Children): ReactNode {
+	return useConvexAuth().isLoading ? children : null;
+}

@@ -1,0 +1,172 @@
+// Optimistic updates of function results, message by message.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { functionRef, type Value } from "../src/index.js";
+import type { MutationOptions } from "../src/client.js";
+import { fake, type FakeSocket } from "./fake.js";
+
+type Note = { readonly id: string; readonly body: string };
+const list = functionRef<"query", { readonly room: string }, readonly Note[]>("notes.list");
+const count = functionRef<"query", Record<never, never>, number>("notes.count");
+const add = functionRef<"mutation", { readonly room: string; readonly body: string }, string>("notes.add");
+
+/** `add` at the end of its room's list, and one more in the count. */
+const expected: MutationOptions<unknown, { readonly room: string; readonly body: string }> = {
+	optimisticUpdate: (store, { room, body }) => {
+		const notes = store.getQuery(list, { room });
+		if (notes) store.setQuery(list, { room }, [...notes, { id: `new ${body}`, body }]);
+		const n = store.getQuery(count);
+		if (n !== undefined) store.setQuery(count, {}, n + 1);
+	},
+};
+const bodies = (notes: Value | undefined): string => ((notes ?? []) as readonly Note[]).map(({ body }) => body).join(" ");
+const callIds = (socket: FakeSocket): string[] => socket.take().flatMap((message) => (message.t === "call" ? [message.id] : []));
+
+/** A client that shows the list of room r and the count. */
+async function started() {
+	const f = fake();
+	const seen: string[] = [];
+	const look = (): void => {
+		const [notes, n] = [f.client.peek({ fn: "notes.list", args: { room: "r" } }), f.client.peek({ fn: "notes.count", args: {} })];
+		const now = `${bodies(notes.data)} | ${String(n.data)}`;
+		if (seen.at(-1) !== now) seen.push(now);
+	};
+	f.client.onUpdate(list, { room: "r" }, look);
+	f.client.onUpdate(count, {}, look);
+	await f.settle();
+	const socket = f.last().open().welcome();
+	socket.take();
+	const q = [{ id: 1, i: 1, k: "a" }, { id: 2, i: 2, k: "b" }];
+	socket.say({ t: "transition", n: 1, p: "p", q, b: [{ i: 1, h: "1", value: [{ id: "1", body: "one" }] }, { i: 2, h: "2", value: 1 }] });
+	return { ...f, seen, socket, notes: () => f.client.peek({ fn: "notes.list", args: { room: "r" } }).data as unknown as readonly Note[] };
+}
+const told = (...notes: string[]) => notes.map((body, i) => ({ id: String(i + 1), body }));
+
+test("S9: shown at once, over what others do meanwhile, and gone in the very transition that holds the call", async () => {
+	const { client, socket, seen, notes, settle } = await started();
+	const [one] = notes();
+	const done = client.mutation(add, { room: "r", body: "mine" }, expected);
+	assert.deepEqual(seen, ["one | 1", "one mine | 2"]);
+	assert.equal(notes()[0], one, "U1: what it took over is the same object");
+	const [id = ""] = callIds(socket);
+	socket.say({ t: "transition", n: 2, b: [{ i: 1, value: told("one", "theirs"), h: "x" }, { i: 2, value: 2, h: "y" }] });
+	const shown = notes();
+	socket.say({ t: "transition", n: 3 });
+	assert.equal(notes(), shown, "S6: run again, and the same");
+	socket.say({ t: "transition", n: 4, b: [{ i: 1, value: told("one", "theirs", "mine"), h: "z" }, { i: 2, value: 3, h: "w" }], r: [{ id, value: "3" }] });
+	await settle();
+	assert.equal(await done, "3");
+	assert.deepEqual(seen, ["one | 1", "one mine | 2", "one theirs mine | 3"], "no state between, and none twice");
+	assert.equal(notes()[0]?.id, "1");
+});
+
+test("U2: in the order of the calls, each on what those before it made; a refused one goes and the others stay", async () => {
+	const { client, socket, seen } = await started();
+	const first = client.mutation(add, { room: "r", body: "a" }, expected);
+	const second = client.mutation(add, { room: "r", body: "b" }, expected);
+	assert.equal(seen.at(-1), "one a b | 3");
+	const [a = "", b = ""] = callIds(socket);
+	socket.say({ t: "reply", id: a, error: { code: "app_error", message: "no" } });
+	assert.equal(seen.at(-1), "one b | 2");
+	await assert.rejects(first, /no/);
+	socket.say({ t: "transition", n: 2, b: [{ i: 1, value: told("one", "b"), h: "x" }, { i: 2, value: 2, h: "y" }], r: [{ id: b, value: "2" }] });
+	assert.equal(seen.at(-1), "one b | 2");
+	await second;
+});
+
+test("undefined shows it as loading; a result may be set before it has come, and one that nobody watches is nothing", async () => {
+	const { client, socket, settle } = await started();
+	const spec = { fn: "notes.list", args: { room: "s" } };
+	const done = client.mutation(add, { room: "s", body: "x" }, {
+		optimisticUpdate: (store, { room }) => {
+			assert.equal(store.getQuery(list, { room }), undefined);
+			store.setQuery(list, { room }, [{ id: "n", body: "made up" }]);
+			store.setQuery(count, {}, undefined);
+		},
+	});
+	const { data, loading } = client.peek({ fn: "notes.count", args: {} });
+	assert.deepEqual([data, loading], [undefined, true]);
+	assert.equal(client.peek(spec).data, undefined);
+	client.watch(spec, () => undefined);
+	assert.equal(bodies(client.peek(spec).data), "made up");
+	const [id = ""] = callIds(socket);
+	socket.say({ t: "transition", n: 2, r: [{ id, value: "1" }] });
+	await settle();
+	await done;
+	assert.deepEqual([client.peek(spec).data, client.peek(spec).loading, client.peek({ fn: "notes.count", args: {} }).data], [undefined, true, 1]);
+});
+
+test("getAllQueries gives all that are watched, whatever their arguments", async () => {
+	const { client } = await started();
+	client.watch({ fn: "notes.list", args: { room: "s" } }, () => undefined);
+	let all: unknown;
+	void client.mutation(add, { room: "r", body: "x" }, { optimisticUpdate: (store) => void (all = store.getAllQueries(list)) }).catch(() => undefined);
+	assert.deepEqual(all, [
+		{ args: { room: "r" }, value: [{ id: "1", body: "one" }] },
+		{ args: { room: "s" }, value: undefined },
+	]);
+});
+
+test("U3: an update that throws, or is async, makes no call", async () => {
+	const { client, socket, seen } = await started();
+	const run = (optimisticUpdate: () => unknown) => client.mutation(add, { room: "r", body: "x" }, { optimisticUpdate: optimisticUpdate as () => void });
+	await assert.rejects(run(() => assert.fail("broken")), /broken/);
+	await assert.rejects(run(async () => undefined), /must not be async/);
+	assert.deepEqual([callIds(socket), seen, client.status.pending], [[], ["one | 1"], 0]);
+});
+
+test("U3: one that throws later is told once and left out; its call goes on", async () => {
+	const { client, socket, seen, settle } = await started();
+	const uncaught = process.listeners("uncaughtException");
+	process.removeAllListeners("uncaughtException");
+	const errors: unknown[] = [];
+	process.on("uncaughtException", (e) => errors.push(e));
+	let runs = 0;
+	const done = client.mutation(add, { room: "r", body: "x" }, {
+		optimisticUpdate: (store) => {
+			if (++runs > 2) throw new Error("only so often");
+			store.setQuery(count, {}, 99);
+		},
+	});
+	assert.equal(seen.at(-1), "one | 99");
+	for (const n of [2, 3]) socket.say({ t: "transition", n, b: [{ i: 2, value: n, h: String(n) }] });
+	assert.equal(seen.at(-1), "one | 3");
+	await new Promise((resolve) => setTimeout(resolve, 5));
+	assert.deepEqual(errors.map(String), ["Error: only so often"]);
+	process.removeAllListeners("uncaughtException");
+	for (const one of uncaught) process.on("uncaughtException", one);
+	const [id = ""] = callIds(socket);
+	socket.say({ t: "transition", n: 4, r: [{ id, value: "ok" }] });
+	await settle();
+	assert.equal(await done, "ok");
+});
+
+test("S3: after a lost line it stands until what it changed is told anew", async () => {
+	const { client, socket, seen, nth } = await started();
+	const done = client.mutation(add, { room: "r", body: "mine" }, expected);
+	const [id = ""] = callIds(socket);
+	socket.die();
+	const again = (await nth(2)).open().welcome();
+	assert.deepEqual(callIds(again), [id]);
+	again.say({ t: "reply", id, value: "2" });
+	assert.equal(await done, "2");
+	assert.equal(seen.at(-1), "one mine | 2", "what is shown is of before");
+	const q = [{ id: 1, i: 1, k: "a" }, { id: 2, i: 2, k: "b" }];
+	again.say({ t: "transition", n: 9, p: "q", q, b: [{ i: 1, h: "1", value: told("one", "mine") }, { i: 2, h: "2", value: 2 }] });
+	assert.equal(seen.at(-1), "one mine | 2");
+	assert.equal(seen.length, 2, seen.join(", "));
+});
+
+test("actions are called as they are, and sent again under their id until they are answered", async () => {
+	const { client, socket, nth } = await started();
+	const done = client.action(functionRef<"action", { readonly n: number }, string>("notes.import"), { n: 1 });
+	const [call] = socket.take();
+	assert.ok(call?.t === "call");
+	assert.deepEqual([call.fn, call.args], ["notes.import", { n: 1 }]);
+	socket.die();
+	const again = (await nth(2)).open().welcome();
+	assert.deepEqual(callIds(again), [call.id]);
+	again.say({ t: "reply", id: call.id, value: "done" });
+	assert.equal(await done, "done");
+});
