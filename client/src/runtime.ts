@@ -1,5 +1,6 @@
 // millrace/runtime: runs an app's functions inside a worker. Its own code uses the language and the host's door, nothing else.
 
+import { CONVEX_ERROR, ConvexError } from "./convex/error.js";
 import { MillraceError } from "./error.js";
 import { parseWire, printWire, ValueError } from "./json.js";
 import { calledName } from "./api.js";
@@ -7,7 +8,7 @@ import { AppError, IdentityTouched, makeContext } from "./runtime/context.js";
 import { type Channel, Frame } from "./runtime/frame.js";
 import { installGlobals } from "./runtime/globals.js";
 import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
-import { collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
+import { accessOf, collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
 import type { RegisteredFunction } from "./server/functions.js";
 import { checkShape, ValidationError } from "./server/validators.js";
 import type { ErrorCode } from "./tables.js";
@@ -23,6 +24,7 @@ interface Failure {
 
 function failureOf(error: unknown): Failure {
 	if (error instanceof AppError) return { code: "app_error", message: error.message, data: { ...error.data, code: error.code } };
+	if (error instanceof ConvexError) return { code: "app_error", message: error.message, data: { code: CONVEX_ERROR, data: error.data as Value } };
 	if (error instanceof MillraceError)
 		return { code: error.code, message: error.message, ...(error.data === undefined ? {} : { data: error.data }) };
 	if (error instanceof IdentityTouched) return { code: "internal", message: error.message };
@@ -90,7 +92,7 @@ async function runWithin(call: Call, frame: Frame, within: number, kind: string,
 	const fn = call.functions.get(name);
 	if (fn?.kind !== kind) throw new MillraceError("unknown_function", `No ${kind} function named ${name} is loaded.`);
 	if (within >= call.env.depth) throw tooDeep(name, call.env.depth);
-	if (fn.options.auth === "user") needUser(call, name);
+	if (accessOf(fn) === "user") needUser(call, name);
 	const args = printWire(given ?? {}, "args");
 	const go = (channel: Channel, level: number) => run(call, fn, args, new Frame(channel, level), within);
 	const text = kind === "query" ? go(frame.operate, frame.level) : frame.part((channel) => go(channel, frame.level + 1));

@@ -20,6 +20,9 @@ entity("Task", {
 	key: v.bytes().max(16),
 	tags: v.array(v.string()).max(5),
 	place: v.optional(v.object({ x: v.number(), y: v.number() })),
+	kind: v.union(v.literal("a"), v.union(v.literal("b"), v.null())),
+	owner: v.union(v.id("Team"), v.null()),
+	mixed: v.union(v.string(), v.number()),
 })
 	.index("open_by_team", ["team", "due"], { where: { state: "open" } })
 	.index("one_open", ["team"], { unique: true, where: { state: "open", big: { $gt: 3n } } })
@@ -54,6 +57,9 @@ test("validators as fields", () => {
 		{ name: "key", type: "bytes", maxLength: 16 },
 		{ name: "tags", type: "json" },
 		{ name: "place", type: "json", optional: true },
+		{ name: "kind", type: "string", optional: true, values: ["a", "b"] },
+		{ name: "owner", type: "uuid", optional: true, references: "Team" },
+		{ name: "mixed", type: "json" },
 	]);
 });
 

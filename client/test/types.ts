@@ -3,6 +3,11 @@
 import { type Client, createClient, type FunctionRef, functionRef, type WebSocketMaker } from "millrace";
 import type { ClientRow, Infer, InferIn, InsertOf, ServerRow } from "millrace/server";
 import * as convex from "millrace/convex/react";
+import type { DocumentOf, Id } from "millrace/convex/server";
+import { v as cv } from "millrace/convex/values";
+import type * as Ported_ from "./convex_app/app";
+import * as portedFunctions from "./convex_app/messages";
+import { mutation as portedMutation, query as portedQuery } from "./convex_app/server";
 import { entity, field, increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api, internal } from "./app/api";
@@ -477,3 +482,79 @@ export async function callActions(client: Client<A>) {
 	// @ts-expect-error a mutation is no action
 	await client.action(api.messages.send, { channel: "c", body: "b" });
 }
+// --- apps as Convex has them ---
+
+type P = typeof Ported_;
+type Posted = {
+	_id: Id<"messages">;
+	_creationTime: number;
+	room: Id<"rooms">;
+	body: string;
+	state: "open" | "done";
+	editor: Id<"rooms"> | null;
+	replyTo?: Id<"messages">;
+	likes?: number;
+	tags?: Id<"rooms">[];
+};
+assert<Equals<DocumentOf<P, "messages">, Posted>>();
+type PortedApi = import("millrace").ApiOf<{ messages: typeof portedFunctions }>;
+assert<Equals<PortedApi["messages"]["send"], FunctionRef<"mutation", { room: Id<"rooms">; body: string }, Id<"messages">>>>();
+assert<Equals<PortedApi["messages"]["list"], FunctionRef<"query", { room: Id<"rooms"> }, Posted[]>>>();
+
+export const ported = {
+	reads: portedQuery({
+		args: { id: cv.id("messages"), room: cv.id("rooms") },
+		handler: async (ctx, { id, room }) => {
+			const one = await ctx.db.get(id);
+			assert<Equals<typeof one, Posted | null>>();
+			const [joined] = await ctx.db.query("messages").include({ of: "room", answered: "replyTo" });
+			assert<Equals<NonNullable<typeof joined>["of"], DocumentOf<P, "rooms"> | null>>();
+			// @ts-expect-error refers to nothing
+			ctx.db.query("messages").include({ of: "body" });
+			// @ts-expect-error no such table
+			ctx.db.query("massages");
+			// @ts-expect-error no such index
+			ctx.db.query("messages").withIndex("by_nothing");
+			// @ts-expect-error no such field
+			ctx.db.query("messages").withIndex("by_room", (q) => q.eq("rom", room));
+			// @ts-expect-error an id of another table
+			ctx.db.query("messages").withIndex("by_room", (q) => q.eq("room", id));
+			// @ts-expect-error an id of another table
+			await ctx.db.get("rooms", id);
+			// @ts-expect-error text is no id
+			await ctx.db.get("messages_1");
+			// @ts-expect-error no such field
+			ctx.db.query("messages").filter((q) => q.eq(q.field("boddy"), ""));
+			// @ts-expect-error queries do not write
+			ctx.db.insert("rooms", { name: "x" });
+			// @ts-expect-error everybody may call it: there may be no user
+			const who: string = ctx.auth.userId;
+			return who;
+		},
+	}),
+	writes: portedMutation({
+		args: { id: cv.id("messages"), room: cv.id("rooms") },
+		returns: cv.id("messages"),
+		handler: async (ctx, { id, room }) => {
+			await ctx.db.patch(id, { likes: undefined, state: "done" });
+			await ctx.db.patch(id, { likes: increment(1) });
+			// @ts-expect-error not one of the values
+			await ctx.db.patch(id, { state: "closed" });
+			// @ts-expect-error no such field
+			await ctx.db.patch(id, { boddy: "x" });
+			// @ts-expect-error fields are missing
+			await ctx.db.replace(id, { body: "x" });
+			// @ts-expect-error a field is missing
+			await ctx.db.insert("messages", { room, body: "x", state: "open" });
+			// @ts-expect-error insert gives it
+			await ctx.db.insert("rooms", { _id: room, name: "x" });
+			return ctx.db.insert("messages", { room, body: "x", state: "open", editor: null });
+		},
+	}),
+	wrongReturn: portedQuery({
+		// @ts-expect-error an id of another table
+		args: { id: cv.id("messages") },
+		returns: cv.id("rooms"),
+		handler: (_ctx, { id }) => id,
+	}),
+};

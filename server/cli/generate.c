@@ -93,8 +93,10 @@ static bool put_api(const struct mr_modules *m, const char *app_dir, struct mr_e
 
 static const char server_text[] =
 	"import type * as App from \"../app\";\n"
-	"import { typed } from \"millrace/server\";\n"
+	"import { typed, type MutationCtx as Writing, type QueryCtx as Reading } from \"millrace/server\";\n"
 	"export const { query, mutation, action, internalQuery, internalMutation, internalAction } = typed<typeof App>();\n"
+	"export type QueryCtx = Reading<typeof App>;\n"
+	"export type MutationCtx = Writing<typeof App>;\n"
 	"export type { App };\n";
 static const char client_text[] = "import type * as App from \"../app\";\n"
 				  "import { createClient, type ClientOptions } from \"millrace\";\n"
@@ -103,13 +105,35 @@ static const char db_text[] = "import type * as App from \"../app\";\n"
 			      "import { createDb } from \"millrace/react\";\n"
 			      "export const db = createDb<typeof App>();\n";
 
+static const char model_text[] = "import type * as App from \"../app\";\n"
+				 "import type { DocumentOf, Id as AnyId, TableName } from \"millrace/convex/server\";\n"
+				 "export type TableNames = TableName<typeof App>;\n"
+				 "export type Doc<Table extends TableNames> = DocumentOf<typeof App, Table>;\n"
+				 "export type Id<Table extends TableNames> = AnyId<Table>;\n";
+
+/* Apps that were written for Convex import the types of their documents from here. */
+static bool has_schema(const char *app_dir, bool *has, struct mr_error *err)
+{
+	char *path = mr_printf("%s/app.ts", app_dir);
+	struct mr_buf text = {0};
+	bool ok = !mr_path_exists(path) || mr_file_read(path, &text, err);
+	*has = ok && text.n && memmem(text.p, text.n, "millrace/convex/", strlen("millrace/convex/"));
+	mr_buf_fini(&text);
+	free(path);
+	return ok;
+}
+
 bool mr_generate(const struct mr_modules *m, const char *app_dir, bool react, struct mr_error *err)
 {
 	char *dir = mr_printf("%s/_generated", app_dir);
 	bool ok = mr_dir_make(dir, 0755, err) && put_text(app_dir, "server.ts", server_text, err) && put_api(m, app_dir, err) &&
 		  put_text(app_dir, "client.ts", client_text, err);
+	bool ported = false;
 	if (ok && react)
 		ok = put_text(app_dir, "db.ts", db_text, err);
+	ok = ok && has_schema(app_dir, &ported, err);
+	if (ok && ported)
+		ok = put_text(app_dir, "dataModel.ts", model_text, err);
 	free(dir);
 	return ok;
 }

@@ -6,7 +6,7 @@
 
 #include "modules.h"
 
-/* react: the app can use React, so it gets db.ts too. */
+/* react: the app can use React, so it gets db.ts too. One whose app.ts declares a schema as Convex does gets dataModel.ts. */
 bool mr_generate(const struct mr_modules *m, const char *app_dir, bool react, struct mr_error *err);
 
 #endif

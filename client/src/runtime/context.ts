@@ -4,7 +4,9 @@ import { MillraceError } from "../error.js";
 import { dateText, printWire, ValueError } from "../json.js";
 import { Field, Increment, registry } from "../server/schema.js";
 import { UUID, ValidationError, Validator } from "../server/validators.js";
-import { defineKey, isPlainObject, type Value, type Where } from "../values.js";
+import { defineKey, isPlainObject, type Row, type Value, type Where } from "../values.js";
+import { documentId, readDocumentId } from "../server/documents.js";
+import { documentOf, isDocuments, mintUuid, storedFields, uuidOf } from "./documents.js";
 import { makeActions } from "./action.js";
 import type { Env, OperationKind } from "./host.js";
 import { QueryBuilder } from "./query.js";
@@ -76,8 +78,12 @@ function checkField(field: Validator<unknown>, item: unknown, entity: string, na
 	}
 }
 
-function values(value: unknown, what: string): string {
-	const all = checked(what, fields(value, what));
+function stored(entity: string, all: { readonly [name: string]: unknown }, isChange: boolean): { readonly [name: string]: unknown } {
+	return isDocuments(entity) ? storedFields(entity, all, isChange) : all;
+}
+
+function values(value: unknown, what: string, more: object = {}): string {
+	const all = { ...more, ...stored(what, checked(what, fields(value, what)), false) };
 	for (const [name, item] of Object.entries(all))
 		if (item instanceof Increment) throw new ValueError(`${what}.${name}: increment is for ctx.db.patch`);
 	return printWire(all, what);
@@ -85,7 +91,7 @@ function values(value: unknown, what: string): string {
 
 /** Values to be set, and apart from them amounts to be added. */
 function changes(value: unknown, what: string): string {
-	const all = checked(what, fields(value, what));
+	const all = stored(what, checked(what, fields(value, what)), true);
 	let set = all as { [name: string]: unknown };
 	let add: { [name: string]: unknown } | undefined;
 	for (const [name, item] of Object.entries(all)) {
@@ -106,6 +112,16 @@ function quiet<T>(promise: Promise<T>): Promise<T> {
 	return promise;
 }
 
+/** Which row is meant: an entity and an id, or the id of a document, which names its table; and what follows it. */
+function rowMeant(method: string, args: readonly unknown[]): { readonly entity: string; readonly id: string; readonly rest: unknown } {
+	const [first, second, third] = args;
+	const alone = typeof second === "string" ? undefined : readDocumentId(first);
+	if (alone && isDocuments(alone.table)) return { entity: alone.table, id: alone.uuid, rest: second };
+	const entity = text(first, `ctx.db.${method}: the entity`);
+	if (isDocuments(entity)) return { entity, id: uuidOf(entity, second, `ctx.db.${method}`), rest: third };
+	return { entity, id: text(second, `ctx.db.${method}: the id`), rest: third };
+}
+
 function makeReader(call: CallDoor) {
 	const sql = (first: unknown, ...values: unknown[]): Promise<Value> => {
 		const template = Array.isArray(first) ? (first as readonly string[]) : undefined;
@@ -113,9 +129,11 @@ function makeReader(call: CallDoor) {
 		return call.operate("sql", `{"text":${printWire(statement)},"params":${printWire(values, "sql parameter")}}`);
 	};
 	return {
-		get: (entity: unknown, id: unknown, options?: { readonly forUpdate?: boolean }) => {
-			const lock = options?.forUpdate === true ? { forUpdate: true } : {};
-			return call.operate("get", printWire({ entity: text(entity, "ctx.db.get: the entity"), id: text(id, "ctx.db.get: the id"), ...lock }));
+		get: (...args: unknown[]): Promise<Value> => {
+			const { entity, id, rest } = rowMeant("get", args);
+			const lock = (rest as { readonly forUpdate?: boolean } | undefined)?.forUpdate === true ? { forUpdate: true } : {};
+			const found = call.operate("get", printWire({ entity, id, ...lock }));
+			return isDocuments(entity) ? quiet(found.then((row) => (row === null ? null : documentOf(entity, row as Row)))) : found;
 		},
 		query: (entity: unknown) => {
 			// what a function compares with is the present, or was made of it, once it has looked at the clock
@@ -123,8 +141,9 @@ function makeReader(call: CallDoor) {
 			return QueryBuilder.start((kind, json) => call.operate(kind, now() + json.slice(1)), entity);
 		},
 		normalizeId: (entity: unknown, id: unknown) => {
-			const known = registry.entities.has(text(entity, "ctx.db.normalizeId: the entity"));
-			if (!known) throw new Error(`ctx.db.normalizeId: no entity named ${String(entity)} is declared`);
+			const name = text(entity, "ctx.db.normalizeId: the entity");
+			if (!registry.entities.has(name)) throw new Error(`ctx.db.normalizeId: no entity named ${name} is declared`);
+			if (isDocuments(name)) return readDocumentId(id)?.table === name ? id : null;
 			return typeof id === "string" && UUID.test(id) ? id.toLowerCase() : null;
 		},
 		sql,
@@ -133,6 +152,7 @@ function makeReader(call: CallDoor) {
 
 /** A row is found by what no two rows have in common. */
 function needUnique(entity: string, key: Where): void {
+	if (isDocuments(entity)) throw new Error(`ctx.db.upsert is for entities: ${entity} is a table of documents, which have no unique fields`);
 	const names = Object.keys(key).sort().join();
 	const declared = registry.entities.get(entity);
 	const single = (name: string) => {
@@ -156,14 +176,22 @@ function withoutIncrements(changes: object): object {
 
 function makeWriter(call: CallDoor) {
 	const reader = makeReader(call);
-	const change = (kind: "patch" | "replace") => (entity: unknown, id: unknown, value: unknown) => quiet(put(kind, entity, id, value));
-	const put = async (kind: "patch" | "replace", entity: unknown, id: unknown, value: unknown) => {
-		const head = `"entity":${printWire(text(entity, `ctx.db.${kind}: the entity`))},"id":${printWire(text(id, `ctx.db.${kind}: the id`))}`;
-		const rest = kind === "patch" ? changes(value, String(entity)) : `"value":${values(value, String(entity))}`;
-		await call.operate(kind, `{${head},${rest}}`);
+	const change = (kind: "patch" | "replace") => (...args: unknown[]) => quiet(put(kind, args));
+	const put = async (kind: "patch" | "replace", args: readonly unknown[]) => {
+		const { entity, id, rest } = rowMeant(kind, args);
+		const set = kind === "patch" ? changes(rest, entity) : `"value":${values(rest, entity)}`;
+		await call.operate(kind, `{"entity":${printWire(entity)},"id":${printWire(id)},${set}}`);
 	};
-	const remove = async (entity: unknown, id: unknown) => {
-		await call.operate("delete", printWire({ entity: text(entity, "ctx.db.delete: the entity"), id: text(id, "ctx.db.delete: the id") }));
+	const remove = async (args: readonly unknown[]) => {
+		const { entity, id } = rowMeant("delete", args);
+		await call.operate("delete", printWire({ entity, id }));
+	};
+	const insertDocument = async (table: string, value: unknown): Promise<Value> => {
+		for (const name of ["_id", "_creationTime"])
+			if (Object.hasOwn(fields(value, table), name)) throw new ValueError(`${table}.${name}: insert gives it by itself`);
+		const id = mintUuid(call.env.now, call.env.seed);
+		await call.operate("insert", `{"entity":${printWire(table)},"value":${values(value, table, { id })}}`);
+		return documentId(table, id);
 	};
 	const patch = change("patch");
 	const insert = (entity: unknown, value: unknown, key?: readonly string[]) => {
@@ -176,17 +204,18 @@ function makeWriter(call: CallDoor) {
 		needUnique(name, by);
 		const found = await reader.query(name).where(by).select("id").forUpdate().first();
 		if (!found) return insert(name, { ...fields(others ?? {}, name), ...withoutIncrements(fields(changes, name)), ...by }, Object.keys(by));
-		await put("patch", name, found.id, changes);
+		await put("patch", [name, found.id, changes]);
 		return found.id ?? null;
 	};
 	return {
 		...reader,
-		insert: (entity: unknown, value: unknown) => insert(entity, value),
+		insert: (entity: unknown, value: unknown): Promise<Value> =>
+			typeof entity === "string" && isDocuments(entity) ? quiet(insertDocument(entity, value)) : insert(entity, value),
 		upsert: (entity: unknown, key: unknown, changes: unknown, others?: unknown) => quiet(upsert(entity, key, changes, others)),
 		patch,
 		update: patch,
 		replace: change("replace"),
-		delete: (entity: unknown, id: unknown) => quiet(remove(entity, id)),
+		delete: (...args: unknown[]) => quiet(remove(args)),
 	};
 }
 

@@ -1,8 +1,8 @@
 // What the app declared, as docs/manifest.md prints it, and its functions by wire name. Wrong declarations end here, with a sentence.
 
 import { fieldOfValidator } from "../server/columns.js";
-import { RegisteredFunction } from "../server/functions.js";
-import { Field, registry } from "../server/schema.js";
+import { type Access, RegisteredFunction } from "../server/functions.js";
+import { type Facts, Field, registry } from "../server/schema.js";
 import { Validator } from "../server/validators.js";
 
 export type Modules = { readonly [path: string]: { readonly [name: string]: unknown } };
@@ -32,11 +32,21 @@ function entityManifest(name: string): object {
 		const { references } = facts;
 		if (references !== undefined && !registry.entities.has(references))
 			throw new Error(`${where}: there is no entity named ${references}`);
-		return { name: key, ...facts };
+		return { name: key, ...(registry.documents.has(name) ? dangling(facts) : facts) };
 	});
 	const { schema, table } = entity.place;
 	const checks = entity.checks.length ? { checks: entity.checks } : {};
 	return { name, schema, table, fields, indexes: entity.indexes, ...checks };
+}
+
+/** Ids in documents may be of documents that are gone, as in Convex: no foreign key. */
+function dangling({ references: _table, ...facts }: Facts): Facts {
+	return facts;
+}
+
+/** Internal functions are nobody's from outside; what schemas of documents declare is everybody's (registry.access). */
+export function accessOf({ options, internal }: RegisteredFunction): Access {
+	return options.auth ?? (internal ? "public" : registry.access);
 }
 
 export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>): string {
@@ -49,7 +59,7 @@ export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>
 		functions: [...functions].map(([name, fn]) => ({
 			name,
 			kind: fn.kind,
-			auth: fn.options.auth,
+			auth: accessOf(fn),
 			internal: fn.internal,
 			...(fn.options.cancelWithCaller ? { cancel: true } : {}),
 			...(fn.kind === "mutation" ? { isolation: fn.options.isolation ?? "serializable" } : {}),

@@ -6,6 +6,7 @@ import { fieldOfValidator } from "../server/columns.js";
 import { Field, registry } from "../server/schema.js";
 import { Validator } from "../server/validators.js";
 import { defineKey, isPlainObject, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
+import { documentsOf, isDocuments, storedField, storedWhere } from "./documents.js";
 import { after, END, placeOf, upTo, wholeOrder } from "./pages.js";
 import { bothWheres, normalWhere, whereFromFilter } from "./where.js";
 
@@ -156,25 +157,38 @@ export class QueryBuilder {
 
 	withIndex(name: string, range?: (q: IndexRange<Row>) => IndexRange<Row>): this {
 		const entity = registry.entities.get(this.state.entity);
-		const index = entity?.indexes.find((one) => one.name === name);
+		const index = entity?.indexes.find((one) => one.name === name) ?? this.ownIndex(name);
 		if (!entity || !index) throw new Error(`withIndex: entity ${this.state.entity} has no index named ${JSON.stringify(name)}`);
 		const builder = new RangeBuilder();
 		range?.(builder as unknown as IndexRange<Row>);
 		for (const field of Object.keys(builder.where))
-			if (!index.fields.includes(field)) throw new Error(`withIndex: index ${name} does not hold the field ${field}`);
+			if (!index.fields.includes(this.stored(field)) && !(field === "_creationTime" && isDocuments(entity.name))) throw new Error(`withIndex: index ${name} does not hold the field ${field}`);
 		const order = this.state.order ?? normalOrder("asc", index.fields);
-		const rows = bothWheres(normalWhere(entity.partial[name] ?? {}), normalWhere(builder.where));
+		const rows = bothWheres(normalWhere(entity.partial[name] ?? {}), this.storedWhere(normalWhere(builder.where)));
 		return this.with({ natural: index.fields, order, where: bothWheres(this.state.where, rows) });
 	}
 	filter(filter: unknown): this {
 		const where = typeof filter === "function" ? whereFromFilter(filter as (q: never) => Expression) : normalWhere(filter);
-		return this.with({ where: bothWheres(this.state.where, where) });
+		return this.with({ where: bothWheres(this.state.where, this.storedWhere(where)) });
+	}
+	/** Documents have names of their own for what is kept. */
+	private storedWhere(where: Where): Where {
+		return isDocuments(this.state.entity) ? storedWhere(this.state.entity, where) : where;
+	}
+	private stored(field: string): string {
+		return isDocuments(this.state.entity) ? storedField(field) : field;
+	}
+	private ownIndex(name: string): { readonly fields: readonly string[] } | undefined {
+		return isDocuments(this.state.entity) && (name === "by_creation_time" || name === "by_id") ? { fields: ["id"] } : undefined;
+	}
+	private shown(rows: Row[]): Row[] {
+		return isDocuments(this.state.entity) ? documentsOf(this.state.entity, rows) : rows;
 	}
 	where(where: unknown): this {
 		return this.filter(where);
 	}
 	order(order: unknown): this {
-		return this.with({ order: normalOrder(order, this.state.natural) });
+		return this.with({ order: normalOrder(order, this.state.natural).map(([field, direction]) => [this.stored(field), direction] as const) });
 	}
 	orderBy(order: unknown): this {
 		return this.order(order);
@@ -188,7 +202,7 @@ export class QueryBuilder {
 
 	select(...fields: readonly string[]): this {
 		if (fields.length === 0) throw new Error('select("field", ...): it has no fields');
-		return this.with({ fields: union(fields, []) });
+		return this.with({ fields: union(fields.map((field) => this.stored(field)), []) });
 	}
 
 	include(names: { readonly [name: string]: string }): this {
@@ -201,6 +215,9 @@ export class QueryBuilder {
 	}
 
 	async collect(): Promise<Row[]> {
+		return this.shown(await this.rows());
+	}
+	private async rows(): Promise<Row[]> {
 		const { fields, include, limit } = this.state;
 		if (limit === 0) return [];
 		const names = Object.keys(include);
@@ -220,8 +237,9 @@ export class QueryBuilder {
 		const { entity, include } = this.state;
 		const parts = Object.entries(include).map(async ([name, field]) => {
 			const ids = [...new Set(rows.flatMap((row) => row[field] ?? []))] as string[];
-			const found = ids.length ? await QueryBuilder.start(this.run, referredBy(entity, field)).where({ id: { $in: ids } }) : [];
-			return { name, field, byId: new Map(found.map((row) => [row.id, row])) };
+			const others = QueryBuilder.start(this.run, referredBy(entity, field)).where({ id: { $in: ids } });
+			const found = ids.length ? await others.rows() : [];
+			return { name, field, byId: new Map(found.map((row) => [row.id, others.shown([row])[0]])) };
 		});
 		const read = await Promise.all(parts);
 		return rows.map((row) => {
@@ -253,13 +271,13 @@ export class QueryBuilder {
 		const from = options.cursor === null ? whole : whole.where(after(order, options.cursor, nullable));
 		const cut = (rows: Row[]) => (fields ? rows.map((row) => only(row, union(fields, Object.keys(include)))) : rows);
 		if (typeof options.endCursor === "string") {
-			const page = await from.where(upTo(order, options.endCursor, nullable)).collect();
-			return { page: cut(page), isDone: options.endCursor === END, continueCursor: options.endCursor };
+			const page = await from.where(upTo(order, options.endCursor, nullable)).rows();
+			return { page: this.shown(cut(page)), isDone: options.endCursor === END, continueCursor: options.endCursor };
 		}
-		const rows = await from.limit(most + 1).collect();
+		const rows = await from.limit(most + 1).rows();
 		const page = rows.slice(0, most), last = page.at(-1);
 		const isDone = rows.length <= most;
-		return { page: cut(page), isDone, continueCursor: isDone || !last ? END : placeOf(last, order) };
+		return { page: this.shown(cut(page)), isDone, continueCursor: isDone || !last ? END : placeOf(last, order) };
 	}
 	/** What is asked of all rows, or of each group of them. */
 	private async summarize(groupBy: readonly string[], measures: Measures, more: { order?: Order; limit?: number } = {}): Promise<Value> {

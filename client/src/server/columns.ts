@@ -2,7 +2,7 @@
 
 import { toJson } from "../json.js";
 import type { Facts, FieldType } from "./schema.js";
-import type { AnyValidator, Kind, Rules } from "./validators.js";
+import { type AnyValidator, type Kind, type Rules, UnionValidator, v } from "./validators.js";
 
 const TYPES: { readonly [K in Exclude<Kind, "literal" | "enum" | "null">]: FieldType } = {
 	string: "string",
@@ -48,15 +48,26 @@ function bounds(type: FieldType, rules: Rules): Partial<Facts> {
 	return out;
 }
 
+/** A union that is one kind of value in all its members: of literals it is an enum, beside null the other member. Else itself. */
+function plain(validator: AnyValidator): AnyValidator {
+	if (!(validator instanceof UnionValidator)) return validator;
+	const members = (validator.members as readonly AnyValidator[]).filter((one) => one.kind !== "null").map(plain);
+	const values = members.flatMap((one) => (one.kind === "literal" || one.kind === "enum" ? (one.rules.values ?? []) : []));
+	const isEnum = members.every((one) => one.kind === "literal" || one.kind === "enum") && typeOfValues(values) !== undefined;
+	return isEnum ? v.enum(values) : members.length === 1 && members[0] ? members[0] : validator;
+}
+
 /** What JSON must look like, and patterns, are not the database's to know: functions check them when they write. */
 export function fieldOfValidator(validator: AnyValidator, where: string): Facts {
-	const type = typeOf(validator, where);
-	const { entity, default: fallback } = validator.rules;
+	const column = plain(validator);
+	const type = typeOf(column, where);
+	const { default: fallback } = validator.rules;
+	const { entity } = column.rules;
 	return {
 		type,
 		...(validator.presence === "optional" || validator.mayBeNull ? { optional: true } : {}),
 		...(entity === undefined ? {} : { references: entity }),
 		...(fallback === undefined || fallback === null ? {} : { default: toJson(fallback, "default") }),
-		...bounds(type, validator.rules),
+		...bounds(type, column.rules),
 	};
 }

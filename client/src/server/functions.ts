@@ -1,6 +1,7 @@
 // How an app declares its functions, and what their handlers see.
 
 import type { ArgsOf, FunctionRef } from "../api.js";
+import type { DocumentReader, DocumentWriter, Schema } from "./documents.js";
 import type { ChangesOf, EntityName, IndexesOf, InsertOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
@@ -15,10 +16,16 @@ export type Isolation = "serializable" | "repeatable read" | "read committed";
 /** What the caller's token says. */
 export type Identity = { readonly userId: string; readonly subject: string; readonly [claim: string]: Value };
 
-export interface Auth<U extends Access = Access> {
-	readonly userId: "user" extends U ? (U extends "user" ? string : string | null) : string | null;
-	getUserIdentity(): Promise<U extends "user" ? Identity : Identity | null>;
+interface SomeAuth {
+	readonly userId: string | null;
+	getUserIdentity(): Promise<Identity | null>;
 }
+interface UserAuth extends SomeAuth {
+	readonly userId: string;
+	getUserIdentity(): Promise<Identity>;
+}
+/** With `auth: "user"` there is a user for certain. */
+export type Auth<U extends Access = Access> = [U] extends ["user"] ? UserAuth : SomeAuth;
 
 export interface Clock {
 	/** Milliseconds since 1970, the same throughout one run. */
@@ -47,12 +54,17 @@ interface RunMutation {
 	runMutation<A, R>(mutation: FunctionRef<"mutation", A, R>, ...args: ArgsOf<A>): Promise<R>;
 }
 
+/** Whether app.ts has Convex's schema as its default export. */
+type HasSchema<App> = App extends { readonly default: Schema<infer _T> } ? true : false;
+/** Who may call a function that does not say. */
+type Default<App, Internal extends boolean> = Internal extends true ? "public" : HasSchema<App> extends true ? "public" : "user";
+
 export interface QueryCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, Environment, RunQuery {
-	readonly db: DbReader<App>;
+	readonly db: HasSchema<App> extends true ? DocumentReader<App> : DbReader<App>;
 	readonly auth: Auth<U>;
 }
 export interface MutationCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, Environment, RunQuery, RunMutation {
-	readonly db: DbWriter<App>;
+	readonly db: HasSchema<App> extends true ? DocumentWriter<App> : DbWriter<App>;
 	readonly auth: Auth<U>;
 }
 /**
@@ -236,7 +248,7 @@ declare const expression: unique symbol;
 export interface Expression {
 	readonly [expression]?: true;
 }
-type Operand = Expression | Comparable;
+type Operand = Expression | Comparable | undefined;
 
 export interface FilterBuilder<R> {
 	field(name: keyof R & string): Expression;
@@ -278,7 +290,8 @@ export class RegisteredFunction<
 export interface FunctionOptions {
 	readonly args: Shape | undefined;
 	readonly returns: Validator<unknown, Presence, unknown> | undefined;
-	readonly auth: Access;
+	/** Undefined: the app's default. */
+	readonly auth: Access | undefined;
 	readonly isolation: Isolation | undefined;
 	readonly cancelWithCaller: boolean | undefined;
 	readonly handler: (ctx: never, args: never) => unknown;
@@ -295,29 +308,27 @@ interface Definition<S extends Shape, U extends Access, Ctx, R> {
 	readonly handler: (ctx: Ctx, args: ObjectOf<S>) => R | Promise<R>;
 }
 
-type Default<Internal extends boolean> = Internal extends true ? "public" : "user";
-
 export interface QueryDeclarer<App, Internal extends boolean> {
-	<S extends Shape = NoArgs, U extends Access = Default<Internal>, R = unknown>(
+	<S extends Shape = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
 		definition: Definition<S, U, QueryCtx<App, U>, R>,
 	): RegisteredFunction<"query", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: QueryCtx<App, Default<Internal>>, args: A) => R): RegisteredFunction<"query", A, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: QueryCtx<App, Default<App, Internal>>, args: A) => R): RegisteredFunction<"query", A, Awaited<R>, Internal>;
 }
 export interface MutationDeclarer<App, Internal extends boolean> {
-	<S extends Shape = NoArgs, U extends Access = Default<Internal>, R = unknown>(
+	<S extends Shape = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
 		definition: Definition<S, U, MutationCtx<App, U>, R> & { readonly isolation?: Isolation },
 	): RegisteredFunction<"mutation", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, Default<Internal>>, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, Default<App, Internal>>, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
 }
 interface ActionOptions {
 	/** The action ends where it stands when its caller's connection closes. Else it goes on, and nobody is told its result. */
 	readonly cancelWithCaller?: boolean;
 }
-export interface ActionDeclarer<Internal extends boolean> {
-	<S extends Shape = NoArgs, U extends Access = Default<Internal>, R = unknown>(
+export interface ActionDeclarer<App, Internal extends boolean> {
+	<S extends Shape = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
 		definition: Definition<S, U, ActionCtx<U>, R> & ActionOptions,
 	): RegisteredFunction<"action", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: ActionCtx<Default<Internal>>, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
+	<R, A = NoArgs>(handler: (ctx: ActionCtx<Default<App, Internal>>, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
 }
 
 type Given = Partial<FunctionOptions> | ((ctx: never, args: never) => unknown);
@@ -339,7 +350,7 @@ function declare_<Kind extends FunctionKind, Internal extends boolean>(
 	return new RegisteredFunction<Kind, never, never, Internal>(kind, internal, {
 		args,
 		returns: options.returns,
-		auth: options.auth ?? (internal ? "public" : "user"),
+		auth: options.auth,
 		isolation: options.isolation,
 		cancelWithCaller: options.cancelWithCaller,
 		handler: options.handler,
@@ -350,10 +361,10 @@ function declare_<Kind extends FunctionKind, Internal extends boolean>(
 export interface Declarers<App> {
 	readonly query: QueryDeclarer<App, false>;
 	readonly mutation: MutationDeclarer<App, false>;
-	readonly action: ActionDeclarer<false>;
+	readonly action: ActionDeclarer<App, false>;
 	readonly internalQuery: QueryDeclarer<App, true>;
 	readonly internalMutation: MutationDeclarer<App, true>;
-	readonly internalAction: ActionDeclarer<true>;
+	readonly internalAction: ActionDeclarer<App, true>;
 }
 
 export function typed<App>(): Declarers<App> {

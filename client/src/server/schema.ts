@@ -268,10 +268,14 @@ function addPolicy(entityName: string, rules: { readonly [act: string]: string |
 }
 
 /** What the app's modules have declared so far. */
-export const registry: { readonly entities: Map<string, EntityLike>; readonly policies: PolicyManifest[] } = {
-	entities: new Map(),
-	policies: [],
-};
+export const registry: {
+	readonly entities: Map<string, EntityLike>;
+	readonly policies: PolicyManifest[];
+	/** Entities whose rows functions see as documents (documents.ts). */
+	readonly documents: Set<string>;
+	/** Of functions that do not say. */
+	access: "user" | "public";
+} = { entities: new Map(), policies: [], documents: new Set(), access: "user" };
 interface EntityLike {
 	readonly name: string;
 	readonly fields: Fields;

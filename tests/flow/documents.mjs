@@ -1,0 +1,111 @@
+// timeout: 90
+// An app as Convex has it (client/test/convex_app) on the real thing: documents, ids that name their table, times of creation.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { descendants, endAll, freePort, millrace, ROOT, serve, temporary, until, writeFiles } from "../lib/cli.mjs";
+import { finish, step } from "../lib/tap.mjs";
+
+const from = (name) => readFileSync(join(ROOT, "client", "test", "convex_app", name), "utf8");
+const app = writeFiles(temporary("documents"), {
+	"app.ts": from("app.ts"),
+	"functions/messages.ts": `${from("messages.ts").replace("./server", "../_generated/server")}
+import type { Doc, Id } from "../_generated/dataModel";
+import type { QueryCtx } from "../_generated/server";
+const roomOf = async (ctx: QueryCtx, id: Id<"rooms">): Promise<Doc<"rooms"> | null> => await ctx.db.get(id);
+export const roomName = query({ args: { room: v.id("rooms") }, handler: async (ctx, { room }) => (await roomOf(ctx, room))?.name ?? null });
+export const between = query({
+	args: { from: v.number(), to: v.number() },
+	handler: async (ctx, { from, to }) => (await ctx.db.query("messages").withIndex("by_creation_time", (q) => q.gte("_creationTime", from).lte("_creationTime", to)).collect()).map((m) => m.body),
+});
+export const many = mutation({
+	args: { room: v.id("rooms"), n: v.number() },
+	handler: async (ctx, { room, n }) => {
+		for (let i = 0; i < n; i++) await ctx.db.insert("messages", { room, body: String(i), state: i % 2 ? "done" : "open", editor: null });
+	},
+});
+export const change = mutation({ args: { id: v.id("messages"), likes: v.optional(v.number()) }, handler: (ctx, { id, likes }) => ctx.db.patch(id, { likes, state: "done" }) });
+export const remove = mutation({ args: { id: v.id("rooms") }, handler: (ctx, { id }) => ctx.db.delete(id) });
+`,
+});
+const data = join(app, ".data");
+let server;
+
+async function call(fn, args = {}) {
+	const response = await fetch(new URL(`/api/fn/${fn}`, server.url), { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(args) });
+	const { value, error } = await response.json();
+	if (error) throw Object.assign(new Error(error.message), error);
+	return value;
+}
+const psql = (sql) => millrace(["psql", "--data-dir", data, "--", "-Atqc", sql]).out.trim();
+let room, ids;
+
+await step("the server starts, and nobody need be signed in", async () => {
+	server = await serve(["dev", "--app-dir", app, "--data-dir", data, "--port", String(await freePort()), "--workers", "2"]);
+	await server.ready();
+	room = await call("messages.seed");
+	assert.match(room, /^rooms_[0-9a-f]{32}$/);
+	assert.equal(await call("messages.roomName", { room }), "a");
+	await assert.rejects(call("messages.own"), { code: "unauthenticated" });
+});
+
+await step("documents come in the order in which they were made, within one call too", async () => {
+	const began = Date.now();
+	await call("messages.many", { room, n: 200 });
+	const { page, isDone, continueCursor } = await call("messages.page", { paginationOpts: { numItems: 120, cursor: null } });
+	assert.deepEqual([page.map((m) => Number(m.body)), isDone], [Array.from({ length: 120 }, (_, i) => 199 - i), false]);
+	const rest = await call("messages.page", { paginationOpts: { numItems: 120, cursor: continueCursor } });
+	assert.deepEqual([rest.page.length, rest.page.at(-1).body, rest.isDone], [80, "0", true]);
+	for (const m of page) assert.ok(Math.abs(m._creationTime - began) < 10000, `${m._creationTime}`);
+	ids = [...page, ...rest.page].reverse().map((m) => m._id);
+	assert.deepEqual(Object.keys(page[0]).sort(), ["_creationTime", "_id", "body", "editor", "room", "state"]);
+	assert.equal(page[0].room, room);
+	const open = await call("messages.list", { room });
+	assert.deepEqual(open.map((m) => Number(m.body)), Array.from({ length: 50 }, (_, i) => 198 - 2 * i));
+});
+
+await step("ranges of creation times, by the index that every table has", async () => {
+	await new Promise((resolve) => setTimeout(resolve, 30));
+	const at = Date.now() + 1;
+	await new Promise((resolve) => setTimeout(resolve, 30));
+	await call("messages.send", { room, body: "later" });
+	assert.deepEqual(await call("messages.between", { from: at + 0.5, to: at + 60000 }), ["later"]);
+	assert.equal((await call("messages.between", { from: 0, to: at })).length, 200);
+	const { message } = await call("messages.find", { id: ids[0], room });
+	const [, ...others] = await call("messages.between", { from: message._creationTime, to: message._creationTime });
+	assert.equal((await call("messages.between", { from: message._creationTime + 0.1, to: message._creationTime + 0.9 })).length, 0);
+	assert.ok(Array.isArray(others));
+});
+
+await step("one document: get, filter, patch, what is undefined is taken away, a row of an ordinary table", async () => {
+	const found = await call("messages.find", { id: ids[7], room });
+	assert.equal(found.message.body, "7");
+	assert.deepEqual(found.again, found.message);
+	assert.deepEqual([found.more, found.known, found.unknown], [[], room, null]);
+	await call("messages.change", { id: ids[7], likes: 3 });
+	assert.equal((await call("messages.find", { id: ids[7], room })).message.likes, 3);
+	await call("messages.change", { id: ids[7] });
+	assert.ok(!("likes" in (await call("messages.find", { id: ids[7], room })).message));
+	assert.equal(psql(`select body, state, likes from messages where id = '${ids[7].split("_")[1]}'`), "7|done|");
+	assert.match(psql(`insert into messages (room, body, state) values (gen_random_uuid(), 'x', 'closed') returning 1`) || "refused", /refused/);
+	await call("messages.edit", { id: ids[7] });
+	assert.equal((await call("messages.find", { id: ids[7], room })).message, null);
+});
+
+await step("ids of another table are refused, and those of what is gone are not", async () => {
+	await assert.rejects(call("messages.find", { id: room, room }), { code: "bad_args", message: /^args\.id: expected id of messages, got "rooms_/ });
+	await call("messages.remove", { id: room });
+	assert.equal(await call("messages.roomName", { room }), null);
+	assert.equal((await call("messages.find", { id: ids[8], room })).message.room, room);
+	await assert.rejects(call("messages.send", { room, body: "" }), { code: "app_error", data: { code: "ConvexError", data: { why: "empty" } } });
+});
+
+await step("a join on the ids is an ordinary join", async () => {
+	const joined = psql(`select count(*) from messages m left join rooms r on r.id = m.room where r.id is null`);
+	assert.equal(joined, "200");
+	await until("the end of the type check", () => !descendants(server.pid).some((p) => p.command.includes("/tsc ")), 60);
+	assert.doesNotMatch(server.err + server.out, /error TS\d/);
+});
+
+await endAll();
+finish();
