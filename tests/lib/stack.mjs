@@ -22,12 +22,12 @@ export const uuid = () => {
 
 /** A server with a copy of the app; `within` is a folder for all that it writes. */
 export class Stack {
-	static async start(options = [], within = temporary("stack")) {
+	static async start(options = [], within = temporary("stack"), source = join(ROOT, "tests", "flow", "stack_app")) {
 		const stack = new Stack();
 		stack.home = within;
 		stack.app = join(within, "app");
 		stack.data = join(within, "data");
-		cpSync(join(ROOT, "tests", "flow", "stack_app"), stack.app, { recursive: true });
+		cpSync(source, stack.app, { recursive: true });
 		stack.port = await freePort();
 		const common = ["--app-dir", stack.app, "--data-dir", stack.data];
 		stack.server = await serve(["dev", ...common, "--port", String(stack.port), "--workers", "2", ...options]);
