@@ -81,7 +81,7 @@ export class Pager {
 
 	private piece(cursor: string | null, numItems: number, end?: string): Piece {
 		const paginationOpts = { numItems, cursor, ...(end === undefined ? {} : { endCursor: end }) };
-		const spec: FunctionSpec = { fn: this.fn, args: cleanArgs({ ...this.args, paginationOpts }) }; // clean: as others who ask the same print it
+		const spec: FunctionSpec = { fn: this.fn, args: { ...this.args, paginationOpts } };
 		const piece: Piece = { spec, cursor, numItems, end, base: undefined, undo: undefined, heirs: undefined, probe: undefined };
 		if (this.listeners.size > 0) this.watch(piece);
 		return piece;

@@ -64,7 +64,7 @@ export function specKey(spec: Spec): string {
 	return key;
 }
 function makeKey(spec: Spec): string {
-	if (!isEntitySpec(spec)) return `f ${spec.fn} ${printWire(spec.args)}`;
+	if (!isEntitySpec(spec)) return `f ${spec.fn} ${printWire(cleanArgs(spec.args))}`; // whoever wrote it, in whichever order
 	return `${baseKey(spec)} ${spec.limit ?? ""}`;
 }
 /** Equal but for the limit. */

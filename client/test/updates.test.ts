@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { functionRef, type Value } from "../src/index.js";
 import type { MutationOptions } from "../src/client.js";
+import { insertAtBottomIfLoaded, insertAtTop, optimisticallyUpdateValueInPaginatedQuery } from "../src/convex/paginated.js";
 import { fake, type FakeSocket } from "./fake.js";
 
 type Note = { readonly id: string; readonly body: string };
@@ -169,4 +170,28 @@ test("actions are called as they are, and sent again under their id until they a
 	assert.deepEqual(callIds(again), [call.id]);
 	again.say({ t: "reply", id: call.id, value: "done" });
 	assert.equal(await done, "done");
+});
+
+test("lists that are read page by page: at the top, at the bottom where it is loaded, each item", async () => {
+	type Paged = { readonly room: string; readonly paginationOpts: { readonly numItems: number; readonly cursor: string | null; readonly endCursor?: string } };
+	const paginatedQuery = functionRef<"query", Paged, { page: Note[]; isDone: boolean; continueCursor: string }>("notes.page");
+	const { client, socket } = await started();
+	const specs = [
+		{ room: "r", paginationOpts: { cursor: null, endCursor: "1", numItems: 1 } },
+		{ room: "r", paginationOpts: { cursor: "1", numItems: 1 } },
+		{ room: "s", paginationOpts: { cursor: null, numItems: 1 } },
+	].map((args) => ({ fn: "notes.page", args }));
+	for (const spec of specs) client.watch(spec, () => undefined);
+	const page = (id: string, isDone: boolean) => ({ page: [{ id, body: id }], isDone, continueCursor: isDone ? "end" : id });
+	const q = [3, 4, 5].map((id) => ({ id, i: id, k: String(id) }));
+	socket.say({ t: "transition", n: 2, q, b: [{ i: 3, value: page("1", false), h: "" }, { i: 4, value: page("2", true), h: "" }, { i: 5, value: page("3", true), h: "" }] });
+	const shown = () => specs.map((spec) => bodies((client.peek(spec).data as unknown as { page: Value }).page));
+	const item = { id: "new", body: "new" };
+	const run = (optimisticUpdate: NonNullable<(typeof expected)["optimisticUpdate"]>) => void client.mutation(add, { room: "r", body: "x" }, { optimisticUpdate }).catch(() => undefined);
+	run((localQueryStore) => insertAtTop({ paginatedQuery, argsToMatch: { room: "r" }, localQueryStore, item }));
+	assert.deepEqual(shown(), ["new 1", "2", "3"]);
+	run((localQueryStore) => insertAtBottomIfLoaded({ paginatedQuery, localQueryStore, item: { ...item, body: "last" } }));
+	assert.deepEqual(shown(), ["new 1", "2 last", "3 last"]);
+	run((store) => optimisticallyUpdateValueInPaginatedQuery(store, paginatedQuery, { room: "r" }, (note) => ({ ...note, body: `${note.body}!` })));
+	assert.deepEqual(shown(), ["new! 1!", "2! last!", "3 last"]);
 });
