@@ -1,7 +1,7 @@
 // Compile-time tests: what flows from app.ts and functions/ to the client, with nothing but what _generated/ holds. Never run.
 
 import { type Client, createClient, type FunctionRef, functionRef, type WebSocketMaker } from "millrace";
-import type { ClientRow, Infer, InferIn, InsertOf, ServerRow } from "millrace/server";
+import type { ClientRow, Infer, InferIn, InsertOf, MutationCtx, QueryCtx, ServerRow } from "millrace/server";
 import * as convex from "millrace/convex/react";
 import type { DocumentOf, Id } from "millrace/convex/server";
 import { v as cv } from "millrace/convex/values";
@@ -556,5 +556,27 @@ export const ported = {
 		args: { id: cv.id("messages") },
 		returns: cv.id("rooms"),
 		handler: (_ctx, { id }) => id,
+	}),
+};
+
+// --- helpers that take a context: of a query, they serve mutations too ---
+
+const titleOf = async (ctx: QueryCtx<A>, id: string) => (await ctx.db.get("Message", id))?.body;
+const roomOf = async (ctx: QueryCtx<P>, id: Id<"rooms">) => (await ctx.db.get(id))?.name;
+const rename = (ctx: MutationCtx<P>, id: Id<"rooms">, name: string) => ctx.db.patch(id, { name });
+export const helped = {
+	own: mutation({ args: { id: v.id("Message") }, handler: (ctx, { id }) => titleOf(ctx, id) }),
+	anybodys: query({ args: { id: v.id("Message") }, auth: "public", handler: (ctx, { id }) => titleOf(ctx, id) }),
+	ported: portedMutation({
+		args: { id: cv.id("rooms") },
+		handler: async (ctx, { id }) => {
+			await rename(ctx, id, "x");
+			return roomOf(ctx, id);
+		},
+	}),
+	notThat: portedQuery({
+		args: { id: cv.id("rooms") },
+		// @ts-expect-error a query's context does not write
+		handler: (ctx, { id }) => rename(ctx, id, "x"),
 	}),
 };

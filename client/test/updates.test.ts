@@ -159,6 +159,19 @@ test("S3: after a lost line it stands until what it changed is told anew", async
 	assert.equal(seen.length, 2, seen.join(", "));
 });
 
+test("S3: with a reply that is ahead of the screen it stands until the next transition", async () => {
+	const { client, socket, seen, settle } = await started();
+	const done = client.mutation(add, { room: "r", body: "mine" }, expected);
+	const [id = ""] = callIds(socket);
+	socket.say({ t: "reply", id, value: "2", ahead: true });
+	await settle();
+	assert.deepEqual([await done, seen.at(-1)], ["2", "one mine | 2"]);
+	socket.say({ t: "transition", n: 2, b: [{ i: 1, value: told("one", "mine"), h: "x" }, { i: 2, value: 2, h: "y" }] });
+	assert.deepEqual(seen, ["one | 1", "one mine | 2"]);
+	socket.say({ t: "transition", n: 3, b: [{ i: 2, value: 1, h: "z" }] });
+	assert.equal(seen.at(-1), "one mine | 1", "and is gone");
+});
+
 test("actions are called as they are, and sent again under their id until they are answered", async () => {
 	const { client, socket, nth } = await started();
 	const done = client.action(functionRef<"action", { readonly n: number }, string>("notes.import"), { n: 1 });

@@ -94,13 +94,15 @@ type ShapeOf<App, T> = T extends keyof TablesOf<App> ? (TablesOf<App>[T] extends
 type IndexesOf<App, T> = T extends keyof TablesOf<App> ? (TablesOf<App>[T] extends TableDefinition<infer _S, infer I> ? I : never) : never;
 
 type Flat<T> = { [K in keyof T]: T[K] };
-export type DocumentOf<App, T extends string> = Flat<{ _id: Id<T>; _creationTime: number } & ObjectOf<ShapeOf<App, T>>>;
+// (Conditional, so that they stay what they are while T is open: a mutation's context is to serve where a query's is wanted.)
+export type DocumentOf<App, T extends string> = T extends keyof TablesOf<App> ? Flat<{ _id: Id<T>; _creationTime: number } & ObjectOf<ShapeOf<App, T>>> : never;
 export type NewDocumentOf<App, T> = Flat<ObjectOf<ShapeOf<App, T>> & { _id?: never; _creationTime?: never }>;
 type ChangesOf<App, T> = { readonly [K in keyof ObjectOf<ShapeOf<App, T>>]?: ObjectOf<ShapeOf<App, T>>[K] | IncrementOf<ObjectOf<ShapeOf<App, T>>[K]> | undefined };
 type IncrementOf<V> = [V] extends [number | undefined] ? Increment<number> : [V] extends [bigint | undefined] ? Increment<bigint> : never;
 /** What its ids refer to. */
-type ReferredBy<App, T extends string> = {
-	readonly [K in Exclude<keyof DocumentOf<App, T>, "_id"> as NonNullable<DocumentOf<App, T>[K]> extends Id<string> ? K : never]: NonNullable<DocumentOf<App, T>[K]> extends Id<infer Other>
+type ReferredBy<App, T extends string> = T extends keyof TablesOf<App> ? Referred<App, ObjectOf<ShapeOf<App, T>>> : never;
+type Referred<App, Fields> = {
+	readonly [K in keyof Fields as NonNullable<Fields[K]> extends Id<string> ? K : never]: NonNullable<Fields[K]> extends Id<infer Other>
 		? DocumentOf<App, Other>
 		: never;
 };

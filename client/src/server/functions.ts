@@ -142,7 +142,7 @@ type Loose = { readonly [field: string]: Row };
 type Selected<R, K extends keyof R, Out> = [Exclude<keyof Out, keyof R>] extends [never] ? Pick<R, K> : Flat<Pick<R, K> & Omit<Out, keyof R>>;
 
 /** With each row, under these names, the rows that its fields refer to. */
-type Included<Out, M, Refs> = Flat<Out & { readonly [N in keyof M]: M[N] extends keyof Refs ? Refs[M[N]] | null : never }>;
+type Included<Out, M, Refs> = Out extends unknown ? Flat<Out & { readonly [N in keyof M]: M[N] extends keyof Refs ? Refs[M[N]] | null : never }> : never;
 
 /** One query that is being built, over rows R; each method gives a new one. Out: what it gives of each row; Refs: what its fields refer to. */
 export interface Query<R = Row, I = Indexes, Out = R, Refs = Loose> extends PromiseLike<Out[]>, AsyncIterable<Out> {
