@@ -594,7 +594,7 @@ export class Sync {
 			this.layers.put(call.id, operations);
 			if (update) this.updates.put(call.id, update);
 			if (this.live) this.options.send(tell(call));
-			if (update) this.show(new Set());
+			if (update && operations.length === 0) this.show(new Set());
 			this.showEntities(new Set(operations.map((operation) => operation.entity)));
 			this.options.onChange();
 		});

@@ -93,6 +93,8 @@ export class Updates {
 		const all = [...this.updates];
 		this.updates.clear();
 		for (const [id, update] of all) this.updates.set(id === call ? to : id, update);
+		this.touchedBy.set(to, this.touched(call));
+		this.touchedBy.delete(call);
 	}
 	/** Whether there is anything to run, or to take back. */
 	get idle(): boolean {

@@ -109,6 +109,18 @@ test("getAllQueries gives all that are watched, whatever their arguments", async
 	]);
 });
 
+test("rows and results that one call is expected to change show together", async () => {
+	const { client, socket } = await started();
+	const rows = { entity: "Note", where: {}, order: undefined, limit: undefined };
+	const states: string[] = [];
+	const look = () => states.push(`${(client.peek(rows).data as readonly unknown[] | undefined)?.length} ${String(client.peek({ fn: "notes.count", args: {} }).data)}`);
+	client.watch(rows, look);
+	socket.say({ t: "transition", n: 2, q: [{ id: 3, i: 3, k: "c", types: { id: "uuid" } }], b: [{ i: 3, rows: [], h: "" }] });
+	client.watch({ fn: "notes.count", args: {} }, look);
+	void client.mutation(add, { room: "r", body: "x" }, { ...expected, optimistic: (tx) => tx.insert("Note", { body: "x" }) }).catch(() => undefined);
+	assert.deepEqual([...new Set(states)], ["0 1", "1 2"]);
+});
+
 test("U3: an update that throws, or is async, makes no call", async () => {
 	const { client, socket, seen } = await started();
 	const run = (optimisticUpdate: () => unknown) => client.mutation(add, { room: "r", body: "x" }, { optimisticUpdate: optimisticUpdate as () => void });
