@@ -98,8 +98,10 @@ function timeWhere(operator: string, value: Scalar | readonly Scalar[]): Where {
 			return below(Math.ceil(time));
 		case "$lte":
 			return below(Math.floor(time) + 1);
-		default:
+		case "$not":
 			return Number.isInteger(time) ? { $or: [below(time), from(time + 1)] } : {};
+		default:
+			throw new Error(`_creationTime: ${operator} compares no times`);
 	}
 }
 
