@@ -13,7 +13,8 @@ export const Note = entity("Note", { n: field.int(), body: field.string() }).ind
 policy("Note", { read: true });
 `,
 	"functions/notes.ts": `import { paginationOptsValidator, v } from "millrace/server";
-import { mutation, query } from "../_generated/server";
+import { action, mutation, query } from "../_generated/server";
+export const tell = action({ args: { word: v.string() }, auth: "public", handler: async (ctx, { word }) => \`\${word} \${String(await ctx.runQuery("notes.count"))}\` });
 export const page = query({
 	args: { paginationOpts: paginationOptsValidator },
 	auth: "public",
@@ -51,12 +52,14 @@ function Notes() {
 	const shown = results.map((note) => note.n).join(" ");
 	const state = \`\${shown} | \${count.data}\`;
 	if (states.at(-1) !== state) states.push(state);
-	Object.assign(globalThis, { add: add.mutateAsync });
+	const tell = db.useAction(api.notes.tell);
+	Object.assign(globalThis, { add: add.mutateAsync, tell: tell.mutateAsync });
 	return (
 		<main>
 			<p id="list">{shown}</p>
 			<p id="status">{status}</p>
 			<p id="count">{count.data}</p>
+			<p id="told">{tell.data}</p>
 			<p id="rows">{rows.status + " " + rows.results.map((row) => row.n).join(" ")}</p>
 			<button id="more" onClick={() => (loadMore(5), rows.loadMore(3))}>more</button>
 		</main>
@@ -135,6 +138,12 @@ await step("what is expected shows at once and gives way to what is in one step;
 	const code = await page.evaluate(() => globalThis.add({ n: 3000, body: "" }).catch((e) => e.data.code));
 	assert.equal(code, "empty");
 	assert.deepEqual((await states()).map((state) => state.split(" ")[0]), ["3000", "2010"]);
+});
+
+await step("an action is called, and what it gave shows", async () => {
+	const wanted = `there are ${await text("count")}`;
+	assert.equal(await page.evaluate(() => globalThis.tell({ word: "there are" })), wanted);
+	await shows("told", wanted);
 });
 
 await step("a burst: sent without waiting, while others write", async () => {
