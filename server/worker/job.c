@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "job_inner.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
-#include "worker.h"
 
 static void admit(struct mr_worker *w);
 enum { SETTLE_US = 3000 * 1000 }; /* for the record of a call that is refused since its time is over */
@@ -34,17 +34,12 @@ bool mr_job_writes(const struct mr_job *job)
 	       (job->kind == MR_JOB_ENTITY && !mr_str_is(job->act, "list") && !mr_str_is(job->act, "get"));
 }
 
-static bool needs_no_connection(const struct mr_job *job)
-{
-	return job->kind == MR_JOB_ACTION && !job->claiming;
-}
-
 static struct mr_list *list_of(const struct mr_job *job)
 {
 	struct mr_worker *w = job->w;
 	if (job->step != MR_JOB_WAITING)
 		return &w->jobs;
-	return needs_no_connection(job) ? &w->actions : job->snapshot ? &w->importing : &w->waiting;
+	return mr_job_is_action(job) ? &w->actions : job->snapshot ? &w->importing : &w->waiting;
 }
 
 static void move(struct mr_job *job, enum mr_job_step step)
@@ -67,82 +62,6 @@ static void job_free(struct mr_job *job)
 	free(job);
 }
 
-/* ---- last answers ---- */
-
-static int64_t time_left(const struct mr_job *job)
-{
-	return job->deadline_us - mr_mono_us();
-}
-
-static void answer_unknown(struct mr_job *job)
-{
-	struct mr_error err;
-	mr_fail_data(&err, MR_POSTGRES_UNAVAILABLE, "{\"outcome\":\"unknown\"}",
-		"Postgres did not answer in time; whether the call was done is not known. Send it again with the same id.");
-	mr_answer_error(job, &err);
-}
-
-/* Whether it may have been done, as far as is known here. */
-static bool is_open(const struct mr_job *job)
-{
-	return job->unknown || (job->before && mr_job_writes(job));
-}
-
-/* An error that says nothing of what became of earlier attempts. The text is an ErrorInfo; its data is the outcome. */
-static void answer_open(struct mr_job *job, struct mr_str error)
-{
-	struct mr_error err;
-	const struct mr_node *info = mr_json_read(&job->arena, error, 64, false, &err);
-	struct mr_str code = mr_node_str(info, "code"), message = mr_node_str(info, "message");
-	mr_fail_data(&err, mr_code_by_name(code.p ? code.p : "", code.n), "{\"outcome\":\"unknown\"}",
-		"%.*s Whether an earlier attempt was done is not known; send the call again with the same id.", (int)message.n, message.p);
-	mr_answer_error(job, &err);
-}
-
-/* With an error that another attempt may not meet. */
-static void answer_passing(struct mr_job *job, const struct mr_error *err)
-{
-	struct mr_buf text = {0};
-	mr_error_print(&text, job->w, err);
-	if (is_open(job))
-		answer_open(job, mr_buf_view(&text));
-	else
-		mr_answer_error(job, err);
-	mr_buf_fini(&text);
-}
-
-static void late(const struct mr_job *job, struct mr_error *err)
-{
-	const struct mr_settings *s = &job->w->settings;
-	if (needs_no_connection(job))
-		mr_fail_data(err, MR_TIME_LIMIT, "{\"setting\":\"action_time_limit\"}",
-			"The action took longer than %" PRId64 " ms (action_time_limit).", s->action_time_limit);
-	else
-		mr_fail_data(err, MR_TIME_LIMIT, "{\"setting\":\"call_time_limit\"}",
-			"The call took longer than %" PRId64 " ms (call_time_limit).", s->call_time_limit);
-}
-
-static void answer_late(struct mr_job *job)
-{
-	struct mr_error err;
-	if (job->unknown) {
-		answer_unknown(job);
-		return;
-	}
-	late(job, &err);
-	mr_answer_error(job, &err);
-}
-
-/* A write that never had its turn here may have been done elsewhere before; it may be sent again. */
-static void answer_crowded(struct mr_job *job)
-{
-	struct mr_error err;
-	if (!mr_pool_away(job->w->pool, &err)) /* else those who have the connections wait for Postgres, and this one with them */
-		mr_fail(&err, MR_NO_WORKERS, "The call waited %" PRId64 " ms for its turn (call_time_limit): the workers are busy.",
-			job->w->settings.call_time_limit);
-	answer_passing(job, &err);
-}
-
 /* ---- the line, and the connection ---- */
 
 static void maybe_exit(struct mr_worker *w)
@@ -160,9 +79,9 @@ static void on_lease(struct mr_pg *pg, const struct mr_error *err, void *arg)
 		job->away_us = 0;
 	if (!pg && !job->answered) {
 		if (job->unknown)
-			answer_unknown(job);
+			mr_job_answer_unknown(job);
 		else
-			answer_passing(job, err);
+			mr_job_answer_passing(job, err);
 	}
 	if (job->answered)
 		leave(job);
@@ -179,7 +98,7 @@ static bool is_plain_read(const struct mr_job *job)
 /* How long it waits yet for Postgres to come back: long enough for a quick restart. */
 static int64_t patience_left(struct mr_job *job)
 {
-	int64_t left = time_left(job), now = mr_mono_us();
+	int64_t left = mr_job_time_left(job), now = mr_mono_us();
 	if (!is_plain_read(job))
 		return left;
 	if (!job->away_us)
@@ -314,7 +233,7 @@ static void pause_for(struct mr_job *job, int64_t most_us)
 {
 	uint32_t random;
 	mr_random(&random, sizeof random);
-	int64_t us = most_us > 0 ? random % most_us : 0, left_us = time_left(job);
+	int64_t us = most_us > 0 ? random % most_us : 0, left_us = mr_job_time_left(job);
 	move(job, MR_JOB_PAUSING);
 	mr_timer_start(job->timer, us < left_us ? us : left_us > 0 ? left_us : 0);
 }
@@ -372,18 +291,9 @@ void mr_job_over(struct mr_job *job)
 	roll_back(job);
 }
 
-/* A write is refused for good only when its record says so (CLOCK.md rule 10): an earlier attempt, of this worker or of one that died, may
- * have been done or be in COMMIT still. So the record is written with the error as its result; a duplicate means that the call was done. */
-static void set_verdict(struct mr_job *job, struct mr_str error)
-{
-	mr_buf_reset(&job->verdict);
-	mr_buf_printf(&job->verdict, "{\"$error\":%.*s}", (int)error.n, error.p);
-	job->tombstone = true;
-}
-
 static void bury(struct mr_job *job, struct mr_str error)
 {
-	set_verdict(job, error);
+	mr_job_set_verdict(job, error);
 	job->again = true;
 	mr_fail(&job->why, MR_CONFLICT, "settling");
 	roll_back(job);
@@ -406,8 +316,8 @@ void mr_job_refused(struct mr_job *job, enum mr_code code, struct mr_str error, 
 			bury(job, error);
 			return;
 		}
-		if (is_open(job)) {
-			answer_open(job, error);
+		if (mr_job_is_open(job)) {
+			mr_job_answer_open(job, error);
 			roll_back(job);
 			return;
 		}
@@ -419,7 +329,7 @@ void mr_job_refused(struct mr_job *job, enum mr_code code, struct mr_str error, 
 /* Whether another attempt may end better. A snapshot that was imported is gone by then. */
 static bool may_retry(struct mr_job *job, const struct mr_error *err)
 {
-	if (job->cancelled || job->snapshot || time_left(job) <= 0)
+	if (job->cancelled || job->snapshot || mr_job_time_left(job) <= 0)
 		return false;
 	if (err->code == MR_CONFLICT)
 		return job->lost_turns <= job->w->settings.mutation_retries;
@@ -436,7 +346,7 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 		roll_back(job);
 		return;
 	}
-	if (job->tombstone && is_final(err->code) && !job->answered && !job->cancelled && time_left(job) > 0) {
+	if (job->tombstone && is_final(err->code) && !job->answered && !job->cancelled && mr_job_time_left(job) > 0) {
 		job->again = true; /* a cancel or timeout that was meant for another statement */
 		roll_back(job);
 		return;
@@ -444,7 +354,7 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 	if ((job->tombstone && is_final(err->code)) ||
 		(job->unknown && (job->tombstone || err->code == MR_POSTGRES_UNAVAILABLE || err->code == MR_CONFLICT))) {
 		if (!job->answered)
-			answer_unknown(job);
+			mr_job_answer_unknown(job);
 		roll_back(job);
 		return;
 	}
@@ -465,45 +375,7 @@ static void ring_bell(struct mr_worker *w)
 	MR_ASSERT(n == sizeof one || errno == EAGAIN);
 }
 
-/* A recorded result is the value, or the error that settled an unknown end. */
-static void answer_recorded(struct mr_job *job, const struct mr_outcome *o)
-{
-	struct mr_arena a = {0};
-	struct mr_error err;
-	const struct mr_node *error = mr_node_get(mr_json_read(&a, o->result, 1024, false, &err), "$error");
-	struct mr_buf more = {0};
-	mr_buf_printf(&more, ",\"dup\":true,\"xid\":%" PRIu64, o->xid);
-	if (error)
-		mr_answer_error_text(job, error->raw, MR_STR(""));
-	else
-		mr_answer(job, o->result, mr_buf_view(&more));
-	mr_buf_fini(&more);
-	mr_arena_fini(&a);
-}
-
-static void answer_done(struct mr_job *job, const struct mr_outcome *o)
-{
-	if (job->tombstone) {
-		struct mr_str error = mr_buf_view(&job->verdict);
-		error.p += sizeof "{\"$error\":" - 1;
-		error.n -= sizeof "{\"$error\":}" - 1;
-		mr_answer_error_text(job, error, MR_STR(""));
-		return;
-	}
-	char more[48];
-	snprintf(more, sizeof more, ",\"xid\":%" PRIu64, o->xid);
-	mr_answer(job, mr_buf_view(&job->run.text), mr_str(more));
-}
-
 /* ---- actions ---- */
-
-static void answer_interrupted(struct mr_job *job)
-{
-	struct mr_error err;
-	mr_fail_data(&err, MR_ACTION_INTERRUPTED, "{\"outcome\":\"unknown\"}",
-		"The action's worker was replaced; how far the action came is not known, and it is not run a second time.");
-	mr_answer_error(job, &err);
-}
 
 /* An earlier attempt wrote it, whose COMMIT nobody answered. */
 static bool is_own_claim(const struct mr_job *job, const struct mr_outcome *o)
@@ -516,7 +388,7 @@ static void on_claimed(struct mr_job *job)
 	struct mr_worker *w = job->w;
 	give_connection_back(job);
 	if (!job->answered && w->retiring)
-		answer_interrupted(job);
+		mr_job_answer_interrupted(job);
 	if (job->answered) {
 		leave(job);
 		return;
@@ -551,9 +423,9 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 		return;
 	}
 	if (!job->answered && o->end == MR_DUPLICATE)
-		answer_recorded(job, o);
+		mr_job_answer_recorded(job, o);
 	else if (!job->answered)
-		answer_done(job, o);
+		mr_job_answer_done(job, o);
 	MR_FAULT(WORKER_REPLIED);
 	leave(job);
 }
@@ -566,7 +438,7 @@ void mr_job_commit(struct mr_job *job, struct mr_str result)
 		result = mr_buf_view(&job->run.text);
 	}
 	move(job, MR_JOB_ENDING);
-	mr_timer_start(job->timer, MR_MIN(MR_MAX(time_left(job), 0), job->w->settings.call_time_limit * 500));
+	mr_timer_start(job->timer, MR_MIN(MR_MAX(mr_job_time_left(job), 0), job->w->settings.call_time_limit * 500));
 	mr_hot_ask(job);
 	mr_txn_commit(&job->txn, &job->record, job->token, result, job->w->ring, on_commit, job);
 	if (job->turn != MR_TURN_ALL) /* which is kept for another attempt */
@@ -580,7 +452,7 @@ static void bury_late(struct mr_job *job)
 {
 	struct mr_error err;
 	struct mr_buf text = {0};
-	late(job, &err);
+	mr_job_late(job, &err);
 	mr_error_print(&text, job->w, &err);
 	job->deadline_us = mr_mono_us() + SETTLE_US;
 	mr_timer_start(job->timer, SETTLE_US);
@@ -599,9 +471,9 @@ static void expire(struct mr_job *job)
 	switch (job->step) {
 	case MR_JOB_WAITING:
 		if (must_settle(job) || job->claiming)
-			answer_crowded(job);
+			mr_job_answer_crowded(job);
 		else
-			answer_late(job);
+			mr_job_answer_late(job);
 		job_free(job);
 		return;
 	case MR_JOB_LEASING:
@@ -611,7 +483,7 @@ static void expire(struct mr_job *job)
 			bury_late(job);
 			return;
 		}
-		answer_late(job);
+		mr_job_answer_late(job);
 		cancel_statements(job);
 		roll_back(job);
 		return;
@@ -620,15 +492,15 @@ static void expire(struct mr_job *job)
 			return;
 		if (!job->again || job->recorded)
 			job->unknown = true; /* COMMIT is under way, or the record was not asked */
-		answer_late(job);
+		mr_job_answer_late(job);
 		return;
 	case MR_JOB_PAUSING:
 		if (job->unknown)
-			answer_unknown(job);
+			mr_job_answer_unknown(job);
 		else if (job->tombstone)
-			answer_late(job);
+			mr_job_answer_late(job);
 		else
-			answer_passing(job, &job->why);
+			mr_job_answer_passing(job, &job->why);
 		leave(job);
 		return;
 	case MR_JOB_LEAVING:
@@ -640,7 +512,7 @@ static void expire(struct mr_job *job)
  */
 static void set_timer(struct mr_job *job)
 {
-	int64_t left = time_left(job);
+	int64_t left = mr_job_time_left(job);
 	mr_timer_start(
 		job->timer, is_plain_read(job) && job->step == MR_JOB_WAITING ? MR_MIN(left, job->w->settings.read_wait * 1000) : left);
 }
@@ -658,7 +530,7 @@ static bool gives_up(struct mr_job *job)
 static void on_timer(void *arg)
 {
 	struct mr_job *job = arg;
-	if (time_left(job) <= 0) {
+	if (mr_job_time_left(job) <= 0) {
 		expire(job);
 		return;
 	}
@@ -678,138 +550,6 @@ static void on_timer(void *arg)
 }
 
 /* ---- the beginning ---- */
-
-static const struct {
-	const char *name;
-	enum mr_job_kind kind;
-} kinds[] = {{"query", MR_JOB_QUERY}, {"mutation", MR_JOB_MUTATION}, {"action", MR_JOB_ACTION}, {"entity", MR_JOB_ENTITY}};
-
-static bool read_kind(struct mr_job *job, struct mr_error *err)
-{
-	struct mr_str t = mr_node_str(job->message, "t"), kind = mr_node_str(job->message, "kind");
-	if (mr_str_is(t, "run") || mr_str_is(t, "read")) {
-		job->kind = mr_str_is(t, "run") ? MR_JOB_RUN : MR_JOB_READ;
-		return true;
-	}
-	for (size_t i = 0; i < MR_COUNT(kinds); i++)
-		if (mr_str_is(kind, kinds[i].name)) {
-			job->kind = kinds[i].kind;
-			return true;
-		}
-	return mr_fail(err, MR_BAD_MESSAGE, "A call of an unknown kind came from the fanout.");
-}
-
-static bool read_function(struct mr_job *job, struct mr_error *err)
-{
-	struct mr_str name = mr_node_str(job->message, "fn");
-	job->fn = mr_app_fn(job->w->app, name);
-	enum mr_fn_kind want = job->kind == MR_JOB_MUTATION ? MR_FN_MUTATION : job->kind == MR_JOB_ACTION ? MR_FN_ACTION : MR_FN_QUERY;
-	static const char *const names[] = {[MR_FN_QUERY] = "query", [MR_FN_MUTATION] = "mutation", [MR_FN_ACTION] = "action"};
-	if (!job->fn || job->fn->kind != want)
-		return mr_fail(err, MR_UNKNOWN_FUNCTION, "No %s function named %.*s is loaded.", names[want], (int)MR_MIN(name.n, 200),
-			name.p ? name.p : "");
-	if (job->fn->needs_user && !job->auth && !job->shared)
-		return mr_fail(err, MR_UNAUTHENTICATED, "%s needs a signed-in caller.", job->fn->name.p);
-	return true;
-}
-
-/* The record that makes it run once. A call without a session gets one of its own, so that a COMMIT without an answer can be settled. */
-static void read_record(struct mr_job *job)
-{
-	struct mr_record *r = &job->record;
-	int64_t hour;
-	r->hour = mr_node_int(mr_node_get(job->message, "hour"), &hour) ? (int32_t)hour : mr_this_hour();
-	r->lasting = mr_node_truth(job->message, "lasting");
-	r->session = job->session;
-	r->call = mr_node_str(job->message, "call");
-	job->recorded = r->session.n && r->call.n;
-	job->before = job->recorded && mr_node_truth(job->message, "again");
-	if (!job->recorded) {
-		uint8_t bytes[16];
-		struct mr_buf hex = {0};
-		mr_random(bytes, sizeof bytes);
-		mr_hex(&hex, (struct mr_str){(const char *)bytes, sizeof bytes});
-		r->session = mr_arena_printf(&job->arena, "once.%s", hex.p);
-		r->call = mr_arena_printf(&job->arena, "%d.1", r->hour);
-		mr_buf_fini(&hex);
-	}
-	r->fn = job->fn ? job->fn->name : mr_arena_printf(&job->arena, "%s %s", job->act.p, job->entity->name.p);
-	r->user = mr_node_str(job->auth, "userId");
-	struct mr_buf canonical = {0};
-	if (job->args)
-		mr_json_canonical(&canonical, job->args);
-	mr_sha256(canonical.p, canonical.n, r->args_hash);
-	mr_buf_fini(&canonical);
-}
-
-/* Time and randomness of all its attempts. */
-static void read_frozen(struct mr_job *job)
-{
-	const struct mr_node *now = mr_node_get(job->message, "now"), *seed = mr_node_get(job->message, "seed");
-	if (!mr_node_double(now, &job->now_ms))
-		job->now_ms = (double)mr_wall_us() / 1000;
-	if (seed && (seed->kind == MR_STRING || seed->kind == MR_NUMBER) && seed->text.n) {
-		job->seed = seed->text;
-		return;
-	}
-	uint64_t random[2];
-	mr_random(random, sizeof random);
-	job->seed = mr_arena_printf(&job->arena, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-}
-
-/* The fanout has given the call up, for its code ended workers: what is left is to find out whether it was done before. */
-static void read_refusal(struct mr_job *job)
-{
-	const struct mr_node *refuse = mr_node_get(job->message, "refuse");
-	if (refuse && mr_job_writes(job))
-		set_verdict(job, refuse->raw);
-}
-
-static void read_claim(struct mr_job *job)
-{
-	if (!job->session.n || !mr_node_str(job->message, "call").n)
-		return;
-	job->claiming = true;
-	read_record(job);
-	uint64_t random[2];
-	mr_random(random, sizeof random);
-	snprintf(job->claim, sizeof job->claim, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-	job->tombstone = true;
-	mr_buf_printf(&job->verdict,
-		"{\"$error\":{\"code\":\"action_interrupted\",\"message\":\"The action was begun before, and its end is not known here; "
-		"it is not run a second time.\",\"data\":{\"outcome\":\"unknown\"}},\"claim\":\"%s\"}",
-		job->claim);
-}
-
-static bool read_job(struct mr_job *job, struct mr_error *err)
-{
-	const struct mr_node *m = job->message;
-	job->args = mr_node_get(m, "args");
-	job->auth = mr_node_get(m, "auth");
-	if (job->auth && job->auth->kind != MR_MAP)
-		job->auth = NULL;
-	job->session = mr_node_str(m, "session");
-	job->shared = mr_node_truth(m, "shared");
-	struct mr_str snapshot = mr_node_str(m, "snapshot");
-	read_frozen(job);
-	job->snapshot = snapshot.n ? mr_arena_z(&job->arena, snapshot) : NULL;
-	if (!read_kind(job, err))
-		return false;
-	if (job->kind == MR_JOB_ENTITY || job->kind == MR_JOB_READ) {
-		job->act = mr_arena_str(&job->arena, mr_node_str(m, "fn"));
-		job->entity = mr_entity_of(job->w, job->kind == MR_JOB_READ ? m : job->args, err);
-		if (!job->entity)
-			return false;
-	} else if (!read_function(job, err)) {
-		return false;
-	}
-	if (mr_job_writes(job))
-		read_record(job);
-	if (job->kind == MR_JOB_ACTION)
-		read_claim(job);
-	read_refusal(job);
-	return true;
-}
 
 static struct mr_job *job_new(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message)
 {
@@ -837,12 +577,12 @@ static void start(struct mr_job *job)
 	struct mr_error err;
 	int64_t limit_us = job->deadline_us;
 	job->deadline_us = job->began_us + job->w->settings.call_time_limit * 1000;
-	if (!read_job(job, &err) || is_refused_now(job, &err)) {
+	if (!mr_job_read(job, &err) || is_refused_now(job, &err)) {
 		mr_answer_error(job, &err);
 		job_free(job);
 		return;
 	}
-	if (needs_no_connection(job))
+	if (mr_job_is_action(job))
 		job->deadline_us = job->began_us + job->w->settings.action_time_limit * 1000;
 	if (limit_us)
 		job->deadline_us = MR_MIN(job->deadline_us, limit_us);
@@ -936,8 +676,7 @@ static struct mr_job *some_action(struct mr_list *list)
 {
 	MR_LIST_FOR (e, list) {
 		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
-		if (job->kind == MR_JOB_ACTION && !job->inner && !job->answered &&
-			(job->step == MR_JOB_WAITING || needs_no_connection(job)))
+		if (job->kind == MR_JOB_ACTION && !job->inner && !job->answered && (job->step == MR_JOB_WAITING || mr_job_is_action(job)))
 			return job;
 	}
 	return NULL;
@@ -948,7 +687,7 @@ static void interrupt_actions(struct mr_worker *w, struct mr_list *list)
 	for (struct mr_job *job; (job = some_action(list));) {
 		struct mr_error err;
 		if (job->step != MR_JOB_WAITING) {
-			answer_interrupted(job);
+			mr_job_answer_interrupted(job);
 			roll_back(job);
 		} else {
 			is_refused_now(job, &err);

@@ -1,7 +1,8 @@
 /* The worker process: one JavaScript heap, a few connections, and as many jobs at once as it has connections. A job is one numbered request
  * of the fanout (proto/link.h): a call, a run for a live query, or a read.
  *
- *   door.c    messages of the fanout, in and out          job.c      a job's life: queue, connection, attempts, answer
+ *   door.c    messages of the fanout, in and out          job.c      a job's life: queue, connection, attempts, answer (job_read.c,
+ *                                                                    job_answer.c)
  *   run.c     an attempt that runs a function             ops.c      what a function asks of the database
  *   summary.c what a summary is asked for                 read.c     first loads
  *   entity.c  entity acts under policies

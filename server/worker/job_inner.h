@@ -1,0 +1,37 @@
+/* What the files of a job's life share. For job*.c only. */
+#ifndef MR_JOB_INNER_H
+#define MR_JOB_INNER_H
+
+#include "worker.h"
+
+/* An action that runs, or may: without a connection. */
+static inline bool mr_job_is_action(const struct mr_job *job)
+{
+	return job->kind == MR_JOB_ACTION && !job->claiming;
+}
+static inline int64_t mr_job_time_left(const struct mr_job *job)
+{
+	return job->deadline_us - mr_mono_us();
+}
+
+/* job_read.c */
+bool mr_job_read(struct mr_job *job, struct mr_error *err);
+/* A write is refused for good only when its record says so (CLOCK.md rule 10): an earlier attempt, of this worker or of one that died, may
+ * have been done or be in COMMIT still. So the record is written with the error as its result; a duplicate means that the call was done. */
+void mr_job_set_verdict(struct mr_job *job, struct mr_str error);
+
+/* job_answer.c: each answers the job. */
+bool mr_job_is_open(const struct mr_job *job); /* it may have been done, as far as is known here */
+void mr_job_late(const struct mr_job *job, struct mr_error *err);
+void mr_job_answer_late(struct mr_job *job);
+void mr_job_answer_unknown(struct mr_job *job);
+/* An error that says nothing of what became of earlier attempts. The text is an ErrorInfo; its data is the outcome. */
+void mr_job_answer_open(struct mr_job *job, struct mr_str error);
+void mr_job_answer_passing(struct mr_job *job, const struct mr_error *err); /* another attempt may not meet it */
+/* A write that never had its turn here may have been done elsewhere before; it may be sent again. */
+void mr_job_answer_crowded(struct mr_job *job);
+void mr_job_answer_recorded(struct mr_job *job, const struct mr_outcome *o);
+void mr_job_answer_done(struct mr_job *job, const struct mr_outcome *o);
+void mr_job_answer_interrupted(struct mr_job *job);
+
+#endif
