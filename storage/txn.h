@@ -31,6 +31,7 @@ struct mr_plan {
 	size_t n_order;
 	int64_t limit; /* -1: none */
 	bool for_update;
+	bool visible;    /* without fields that are for the server only */
 	int64_t now;     /* microseconds since 2000: times in `where` go with it (mr_txn_moment). 0: they stand still */
 	const int *pick; /* fields, for mr_txn_read; lives until the answer. NULL: all */
 	size_t n_pick;

@@ -67,7 +67,8 @@ struct mr_op {
 	struct mr_str added;     /* fields that it adds to: `"a","b"`; empty: none */
 	mr_fields key;           /* of an insert: a row of the same key is a conflict */
 	const struct mr_summary *summary;
-	int64_t ahead;   /* of the present, what is asked for in microseconds (txn_moments.c) */
+	int64_t ahead; /* of the present, what is asked for in microseconds (txn_moments.c) */
+	bool visible;
 	const int *pick; /* fields that are read; NULL: all */
 	size_t n_pick;
 	size_t level; /* of a savepoint */

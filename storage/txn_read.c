@@ -55,12 +55,12 @@ static void write_select(struct mr_op *op, const struct mr_plan *plan)
 		mr_buf_z(b, " for update");
 }
 
-static bool encode_whole(struct mr_enc *enc, struct mr_arena *a, const struct mr_entity *e, const struct mr_node *image)
+static bool encode_whole(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, const struct mr_node *image)
 {
 	struct mr_row row;
-	if (!mr_row_from_image(a, e, image, &row))
+	if (!mr_row_from_image(a, op->entity, image, &row))
 		return false;
-	mr_row_encode(enc, &row, true);
+	mr_row_encode(enc, &row, !op->visible);
 	return true;
 }
 
@@ -84,7 +84,7 @@ static bool encode_row(struct mr_enc *enc, struct mr_arena *a, const struct mr_o
 {
 	struct mr_error why;
 	const struct mr_node *image = mr_json_read(a, text, DEPTH_MAX, false, &why);
-	if (image && (op->pick ? encode_picked(enc, a, op, image) : encode_whole(enc, a, op->entity, image)))
+	if (image && (op->pick ? encode_picked(enc, a, op, image) : encode_whole(enc, a, op, image)))
 		return true;
 	return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
 }
@@ -144,6 +144,7 @@ static void read_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb 
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	op->entity = plan->entity;
 	op->only_reads = true;
+	op->visible = plan->visible;
 	op->pick = plan->pick;
 	op->n_pick = plan->n_pick;
 	write_select(op, plan);

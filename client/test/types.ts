@@ -111,6 +111,26 @@ void query(async (ctx) => {
 	const [other] = await ctx.db.query("Message").include({ home: "channel" }).select("body");
 	return [topic, some?.body, some?.home?.name, other?.body, other?.home?.name];
 });
+void mutation({
+	args: {},
+	handler: async (ctx) => {
+		const row = await ctx.db.as(ctx.auth).get("Message", "1");
+		assert<Equals<typeof row, ClientRow<A, "Message"> | null>>();
+		// @ts-expect-error is for the server only
+		void row?.secret;
+		// @ts-expect-error is for the server only
+		ctx.db.as(null).query("Message").select("secret");
+		await ctx.db.as({ userId: "u", role: "x" }).patch("Message", "1", { body: "b" });
+		// @ts-expect-error SQL knows no policies
+		ctx.db.as(null).sql;
+		// @ts-expect-error needs a userId
+		ctx.db.as({ role: "x" });
+	},
+});
+void query(async (ctx) => {
+	// @ts-expect-error a query does not write
+	await ctx.db.as(ctx.auth).insert("Channel", { name: "x" });
+});
 const waitlist: FunctionRef<"mutation", { email: string }, null> = api.joinWaitlist;
 assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<never, never>, { ok: boolean }>>>();
 void waitlist;

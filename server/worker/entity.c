@@ -175,56 +175,6 @@ static bool begin_get(struct act *act, struct mr_error *err)
 
 /* ---- what clients may write ---- */
 
-static bool check_fields(struct act *act, struct mr_error *err)
-{
-	const struct mr_entity *e = act->job->entity;
-	if (!act->value || act->value->kind != MR_MAP)
-		return mr_fail(err, MR_BAD_VALUE, "%s: expected a map of fields.", e->name.p);
-	for (size_t i = 0; i < act->value->n; i++) {
-		struct mr_str key = act->value->items[i].key;
-		int f = mr_entity_field(e, key);
-		if (f < 0 || e->fields[f].server_only)
-			return mr_fail(err, MR_UNKNOWN_FIELD, "%s has no field %.*s.", e->name.p, (int)MR_MIN(key.n, 200), key.p);
-	}
-	return true;
-}
-
-static bool same_value(const struct mr_entity *e, int f, struct mr_arena *a, const struct mr_node *x, const struct mr_node *y)
-{
-	struct mr_value v, w;
-	struct mr_error err;
-	struct mr_node null = {.kind = MR_NULL};
-	return mr_value_from_node(a, e->fields[f].type, x ? x : &null, &v, &err) &&
-	       mr_value_from_node(a, e->fields[f].type, y ? y : &null, &w, &err) && mr_value_eq(&v, &w);
-}
-
-/* An insert is signed: fields of the owner hold the caller. */
-static bool stamp_owner(struct act *act, struct mr_error *err)
-{
-	struct mr_job *job = act->job;
-	const struct mr_entity *e = job->entity;
-	struct mr_node *map = mr_arena_alloc(&job->attempt, sizeof *map);
-	*map = *act->value;
-	map->items = mr_arena_alloc(&job->attempt, (act->value->n + e->n) * sizeof *map);
-	if (act->value->n)
-		memcpy(map->items, act->value->items, act->value->n * sizeof *map);
-	for (size_t f = 0; f < e->n; f++) {
-		if (!e->fields[f].owner)
-			continue;
-		struct mr_node user = {.kind = MR_STRING, .text = mr_node_str(job->auth, "userId"), .key = e->fields[f].name};
-		if (!user.text.n)
-			return mr_fail(err, MR_UNAUTHENTICATED, "%s belongs to who inserts it: sign in first.", e->name.p);
-		const struct mr_node *given = mr_node_get(map, e->fields[f].name.p);
-		if (!given)
-			map->items[map->n++] = user;
-		else if (!same_value(e, (int)f, &job->attempt, given, &user))
-			return mr_fail(
-				err, MR_FORBIDDEN, "%s.%s is the caller; another value may not be given.", e->name.p, e->fields[f].name.p);
-	}
-	act->value = map;
-	return true;
-}
-
 /* An update leaves id, owner and readonly fields as they are; naming them with the value that they have is taken. */
 static bool check_locked(struct act *act, const struct mr_node *old, struct mr_error *err)
 {
@@ -237,7 +187,7 @@ static bool check_locked(struct act *act, const struct mr_node *old, struct mr_e
 		int f = mr_entity_field(e, v->key);
 		if (f != 0 && !e->fields[f].owner && !e->fields[f].readonly)
 			map->items[map->n++] = *v;
-		else if (!same_value(e, f, &job->attempt, v, mr_node_get(old, e->fields[f].name.p)))
+		else if (!mr_obey_same(&job->attempt, e, f, v, mr_node_get(old, e->fields[f].name.p)))
 			return mr_fail(err, MR_FORBIDDEN, "%s.%s cannot be changed.", e->name.p, e->fields[f].name.p);
 	}
 	act->value = map;
@@ -320,7 +270,9 @@ static void on_deleted(struct mr_txn *txn, struct mr_str json, const struct mr_e
 
 static bool begin_insert(struct act *act, struct mr_error *err)
 {
-	if (!check_fields(act, err) || !stamp_owner(act, err))
+	struct mr_job *job = act->job;
+	if (!mr_obey_fields(job->entity, act->value, err) ||
+		!(act->value = mr_obey_owner(&job->attempt, job->entity, act->value, job->auth, err)))
 		return false;
 	struct mr_write w = {.entity = act->job->entity, .value = act->value, .allow_new = act->policy};
 	mr_txn_insert(act->job->txn, &w, on_inserted, act);
@@ -370,7 +322,7 @@ static void on_locked_for_delete(struct mr_txn *txn, struct mr_str json, const s
 
 static bool begin_update(struct act *act, struct mr_error *err)
 {
-	return check_fields(act, err) && read_one(act, true, on_locked_for_update, err);
+	return mr_obey_fields(act->job->entity, act->value, err) && read_one(act, true, on_locked_for_update, err);
 }
 
 static bool begin_delete(struct act *act, struct mr_error *err)

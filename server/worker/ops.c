@@ -130,7 +130,7 @@ static bool op_get(struct mr_op *op, const struct mr_node *in, struct mr_error *
 	struct mr_job *job = op->job;
 	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err), .limit = -1};
 	if (!plan.entity || !(plan.where = mr_where_id(&job->attempt, plan.entity, mr_node_str(in, "id"), err)) ||
-		!read_lock(op, in, &plan, err))
+		!read_lock(op, in, &plan, err) || !mr_obey_read(op, in, &plan, err))
 		return false;
 	op->form = MR_OP_ONE;
 	op->id = mr_node_str(in, "id");
@@ -149,7 +149,7 @@ static bool read_pick(struct mr_arena *a, const struct mr_node *in, struct mr_pl
 	int *pick = mr_arena_alloc(a, names->n * sizeof *pick);
 	for (size_t i = 0; i < names->n; i++) {
 		pick[i] = mr_entity_field(plan->entity, names->items[i].text);
-		if (pick[i] < 0)
+		if (pick[i] < 0 || (plan->visible && plan->entity->fields[pick[i]].server_only))
 			return mr_fail(err, MR_UNKNOWN_FIELD, "select: %s has no field of this name.", plan->entity->name.p);
 	}
 	plan->pick = pick;
@@ -161,9 +161,10 @@ static bool op_query(struct mr_op *op, const struct mr_node *in, struct mr_error
 {
 	struct mr_job *job = op->job;
 	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err)};
-	if (!plan.entity || !(plan.where = mr_where_read(&job->attempt, plan.entity, mr_node_get(in, "where"), false, err)) ||
-		!mr_plan_read(&job->attempt, in, false, &plan, err) || !read_lock(op, in, &plan, err) ||
-		!read_pick(&job->attempt, in, &plan, err))
+	bool visible = mr_op_obeys(in);
+	if (!plan.entity || !(plan.where = mr_where_read(&job->attempt, plan.entity, mr_node_get(in, "where"), visible, err)) ||
+		!mr_plan_read(&job->attempt, in, visible, &plan, err) || !read_lock(op, in, &plan, err) ||
+		!mr_obey_read(op, in, &plan, err) || !read_pick(&job->attempt, in, &plan, err))
 		return false;
 	read_now(op, in, &plan);
 	mr_txn_read(job->txn, &plan, on_result, op);
@@ -177,11 +178,13 @@ static bool op_summary(struct mr_op *op, const struct mr_node *in, struct mr_err
 	struct mr_plan plan = {.entity = mr_entity_of(job->w, in, err), .limit = -1};
 	const struct mr_node *limit = mr_node_get(in, "limit");
 	struct mr_summary *s = mr_arena_alloc(a, sizeof *s);
-	if (!plan.entity || !(plan.where = mr_where_read(a, plan.entity, mr_node_get(in, "where"), false, err)))
+	bool visible = mr_op_obeys(in);
+	if (!plan.entity || !(plan.where = mr_where_read(a, plan.entity, mr_node_get(in, "where"), visible, err)) ||
+		!mr_obey_read(op, in, &plan, err))
 		return false;
 	if (limit && limit->kind != MR_NULL && (!mr_node_int(limit, &plan.limit) || plan.limit < 0))
 		return mr_fail(err, MR_BAD_FILTER, "limit: expected a whole number that is not negative.");
-	if (!mr_summary_read(a, plan.entity, in, s, err))
+	if (!mr_summary_read(a, plan.entity, in, visible, s, err))
 		return false;
 	read_now(op, in, &plan);
 	op->form = s->n_group ? MR_OP_ROWS : MR_OP_ONE;
@@ -192,6 +195,8 @@ static bool op_summary(struct mr_op *op, const struct mr_node *in, struct mr_err
 static bool op_sql(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
 {
 	struct mr_str text = mr_node_str(in, "text");
+	if (mr_op_obeys(in))
+		return mr_fail(err, MR_SQL_REFUSED, "SQL knows no policies: ctx.db.as(...) has none.");
 	if (!text.p)
 		return mr_fail(err, MR_SQL_REFUSED, "ctx.db.sql takes the text of a statement.");
 	mr_txn_sql(op->job->txn, text, mr_node_get(in, "params"), on_result, op);
@@ -212,6 +217,11 @@ static bool read_key(const struct mr_node *names, struct mr_write *w, struct mr_
 		w->key |= mr_field_bit(field);
 	}
 	return true;
+}
+
+static enum mr_act act_of(write_fn *write)
+{
+	return write == mr_txn_insert ? MR_ACT_INSERT : write == mr_txn_remove ? MR_ACT_DELETE : MR_ACT_UPDATE;
 }
 
 static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write, struct mr_error *err)
@@ -235,6 +245,11 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 	}
 	if ((write != mr_txn_remove && (!w.value || w.value->kind != MR_MAP)) || (w.add && w.add->kind != MR_MAP))
 		return mr_fail(err, MR_BAD_VALUE, "%s: expected a map of fields.", w.entity->name.p);
+	if (write == mr_txn_replace && mr_op_obeys(in))
+		return mr_fail(
+			err, MR_FUNCTION_FAILED, "ctx.db.as(...) has no replace, which would also set what cannot be changed; use patch.");
+	if (!mr_obey_write(op, in, act_of(write), &w, err))
+		return false;
 	write(job->txn, &w, on_result, op);
 	return true;
 }

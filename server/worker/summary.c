@@ -4,6 +4,7 @@
 struct reader {
 	struct mr_arena *arena;
 	const struct mr_entity *entity;
+	bool visible;
 	struct mr_summary *to;
 	struct mr_error *err;
 };
@@ -11,9 +12,10 @@ struct reader {
 static int field_named(const struct reader *r, const struct mr_node *name)
 {
 	int field = name && name->kind == MR_STRING ? mr_entity_field(r->entity, name->text) : -1;
-	if (field < 0)
-		mr_fail(r->err, MR_UNKNOWN_FIELD, "%s has no field of this name to group or measure by.", r->entity->name.p);
-	return field;
+	if (field >= 0 && !(r->visible && r->entity->fields[field].server_only))
+		return field;
+	mr_fail(r->err, MR_UNKNOWN_FIELD, "%s has no field of this name to group or measure by.", r->entity->name.p);
+	return -1;
 }
 
 static bool read_groups(const struct reader *r, const struct mr_node *list)
@@ -92,10 +94,10 @@ static bool read_order(const struct reader *r, const struct mr_node *list)
 	return true;
 }
 
-bool mr_summary_read(
-	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *in, struct mr_summary *summary, struct mr_error *err)
+bool mr_summary_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *in, bool visible, struct mr_summary *summary,
+	struct mr_error *err)
 {
-	struct reader r = {a, e, summary, err};
+	struct reader r = {a, e, visible, summary, err};
 	*summary = (struct mr_summary){0};
 	return read_groups(&r, mr_node_get(in, "groupBy")) && read_measures(&r, mr_node_get(in, "measures")) &&
 	       read_order(&r, mr_node_get(in, "order"));

@@ -5,7 +5,7 @@
  *                                                                    job_answer.c)
  *   run.c     an attempt that runs a function             ops.c      what a function asks of the database
  *   summary.c what a summary is asked for                 read.c     first loads
- *   entity.c  entity acts under policies
+ *   entity.c  entity acts under policies                  obey.c     what these and functions as somebody may do
  *   hot.c     what is contended takes turns               plain.c    errors as callers see them
  *   action.c  what an action asks for: calls, timers      fetch.c    HTTP
  *   variables.c the environment                           manifest.c --manifest
@@ -236,8 +236,19 @@ void mr_action_op(struct mr_op *op, struct mr_str kind, struct mr_str json);
 void mr_action_answered(struct mr_job *job, bool ok, struct mr_str json); /* a job that an action asked for has ended */
 
 /* summary.c: groupBy, measures, order of an operation. */
-bool mr_summary_read(
-	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *in, struct mr_summary *summary, struct mr_error *err);
+bool mr_summary_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *in, bool visible, struct mr_summary *summary,
+	struct mr_error *err);
+
+/* obey.c: what clients may name in a write; what they cannot is unknown_field. */
+bool mr_obey_fields(const struct mr_entity *e, const struct mr_node *value, struct mr_error *err);
+/* An insert is signed: fields of the owner hold the caller. NULL and *err: it says otherwise, or nobody calls. */
+const struct mr_node *mr_obey_owner(
+	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *value, const struct mr_node *auth, struct mr_error *err);
+bool mr_obey_same(struct mr_arena *a, const struct mr_entity *e, int field, const struct mr_node *x, const struct mr_node *y);
+/* Operations with { "as": identity | null } are under the policies; the others stand above them, and these change nothing. */
+bool mr_op_obeys(const struct mr_node *in);
+bool mr_obey_read(struct mr_op *op, const struct mr_node *in, struct mr_plan *plan, struct mr_error *err);
+bool mr_obey_write(struct mr_op *op, const struct mr_node *in, enum mr_act act, struct mr_write *w, struct mr_error *err);
 
 /* entity.c, read.c */
 enum mr_txn_kind mr_entity_txn(const struct mr_job *job); /* that an act which writes runs in */

@@ -150,6 +150,26 @@ function makeReader(call: CallDoor) {
 	};
 }
 
+/** The caller: a shared run has none. */
+function look(call: CallDoor): Env["auth"] {
+	call.identity();
+	return call.env.shared ? refuseShared() : call.env.auth;
+}
+
+/** `ctx.auth`, an identity, or null. */
+function whoIs(call: CallDoor, who: unknown): Env["auth"] {
+	if (who === null) return null;
+	if (typeof who !== "object") throw new Error("ctx.db.as takes ctx.auth, an identity ({ userId, ... }), or null for nobody");
+	if ("getUserIdentity" in who) return look(call);
+	return { ...(who as object), userId: text((who as { userId?: unknown }).userId, "ctx.db.as: userId") };
+}
+
+/** The same door for what obeys the policies. */
+function obeying(call: CallDoor, who: unknown): CallDoor {
+	const as = printWire(whoIs(call, who), "ctx.db.as");
+	return { ...call, operate: (kind, json) => call.operate(kind, `{"as":${as},${json.slice(1)}`) };
+}
+
 /** A row is found by what no two rows have in common. */
 function needUnique(entity: string, key: Where): void {
 	if (isDocuments(entity)) throw new Error(`ctx.db.upsert is for entities: ${entity} is a table of documents, which have no unique fields`);
@@ -220,16 +240,12 @@ function makeWriter(call: CallDoor) {
 }
 
 function makeAuth(call: CallDoor) {
-	const look = () => {
-		call.identity();
-		return call.env.shared ? refuseShared() : call.env.auth;
-	};
 	return {
 		get userId(): string | null {
-			return look()?.userId ?? null;
+			return look(call)?.userId ?? null;
 		},
 		async getUserIdentity() {
-			const who = look();
+			const who = look(call);
 			return who ? { ...who, subject: who.userId } : null;
 		},
 	};
@@ -259,9 +275,13 @@ export function makeContext(kind: string, call: CallDoor): object {
 		},
 	};
 	const runQuery = (ref: unknown, args: unknown) => call.run("query", ref, args);
-	if (kind === "query") return { ...base, db: makeReader(call), runQuery };
+	if (kind === "query") {
+		const as = (who: unknown) => makeReader(obeying(call, who));
+		return { ...base, db: { ...makeReader(call), as }, runQuery };
+	}
+	const as = (who: unknown) => makeWriter(obeying(call, who));
 	if (kind === "mutation")
-		return { ...base, db: makeWriter(call), runQuery, runMutation: (ref: unknown, args: unknown) => call.run("mutation", ref, args) };
+		return { ...base, db: { ...makeWriter(call), as }, runQuery, runMutation: (ref: unknown, args: unknown) => call.run("mutation", ref, args) };
 	if (kind === "action") return { ...base, now: () => Date.now(), ...makeActions(call) };
 	return base;
 }

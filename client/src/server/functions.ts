@@ -2,7 +2,7 @@
 
 import type { ArgsOf, FunctionRef } from "../api.js";
 import type { DocumentReader, DocumentWriter, Schema } from "./documents.js";
-import type { ChangesOf, EntityName, IndexesOf, InsertOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
+import type { ChangesOf, ClientRow, EntityName, IndexesOf, InsertOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
 import type { Row, Value } from "../values.js";
@@ -101,7 +101,29 @@ export interface DbReader<App = unknown> {
 	query<E extends EntityName<App>>(entity: E): Query<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
 	/** The id as it is kept, or null when it is none: for ids that come from outside. Says nothing of whether there is such a row. */
 	normalizeId<E extends EntityName<App>>(entity: E, id: string): string | null;
+	/** What somebody may: the caller (`ctx.auth`), another identity, or nobody (null). Under the read policies, and without fields that are for the
+	 * server only. Functions by themselves stand above policies. */
+	as(who: Auth | Caller | null): ObeyingReader<App>;
 	readonly sql: Sql;
+}
+
+/** Whose rows and rights are meant. */
+export type Caller = { readonly userId: string; readonly [claim: string]: Value };
+
+type ObeyingQuery<App, E> = Query<ClientRow<App, E>, IndexesOf<App, E>, ClientRow<App, E>, RefsOf<App, E, "client">>;
+export interface ObeyingReader<App = unknown> {
+	/** The row, or null: when there is none, or it may not be seen. */
+	get<E extends EntityName<App>>(entity: E, id: string): Promise<ClientRow<App, E> | null>;
+	query<E extends EntityName<App>>(entity: E): ObeyingQuery<App, E>;
+}
+/** What the policies do not allow is `forbidden`. */
+export interface ObeyingWriter<App = unknown> extends ObeyingReader<App> {
+	/** Fields of the owner are the caller. */
+	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<string>;
+	/** Neither the id nor fields that are `owner` or `readonly`. */
+	patch<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
+	update<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
+	delete<E extends EntityName<App>>(entity: E, id: string): Promise<void>;
 }
 
 export interface DbWriter<App = unknown> extends DbReader<App> {
@@ -125,6 +147,7 @@ export interface DbWriter<App = unknown> extends DbReader<App> {
 	/** Sets all fields; those not given get null or their default. */
 	replace<E extends EntityName<App>>(entity: E, id: string, value: InsertOf<App, E>): Promise<void>;
 	delete<E extends EntityName<App>>(entity: E, id: string): Promise<void>;
+	as(who: Auth | Caller | null): ObeyingWriter<App>;
 }
 
 /** Fields that T does not have are none. */

@@ -344,12 +344,15 @@ export type InsertOf<App, E> = E extends keyof EntitiesOf<App>
 	: LooseWrite;
 
 type RefOf<F> = F extends IdValidator<infer E> ? E : TypesOf<F> extends { ref: infer E extends string } ? E : never;
+/** As functions see it, or as clients do. */
+export type RowOf<App, E, Side extends "server" | "client"> = Side extends "client" ? ClientRow<App, E> : ServerRow<App, E>;
 /** The rows that fields refer to, by the fields' names. */
-export type RefsOf<App, E> = E extends keyof EntitiesOf<App>
+export type RefsOf<App, E, Side extends "server" | "client" = "server"> = E extends keyof EntitiesOf<App>
 	? {
-			readonly [K in keyof FieldsOf<App, E> as [RefOf<FieldsOf<App, E>[K]>] extends [never] ? never : K]: ServerRow<
+			readonly [K in keyof FieldsOf<App, E> as [RefOf<FieldsOf<App, E>[K]>] extends [never] ? never : K]: RowOf<
 				App,
-				RefOf<FieldsOf<App, E>[K]>
+				RefOf<FieldsOf<App, E>[K]>,
+				Side
 			>;
 		}
 	: { readonly [field: string]: Row };
