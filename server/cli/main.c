@@ -10,6 +10,7 @@ static const struct {
 	mr_command *run;
 } commands[] = {
 	{"build", mr_cmd_build},
+	{"check", mr_cmd_check},
 	{"dev", mr_cmd_dev},
 	{"migrate", mr_cmd_migrate},
 	{"psql", mr_cmd_psql},

@@ -401,17 +401,20 @@ export type IndexesOf<App, E> = E extends keyof EntitiesOf<App>
 		: never
 	: Indexes;
 
+/** A point in time is compared as text or as a Date. */
+type Compared<T> = string extends T ? T | Date : T;
 /** A filter on rows of type R. */
 export type WhereOf<R> = {
 	readonly [K in keyof R]?:
 		| R[K]
+		| Compared<NonNullable<R[K]>>
 		| {
-				readonly $gt?: NonNullable<R[K]>;
-				readonly $gte?: NonNullable<R[K]>;
-				readonly $lt?: NonNullable<R[K]>;
-				readonly $lte?: NonNullable<R[K]>;
-				readonly $not?: R[K] | null;
-				readonly $in?: readonly (R[K] | null)[];
+				readonly $gt?: Compared<NonNullable<R[K]>>;
+				readonly $gte?: Compared<NonNullable<R[K]>>;
+				readonly $lt?: Compared<NonNullable<R[K]>>;
+				readonly $lte?: Compared<NonNullable<R[K]>>;
+				readonly $not?: Compared<NonNullable<R[K]>> | null;
+				readonly $in?: readonly (Compared<NonNullable<R[K]>> | null)[];
 				/** `%` stands for any characters, `_` for one, a backslash before a character for that one. */
 				readonly $like?: Extract<R[K], string>;
 		  }
