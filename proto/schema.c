@@ -394,7 +394,7 @@ static bool check_references(struct reader *r)
 
 /* Policies */
 
-static const char *const act_names[MR_ACTS] = {"read", "insert", "update", "delete"};
+const char *const mr_act_names[MR_ACTS] = {"read", "insert", "update", "delete"};
 
 static bool add_policy(struct reader *r, struct mr_str where, const struct mr_node *n, const char *act, struct mr_str *policy)
 {
@@ -428,7 +428,7 @@ static bool read_policies(struct reader *r, const struct mr_node *root)
 		if (!e)
 			return refuse(r, where, "there is no such entity");
 		for (int act = 0; act < MR_ACTS; act++)
-			if (!add_policy(r, where, n, act_names[act], &e->policy[act]))
+			if (!add_policy(r, where, n, mr_act_names[act], &e->policy[act]))
 				return false;
 	}
 	return true;

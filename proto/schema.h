@@ -55,6 +55,7 @@ struct mr_check {
 };
 
 enum mr_act { MR_ACT_READ, MR_ACT_INSERT, MR_ACT_UPDATE, MR_ACT_DELETE, MR_ACTS };
+extern const char *const mr_act_names[MR_ACTS]; /* "read", ... */
 
 struct mr_entity {
 	struct mr_str name;            /* "Message" */

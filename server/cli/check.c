@@ -10,9 +10,6 @@ struct looking {
 	struct mr_arena arena;
 };
 
-static const char *const acts[MR_ACTS] = {
-	[MR_ACT_READ] = "read", [MR_ACT_INSERT] = "insert", [MR_ACT_UPDATE] = "update", [MR_ACT_DELETE] = "delete"};
-
 /* The rules of the field rule it out, in every row. */
 static bool never_is(struct looking *l, const struct mr_entity *e, int field, const struct mr_value *v)
 {
@@ -77,13 +74,13 @@ static void look_at_policy(struct looking *l, enum mr_act act)
 	struct mr_error err;
 	if (!e->policy[act].n)
 		return;
-	l->where = mr_arena_printf(&l->arena, "The %s policy of %s", acts[act], e->name.p).p;
+	l->where = mr_arena_printf(&l->arena, "The %s policy of %s", mr_act_names[act], e->name.p).p;
 	const struct mr_pred *p = mr_policy_compile(&l->arena, e, e->policy[act], somebody(), &err);
 	if (p) {
 		look_at(l, e, p);
 		return;
 	}
-	mr_buf_printf(l->out, "%s: %s\n", acts[act], err.message);
+	mr_buf_printf(l->out, "%s: %s\n", mr_act_names[act], err.message);
 	l->mistakes++;
 }
 

@@ -18,12 +18,16 @@ struct mr_cli {
 };
 
 typedef int mr_command(struct mr_cli *cli);
-mr_command mr_cmd_dev, mr_cmd_serve, mr_cmd_build, mr_cmd_check, mr_cmd_migrate, mr_cmd_token, mr_cmd_settings, mr_cmd_psql;
+mr_command mr_cmd_dev, mr_cmd_serve, mr_cmd_build, mr_cmd_check, mr_cmd_policy, mr_cmd_migrate, mr_cmd_token, mr_cmd_settings, mr_cmd_psql;
 
 /* Prints `millrace: sentence` on standard error; returns the status given. */
 int mr_cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A word that the command does not know is left: says so and returns false. */
 bool mr_cli_no_more(const struct mr_cli *cli);
+
+/* Finds the tools and builds the app; says what is wrong (commands.c). */
+struct mr_app_build;
+bool mr_cli_build(const struct mr_cli *cli, struct mr_app_build *made);
 
 /* Help texts. NULL: no such command. */
 const char *mr_help_text(const char *command);

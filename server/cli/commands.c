@@ -1,19 +1,16 @@
-/* The commands that come and go: build, check, migrate, psql. */
+/* The commands that come and go: build, migrate, psql. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "check.h"
 #include "cli.h"
 #include "database.h"
 #include "files.h"
 #include "notes.h"
 #include "proto/ground/log.h"
-#include "typecheck.h"
 
-/* Finds the tools and builds the app; says what is wrong. */
-static bool build(const struct mr_cli *cli, struct mr_app_build *made)
+bool mr_cli_build(const struct mr_cli *cli, struct mr_app_build *made)
 {
 	struct mr_place place;
 	struct mr_error err;
@@ -42,64 +39,12 @@ int mr_cmd_build(struct mr_cli *cli)
 	struct mr_app_build made;
 	if (!mr_cli_no_more(cli))
 		return MR_EXIT_USAGE;
-	if (!build(cli, &made))
+	if (!mr_cli_build(cli, &made))
 		return MR_EXIT_FAILED;
 	puts(made.dir);
 	mr_build_prune(cli->settings.data_dir, made.dir);
 	mr_app_build_fini(&made);
 	return MR_EXIT_OK;
-}
-
-static bool check_declarations(const struct mr_app_build *made)
-{
-	struct mr_buf text = {0}, out = {0};
-	struct mr_error err;
-	char *path = mr_printf("%s/manifest.json", made->dir);
-	struct mr_app *app = mr_file_read(path, &text, &err) ? mr_app_read(mr_buf_view(&text), &err) : NULL;
-	bool ok = app && mr_check_app(app, &out) == 0;
-	if (!app)
-		mr_buf_printf(&out, "%s\n", err.message);
-	if (out.n)
-		fputs(out.p, stderr);
-	mr_app_drop(&app);
-	mr_buf_fini(&out);
-	mr_buf_fini(&text);
-	free(path);
-	return ok;
-}
-
-static bool check_types(const struct mr_cli *cli)
-{
-	struct mr_place place;
-	struct mr_error err;
-	struct mr_buf out = {0};
-	if (!mr_place_find(&place, cli->settings.app_dir, &err))
-		return false;
-	bool ok = true;
-	if (place.tsc)
-		ok = mr_typecheck(&place, cli->settings.app_dir, cli->settings.data_dir, &out);
-	else
-		fputs("Types are not checked: there is no TypeScript checker here (npm install typescript in the app).\n", stderr);
-	if (!ok && out.n)
-		fputs(out.p, stderr);
-	mr_buf_fini(&out);
-	mr_place_fini(&place);
-	return ok;
-}
-
-int mr_cmd_check(struct mr_cli *cli)
-{
-	struct mr_app_build made;
-	if (!mr_cli_no_more(cli))
-		return MR_EXIT_USAGE;
-	if (!build(cli, &made))
-		return MR_EXIT_FAILED;
-	bool declared = check_declarations(&made), typed = check_types(cli);
-	mr_build_prune(cli->settings.data_dir, made.dir);
-	mr_app_build_fini(&made);
-	if (declared && typed)
-		return MR_EXIT_OK;
-	return mr_cli_fail(MR_EXIT_FAILED, "The app has mistakes; they are listed above.");
 }
 
 static void tell_notes(const char *conninfo, const char *dir)
@@ -169,7 +114,7 @@ int mr_cmd_migrate(struct mr_cli *cli)
 	bool apply = cli->argc == 2 && strcmp(cli->argv[1], "--apply") == 0;
 	if (!apply && !mr_cli_no_more(cli))
 		return MR_EXIT_USAGE;
-	if (!build(cli, &made))
+	if (!mr_cli_build(cli, &made))
 		return MR_EXIT_FAILED;
 	int status = with_database(cli, made.dir, apply);
 	mr_app_build_fini(&made);

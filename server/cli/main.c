@@ -11,6 +11,7 @@ static const struct {
 } commands[] = {
 	{"build", mr_cmd_build},
 	{"check", mr_cmd_check},
+	{"policy", mr_cmd_policy},
 	{"dev", mr_cmd_dev},
 	{"migrate", mr_cmd_migrate},
 	{"psql", mr_cmd_psql},

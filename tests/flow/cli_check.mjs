@@ -59,5 +59,65 @@ test("an app that does not build is told as ever", () => {
 	assert.match(err, /app\.ts:4:21/);
 });
 
+const table = (app, text) => {
+	writeFileSync(join(app, "policies.test.json"), typeof text === "string" ? text : JSON.stringify(text));
+	return millrace(["policy", "test", "--app-dir", app, "--data-dir", join(home, "data")]);
+};
+const ann = { userId: "ann" }, lead = { userId: "lea" };
+const given = {
+	Seat: [
+		{ user: "ann", room: "r", role: "guest" },
+		{ user: "lea", room: "r", role: "lead" },
+		{ user: "bob", room: "r" },
+	],
+	Ban: [{ user: "bob", room: "r" }],
+};
+
+test("a table of who may do what", () => {
+	const app = copy("tests/flow/stack_app", "app.ts");
+	const post = { entity: "Post", row: { room: "r", author: "ann" } };
+	const right = [
+		{ ...post, as: ann, may: ["read", "insert"], mayNot: ["update", "delete"] },
+		{ ...post, as: lead, may: ["read", "update", "delete"], mayNot: ["insert"] },
+		{ ...post, as: { userId: "bob" }, mayNot: ["read", "update", "delete", "insert"] },
+		{ ...post, as: null, mayNot: ["read", "insert"] },
+		{ ...post, as: lead, row: { room: "elsewhere" }, mayNot: ["read", "insert", "update"] },
+		{ ...post, as: lead, to: { room: "elsewhere" }, mayNot: ["update"] },
+		{ entity: "Diary", as: ann, row: { owner: "ann" }, may: ["read", "insert", "update", "delete"] },
+		{ entity: "Diary", as: ann, row: { owner: "ann" }, to: { owner: "bob" }, mayNot: ["update"] },
+		{ entity: "Note", as: { userId: "zoe", roles: ["auditor"] }, row: { room: "r" }, may: ["read"], mayNot: ["insert"] },
+	];
+	const { status, out, err } = table(app, { given, cases: right });
+	assert.deepEqual([status, out], [0, "9 of 9 cases hold\n"], err);
+	const wrong = table(app, {
+		given,
+		cases: [
+			right[0],
+			{ ...post, as: ann, may: ["delete"] },
+			{ ...post, as: lead, mayNot: ["read"] },
+			{ entity: "Pots", as: ann, may: ["read"] },
+			{ entity: "Post", as: ann, row: { rom: "r" }, may: ["read"] },
+			{ entity: "Post", as: ann, row: {} },
+			{ ...post, as: ann, may: ["raed"] },
+		],
+	});
+	assert.equal(wrong.status, 1);
+	for (const said of [
+		/^case 2 \(ann, Post\): may not delete$/m,
+		/^case 3 \(lea, Post\): may read$/m,
+		/^case 4 \(ann, \?\): no entity named "Pots" is declared$/m,
+		/^case 5 \(ann, Post\): Post has no field "rom"$/m,
+		/^case 6 \(ann, Post\): it says neither "may" nor "mayNot"$/m,
+		/^case 7 \(ann, Post\): acts are read, insert, update, delete$/m,
+		/^1 of 7 cases hold$/m,
+	])
+		assert.match(wrong.err, said);
+	for (const [text, said] of [["{", /Not valid JSON/], ["{}", /There are no cases/], [{ cases: [7] }, /no entity named/]]) {
+		const bad = table(app, text);
+		assert.equal(bad.status, 1);
+		assert.match(bad.err, said);
+	}
+});
+
 test("the end", () => remove(home));
 await run();
