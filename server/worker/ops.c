@@ -71,31 +71,11 @@ const struct mr_pred *mr_where_id(struct mr_arena *a, const struct mr_entity *e,
 	return mr_pred_from_where(a, e, where, false, err);
 }
 
-static const struct mr_pred *read_pred(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *text, struct mr_error *err)
-{
-	if (text->kind == MR_STRING && !(text = mr_json_read(a, text->text, OPERATION_DEPTH, false, err)))
-		return NULL;
-	return mr_pred_read(a, e, text, err);
-}
-
 const struct mr_pred *mr_where_read(
 	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *where, bool visible, struct mr_error *err)
 {
-	struct mr_node none = {.kind = MR_MAP};
-	if (!where || where->kind == MR_NULL)
-		return mr_pred_from_where(a, e, &none, visible, err);
-	const struct mr_node *pred = visible ? NULL : mr_node_get(where, "$pred");
-	if (!pred)
-		return mr_pred_from_where(a, e, where, visible, err);
-	const struct mr_pred *p = read_pred(a, e, pred, err);
-	if (!p || where->n == 1)
-		return p;
-	struct mr_node rest = {.kind = MR_MAP, .items = mr_arena_alloc(a, where->n * sizeof *where)};
-	for (size_t i = 0; i < where->n; i++)
-		if (!mr_str_is(where->items[i].key, "$pred"))
-			rest.items[rest.n++] = where->items[i];
-	const struct mr_pred *q = mr_pred_from_where(a, e, &rest, visible, err);
-	return q ? mr_pred_and(a, p, q) : NULL;
+	static const struct mr_node all = {.kind = MR_MAP};
+	return mr_pred_from_where(a, e, where && where->kind != MR_NULL ? where : &all, visible, err);
 }
 
 bool mr_plan_read(struct mr_arena *a, const struct mr_node *from, bool visible, struct mr_plan *plan, struct mr_error *err)

@@ -41,9 +41,12 @@ static bool read_measure(const struct reader *r, const struct mr_node *n, struct
 	if (n->kind != MR_ARRAY || n->n != 3)
 		return mr_fail(r->err, MR_BAD_FILTER, "A measure is count, sum, avg, min or max.");
 	*m = (struct mr_measure){.name = n->items[0].text, .field = -1};
-	for (size_t i = 0; i < MR_MEASURES; i++)
-		if (mr_str_is(n->items[1].text, mr_measure_names[i]))
-			m->fn = (enum mr_measure_fn)i;
+	size_t fn = 0;
+	while (fn < MR_MEASURES && !mr_str_is(n->items[1].text, mr_measure_names[fn]))
+		fn++;
+	if (fn == MR_MEASURES)
+		return mr_fail(r->err, MR_BAD_FILTER, "A measure is count, sum, avg, min or max.");
+	m->fn = (enum mr_measure_fn)fn;
 	if (n->items[2].kind == MR_NULL)
 		return m->fn == MR_MEASURE_COUNT || mr_fail(r->err, MR_BAD_FILTER, "%s needs a field.", mr_measure_names[m->fn]);
 	m->field = field_named(r, &n->items[2]);

@@ -256,7 +256,7 @@ void mr_entity_start(struct mr_job *job);
 void mr_read_start(struct mr_job *job);
 /* The plan's order and limit from a message or an operation; where is set by the caller. */
 bool mr_plan_read(struct mr_arena *a, const struct mr_node *from, bool visible, struct mr_plan *plan, struct mr_error *err);
-/* Members { "where": ... } in the client language, which may hold {"$pred": text}; absent: all rows. */
+/* A filter in the client language; absent: all rows. */
 const struct mr_pred *mr_where_read(
 	struct mr_arena *a, const struct mr_entity *e, const struct mr_node *where, bool visible, struct mr_error *err);
 const struct mr_pred *mr_where_id(struct mr_arena *a, const struct mr_entity *e, struct mr_str id, struct mr_error *err);
