@@ -45,6 +45,6 @@ size_t new_rows(struct fan *f);                      /* rows that one more tick 
 void on_tail(const struct mr_tail *tail, void *arg); /* arg: struct fan */
 
 #define INSERT "insert into millrace.change_log (part, hour, changes) values (0, 0, '[{\"e\":\"T\",\"n\":{}}]')"
-void empty_log(void);
+void empty_log(void); /* without a ticker that runs: its transactions read the log */
 
 #endif
