@@ -101,7 +101,7 @@ static bool expect(struct table *t, const struct subject *s, size_t number, cons
 {
 	bool ok = true;
 	for (size_t i = 0; list && list->kind == MR_ARRAY && i < list->n; i++) {
-		enum mr_act act;
+		enum mr_act act = MR_ACT_READ;
 		if (!find_act(t, &list->items[i], &act))
 			return false;
 		bool is = may(t, s, act);
