@@ -85,19 +85,26 @@ static const struct mr_node *read_answer(struct act *act, struct mr_str json)
 	return n;
 }
 
+/* What was answered, or NULL: it failed, which is told, or nobody waits any more. */
+static const struct mr_node *answer_of(struct act *act, struct mr_str json, const struct mr_error *err)
+{
+	if (is_stale(act))
+		return NULL;
+	if (!err)
+		return read_answer(act, json);
+	fail(act, err);
+	return NULL;
+}
+
 /* ---- list, get ---- */
 
 static void on_list(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
 {
 	struct act *act = arg;
 	struct mr_job *job = act->job;
-	if (is_stale(act))
+	const struct mr_node *rows = answer_of(act, json, err);
+	if (!rows)
 		return;
-	if (err) {
-		fail(act, err);
-		return;
-	}
-	const struct mr_node *rows = read_answer(act, json);
 	if ((int64_t)rows->n > job->w->settings.instance_max_rows) {
 		struct mr_error many;
 		mr_fail_data(&many, MR_TOO_MANY_ROWS, "{\"setting\":\"instance_max_rows\"}",
@@ -137,13 +144,9 @@ static bool begin_list(struct act *act, struct mr_error *err)
 static void on_get(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
 {
 	struct act *act = arg;
-	if (is_stale(act))
+	const struct mr_node *rows = answer_of(act, json, err);
+	if (!rows)
 		return;
-	if (err) {
-		fail(act, err);
-		return;
-	}
-	const struct mr_node *rows = read_answer(act, json);
 	if (rows->n == 0) {
 		fail_not_found(act);
 		return;
@@ -200,13 +203,9 @@ enum row_form { ROW_ID, ROW_NEW, ROW_OLD };
 
 static void written(struct act *act, struct mr_str json, const struct mr_error *err, enum row_form form)
 {
-	if (is_stale(act))
+	const struct mr_node *row = answer_of(act, json, err);
+	if (!row)
 		return;
-	if (err) {
-		fail(act, err);
-		return;
-	}
-	const struct mr_node *row = read_answer(act, json);
 	if (row->kind != MR_MAP) {
 		fail_not_found(act);
 		return;
@@ -234,13 +233,9 @@ static bool asks_sets(const struct mr_pred *p)
 static void on_read_back(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
 {
 	struct act *act = arg;
-	if (is_stale(act))
+	const struct mr_node *rows = answer_of(act, json, err);
+	if (!rows)
 		return;
-	if (err) {
-		fail(act, err);
-		return;
-	}
-	const struct mr_node *rows = read_answer(act, json);
 	struct mr_buf out = {0};
 	if (rows->n)
 		print_row(act->job->entity, &rows->items[0], &out);
@@ -282,13 +277,9 @@ static bool begin_insert(struct act *act, struct mr_error *err)
 /* The row is locked and the caller may see it. */
 static const struct mr_node *locked_row(struct act *act, struct mr_str json, const struct mr_error *err)
 {
-	if (is_stale(act))
+	const struct mr_node *rows = answer_of(act, json, err);
+	if (!rows)
 		return NULL;
-	if (err) {
-		fail(act, err);
-		return NULL;
-	}
-	const struct mr_node *rows = read_answer(act, json);
 	if (rows->n)
 		return &rows->items[0];
 	fail_not_found(act);
