@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "instance_gates.h"
 #include "instance_sets.h"
 #include "numbers.h"
 #include "proto/ground/log.h"
@@ -58,8 +59,8 @@ void mr_instance_trim_later(struct mr_instance *inst)
 
 void mr_instance_dirty(struct mr_instance *inst, uint64_t n)
 {
-	if (inst->failure && mr_sets_failure(inst))
-		return; /* it fails as long as that does */
+	if (mr_instance_is_gate(inst) || (inst->failure && mr_sets_failure(inst)))
+		return; /* its sets say what it is; it fails as long as they do */
 	if (!inst->dirty) {
 		inst->dirty = n;
 		mr_subs_held(inst, true);
@@ -446,7 +447,7 @@ static void free_instance(struct mr_instance *inst)
 
 void mr_instance_release(struct mr_instance *inst)
 {
-	if (mr_instance_is_set(inst) && !mr_list_empty(&inst->bonds->queries))
+	if (inst->bonds && !mr_list_empty(inst->bonds->is_set ? &inst->bonds->queries : &inst->bonds->followers))
 		return;
 	if (inst->n_subs == 0)
 		free_instance(inst);

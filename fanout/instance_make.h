@@ -6,6 +6,8 @@
 
 struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct mr_query *q, struct mr_error *err);
 struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct mr_query *q, struct mr_error *err);
+/* The same query with another predicate, as find gives it. */
+struct mr_instance *mr_instance_with(const struct mr_instance *inst, const struct mr_pred *pred);
 /* Keys carry the app's version by themselves; the text given is the rest. */
 struct mr_instance *mr_instance_by_key(struct mr_instances *all, struct mr_str text);
 /* Goes with the instance, from *room on: n bytes, aligned as pointers are; room may be NULL. */

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "hub.h"
 #include "instance.h"
+#include "instance_gates.h"
 #include "instance_make.h"
 #include "instance_sets.h"
 #include "proto/ground/log.h"
@@ -136,6 +137,17 @@ static void print_key(struct mr_buf *key, struct asked *q)
 	}
 }
 
+static void begin_rows(struct mr_instance *inst)
+{
+	const struct mr_error *why = mr_sets_failure(inst);
+	if (mr_instance_is_gate(inst))
+		inst->dirty = 1; /* until somebody enters */
+	else if (why)
+		mr_instance_fail(inst, inst->all->f->clock->n, why);
+	else
+		mr_instance_dirty(inst, 1);
+}
+
 /* A new instance outlives the message and the identity that it was made for: it has predicate and order with its key, in no more memory
  * than they take: instances are many. */
 static struct mr_instance *make_rows(struct mr_instances *all, struct mr_str key, const struct asked *q)
@@ -151,17 +163,37 @@ static struct mr_instance *make_rows(struct mr_instances *all, struct mr_str key
 	inst->where = mr_instance_part(inst, q->where_at, q->where_n);
 	mr_rowset_init(&inst->rows, q->entity, pred, order, q->n_order, q->limit);
 	inst->watcher = (struct mr_watcher){.entity = q->entity, .pred = pred, .owner = inst};
-	if (mr_pred_members(pred))
+	if (mr_pred_members(pred)) {
 		mr_sets_bind(inst, pred);
-	else
+		inst->bonds->ordered = q->ordered;
+	} else {
 		mr_matcher_add(all->index, &inst->watcher);
+	}
 	mr_instance_stake(inst);
-	const struct mr_error *why = mr_sets_failure(inst);
-	if (why)
-		mr_instance_fail(inst, all->f->clock->n, why);
-	else
-		mr_instance_dirty(inst, 1);
+	begin_rows(inst);
 	return inst;
+}
+
+static struct mr_instance *find_or_make(struct mr_instances *all, struct asked *q)
+{
+	struct mr_buf key = {0};
+	print_key(&key, q);
+	struct mr_instance *inst = mr_instance_by_key(all, mr_buf_view(&key));
+	if (!inst)
+		inst = make_rows(all, mr_buf_view(&key), q);
+	mr_buf_fini(&key);
+	return inst;
+}
+
+struct mr_instance *mr_instance_with(const struct mr_instance *inst, const struct mr_pred *pred)
+{
+	struct asked asked = {.entity = inst->entity,
+		.pred = pred,
+		.order = inst->rows.order,
+		.n_order = inst->rows.n_order,
+		.limit = inst->rows.limit,
+		.ordered = inst->bonds && inst->bonds->ordered};
+	return find_or_make(inst->all, &asked);
 }
 
 struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct mr_query *q, struct mr_error *err)
@@ -173,17 +205,11 @@ struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct
 		return NULL;
 	}
 	struct mr_arena a = {0};
-	struct mr_buf key = {0};
 	struct mr_instance *inst = NULL;
 	struct asked asked = {.entity = e, .pred = build_predicate(&a, e, q, err), .ordered = q->ordered};
 	if (asked.pred && mr_order_read(&a, e, mr_node_get(q->node, "order"), true, &asked.order, &asked.n_order, err) &&
-		mr_limit_read(mr_node_get(q->node, "limit"), all->f->settings.instance_max_rows, &asked.limit, err)) {
-		print_key(&key, &asked);
-		inst = mr_instance_by_key(all, mr_buf_view(&key));
-		if (!inst)
-			inst = make_rows(all, mr_buf_view(&key), &asked);
-	}
+		mr_limit_read(mr_node_get(q->node, "limit"), all->f->settings.instance_max_rows, &asked.limit, err))
+		inst = find_or_make(all, &asked);
 	mr_arena_fini(&a);
-	mr_buf_fini(&key);
 	return inst;
 }

@@ -5,6 +5,7 @@
 #include "batch.h"
 #include "catalog.h"
 #include "clock.h"
+#include "instance_gates.h"
 #include "instance_make.h"
 #include "proto/ground/log.h"
 #include "work.h"
@@ -53,7 +54,7 @@ static struct mr_instance *find_set(struct mr_instances *all, const struct mr_me
 /* The effective predicate */
 
 struct resolving {
-	struct mr_instance *query;
+	const struct mr_instance *query;
 	size_t at;
 };
 
@@ -83,12 +84,17 @@ static void match_by(struct mr_instance *query, const struct mr_pred *p)
 		mr_work_other_predicate(query->work);
 }
 
+const struct mr_pred *mr_sets_effective(struct mr_arena *a, const struct mr_instance *inst)
+{
+	struct resolving r = {inst, 0};
+	return mr_pred_resolve(a, inst->bonds->asked, among, &r);
+}
+
 /* False: it is what it was. */
 static bool refresh(struct mr_instance *query)
 {
 	struct mr_arena a = {0};
-	struct resolving r = {query, 0};
-	const struct mr_pred *p = mr_pred_resolve(&a, query->bonds->asked, among, &r);
+	const struct mr_pred *p = mr_sets_effective(&a, query);
 	bool other = !query->bonds->effective || !mr_pred_same(p, query->rows.pred);
 	if (other)
 		match_by(query, p);
@@ -114,7 +120,10 @@ void mr_sets_bind(struct mr_instance *inst, const struct mr_pred *asked)
 	inst->bonds->asked = asked;
 	mr_pred_resolve(&a, asked, bind, inst);
 	mr_arena_fini(&a);
-	refresh(inst);
+	mr_list_init(&inst->bonds->followers);
+	inst->bonds->is_gate = mr_pred_members_pinned(asked);
+	if (!inst->bonds->is_gate)
+		refresh(inst);
 }
 
 void mr_sets_unbind(struct mr_instance *inst)
@@ -122,7 +131,7 @@ void mr_sets_unbind(struct mr_instance *inst)
 	struct mr_bonds *b = inst->bonds;
 	if (!b)
 		return;
-	MR_ASSERT(!b->is_set || mr_list_empty(&b->queries));
+	MR_ASSERT(b->is_set ? mr_list_empty(&b->queries) : mr_list_empty(&b->followers));
 	mr_matcher_remove(inst->all->index, &inst->watcher);
 	for (size_t i = 0; i < b->n; i++) {
 		mr_list_del(&b->v[i].in_set);
@@ -287,6 +296,10 @@ static void tell_difference(struct mr_instance *set, uint64_t n, const struct mr
 		struct effect e = effect_on(query, set, d);
 		if (!e.grows && !e.shrinks)
 			continue;
+		if (b->is_gate) {
+			mr_gate_turn(query, n);
+			continue;
+		}
 		/* Or it was another set of the same tick that found what both hold now. */
 		if (refresh(query))
 			b->other = n;
@@ -305,6 +318,10 @@ static void tell_anew(struct mr_instance *set, uint64_t n)
 	MR_LIST_FOR (at, &set->bonds->queries) {
 		struct mr_instance *query = bond_of(at)->query;
 		const struct mr_error *why = mr_sets_failure(query);
+		if (query->bonds->is_gate) {
+			mr_gate_turn(query, n);
+			continue;
+		}
 		refresh(query);
 		query->bonds->grew = n;
 		if (why)
@@ -339,15 +356,22 @@ void mr_set_seal(struct mr_instance *set, uint64_t n)
 
 void mr_set_dirty(struct mr_instance *set, uint64_t n)
 {
-	MR_LIST_FOR (at, &set->bonds->queries)
-		mr_instance_dirty(bond_of(at)->query, n);
+	MR_LIST_FOR (at, &set->bonds->queries) {
+		struct mr_instance *query = bond_of(at)->query;
+		if (query->bonds->is_gate)
+			mr_gate_turn(query, n);
+		else
+			mr_instance_dirty(query, n);
+	}
 }
 
 void mr_set_known(struct mr_instance *set)
 {
 	MR_LIST_FOR (at, &set->bonds->queries) {
 		struct mr_instance *query = bond_of(at)->query;
-		if (query->dirty)
+		if (query->bonds->is_gate)
+			mr_gate_turn(query, set->from);
+		else if (query->dirty)
 			mr_instance_dirty(query, query->dirty);
 	}
 	mr_clock_want(set->all->f->clock); /* some may be listed, and wait for a tick since then */
@@ -355,6 +379,11 @@ void mr_set_known(struct mr_instance *set)
 
 void mr_set_failed(struct mr_instance *set, uint64_t n)
 {
-	MR_LIST_FOR (at, &set->bonds->queries)
-		fail_with(bond_of(at)->query, n, &set->failure->why);
+	MR_LIST_FOR (at, &set->bonds->queries) {
+		struct mr_instance *query = bond_of(at)->query;
+		if (query->bonds->is_gate)
+			mr_gate_turn(query, n);
+		else
+			fail_with(query, n, &set->failure->why);
+	}
 }

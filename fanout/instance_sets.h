@@ -3,7 +3,8 @@
  * replaced by what its set holds; so a change costs what it matches, and no policy is asked for a client and a write.
  *
  * CLOCK.md rule 14: in a tick sets come first. What they no longer admit leaves their queries in that tick, by key. What they may admit
- * anew is read at the tick's snapshot: the query is dirty. While a set is not known, neither are its queries.
+ * anew is read at the tick's snapshot: the query is dirty. While a set is not known, neither are its queries. Of queries whose filter
+ * decides all that is to be asked, see instance_gates.h.
  */
 #ifndef MR_INSTANCE_SETS_H
 #define MR_INSTANCE_SETS_H
@@ -28,6 +29,9 @@ struct mr_bonds {
 	void *effective; /* heap: the predicate that its rows are matched by; NULL: not made yet */
 	uint64_t other;  /* the last tick in which that became another one */
 	uint64_t grew;   /* the last tick in which that may have come to admit more */
+	/* Of a gate. */
+	bool is_gate, ordered;
+	struct mr_list followers; /* struct mr_sub */
 	size_t n;
 	struct mr_bond v[];
 };
@@ -42,8 +46,11 @@ static inline size_t mr_instance_bonds(const struct mr_instance *inst)
 	return inst->bonds ? inst->bonds->n : 0;
 }
 
-/* A new query with members in this predicate, which lives as long as it does: finds or makes its sets, and joins the index. */
+/* A new query with members in this predicate, which lives as long as it does: finds or makes its sets, and joins the index; a gate does
+ * not. */
 void mr_sets_bind(struct mr_instance *inst, const struct mr_pred *asked);
+/* What its rows are matched by while its sets hold what they do. */
+const struct mr_pred *mr_sets_effective(struct mr_arena *a, const struct mr_instance *inst);
 void mr_sets_unbind(struct mr_instance *inst); /* it goes, and with it those sets that nobody else asks */
 /* Of what an instance asks; true, NULL and 0 for one that asks nothing. */
 bool mr_sets_serve(const struct mr_instance *inst); /* all are known now */

@@ -17,12 +17,14 @@ enum mr_sub_state {
 	MR_SUB_NEW,    /* not answered yet: its instance is not ready */
 	MR_SUB_TAIL,   /* holds rows from before: the log since its position is being read */
 	MR_SUB_ON,     /* answered; moves with the session */
+	MR_SUB_MOVING, /* shows what another instance was; from tick `at` on this one serves it, and the session waits until it is known */
 	MR_SUB_BEHIND, /* detached: shows an older snapshot, at `at` */
 };
 
 /* What the client holds from before. */
 struct mr_have {
 	char k[33], h[17];
+	uint64_t number;          /* MOVING: of the instance that it shows */
 	struct mr_resume *resume; /* TAIL: the log since then, once it has come */
 };
 
@@ -35,10 +37,12 @@ struct mr_sub {
 	enum mr_sub_state state;
 	uint32_t place; /* in inst->subs */
 	uint32_t n_query;
-	struct mr_list in_session; /* in s->shown while ON, in the queue while QUEUED, else in s->waiting */
-	uint64_t at;               /* BEHIND: the tick it shows; TAIL: the tick at which the log was asked for */
-	struct mr_have *have;      /* until it is answered; NULL: nothing */
-	char query[];              /* what is asked for, as JSON */
+	struct mr_list in_session; /* in s->shown while ON or MOVING, in the queue while QUEUED, else in s->waiting */
+	uint64_t at;               /* BEHIND: the tick it shows; MOVING; TAIL: the tick at which the log was asked for */
+	struct mr_instance *gate;  /* that sends it on (instance_gates.h); NULL: it is served by what it asks */
+	struct mr_list in_gate;
+	struct mr_have *have; /* until it is answered; NULL: nothing */
+	char query[];         /* what is asked for, as JSON */
 };
 
 /* A call of this session, from its coming to its end. */
@@ -186,7 +190,9 @@ bool mr_session_take_identity(struct mr_session *s, struct mr_str token, struct 
 void mr_session_change_identity(struct mr_session *s, const struct mr_node *message);
 void mr_session_welcome(struct mr_session *s);
 void mr_sub_free(struct mr_sub *sub);
-void mr_sub_begin(struct mr_sub *sub);        /* NEW: finds what serves it; who cannot be served is told so, and it is gone */
+void mr_sub_begin(struct mr_sub *sub); /* NEW: finds what serves it; who cannot be served is told so, and it is gone */
+/* Of a gate: another instance serves it as of tick n. */
+void mr_sub_move(struct mr_sub *sub, struct mr_instance *to, uint64_t n);
 void mr_sub_have_nothing(struct mr_sub *sub); /* rows from before are of no use any more */
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state);
 

@@ -37,6 +37,12 @@ static struct mr_sub *sub_of(struct mr_list *e)
 	return MR_CONTAINER(e, struct mr_sub, in_session);
 }
 
+/* One that moves is told all that its instance is, which is known as of its last change only. */
+static bool has_arrived(const struct mr_sub *sub, uint64_t n)
+{
+	return sub->state != MR_SUB_MOVING || (n >= sub->at && sub->inst->last <= n && mr_instance_bound(sub->inst, n) == n);
+}
+
 /* The latest tick at which everything shown is known; where the session is, when there is none after that. */
 static uint64_t find_target(const struct mr_session *s, uint64_t now)
 {
@@ -44,10 +50,11 @@ static uint64_t find_target(const struct mr_session *s, uint64_t now)
 	for (bool again = s->n_held; again;) {
 		again = false;
 		MR_LIST_FOR (e, &s->shown) {
-			uint64_t bound = mr_instance_bound(sub_of(e)->inst, n);
+			const struct mr_sub *sub = sub_of(e);
+			uint64_t bound = mr_instance_bound(sub->inst, n);
 			again |= bound < n;
 			n = bound;
-			if (n <= s->at)
+			if (n <= s->at || !has_arrived(sub, n))
 				return s->at;
 		}
 	}
@@ -120,10 +127,28 @@ static void detach(struct mr_transition *t, struct mr_sub *sub)
 	mr_sub_state(sub, MR_SUB_BEHIND);
 }
 
+static bool shows_too(const struct mr_session *s, uint64_t number)
+{
+	MR_LIST_FOR (e, &s->shown)
+		if (sub_of(e)->state == MR_SUB_ON && sub_of(e)->inst->number == number)
+			return true;
+	return false;
+}
+
+/* One that moves is not waited for any longer: what it still shows is behind, unless another query shows the same and is not. */
+static void let_go(struct mr_transition *t, struct mr_sub *sub)
+{
+	if (!shows_too(sub->session, sub->have->number)) {
+		mr_body_behind(mr_transition_own(t), sub->session->encoding, sub->have->number, true);
+		mr_transition_own_done(t);
+	}
+	mr_sub_state(sub, MR_SUB_NEW);
+}
+
 static void detached_with(struct mr_session *s, const struct mr_transition *t)
 {
 	MR_LIST_FOR (e, &s->shown)
-		if (had_part(t, sub_of(e)->inst, DETACHED))
+		if (sub_of(e)->state == MR_SUB_ON && had_part(t, sub_of(e)->inst, DETACHED))
 			mr_sub_state(sub_of(e), MR_SUB_BEHIND);
 	MR_LIST_FOR (e, &s->waiting)
 		if (had_part(t, sub_of(e)->inst, DETACHED) && sub_of(e)->state == MR_SUB_BEHIND)
@@ -144,9 +169,13 @@ static bool detach_slow(struct mr_session *s, struct mr_transition *t)
 	if (now - s->blocked_since < hold)
 		return false;
 	MR_LIST_FOR (e, &s->shown) {
-		if (mr_instance_bound(sub_of(e)->inst, s->all->f->clock->n) > s->at)
+		bool moving = sub_of(e)->state == MR_SUB_MOVING;
+		if (moving)
+			let_go(t, sub_of(e));
+		else if (mr_instance_bound(sub_of(e)->inst, s->all->f->clock->n) <= s->at)
+			detach(t, sub_of(e));
+		else
 			continue;
-		detach(t, sub_of(e));
 		any = true;
 	}
 	if (any)
@@ -241,7 +270,7 @@ static void answer(struct mr_transition *t, struct mr_sub *sub, bool keep)
 	}
 	if (!keep)
 		note_part(t, sub->inst, WHOLE);
-	sub->session->all->f->counter[keep ? MR_C_RESUMES_KEPT_TOTAL : MR_C_RESUMES_FULL_TOTAL] += sub->have != NULL;
+	sub->session->all->f->counter[keep ? MR_C_RESUMES_KEPT_TOTAL : MR_C_RESUMES_FULL_TOTAL] += sub->have && sub->state != MR_SUB_MOVING;
 	add_ack(t, sub, keep);
 	mr_sub_have_nothing(sub);
 	mr_sub_state(sub, MR_SUB_ON);
@@ -375,12 +404,28 @@ static bool follow(struct mr_transition *t, struct mr_sub *sub)
 	return false;
 }
 
+/* It is answered like one that is new, and what it shows is kept if it is the same. Others of the session that share the instance may be
+ * told twice what it is. */
+static void arrive(struct mr_transition *t, struct mr_sub *sub)
+{
+	if (!has_arrived(sub, t->n))
+		return;
+	claim(t, sub);
+	answer(t, sub, same_key(sub) && holds_same_state(sub) && knows_table(sub));
+	if (sub->state == MR_SUB_MOVING)
+		let_go(t, sub); /* all of it is much, and being made */
+}
+
 static void collect_shown(struct mr_session *s, struct mr_transition *t)
 {
 	bool detached = false;
 	for (struct mr_list *e = s->news.next, *before; e != &s->news; e = after(before, e)) {
 		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_news);
 		before = e->prev;
+		if (sub->state == MR_SUB_MOVING) {
+			arrive(t, sub);
+			continue;
+		}
 		if (sub->inst->last > s->at && claim(t, sub))
 			detached |= !follow(t, sub);
 		if (sub->inst->last <= t->n)

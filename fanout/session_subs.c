@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "instance_gates.h"
 #include "proto/ground/log.h"
 #include "session.h"
 
@@ -42,9 +43,14 @@ static void map_all(struct mr_map *map, const struct mr_list *subs)
 	}
 }
 
+static bool is_shown(enum mr_sub_state state)
+{
+	return state == MR_SUB_ON || state == MR_SUB_MOVING;
+}
+
 static bool in_waiting(enum mr_sub_state state)
 {
-	return state != MR_SUB_ON && state != MR_SUB_QUEUED;
+	return !is_shown(state) && state != MR_SUB_QUEUED;
 }
 
 static void count(struct mr_sub *sub, int by)
@@ -61,7 +67,7 @@ static void list(struct mr_sub *sub)
 	if (sub->state == MR_SUB_QUEUED)
 		mr_queue_add(sub);
 	else
-		mr_list_add_tail(sub->state == MR_SUB_ON ? &s->shown : &s->waiting, &sub->in_session);
+		mr_list_add_tail(is_shown(sub->state) ? &s->shown : &s->waiting, &sub->in_session);
 }
 
 static void join_session(struct mr_sub *sub)
@@ -103,23 +109,23 @@ static void leave_session(struct mr_sub *sub)
 
 static void count_held(struct mr_sub *sub, int by)
 {
-	if (sub->state == MR_SUB_ON && sub->inst && sub->inst->dirty)
+	if (is_shown(sub->state) && sub->inst && sub->inst->dirty)
 		sub->session->n_held += (uint32_t)by;
 }
 
 void mr_sub_state(struct mr_sub *sub, enum mr_sub_state state)
 {
-	bool moves = state != sub->state && !(in_waiting(state) && in_waiting(sub->state));
+	bool other_list = state == MR_SUB_QUEUED || sub->state == MR_SUB_QUEUED || is_shown(state) != is_shown(sub->state);
 	count_held(sub, -1);
 	count(sub, -1);
 	sub->state = state;
 	count(sub, 1);
 	count_held(sub, 1);
-	if (moves) {
+	if (other_list) {
 		mr_list_del(&sub->in_session);
 		list(sub);
 	}
-	if (state != MR_SUB_ON) {
+	if (!is_shown(state)) {
 		mr_list_del(&sub->in_news);
 		mr_session_lag(sub->session, true);
 	}
@@ -154,7 +160,7 @@ void mr_subs_held(struct mr_instance *inst, bool held)
 {
 	for (size_t i = 0; i < inst->n_subs; i++) {
 		struct mr_sub *sub = mr_instance_subs(inst)[i];
-		sub->session->n_held += sub->state != MR_SUB_ON ? 0 : held ? 1 : (uint32_t)-1;
+		sub->session->n_held += !is_shown(sub->state) ? 0 : held ? 1 : (uint32_t)-1;
 	}
 }
 
@@ -172,6 +178,8 @@ static void join(struct mr_sub *sub, struct mr_instance *inst)
 	sub->inst = inst;
 	sub->place = inst->n_subs++;
 	*(inst->cap_subs ? &inst->subs[sub->place] : &inst->lone) = sub;
+	inst->aligning += sub->session->aligning;
+	count_held(sub, 1);
 }
 
 static void leave(struct mr_sub *sub)
@@ -208,15 +216,14 @@ static bool attach(struct mr_sub *sub, struct mr_error *err)
 	struct mr_instance *inst = find_instance(sub, err);
 	if (!inst)
 		return false;
-	join(sub, inst);
+	join(sub, mr_instance_is_gate(inst) ? mr_gate_enter(inst, sub) : inst);
 	if (sub->have)
 		mr_ticks_want_catalog(s->all->f->hub->ticks);
-	inst->aligning += s->aligning;
 	mr_session_look(s);
 	return true;
 }
 
-static void detach(struct mr_sub *sub)
+static void part(struct mr_sub *sub)
 {
 	struct mr_instance *inst = sub->inst;
 	if (!inst)
@@ -227,6 +234,12 @@ static void detach(struct mr_sub *sub)
 	mr_list_del(&sub->in_news);
 	leave(sub);
 	mr_instance_release(inst);
+}
+
+static void detach(struct mr_sub *sub)
+{
+	part(sub);
+	mr_gate_leave(sub);
 }
 
 void mr_sub_free(struct mr_sub *sub)
@@ -299,6 +312,7 @@ bool mr_session_subscribe(struct mr_session *s, const struct mr_node *m, struct 
 	sub->id = (uint32_t)id;
 	copy_have(sub, mr_node_get(m, "have"));
 	mr_list_init(&sub->in_news);
+	mr_list_init(&sub->in_gate);
 	sub->state = mr_session_is_full(s) ? MR_SUB_QUEUED : MR_SUB_NEW;
 	join_session(sub);
 	mr_session_lag(s, true);
@@ -335,9 +349,30 @@ static void note_have(struct mr_sub *sub)
 	const struct mr_instance *was = sub->inst;
 	MR_ASSERT(!sub->have);
 	sub->have = mr_alloc(sizeof *sub->have);
+	sub->have->number = was->number;
 	mr_instance_k(was, sub->have->k);
 	if (sub->state == MR_SUB_ON && was->last <= sub->session->at)
 		mr_instance_h(was, sub->have->h);
+}
+
+void mr_sub_move(struct mr_sub *sub, struct mr_instance *to, uint64_t n)
+{
+	bool shown = is_shown(sub->state);
+	if (sub->inst == to)
+		return;
+	if (sub->state == MR_SUB_ON || sub->state == MR_SUB_BEHIND)
+		note_have(sub);
+	part(sub);
+	mr_sub_state(sub, shown ? MR_SUB_MOVING : MR_SUB_NEW);
+	if (shown) {
+		sub->at = n;
+		if (!mr_list_linked(&sub->in_news))
+			mr_list_add_tail(&sub->session->news, &sub->in_news);
+	}
+	join(sub, to);
+	if (sub->have)
+		mr_ticks_want_catalog(sub->session->all->f->hub->ticks);
+	mr_session_look(sub->session);
 }
 
 static void reattach(struct mr_sub *sub)
@@ -376,7 +411,7 @@ static void reidentify(struct mr_sub *sub)
 	if (sub->state == MR_SUB_QUEUED)
 		return;
 	struct mr_instance *inst = find_instance(sub, &ignored);
-	if (inst && inst == sub->inst)
+	if (inst && inst == (sub->gate ? sub->gate : sub->inst))
 		return;
 	if (inst && !inst->n_subs)
 		mr_instance_release(inst);

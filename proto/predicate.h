@@ -106,6 +106,9 @@ const struct mr_pred *mr_pred_resolve(struct mr_arena *a, const struct mr_pred *
  * of which it is not true, and not if negated. Values are the rows' own; their texts are not copied. */
 const struct mr_pred *mr_pred_among(struct mr_arena *a, const struct mr_entity *outer, const struct mr_members *m,
 	const struct mr_row *rows, size_t n, bool negated, const struct mr_pred *within);
+/* Whether `within`, which is normal, pins by equality all that its members look for: what they are is the same for all rows that meet it.
+ */
+bool mr_pred_members_pinned(const struct mr_pred *within);
 /* Whether a row of the set can be one that some row looks for which meets `within`, as above. */
 bool mr_pred_member_counts(const struct mr_members *m, const struct mr_row *row, const struct mr_pred *within);
 /* True wherever the tree may be, whatever the sets hold. */

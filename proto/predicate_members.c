@@ -82,6 +82,22 @@ bool mr_pred_member_counts(const struct mr_members *m, const struct mr_row *row,
 	return true;
 }
 
+static bool pinned(const struct mr_pred *p, const struct mr_pred *within)
+{
+	for (size_t i = 0; p->op == MR_P_MEMBER && i < p->members->n; i++)
+		if (!pinned_value(within, p->members->links[i].outer))
+			return false;
+	for (size_t i = 0; mr_pred_has_kids(p->op) && i < p->n; i++)
+		if (!pinned(p->kids[i], within))
+			return false;
+	return true;
+}
+
+bool mr_pred_members_pinned(const struct mr_pred *within)
+{
+	return pinned(within, within);
+}
+
 static void find_open(struct among *g, const struct mr_members *m, const struct mr_pred *within)
 {
 	for (size_t i = 0; i < m->n; i++)

@@ -26,6 +26,9 @@ const seat = (user, room) => `insert into "Seat" ("user", room) values ('${user}
 const lead = (user, room) => `insert into "Seat" ("user", room, role) values ('${user}', '${room}', 'lead')`;
 const post = (room, text, author = "x") => `insert into "Post" (room, author, text) values ('${room}', '${author}', '${text}')`;
 
+const processes = (name) => descendants(stack.server.pid).filter((p) => p.command.includes(`/millrace-${name} `)).map((p) => p.pid);
+const signal = (pids, name) => pids.forEach((pid) => process.kill(pid, name));
+
 /** Notes what all live queries of a client show after each transition. */
 class Watcher extends Client {
 	states = [];
@@ -178,6 +181,51 @@ test("no policy is asked for a client and a write: nothing is read when rows of 
 	await one.ask(`delete from "Seat"; delete from "Post"`);
 });
 
+test("members of a room share one query: a change is matched and encoded once for all", async () => {
+	const N = 12;
+	await one.ask(`insert into "Seat" ("user", room) select 's' || g, 'shared' from generate_series(1, ${N}) g`);
+	const clients = await Promise.all(Array.from({ length: N + 2 }, (_, i) => who(`s${i + 1}`)));
+	const lives = await Promise.all(clients.map((c) => c.live({ entity: "Post", where: { room: "shared" } })));
+	const numbers = async () => Promise.all(["index_hits", "bodies_encoded", "loads", "readings"].map((n) => stack.metric(`millrace_${n}_total`)));
+	const before = await numbers();
+	await one.ask(post("shared", "a"));
+	for (const [i, c] of clients.entries()) await shows(c, lives[i], i < N ? ["a"] : []);
+	const after = await numbers();
+	assert.deepEqual(after.map((n, i) => n - before[i]), [1, 1, 0, 0]);
+	/* Who comes is told what they see, and who goes keeps nothing; nothing is read for either. */
+	await one.ask(`${seat(`s${N + 1}`, "shared")}; delete from "Seat" where "user" = 's1'`);
+	await shows(clients[N], lives[N], ["a"]);
+	await shows(clients[0], lives[0], []);
+	await one.ask(post("shared", "b"));
+	for (const [i, c] of clients.entries()) await shows(c, lives[i], i > 0 && i <= N ? ["a", "b"] : []);
+	assert.deepEqual((await numbers()).slice(2), after.slice(2));
+	await one.ask(`delete from "Seat"; delete from "Post"`);
+	for (const c of clients) c.close();
+});
+
+test("rule 17: rows that come with a membership are waited for, but not for long", async () => {
+	const ann = await new Watcher(stack, { token: stack.token("ann") }).ready();
+	await one.ask(`${seat("ann", "h1")}; ${post("h1", "a")}; ${post("h2", "b")}`);
+	const [h1, h2, h3] = [await ann.live({ entity: "Post", where: { room: "h1" } }), await ann.live({ entity: "Post", where: { room: "h2" } }), await ann.live({ entity: "Post", where: { room: "h3" } })];
+	signal(processes("worker"), "SIGSTOP");
+	try {
+		await one.ask(`${seat("ann", "h2")}; ${post("h1", "c")}`);
+		await sleep(100);
+		assert.deepEqual([texts(h1), texts(h2)], [["a"], []], "all of a session is at one tick");
+		await shows(ann, h1, ["a", "c"]);
+		assert.deepEqual([h1.behind, h2.behind, h3.behind].map(Boolean), [false, true, false]);
+	} finally {
+		signal(processes("worker"), "SIGCONT");
+	}
+	await shows(ann, h2, ["b"]);
+	await ann.until("it is not behind", () => !h2.behind);
+	await one.ask(`delete from "Seat" where "user" = 'ann'`);
+	await shows(ann, h1, []);
+	await shows(ann, h2, []);
+	await one.ask(`delete from "Post"`);
+	ann.close();
+});
+
 test("policy_set_max: a set that is too large fails what asks it, until it is smaller", async () => {
 	const ann = await who("ann");
 	await one.ask(`insert into "Seat" ("user", room) select 'ann', 's' || g from generate_series(1, ${SET_MAX}) g; ${post("s1", "a")}`);
@@ -223,9 +271,6 @@ test("rule 19: who was away is told by keys while his sets are the same, else wh
 	await one.ask(`delete from "Post"`);
 	ann.close();
 });
-
-const processes = (name) => descendants(stack.server.pid).filter((p) => p.command.includes(`/millrace-${name} `)).map((p) => p.pid);
-const signal = (pids, name) => pids.forEach((pid) => process.kill(pid, name));
 
 test("rule 14: memberships come and go while queries that are alike are read together", async () => {
 	const N = 6;

@@ -211,6 +211,7 @@ export class Client {
 			live.k = q.k;
 			live.kept = live.resuming = q.keep === true;
 			live.error = undefined;
+			live.behind = false;
 			if (!q.keep) {
 				live.rows = new Map();
 				live.value = undefined;
