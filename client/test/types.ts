@@ -131,6 +131,14 @@ void query(async (ctx) => {
 	// @ts-expect-error a query does not write
 	await ctx.db.as(ctx.auth).insert("Channel", { name: "x" });
 });
+void query(async (ctx) => {
+	const rows = await ctx.db.sql({ author: v.string(), n: v.int(), last: v.nullable(v.datetime()) })`select author, count(*) as n, max(at) as last from x where a = ${1}`;
+	assert<Equals<typeof rows, { author: string; n: number; last: string | null }[]>>();
+	// @ts-expect-error such a column was not declared
+	void rows[0]?.many;
+	// @ts-expect-error says what they are, not what they are not
+	ctx.db.sql({ author: "text" });
+});
 const waitlist: FunctionRef<"mutation", { email: string }, null> = api.joinWaitlist;
 assert<Equals<typeof api.joinWaitlist.status, FunctionRef<"mutation", Record<never, never>, { ok: boolean }>>>();
 void waitlist;

@@ -119,6 +119,20 @@ test("rows with those that they refer to, live", async () => {
 	await client.until("no such row any more", () => live.value.whole.length === 2 && live.value.whole[1][2] === null);
 });
 
+test("a statement's rows are what was declared, or it is told where not", async () => {
+	const ask = async (sql) => {
+		const { value, error } = await client.call("summaries.declared", { sql });
+		return error ? `${error.code}: ${error.message}` : value;
+	};
+	assert.deepEqual(await ask("select 1 as n, 'a' as text union all select 2, null"), [{ n: 1, text: "a" }, { n: 2, text: null }]);
+	assert.deepEqual(await ask("select 3 as n where false"), []);
+	const why = "; the columns are not what was declared";
+	assert.equal(await ask("select 1 as n union all select null"), `sql_error: ctx.db.sql: row 1.n: expected whole number, got null${why}`);
+	assert.equal(await ask("select 1 as n, 2 as text"), `sql_error: ctx.db.sql: row 0.text: expected string, got number${why}`);
+	assert.match(await ask("select 1 as n, 2 as m"), /^sql_error: ctx.db.sql: row 0\.m: no such field is expected; /);
+	assert.match(await ask("select 9007199254740993::int8 as n"), /^sql_error: ctx.db.sql: row 0\.n: expected whole number, got bigint; /);
+});
+
 test("what nobody looked at does not run it again", async () => {
 	const counted = (name) => stack.metric(`millrace_${name}`);
 	const live = await client.live({ fn: "summaries.few", args: { grp: "few" } });

@@ -3,7 +3,7 @@
 import { MillraceError } from "../error.js";
 import { dateText, printWire, ValueError } from "../json.js";
 import { Field, Increment, registry } from "../server/schema.js";
-import { UUID, ValidationError, Validator } from "../server/validators.js";
+import { ObjectValidator, type Shape, UUID, ValidationError, Validator } from "../server/validators.js";
 import { defineKey, isPlainObject, type Row, type Value, type Where } from "../values.js";
 import { documentId, readDocumentId } from "../server/documents.js";
 import { documentOf, isDocuments, mintUuid, storedFields, uuidOf } from "./documents.js";
@@ -122,12 +122,32 @@ function rowMeant(method: string, args: readonly unknown[]): { readonly entity: 
 	return { entity, id: text(second, `ctx.db.${method}: the id`), rest: third };
 }
 
-function makeReader(call: CallDoor) {
-	const sql = (first: unknown, ...values: unknown[]): Promise<Value> => {
-		const template = Array.isArray(first) ? (first as readonly string[]) : undefined;
-		const statement = template ? template.reduce((out, part, i) => `${out}$${i}${part}`) : text(first, "ctx.db.sql: the statement");
-		return call.operate("sql", `{"text":${printWire(statement)},"params":${printWire(values, "sql parameter")}}`);
+function runSql(call: CallDoor, first: unknown, values: readonly unknown[]): Promise<Value> {
+	const template = Array.isArray(first) ? (first as readonly string[]) : undefined;
+	const statement = template ? template.reduce((out, part, i) => `${out}$${i}${part}`) : text(first, "ctx.db.sql: the statement");
+	return call.operate("sql", `{"text":${printWire(statement)},"params":${printWire(values, "sql parameter")}}`);
+}
+
+function checkRow(row: ObjectValidator<Shape>, given: Value, i: number): Value {
+	try {
+		return row.check(given, `row ${i}`) as Value;
+	} catch (e) {
+		if (e instanceof ValidationError) throw new MillraceError("sql_error", `ctx.db.sql: ${e.message}; the columns are not what was declared`);
+		throw e;
+	}
+}
+
+/** The statement itself, or what its rows are: that gives a template of the same kind, whose rows are checked. */
+function makeSql(call: CallDoor) {
+	return (first: unknown, ...values: unknown[]): unknown => {
+		if (!isPlainObject(first) && !(first instanceof ObjectValidator)) return runSql(call, first, values);
+		const row = first instanceof ObjectValidator ? (first as ObjectValidator<Shape>) : new ObjectValidator(first as unknown as Shape);
+		const check = (rows: Value) => (rows as readonly Value[]).map((one, i) => checkRow(row, one, i));
+		return (statement: unknown, ...more: unknown[]) => quiet(runSql(call, statement, more).then(check));
 	};
+}
+
+function makeReader(call: CallDoor) {
 	return {
 		get: (...args: unknown[]): Promise<Value> => {
 			const { entity, id, rest } = rowMeant("get", args);
@@ -146,7 +166,7 @@ function makeReader(call: CallDoor) {
 			if (isDocuments(name)) return readDocumentId(id)?.table === name ? id : null;
 			return typeof id === "string" && UUID.test(id) ? id.toLowerCase() : null;
 		},
-		sql,
+		sql: makeSql(call),
 	};
 }
 

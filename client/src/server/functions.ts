@@ -91,6 +91,8 @@ export interface RunFunction<Kind extends FunctionKind> {
 export interface Sql {
 	<R extends object = { readonly [column: string]: Value }>(strings: TemplateStringsArray, ...values: readonly SqlParam[]): Promise<R[]>;
 	<R extends object = { readonly [column: string]: Value }>(text: string, ...values: readonly SqlParam[]): Promise<R[]>;
+	/** What its rows are, checked: ``sql({ author: v.string(), n: v.int() })`select author, count(*) as n from ...` ``. */
+	<S extends Shape>(row: S | ObjectValidator<S>): (statement: TemplateStringsArray | string, ...values: readonly SqlParam[]) => Promise<ObjectOf<S>[]>;
 }
 export type SqlParam = Value | Date;
 

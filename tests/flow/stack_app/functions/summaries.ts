@@ -73,9 +73,16 @@ export const few = query({
 	handler: async (ctx, { grp }) => {
 		const rows = () => ctx.db.query("Item").where({ grp });
 		const { page } = await rows().order({ at: "desc" }).select("note").paginate({ numItems: 1, cursor: null });
-		const [said] = await ctx.db.sql<{ many: number }>`select count(*)::int as many from "Item" i where i.grp = ${grp} and i.note > 'm'`;
+		const [said] = await ctx.db.sql({ many: v.int() })`select count(*) as many from "Item" i where i.grp = ${grp} and i.note > 'm'`;
 		return { notes: (await rows().select("note", "id").order({ at: "asc" })).map((row) => row.note), last: page, sum: await rows().count(), many: said?.many };
 	},
+});
+
+/** What a statement gives is what was declared, or it is told where not. */
+export const declared = query({
+	args: { sql: v.string() },
+	auth: "public",
+	handler: (ctx, { sql }) => ctx.db.sql(v.object({ n: v.int(), text: v.optional(v.string().nullable()) }))(sql),
 });
 
 /** Rows with those that they refer to. */
