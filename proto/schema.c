@@ -150,7 +150,8 @@ static bool read_field(struct reader *r, struct mr_str where, const struct mr_no
 		  text_member(r, where, n, "references", &f->references) && text_member(r, where, n, "onDelete", &f->on_delete) &&
 		  bool_member(r, where, n, "optional", &f->optional) && bool_member(r, where, n, "unique", &f->unique) &&
 		  bool_member(r, where, n, "serverOnly", &f->server_only) && bool_member(r, where, n, "readonly", &f->readonly) &&
-		  bool_member(r, where, n, "owner", &f->owner) && bool_member(r, where, n, "defaultNow", &f->default_now);
+		  bool_member(r, where, n, "owner", &f->owner) && bool_member(r, where, n, "defaultNow", &f->default_now) &&
+		  bool_member(r, where, n, "checked", &f->checked);
 	if (!ok)
 		return false;
 	if (f->references.n && !f->on_delete.n)

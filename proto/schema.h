@@ -31,6 +31,7 @@ struct mr_field {
 	bool readonly;             /* not to be changed by entity writes */
 	bool owner;                /* entity inserts stamp auth.userId */
 	bool default_now;          /* datetime: now() */
+	bool checked;              /* it has rules that neither the type nor the database knows: the app's code does (mr_js_check) */
 	const struct mr_node *def; /* default value or NULL */
 	struct mr_str references;  /* entity, or empty */
 	struct mr_str on_delete;   /* "restrict" (default), "cascade", "set null" */

@@ -4,7 +4,7 @@ import { CONVEX_ERROR, ConvexError } from "./convex/error.js";
 import { MillraceError } from "./error.js";
 import { parseWire, printWire, ValueError } from "./json.js";
 import { calledName } from "./api.js";
-import { AppError, IdentityTouched, makeContext } from "./runtime/context.js";
+import { AppError, checkedFields, IdentityTouched, makeContext } from "./runtime/context.js";
 import { type Channel, Frame } from "./runtime/frame.js";
 import { installGlobals } from "./runtime/globals.js";
 import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
@@ -138,6 +138,14 @@ function start(functions: ReadonlyMap<string, RegisteredFunction>, n: number, na
 		.finally(() => forget(n));
 }
 
+function checkWrite(entity: string, json: string): string {
+	try {
+		return `{"value":${printWire(checkedFields(entity, parseWire(json) as object))}}`;
+	} catch (e) {
+		return `{"error":${printWire(failureOf(e))}}`;
+	}
+}
+
 /** Called once, by the bundle's entry. */
 export function register(parts: { readonly app?: unknown; readonly modules: Modules }): void {
 	const functions = collectFunctions(parts.modules);
@@ -145,6 +153,7 @@ export function register(parts: { readonly app?: unknown; readonly modules: Modu
 	const entry: Entry = {
 		manifest: () => manifest,
 		call: (n, name, args, env) => start(functions, n, name, args, env),
+		check: checkWrite,
 		settle,
 		forget,
 	};

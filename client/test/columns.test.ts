@@ -45,7 +45,7 @@ test("fields with rules", () => {
 test("validators as fields", () => {
 	assert.deepEqual(of("Task")?.fields, [
 		{ name: "team", type: "uuid", references: "Team" },
-		{ name: "title", type: "string", minLength: 1, maxLength: 80 },
+		{ name: "title", type: "string", minLength: 1, maxLength: 80, checked: true },
 		{ name: "code", type: "string", minLength: 4, maxLength: 4 },
 		{ name: "state", type: "string", default: "open", values: ["open", "done"] },
 		{ name: "level", type: "int", values: [1, 2, 3] },
@@ -55,11 +55,11 @@ test("validators as fields", () => {
 		{ name: "done", type: "bool" },
 		{ name: "due", type: "datetime", min: "2026-01-01T00:00:00Z" },
 		{ name: "key", type: "bytes", maxLength: 16 },
-		{ name: "tags", type: "json" },
-		{ name: "place", type: "json", optional: true },
+		{ name: "tags", type: "json", checked: true },
+		{ name: "place", type: "json", optional: true, checked: true },
 		{ name: "kind", type: "string", optional: true, values: ["a", "b"] },
 		{ name: "owner", type: "uuid", optional: true, references: "Team" },
-		{ name: "mixed", type: "json" },
+		{ name: "mixed", type: "json", checked: true },
 	]);
 });
 

@@ -60,7 +60,7 @@ test("the manifest: ordinary columns; unions of literals are enums; ids have no 
 		{ name: "replyTo", type: "uuid", optional: true },
 		{ name: "editor", type: "uuid", optional: true },
 		{ name: "likes", type: "float", optional: true },
-		{ name: "tags", type: "json", optional: true },
+		{ name: "tags", type: "json", optional: true, checked: true },
 	]);
 	assert.deepEqual(found?.indexes, [{ name: "by_room", fields: ["room", "state"], unique: false }]);
 	const access = Object.fromEntries(functions.map(({ name, auth }) => [name, auth]));

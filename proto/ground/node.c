@@ -1,5 +1,6 @@
 #include "node.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node_build.h"
@@ -167,4 +168,14 @@ bool mr_build_bigint_ok(struct mr_str digits)
 		if (s.p[i] < '0' || s.p[i] > '9')
 			return false;
 	return true;
+}
+
+void mr_error_from_node(const struct mr_node *node, struct mr_error *err)
+{
+	struct mr_str code = mr_node_str(node, "code"), message = mr_node_str(node, "message");
+	const struct mr_node *data = mr_node_get(node, "data");
+	enum mr_code known = code.p ? mr_code_by_name(code.p, code.n) : MR_OK;
+	mr_fail(err, known ? known : MR_INTERNAL, "%.*s", (int)message.n, message.p ? message.p : "");
+	if (data && data->kind == MR_MAP && data->raw.n && data->raw.n < sizeof err->data)
+		snprintf(err->data, sizeof err->data, "%.*s", (int)data->raw.n, data->raw.p);
 }

@@ -84,6 +84,9 @@ void mr_json_quote(struct mr_buf *b, struct mr_str s);
 void mr_json_canonical(struct mr_buf *b, const struct mr_node *n);
 bool mr_utf8_ok(struct mr_str s); /* valid UTF-8, no NUL, no surrogates */
 
+/* An ErrorInfo, { code, message, data? }; an unknown code becomes internal. */
+void mr_error_from_node(const struct mr_node *node, struct mr_error *err);
+
 /* A decimal number's text taken apart, exactly: value = +-0.DIGITS * 10^point, without zeros at either end (none: zero). */
 struct mr_decimal {
 	bool negative;

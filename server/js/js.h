@@ -61,6 +61,10 @@ void mr_js_forget(struct mr_js *js, uint64_t n);
 /* Appends the manifest as the bundle prints it (without version). */
 bool mr_js_manifest(struct mr_js *js, struct mr_buf *out, struct mr_error *err);
 
+/* Whether these fields may be written to the entity, by the rules that only the app's code knows: appends what the bundle says
+ * (docs/manifest.md). */
+enum mr_js_end mr_js_check(struct mr_js *js, struct mr_str entity, struct mr_str json, struct mr_buf *out, struct mr_error *err);
+
 /* Bytes in the heap, as after the last collection and what was made since. */
 size_t mr_js_heap(struct mr_js *js);
 void mr_js_collect(struct mr_js *js);

@@ -17,8 +17,8 @@ void JSGlobalContextSetUnhandledRejectionCallback(JSGlobalContextRef ctx, JSObje
 JSObjectRef JSGetMemoryUsageStatistics(JSContextRef ctx);
 void JSSynchronousGarbageCollectForDebugging(JSContextRef ctx);
 
-enum door { DOOR_LOADED, DOOR_MANIFEST, DOOR_CALL, DOOR_SETTLE, DOOR_FORGET, DOOR_REJECTED, DOOR_VARIABLES, DOORS };
-static const char *const door_names[DOORS] = {"loaded", "manifest", "call", "settle", "forget", "rejected", "variables"};
+enum door { DOOR_LOADED, DOOR_MANIFEST, DOOR_CALL, DOOR_SETTLE, DOOR_FORGET, DOOR_REJECTED, DOOR_VARIABLES, DOOR_CHECK, DOORS };
+static const char *const door_names[DOORS] = {"loaded", "manifest", "call", "settle", "forget", "rejected", "variables", "check"};
 
 struct mr_js {
 	struct mr_js_host host;
@@ -439,6 +439,17 @@ bool mr_js_manifest(struct mr_js *js, struct mr_buf *out, struct mr_error *err)
 	if (!string_get(js, v, out))
 		return mr_fail(err, MR_FUNCTION_FAILED, "The app's manifest is not valid text");
 	return true;
+}
+
+enum mr_js_end mr_js_check(struct mr_js *js, struct mr_str entity, struct mr_str json, struct mr_buf *out, struct mr_error *err)
+{
+	JSValueRef argv[] = {string_value(js, entity), string_value(js, json)}, v = NULL;
+	enum mr_js_end end = enter(js, DOOR_CHECK, MR_COUNT(argv), argv, &v, err);
+	if (end == MR_JS_RAN && !string_get(js, v, out)) {
+		mr_fail(err, MR_FUNCTION_FAILED, "What the app's runtime says is not valid text");
+		return MR_JS_THREW;
+	}
+	return end;
 }
 
 size_t mr_js_heap(struct mr_js *js)

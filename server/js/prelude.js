@@ -423,6 +423,10 @@
 			enter(0);
 			return String(globalThis.__millrace.manifest());
 		},
+		check(entity, json) {
+			enter(0);
+			return String(globalThis.__millrace.check(entity, json));
+		},
 		call(n, fn, args, env, at, seed, live) {
 			calls.set(n, { now: live ? realNow() : at, live, seed, stream: undefined });
 			enter(n);

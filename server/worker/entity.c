@@ -266,7 +266,7 @@ static void on_deleted(struct mr_txn *txn, struct mr_str json, const struct mr_e
 static bool begin_insert(struct act *act, struct mr_error *err)
 {
 	struct mr_job *job = act->job;
-	if (!mr_obey_fields(job->entity, act->value, err) ||
+	if (!mr_obey_fields(job->entity, act->value, err) || !mr_check_write(job, &act->value, err) ||
 		!(act->value = mr_obey_owner(&job->attempt, job->entity, act->value, job->auth, err)))
 		return false;
 	struct mr_write w = {.entity = act->job->entity, .value = act->value, .allow_new = act->policy};
@@ -313,7 +313,8 @@ static void on_locked_for_delete(struct mr_txn *txn, struct mr_str json, const s
 
 static bool begin_update(struct act *act, struct mr_error *err)
 {
-	return mr_obey_fields(act->job->entity, act->value, err) && read_one(act, true, on_locked_for_update, err);
+	return mr_obey_fields(act->job->entity, act->value, err) && mr_check_write(act->job, &act->value, err) &&
+	       read_one(act, true, on_locked_for_update, err);
 }
 
 static bool begin_delete(struct act *act, struct mr_error *err)

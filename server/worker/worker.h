@@ -7,6 +7,7 @@
  *   summary.c what a summary is asked for                 read.c     first loads
  *   entity.c  entity acts under policies                  obey.c     what these and functions as somebody may do
  *   hot.c     what is contended takes turns               plain.c    errors as callers see them
+ *   check.c   rules of fields that only the app knows
  *   action.c  what an action asks for: calls, timers      fetch.c    HTTP
  *   variables.c the environment                           manifest.c --manifest
  *
@@ -275,6 +276,8 @@ void mr_hot_free(struct mr_worker *w);
 
 /* manifest.c */
 int mr_print_manifest(const struct mr_settings *settings, const char *bundle);
+/* check.c: what a client writes, by the rules that only the app's code knows; *value may become another. */
+bool mr_check_write(struct mr_job *job, const struct mr_node **value, struct mr_error *err);
 /* variables.c: what functions see of the environment: MILLRACE_VAR_NAME as NAME, a JSON map. */
 void mr_variables_print(struct mr_buf *b);
 bool mr_file_read(const char *path, struct mr_buf *b, struct mr_error *err);

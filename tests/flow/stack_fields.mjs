@@ -1,7 +1,7 @@
 // Fields made of validators, defaults, and the rules that the database keeps, whoever writes: functions, clients, psql.
 import assert from "node:assert/strict";
 import { run, test } from "../lib/net_client.mjs";
-import { Stack } from "../lib/stack.mjs";
+import { Stack, until } from "../lib/stack.mjs";
 
 const stack = await Stack.start();
 const client = await stack.client();
@@ -37,6 +37,35 @@ test("the same for clients, and for everybody else", async () => {
 	assert.equal((await insert({ title: "by a client" })).error, undefined);
 	assert.throws(() => stack.psql(`insert into "Task" (title, state) values ('psql', 'gone')`), /Task_state_check/);
 	assert.throws(() => stack.psql(`update "Task" set points = -1`), /Task_points_check/);
+});
+
+test("what only the app's code knows is asked of it when clients write", async () => {
+	const insert = async (row) => (await stack.http("POST", "/api/entities/Task", row)).json;
+	const patch = async (id, row) => (await stack.http("PATCH", `/api/entities/Task/${id}`, row)).json;
+	const wrong = [
+		[{ code: "A-1" }, "code", "Task.code: must be text that matches /^[a-z]+-\\d+$/, is \"A-1\""],
+		[{ tags: ["a", 5] }, "tags", "Task.tags[1]: expected string, got number"],
+		[{ more: { level: 0, notes: [] } }, "more", "Task.more.level: must be at least 1, is 0"],
+		[{ more: { notes: ["too long"] } }, "more", "Task.more.notes[0]: must be of at most 5 characters, is of 8"],
+		[{ more: { notes: [], x: 1 } }, "more", "Task.more.x: no such field is expected"],
+		[{ more: null, code: "a-", tags: [] }, "code", "Task.code: must be text that matches /^[a-z]+-\\d+$/, is \"a-\""],
+	];
+	const first = await insert({ title: "shapes", code: "a-1", more: { notes: ["a"] }, tags: ["x"] });
+	const { id } = first;
+	assert.deepEqual(stack.rows(`select code, more, tags from "Task" where id = '${id}'`), [{ code: "a-1", more: { level: 3, notes: ["a"] }, tags: ["x"] }]);
+	for (const [row, field, message] of wrong) {
+		const error = { code: "bad_value", message, data: { entity: "Task", fields: [field] } };
+		assert.deepEqual((await insert({ title: "wrong", ...row })).error, error);
+		assert.deepEqual((await patch(id, row)).error, error);
+	}
+	assert.equal((await patch(id, { more: { notes: [] }, code: null })).error, undefined);
+	assert.deepEqual(stack.rows(`select code, more from "Task" where id = '${id}'`), [{ code: null, more: { level: 3, notes: [] } }]);
+});
+
+test("a pattern that takes for ever ends in time", async () => {
+	const { json } = await stack.http("POST", "/api/entities/Task", { title: "slow", slow: `${"a".repeat(40)}!` });
+	assert.match(json.error.code, /^(bad_value|time_limit)$/, JSON.stringify(json)); // the engine gives up by itself, or is ended
+	await until("a worker", async () => (await stack.http("POST", "/api/entities/Task", { title: "quick", slow: "aaa" })).json.id);
 });
 
 test("a partial index gives the rows that it holds", async () => {

@@ -53,7 +53,7 @@ function fields(value: unknown, what: string): object {
 }
 
 /** Fields that are validators, as those want them: with the defaults inside JSON. What the database keeps is its own to say. */
-function checked(entity: string, all: object): { readonly [name: string]: unknown } {
+export function checkedFields(entity: string, all: object): { readonly [name: string]: unknown } {
 	const declared = registry.entities.get(entity)?.fields ?? {};
 	const given = all as { readonly [name: string]: unknown };
 	let out = given;
@@ -83,7 +83,7 @@ function stored(entity: string, all: { readonly [name: string]: unknown }, isCha
 }
 
 function values(value: unknown, what: string, more: object = {}): string {
-	const all = { ...more, ...stored(what, checked(what, fields(value, what)), false) };
+	const all = { ...more, ...stored(what, checkedFields(what, fields(value, what)), false) };
 	for (const [name, item] of Object.entries(all))
 		if (item instanceof Increment) throw new ValueError(`${what}.${name}: increment is for ctx.db.patch`);
 	return printWire(all, what);
@@ -91,7 +91,7 @@ function values(value: unknown, what: string, more: object = {}): string {
 
 /** Values to be set, and apart from them amounts to be added. */
 function changes(value: unknown, what: string): string {
-	const all = stored(what, checked(what, fields(value, what)), true);
+	const all = stored(what, checkedFields(what, fields(value, what)), true);
 	let set = all as { [name: string]: unknown };
 	let add: { [name: string]: unknown } | undefined;
 	for (const [name, item] of Object.entries(all)) {

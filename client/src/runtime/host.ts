@@ -33,6 +33,8 @@ export interface Env {
 export interface Entry {
 	manifest(): string;
 	call(n: number, fn: string, args: string, env: string): void;
+	/** What a client writes to an entity: JSON text, `{ value }` or `{ error }`. */
+	check(entity: string, json: string): string;
 	settle(op: number, ok: boolean, json: string): void;
 	/** Call n is over for the host: its operations will not be answered, and what it still does is of no account. */
 	forget(n: number): void;

@@ -57,7 +57,11 @@ function plain(validator: AnyValidator): AnyValidator {
 	return isEnum ? v.enum(values) : members.length === 1 && members[0] ? members[0] : validator;
 }
 
-/** What JSON must look like, and patterns, are not the database's to know: functions check them when they write. */
+/** What JSON must look like, and patterns, are not the database's to know: they are checked here, whoever writes but by SQL. */
+function isChecked({ kind, rules }: AnyValidator, type: FieldType): boolean {
+	return rules.regex !== undefined || (type === "json" && kind !== "any");
+}
+
 export function fieldOfValidator(validator: AnyValidator, where: string): Facts {
 	const column = plain(validator);
 	const type = typeOf(column, where);
@@ -69,5 +73,6 @@ export function fieldOfValidator(validator: AnyValidator, where: string): Facts 
 		...(entity === undefined ? {} : { references: entity }),
 		...(fallback === undefined || fallback === null ? {} : { default: toJson(fallback, "default") }),
 		...bounds(type, column.rules),
+		...(isChecked(column, type) ? { checked: true } : {}),
 	};
 }

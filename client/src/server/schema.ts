@@ -26,6 +26,8 @@ export interface FieldManifest {
 	max?: unknown;
 	minLength?: number;
 	maxLength?: number;
+	/** It has rules besides, which the app's code alone knows. */
+	checked?: true;
 }
 
 /** @internal */

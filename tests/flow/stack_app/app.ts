@@ -51,6 +51,9 @@ export const Task = entity("Task", {
 	points: v.nullable(v.int().min(0).max(100)),
 	due: v.optional(v.datetime()),
 	tags: v.array(v.string()).default([]),
+	code: v.optional(v.string().regex(/^[a-z]+-\d+$/)),
+	more: v.optional(v.object({ level: v.int().min(1).default(3), notes: v.array(v.string().max(5)) })),
+	slow: v.optional(v.string().regex(/^(a+)+$/)),
 })
 	.index("open_by_due", ["due"], { where: { state: "open" } })
 	.index("one_open", ["title"], { unique: true, where: { state: "open" } })
