@@ -535,8 +535,6 @@ static bool parse_exists(struct compiler *c, struct operand *o)
 	c->outer = NULL;
 	if (!ok)
 		return false;
-	if (!body.links)
-		return refuse(c, mr_arena_printf(c->a, "exists(%s, ...) needs a link to the row, as `team == data.team`", set->name.p).p);
 	if (!accept(c, T_CLOSE))
 		return refuse(c, "a closing bracket was expected");
 	const struct mr_pred *member = make_member(c, set, &body);

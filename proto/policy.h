@@ -10,11 +10,12 @@
  * or a null field is unknown and so allows nothing, also under "!". Comparing two auth terms or literals is decided when compiled.
  * `x in list`: equal to one of them; an absent claim, or one that is no list, is an unknown list.
  *
- * exists: there is such a row of Entity. In its expression a name alone is a field of Entity, and one or more links `name == data.field`
- * (either way round), joined to the rest by "&&", tie it to the row; data. stands in links only. It is true or false, never unknown, so
- * under "!" it holds where there is no such row, also for nobody. It becomes a member of a set (MR_P_MEMBER).
+ * exists: there is such a row of Entity. In its expression a name alone is a field of Entity, and links `name == data.field` (either way
+ * round), joined to the rest by "&&", tie it to the row; data. stands in links only, and without one it is the same for all rows. It is
+ * true or false, never unknown, so under "!" it holds where there is no such row, also for nobody. It becomes a member of a set
+ * (MR_P_MEMBER).
  *
- * Refused with bad_policy: unknown fields and entities, types that do not compare, exists within exists or without a link, functions.
+ * Refused with bad_policy: unknown fields and entities, types that do not compare, exists within exists, functions.
  */
 #ifndef MR_POLICY_H
 #define MR_POLICY_H

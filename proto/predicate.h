@@ -46,7 +46,7 @@ struct mr_members {
 	const struct mr_entity *entity;
 	const struct mr_pred *pred; /* without members */
 	const struct mr_link *links;
-	size_t n; /* 1 to MR_LINKS_MOST */
+	size_t n; /* up to MR_LINKS_MOST; 0: any of them will do */
 };
 
 struct mr_pred {

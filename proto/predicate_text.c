@@ -147,7 +147,7 @@ static bool read_link(struct reader *r, const struct mr_entity *inner, const str
 
 static bool read_members(struct reader *r, struct mr_pred *p, const struct mr_node *n)
 {
-	if (r->outer || n->n < 4 || n->n > 3 + MR_LINKS_MOST || n->items[1].kind != MR_STRING)
+	if (r->outer || n->n < 3 || n->n > 3 + MR_LINKS_MOST || n->items[1].kind != MR_STRING)
 		return bad(r);
 	struct mr_members *m = mr_arena_alloc(r->a, sizeof(*m));
 	struct mr_link *links = mr_arena_alloc(r->a, (n->n - 3) * sizeof(*links));

@@ -29,6 +29,8 @@ const post = (room, text, author = "x") => `insert into "Post" (room, author, te
 const processes = (name) => descendants(stack.server.pid).filter((p) => p.command.includes(`/millrace-${name} `)).map((p) => p.pid);
 const signal = (pids, name) => pids.forEach((pid) => process.kill(pid, name));
 
+const act = (method, path, user, body) => stack.http(method, `/api/entities/${path}`, body, { authorization: `Bearer ${stack.token(user)}` });
+
 /** Notes what all live queries of a client show after each transition. */
 class Watcher extends Client {
 	states = [];
@@ -226,6 +228,28 @@ test("rule 17: rows that come with a membership are waited for, but not for long
 	ann.close();
 });
 
+test("what ties nothing to the row is the same for all rows: who leads a room reads every memo", async () => {
+	const [ann, bob, eve] = await Promise.all(["ann", "bob", "eve"].map((u) => who(u)));
+	await one.ask(`${lead("ann", "m1")}; ${seat("bob", "m1")}; insert into "Memo" (text) values ('a')`);
+	const [a, b, e] = await Promise.all([ann, bob, eve].map((c) => c.live({ entity: "Memo" })));
+	assert.deepEqual([texts(a), texts(b), texts(e)], [["a"], [], []]);
+	await one.ask(lead("bob", "m2"));
+	await shows(bob, b, ["a"]);
+	const [hits, loads] = [await stack.metric("millrace_index_hits_total"), await stack.metric("millrace_readings_total")];
+	assert.equal((await act("POST", "Memo", "bob", { text: "b" })).status, 201);
+	for (const [c, live] of [[ann, a], [bob, b]]) await shows(c, live, ["a", "b"]);
+	assert.deepEqual([await stack.metric("millrace_index_hits_total"), await stack.metric("millrace_readings_total")], [hits + 1, loads]);
+	assert.equal((await act("POST", "Memo", "eve", { text: "c" })).status, 403);
+	await one.ask(`insert into "Ban" ("user", room) values ('bob', 'far away')`);
+	assert.equal((await act("POST", "Memo", "bob", { text: "d" })).status, 403);
+	await one.ask(`update "Seat" set role = 'guest' where "user" = 'ann'; ${lead("ann", "m3")}; delete from "Seat" where "user" = 'bob'`);
+	await shows(bob, b, []);
+	await one.ask(`insert into "Memo" (text) values ('e')`);
+	await shows(ann, a, ["a", "b", "e"]);
+	await one.ask(`delete from "Seat"; delete from "Ban"; delete from "Memo"`);
+	for (const c of [ann, bob, eve]) c.close();
+});
+
 test("policy_set_max: a set that is too large fails what asks it, until it is smaller", async () => {
 	const ann = await who("ann");
 	await one.ask(`insert into "Seat" ("user", room) select 'ann', 's' || g from generate_series(1, ${SET_MAX}) g; ${post("s1", "a")}`);
@@ -323,8 +347,6 @@ test("rule 14: a load that met the set in a moment between two ticks is read aga
 	await one.ask(`delete from "Seat"; delete from "Post"`);
 	ann.close();
 });
-
-const act = (method, path, user, body) => stack.http(method, `/api/entities/${path}`, body, { authorization: `Bearer ${stack.token(user)}` });
 
 test("writes of clients are judged by what the sets hold", async () => {
 	await one.ask(`${seat("ann", "v1")}; ${lead("lea", "v1")}; ${lead("lea", "v2")}`);

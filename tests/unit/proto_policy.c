@@ -218,10 +218,9 @@ static void rule_23_refused_sources(void **state)
 		"data.level == 1.5", "data.team == 'x'", "data.owner == 5", "data.owner == data.level", "data.level == data.score",
 		"data.open == (true && true)", "(data.open && true) == true", "exists(Member)", "now()", "foo", "exists(", "exists()",
 		"exists(Member,", "exists(Member,)", "exists(Nobody, team == data.team)", "exists(data, team == data.team)",
-		"exists(Member, true)", "exists(Member, userId == auth.userId)", "exists(Member, team == data.team",
-		"exists(Member, nope == data.team)", "exists(Member, team == data.nope)", "exists(Member, level == data.team)",
-		"exists(Member, j == data.j)", "exists(Member, team != data.team)", "exists(Member, level < data.level)",
-		"exists(Member, team == data.team || lead)", "exists(Member, !(team == data.team))",
+		"exists(Member, team == data.team", "exists(Member, nope == data.team)", "exists(Member, team == data.nope)",
+		"exists(Member, level == data.team)", "exists(Member, j == data.j)", "exists(Member, team != data.team)",
+		"exists(Member, level < data.level)", "exists(Member, team == data.team || lead)", "exists(Member, !(team == data.team))",
 		"exists(Member, lead || (lead && team == data.team))", "exists(Member, team == data.team && data.open)",
 		"exists(Member, team == data.team && data.owner == auth.userId)", "exists(Member, data.team == data.team)",
 		"exists(Member, team == data.team && data.level == 5)", "exists(Member, (team == data.team) == true)",
@@ -276,6 +275,8 @@ static void compiles_to_predicates(void **state)
 			"[\"eq\",\"open\",true]]"},
 		{"exists(Member, team == data.team) || exists(Member, team == data.team && team == data.team)",
 			"[\"member\",\"Member\",[\"true\"],[\"team\",\"team\"]]"},
+		{"exists(Member, userId == auth.userId)", "[\"member\",\"Member\",[\"eq\",\"userId\",\"ann\"]]"},
+		{"exists(Member, true)", "[\"member\",\"Member\",[\"true\"]]"},
 		{"exists(M, id == data.team && open)", "[\"member\",\"M\",[\"eq\",\"open\",true],[\"id\",\"team\"]]"},
 		{"auth.role == 'admin' || exists(Member, team == data.team)", "[\"true\"]"},
 	};
@@ -325,7 +326,7 @@ static void members_are_carried(void **state)
 	}
 	assert_false(mr_pred_same(compiled(AMONG), compiled("exists(Member, userId == 'bob' && team == data.team && level == data.rank)")));
 	assert_false(mr_pred_same(compiled(AMONG), compiled("exists(Member, userId == auth.userId && team == data.team)")));
-	static const char *const bad[] = {"[\"member\"]", "[\"member\",\"Member\"]", "[\"member\",\"Member\",[\"true\"]]",
+	static const char *const bad[] = {"[\"member\"]", "[\"member\",\"Member\"]",
 		"[\"member\",\"Nobody\",[\"true\"],[\"team\",\"team\"]]", "[\"member\",5,[\"true\"],[\"team\",\"team\"]]",
 		"[\"member\",\"Member\",[\"true\"],[\"team\"]]", "[\"member\",\"Member\",[\"true\"],[\"team\",\"nope\"]]",
 		"[\"member\",\"Member\",[\"true\"],[\"nope\",\"team\"]]", "[\"member\",\"Member\",[\"true\"],[\"level\",\"team\"]]",

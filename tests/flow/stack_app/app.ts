@@ -82,6 +82,12 @@ policy(Post, {
 	update: "exists(Seat, user == auth.userId && room == data.room && (role == 'lead' || role == 'host'))",
 	delete: "exists(Seat, user == auth.userId && data.room == room && role in ['lead', 'host'])",
 });
+/** For those who lead any room; and for nobody who is banned from one. */
+export const Memo = entity("Memo", { text: field.string(), room: field.string().optional() });
+policy(Memo, {
+	read: "exists(Seat, user == auth.userId && role == 'lead')",
+	insert: "exists(Seat, user == auth.userId && role == 'lead') && !exists(Ban, user == auth.userId)",
+});
 policy(Note, { read: "'auditor' in auth.roles || exists(Seat, user == auth.userId && room == data.room && level == data.level)" });
 
 policy(Task, { read: true, insert: true, update: true });
