@@ -16,7 +16,7 @@ static void answer(struct mr_op *op, bool ok, struct mr_str json)
 static void answer_error(struct mr_op *op, const struct mr_error *err)
 {
 	struct mr_buf text = {0};
-	mr_error_print(&text, op->job->w, err);
+	mr_error_print(&text, op->job, err);
 	answer(op, false, mr_buf_view(&text));
 	mr_buf_fini(&text);
 }

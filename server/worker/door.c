@@ -58,7 +58,7 @@ void mr_answer_error(struct mr_job *job, const struct mr_error *err)
 {
 	struct mr_buf text = {0};
 	mr_error_log(job, err);
-	mr_error_print(&text, job->w, err);
+	mr_error_print(&text, job, err);
 	mr_answer_error_text(job, mr_buf_view(&text), MR_STR(""));
 	mr_buf_fini(&text);
 }

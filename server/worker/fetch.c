@@ -69,10 +69,10 @@ static void answer_op(struct mr_op **op, bool ok, struct mr_buf *json)
 	mr_run_op_answered(one);
 }
 
-static void answer_error(struct mr_op **op, const struct mr_worker *w, const struct mr_error *err)
+static void answer_error(struct mr_op **op, const struct mr_error *err)
 {
 	struct mr_buf text = {0};
-	mr_error_print(&text, w, err);
+	mr_error_print(&text, (*op)->job, err);
 	answer_op(op, false, &text);
 }
 
@@ -104,7 +104,7 @@ static void answer_reader(struct mr_fetch *f)
 		return;
 	f->told = !f->data.n;
 	if (!f->data.n && f->err.code) {
-		answer_error(&f->reader, f->all->w, &f->err);
+		answer_error(&f->reader, &f->err);
 		return;
 	}
 	if (f->data.n) {
@@ -312,7 +312,7 @@ static void finish(struct mr_fetch *f, CURLcode result)
 	answer_reader(f);
 	if (f->asker) {
 		f->told = true;
-		answer_error(&f->asker, f->all->w, &f->err);
+		answer_error(&f->asker, &f->err);
 	}
 	if (f->told)
 		free_fetch(f);
@@ -533,7 +533,7 @@ bool mr_fetch_close(struct mr_op *op, const struct mr_node *in, struct mr_error 
 	if (f && !f->asker) {
 		static const struct mr_error closed = {.code = MR_FETCH_FAILED, .message = "The response was closed."};
 		if (f->reader)
-			answer_error(&f->reader, f->all->w, &closed);
+			answer_error(&f->reader, &closed);
 		free_fetch(f);
 		begin_waiting(op->job->w->fetches);
 	}

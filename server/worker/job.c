@@ -360,7 +360,7 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 	}
 	struct mr_buf b = {0};
 	mr_error_log(job, err);
-	mr_error_print(&b, job->w, err);
+	mr_error_print(&b, job, err);
 	mr_job_refused(job, err->code, mr_buf_view(&b), MR_STR(""));
 	mr_buf_fini(&b);
 }
@@ -453,7 +453,7 @@ static void bury_late(struct mr_job *job)
 	struct mr_error err;
 	struct mr_buf text = {0};
 	mr_job_late(job, &err);
-	mr_error_print(&text, job->w, &err);
+	mr_error_print(&text, job, &err);
 	job->deadline_us = mr_mono_us() + SETTLE_US;
 	mr_timer_start(job->timer, SETTLE_US);
 	mr_pg_cancel(job->pg);

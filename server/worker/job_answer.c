@@ -31,7 +31,7 @@ void mr_job_answer_open(struct mr_job *job, struct mr_str error)
 void mr_job_answer_passing(struct mr_job *job, const struct mr_error *err)
 {
 	struct mr_buf text = {0};
-	mr_error_print(&text, job->w, err);
+	mr_error_print(&text, job, err);
 	if (mr_job_is_open(job))
 		mr_job_answer_open(job, mr_buf_view(&text));
 	else

@@ -8,7 +8,7 @@ static void answer_error(struct mr_op *op, const struct mr_error *err)
 	op->ok = false;
 	mr_buf_reset(&op->json);
 	mr_error_log(op->job, err);
-	mr_error_print(&op->json, op->job->w, err);
+	mr_error_print(&op->json, op->job, err);
 	mr_run_op_answered(op);
 }
 

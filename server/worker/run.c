@@ -30,7 +30,8 @@ static void log_failure(struct mr_job *job, struct mr_str message, struct mr_str
 {
 	struct mr_buf b = {0};
 	mr_source_map_text(job->w->source_map, stack, &b);
-	mr_log(MR_ERROR, "%s: %.*s%s%s", job->fn->name.p, (int)message.n, message.p, b.n ? "\n" : "", b.n ? b.p : "");
+	mr_log(MR_ERROR, "%s (%s): %.*s%s%s", job->fn->name.p, mr_error_id(job, message).text, (int)message.n, message.p, b.n ? "\n" : "",
+		b.n ? b.p : "");
 	mr_buf_fini(&b);
 }
 
@@ -38,7 +39,9 @@ static void log_failure(struct mr_job *job, struct mr_str message, struct mr_str
 static void print_failure(struct mr_job *job, struct mr_str message, struct mr_str stack, struct mr_buf *out)
 {
 	if (!job->w->development) {
-		mr_buf_z(out, "{\"code\":\"function_failed\",\"message\":\"The function failed; what it said is in the server's log.\"}");
+		mr_buf_printf(out,
+			"{\"code\":\"function_failed\",\"message\":\"The function failed; what it said is in the server's log as %s.\"}",
+			mr_error_id(job, message).text);
 		return;
 	}
 	struct mr_buf mapped = {0};
@@ -76,7 +79,7 @@ static void refuse(struct mr_job *job, enum mr_code code, struct mr_str error)
 static void refuse_error(struct mr_job *job, const struct mr_error *err)
 {
 	struct mr_buf text = {0};
-	mr_error_print(&text, job->w, err);
+	mr_error_print(&text, job, err);
 	refuse(job, err->code, mr_buf_view(&text));
 	mr_buf_fini(&text);
 }
@@ -94,8 +97,9 @@ static void refuse_failure(struct mr_job *job, struct mr_str message, struct mr_
 static void refuse_fetch(struct mr_job *job, enum mr_code code, struct mr_str message)
 {
 	struct mr_error err;
-	mr_log(MR_WARN, "%s: a fetch failed: %.*s", job->fn->name.p, (int)message.n, message.p);
-	mr_fail(&err, code, "A request of the function failed; what it met is in the server's log.");
+	struct mr_log_id id = mr_error_id(job, message);
+	mr_log(MR_WARN, "%s (%s): a fetch failed: %.*s", job->fn->name.p, id.text, (int)message.n, message.p);
+	mr_fail(&err, code, "A request of the function failed; what it met is in the server's log as %s.", id.text);
 	refuse_error(job, &err);
 }
 

@@ -186,7 +186,13 @@ void mr_answer_split(struct mr_job *job);
 void mr_answer_rows(struct mr_job *job, struct mr_str load); /* load: as mr_txn_load gives it */
 
 /* plain.c */
-void mr_error_print(struct mr_buf *b, const struct mr_worker *w, const struct mr_error *err); /* an ErrorInfo for the caller */
+/* By which the log has what a caller is not told: of what was said, and in which call; of live queries the same each time, or they would
+ * become another whenever they are run again. */
+struct mr_log_id {
+	char text[9];
+};
+struct mr_log_id mr_error_id(const struct mr_job *job, struct mr_str said);
+void mr_error_print(struct mr_buf *b, const struct mr_job *job, const struct mr_error *err); /* an ErrorInfo for the caller */
 void mr_error_log(const struct mr_job *job, const struct mr_error *err); /* what the caller is not told; once for each error */
 
 /* job.c */

@@ -89,7 +89,11 @@ test("rule 27: in production they stay in the log", async () => {
 		assert.deepEqual(answer.error.data, data, answer.text);
 		assert.doesNotMatch(answer.text, OF_POSTGRES, name);
 		assert.match(answer.error.message, /^[A-Z].*\.$/, name);
+		const [, id] = /in the server's log as ([0-9a-f]{8})\b/.exec(answer.error.message) ?? [];
+		assert.equal(id !== undefined, !["unique_violation", "reference_violation", "check_violation"].includes(code), answer.text);
+		if (id) assert.match(server.err, new RegExp(`all\\.${name} \\(${id}\\): `), "the log has it by this name");
 	}
+	assert.notEqual((await call("thrown")).error.message, (await call("thrown")).error.message, "each time another");
 	assert.equal((await call("add", { name: "two" })).error.message, "A row with this value exists already (Channel.name).");
 	assert.equal((await ask("POST", "/api/entities/Channel", { name: "two", topic: "t" })).error.message, "A row with this value exists already (Channel.name).");
 	await call("code", { channel });
@@ -97,10 +101,10 @@ test("rule 27: in production they stay in the log", async () => {
 	assert.equal(secret.error.code, "unique_violation");
 	assert.equal(secret.error.data, undefined, "a field that clients do not know is not named");
 	assert.doesNotMatch((await call("caught")).text, OF_POSTGRES);
-	for (const line of [/error worker 0: all\.table: Postgres refuses: relation "nosuchtable" does not exist/, /all\.syntax: .*syntax error/,
-		/info worker 0: all\.add: .*"Channel_name_key"/, /info worker 0: insert Channel: .*"Channel_name_key"/, /all\.caught: .*nosuchtable/, /all\.reach: a fetch failed: Could not resolve host: nosuchtable/])
+	for (const line of [/error worker 0: all\.table \(\w+\): Postgres refuses: relation "nosuchtable" does not exist/, /all\.syntax \(\w+\): .*syntax error/,
+		/info worker 0: all\.add \(\w+\): .*"Channel_name_key"/, /info worker 0: insert Channel \(\w+\): .*"Channel_name_key"/, /all\.caught \(\w+\): .*nosuchtable/, /all\.reach \(\w+\): a fetch failed: Could not resolve host: nosuchtable/])
 		assert.match(server.err, line);
-	assert.equal(server.err.match(/all\.table: Postgres refuses/g).length, 1, "one line for each");
+	assert.equal(server.err.match(/all\.table \(\w+\): Postgres refuses/g).length, 1, "one line for each");
 });
 
 test("who may never write is told so before his row is looked at", async () => {
