@@ -3,8 +3,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD } from "../../tests/lib/cli.mjs";
+import { head, of, row, sleep } from "../lib.mjs";
 import { peers } from "./peers.mjs";
-import { add, bare, clients, cpuDuring, Floor, LONG, memory, Server, sleep, startBeside } from "./rig.mjs";
+import { add, bare, clients, cpuDuring, Floor, LONG, memory, Server, startBeside } from "./rig.mjs";
 
 /** Readers look so often (us) where CPU is counted: who is woken on the same machine costs the writer, and remote readers are not. */
 const PACE = 200;
@@ -13,19 +14,9 @@ const SECONDS = 4;
 /** With one write under way a round is so many short pairs: a machine that others use as well changes its speed within seconds. */
 const PAIRS = 6;
 
-export const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
-const of = (list, get) => median(list.map(get));
 let runs = 0;
 /** A channel that nobody has used, so that its live queries begin empty. */
 const room = () => `room-${String(++runs).padStart(6, "0")}`;
-
-let lines = [];
-function head(title, ...cells) {
-	console.log(`\n${title}\n`);
-	lines = [cells, cells.map(() => "---")];
-	for (const line of lines) console.log(`| ${line.join(" | ")} |`);
-}
-const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
 
 /** Millrace's clients and writers, for the time of `what`. */
 async function withMillrace(rig, { n, channels, writers, ...more }, what) {

@@ -2,15 +2,15 @@
 // messages that clients send.
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { appendFileSync, cpSync, readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, cpSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { BUILD, descendants, freePort, MILLRACE, millrace, ROOT, startOther, until } from "../../tests/lib/cli.mjs";
 import { encode } from "../../tests/lib/stack_msgpack.mjs";
+import { cpu } from "../lib.mjs";
 
-export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 export const hex = (bytes) => Buffer.from(bytes).toString("hex");
 
 // ---- cores: what is measured has one to itself ----
@@ -35,12 +35,6 @@ export function startMeasured(command, args, options) {
 
 // ---- what a process has used ----
 
-/** Microseconds of CPU, all threads; those that ended meanwhile are not in it. */
-export function cpu(pid) {
-	let ns = 0;
-	for (const task of readdirSync(`/proc/${pid}/task`)) ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
-	return ns / 1000;
-}
 export async function cpuDuring(pid, what) {
 	const before = cpu(pid);
 	const result = await what();

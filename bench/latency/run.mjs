@@ -1,9 +1,9 @@
 // Starts a server of its own in production mode, measures, stops it.
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { cpSync, readFileSync } from "node:fs";
-import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { BUILD, endAll, freePort, millrace, remove, ROOT, serve, temporary } from "../../tests/lib/cli.mjs";
+import { machine } from "../lib.mjs";
 
 const cut = process.argv.indexOf("--");
 const args = process.argv.slice(2, cut < 0 ? undefined : cut);
@@ -26,13 +26,6 @@ async function end(status) {
 	process.exit(status);
 }
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void end(130));
-
-function machine() {
-	const model = cpus()[0].model;
-	const git = spawnSync("git", ["-C", ROOT, "describe", "--always", "--dirty"], { encoding: "utf8" });
-	const load = loadavg()[0].toFixed(2);
-	return `${cpus().length} cores (${model}), load before ${load}; commit ${git.stdout?.trim() || "unknown"}; ${new Date().toISOString().slice(0, 10)}`;
-}
 
 try {
 	console.log(machine() + (serving.length ? `; ${serving.join(" ")}` : ""));

@@ -1,0 +1,8 @@
+import { v } from "millrace/server";
+import { query } from "../_generated/server";
+
+export const group = query({
+	args: { grp: v.int() },
+	auth: "public",
+	handler: (ctx, { grp }) => ctx.db.query("Item").withIndex("by_grp", (q) => q.eq("grp", grp)).take(50),
+});

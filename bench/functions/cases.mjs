@@ -1,0 +1,8 @@
+// All cases by name; each prints its table.
+import { empty } from "./empty.mjs";
+import { engine } from "./engine.mjs";
+import { contention, insert, transfer } from "./mutations.mjs";
+import { types } from "./types.mjs";
+
+export const CASES = { insert, transfer, contention, empty, engine, types };
+export const QUICK = ["insert", "transfer", "empty", "engine"];

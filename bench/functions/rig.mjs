@@ -1,0 +1,125 @@
+// What the measurement is made of: a Postgres that is there all the time, our server that comes and goes (beside pgbench nothing of it shall
+// run), loads, and what each has used meanwhile.
+import { spawn, spawnSync } from "node:child_process";
+import { cpSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { BUILD, descendants, freePort, millrace, ROOT, serve } from "../../tests/lib/cli.mjs";
+import { cpu, sleep } from "../lib.mjs";
+
+export const WORKERS = 2, CONNECTIONS = 8;
+/** As many as the workers have connections to Postgres. */
+export const CLIENTS = WORKERS * CONNECTIONS;
+
+export class Rig {
+	constructor(options) {
+		Object.assign(this, options);
+		this.app = join(this.home, "app");
+		cpSync(join(ROOT, "bench", "functions", "app"), this.app, { recursive: true });
+		this.warm = this.quick ? 1.5 : 3; // until code is compiled and plans are made
+		this.loads = new Set();
+	}
+	/** In the Postgres of another server that has nothing to do. */
+	async database() {
+		if (this.conninfo) return;
+		const data = join(this.home, "host");
+		this.migrate(data);
+		this.host = await serve(["serve", "--app-dir", this.app, "--data-dir", data, "--port", String(await freePort()), "--workers", "1", "--outside-poll-interval", "10s", "--outside-poll-idle-interval", "10s"]);
+		await this.host.ready();
+		const own = readFileSync(join(data, "run", "database"), "utf8").trim();
+		this.conninfo = own;
+		this.psql("create database bench");
+		this.conninfo = own.replace(/dbname='?\w+'?/, "dbname=bench");
+		this.migrate(join(this.home, "data"), { DATABASE_URL: this.conninfo });
+	}
+	migrate(data, env = {}) {
+		const { status, err } = millrace(["migrate", "--apply", "--app-dir", this.app, "--data-dir", data], { env });
+		if (status !== 0) throw new Error(err);
+	}
+	psql(sql) {
+		const done = spawnSync("psql", ["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql, this.conninfo], { encoding: "utf8" });
+		if (done.status !== 0) throw new Error(done.stderr);
+		return done.stdout.trim();
+	}
+
+	/** Our server for the time of `what`, which is given its port. */
+	async during(options, what) {
+		await this.database();
+		const port = await freePort();
+		const all = ["--port", String(port), "--workers", String(WORKERS), "--worker-connections", String(CONNECTIONS), ...options, ...this.serving];
+		this.server = await serve(["serve", "--app-dir", this.app, "--data-dir", join(this.home, "data"), ...all], { env: { DATABASE_URL: this.conninfo } });
+		await this.server.ready();
+		try {
+			return await what(port);
+		} finally {
+			await this.server.stop();
+		}
+	}
+	async metric(port, name) {
+		const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+		const found = new RegExp(`^${name} (\\S+)$`, "m").exec(text);
+		if (!found) throw new Error(`no counter ${name}`);
+		return Number(found[1]);
+	}
+
+	/** Processes of the server by part, as of now. */
+	parts() {
+		const below = (word) => descendants(this.server.pid).filter((p) => p.command.includes(word)).map((p) => p.pid);
+		return { worker: below("millrace-worker"), workerBackends: this.backends("worker"), fanout: below("millrace-fanout"), fanoutBackends: this.backends("fanout|tick") };
+	}
+	/** Backends by the name that their programs gave. */
+	backends(pattern) {
+		const pids = this.psql(`select pid from pg_stat_activity where datname = current_database() and application_name ~ '${pattern}' and pid <> pg_backend_pid()`);
+		return pids === "" ? [] : pids.split("\n").map(Number);
+	}
+
+	/** A load: { pid, ended: { code, out } , out }. */
+	start(command, args, env = {}) {
+		const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+		const load = { pid: child.pid, child, out: "" };
+		for (const stream of [child.stdout, child.stderr]) stream.on("data", (d) => (load.out += d));
+		this.loads.add(child);
+		load.ended = new Promise((resolve) => child.once("close", (code) => (this.loads.delete(child), resolve(code))));
+		return load;
+	}
+	/** Calls through our server (load.c). */
+	calls(port, words) {
+		const list = Object.entries({ port, ...words }).map(([name, value]) => `${name}=${value}`);
+		return this.start(join(BUILD, "bench", "functions", "load"), list);
+	}
+	pgbench(file, { clients = CLIENTS, seconds, define = {}, env = {} }) {
+		const defined = Object.entries(define).flatMap(([name, value]) => ["-D", `${name}=${value}`]);
+		const args = ["-n", "-M", "prepared", "--max-tries=100000", "-P", "1", "-c", String(clients), "-j", "1", "-T", String(Math.ceil(seconds)), "-f", file, ...defined];
+		return this.start("pgbench", [...args, this.conninfo], { PGAPPNAME: "pgbench", ...env });
+	}
+
+	/** Once the load is warm: how many of what `count` counts happen in a second, and microseconds of CPU for each, by part. */
+	async watch(load, { count, parts }) {
+		const over = load.ended.then(() => Promise.reject(new Error(`a load ended before it was measured: ${load.out.split("\n").slice(0, 8).join("\n")}`)));
+		over.catch(() => {});
+		const measuring = this.measure({ count, parts });
+		measuring.catch(() => {});
+		return Promise.race([measuring, over]);
+	}
+	async measure({ count, parts }) {
+		await sleep(this.warm * 1000);
+		const pids = parts();
+		const spent = () => Object.fromEntries(Object.entries(pids).map(([name, list]) => [name, list.reduce((sum, pid) => sum + cpu(pid), 0)]));
+		const counter = await count();
+		const [began, before, busy] = [performance.now(), spent(), busySeconds()];
+		await sleep(this.seconds * 1000);
+		const [after, seconds] = [spent(), (performance.now() - began) / 1000];
+		const cores = (busySeconds() - busy) / seconds;
+		const n = await counter(seconds);
+		if (!(n > 0)) throw new Error("nothing happened in the time that was measured");
+		return { rate: n / seconds, n, seconds, cores, cpu: Object.fromEntries(Object.keys(pids).map((name) => [name, (after[name] - before[name]) / n])) };
+	}
+	end() {
+		for (const child of this.loads) child.kill();
+	}
+}
+
+/** Seconds that all cores together were not idle. */
+function busySeconds() {
+	const [user, nice, system, , , irq, softirq] = readFileSync("/proc/stat", "utf8").split("\n")[0].split(/\s+/).slice(1).map(Number);
+	return (user + nice + system + irq + softirq) / 100;
+}
