@@ -28,6 +28,7 @@ struct client {
 	struct mr_buf in;      /* the beginning of a piece whose rest has not come */
 	struct mr_buf message; /* the beginning of a message of several pieces, or deflated */
 	char *p, *k, *h;
+	const char *t; /* in the plan's tokens */
 };
 
 static struct {
@@ -55,7 +56,7 @@ static void send_all(struct client *c, const struct mr_buf *b)
 
 static void expand(struct mr_buf *out, struct mr_str text, const struct client *c)
 {
-	const char *held[] = {['p'] = c->p, ['k'] = c->k, ['h'] = c->h};
+	const char *held[] = {['p'] = c->p, ['k'] = c->k, ['h'] = c->h, ['t'] = c->t};
 	for (size_t i = 0; i < text.n; i++) {
 		const char *p = text.p + i;
 		if (*p != '@') {
@@ -63,7 +64,7 @@ static void expand(struct mr_buf *out, struct mr_str text, const struct client *
 		} else if (text.n - i >= 6 && memcmp(p, "@@@@@@", 6) == 0) {
 			mr_buf_printf(out, "%06u", c->number);
 			i += 5;
-		} else if (text.n - i >= 3 && p[2] == '@' && (p[1] == 'p' || p[1] == 'k' || p[1] == 'h')) {
+		} else if (text.n - i >= 3 && p[2] == '@' && strchr("pkht", p[1])) {
 			const char *value = held[(unsigned char)p[1]];
 			if (!value)
 				mr_bench_die("client %u holds no \"%c\"", c->number, p[1]);
@@ -417,6 +418,7 @@ static void fini_plan(struct client_plan *plan)
 {
 	mr_buf_fini(&plan->request);
 	mr_buf_fini(&plan->ready);
+	mr_buf_fini(&plan->tokens);
 	for (unsigned i = 0; i < plan->n_say; i++)
 		mr_buf_fini(&plan->say[i]);
 }
@@ -441,8 +443,10 @@ void mr_clients_open(struct client_plan *plan, double seconds)
 	self.first = self.n_queued = self.n_opening = self.n_ready = 0;
 	self.n_closed = plan->n;
 	self.may_leave = false;
+	char *tokens = self.plan.tokens.p;
 	for (unsigned i = 0; i < plan->n; i++) {
 		self.all[i].number = i;
+		self.all[i].t = tokens ? strsep(&tokens, "\n") : NULL;
 		enqueue(&self.all[i]);
 	}
 	open_all(all_ready, seconds);

@@ -12,8 +12,9 @@
 
 #include "framing.h"
 
-enum { SAY_MOST = 16 };
-/* In what is said, @@@@@@ becomes the client's number; @p@, @k@ and @h@ its position, and the key and the hash of what it holds. */
+enum { SAY_MOST = 80 };
+/* In what is said, @@@@@@ becomes the client's number; @t@ its token; @p@, @k@ and @h@ its position, and the key and the hash of what it
+ * holds. */
 struct client_plan {
 	enum framing framing;
 	int port;
@@ -21,7 +22,8 @@ struct client_plan {
 	struct mr_buf request;       /* of the upgrade; empty: none */
 	struct mr_buf say[SAY_MOST]; /* then; framed where the request was for a WebSocket */
 	unsigned n_say;
-	struct mr_buf ready; /* bytes that `want` messages hold before a client is ready; empty: pieces say so, or nothing does */
+	struct mr_buf tokens; /* a line for each client; empty: they have none */
+	struct mr_buf ready;  /* bytes that `want` messages hold before a client is ready; empty: pieces say so, or nothing does */
 	unsigned want;
 	bool tls;
 	bool binary;  /* kind of WebSocket messages */

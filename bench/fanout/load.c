@@ -2,7 +2,8 @@
  * standard input, words of name=value (texts in hex); each is answered by a line of JSON when it is done. What goes wrong ends it with a
  * sentence. bench/fanout/rig.mjs is who speaks to it.
  *
- *   open framing=ws|nats|mqtt port= n= atOnce= request= say=... ready= want= binary=1 resumes=1 tls=1 patience=
+ *   open framing=ws|nats|mqtt port= n= atOnce= request= say=... ready= want= binary=1 resumes=1 tls=1 tokens=FILE
+ *        patience=
  *   again (the same) later= expect=     end patience=     close
  *   writers via=http|nats|mqtt|floor port= n= greeting=     unwriters
  *   write text= underWay= rate= count= seconds= expect= values= firstValue= patience=
@@ -23,7 +24,7 @@
 #include "record.h"
 #include "writes.h"
 
-enum { WORDS = 64 };
+enum { WORDS = 128 };
 
 static struct {
 	struct watched watched;
@@ -68,6 +69,17 @@ static void read_hex(struct mr_buf *out, const char *hex)
 		mr_buf_char(out, (char)byte);
 }
 
+static void read_file(struct mr_buf *out, const char *path)
+{
+	FILE *f = fopen(path, "re");
+	if (!f)
+		mr_bench_die("%s cannot be read", path);
+	for (size_t n = 1; n; out->n += n)
+		n = fread(mr_buf_room(out, 1 << 16), 1, 1 << 16, f);
+	mr_buf_char(out, 0);
+	fclose(f);
+}
+
 /* ---- commands ---- */
 
 static void read_plan(struct client_plan *plan)
@@ -84,6 +96,8 @@ static void read_plan(struct client_plan *plan)
 		.resumes = whole("resumes")};
 	read_hex(&plan->request, word("request"));
 	read_hex(&plan->ready, word("ready"));
+	if (word("tokens"))
+		read_file(&plan->tokens, word("tokens"));
 	for (int i = 1; i < input.n; i++)
 		if (strncmp(input.words[i], "say=", 4) == 0 && plan->n_say < SAY_MOST)
 			read_hex(&plan->say[plan->n_say++], input.words[i] + 4);

@@ -57,11 +57,11 @@ export function accepts(port) {
 }
 
 export class Server {
-	static async start(home, options = []) {
+	static async start(home, options = [], source = join(ROOT, "bench", "fanout", "app")) {
 		const s = new Server();
 		const app = join(home, "app");
 		s.data = join(home, "data");
-		cpSync(join(ROOT, "bench", "fanout", "app"), app, { recursive: true });
+		cpSync(source, app, { recursive: true });
 		const common = ["--app-dir", app, "--data-dir", s.data];
 		const migrated = millrace(["migrate", "--apply", ...common]);
 		if (migrated.status !== 0) throw new Error(migrated.err);
@@ -126,6 +126,9 @@ export class Load {
 			for (const { reject } of this.waiting.splice(0)) reject(new Error(this.err.trim() || "the load generator has ended"));
 		});
 	}
+	get pid() {
+		return this.child.pid;
+	}
 	/** A list of values is said once for each. */
 	tell(command, options = {}) {
 		const words = Object.entries(options).flatMap(([name, value]) => [value].flat().map((v) => `${name}=${Buffer.isBuffer(v) ? hex(v) : v}`));
@@ -148,14 +151,18 @@ export function upgrade(path, headers = {}) {
 const DEFLATE = { "Sec-WebSocket-Extensions": "permessage-deflate; client_no_context_takeover; server_no_context_takeover" };
 const life = randomBytes(8).toString("hex");
 
-/** Options of `open` for clients of Millrace that subscribe to these channels; @@@@@@ in a channel is the client's number. */
-export function clients(server, n, channels, { json = false, deflate = false, hello = {}, have } = {}) {
+/** Options of `open` for clients of Millrace with these live queries; @@@@@@ in one of them is the client's number. `ready` stands in what each
+ * of them is answered. */
+export function subscribers(server, n, queries, { json = false, deflate = false, hello = {}, have, ready = "types", tokens } = {}) {
 	const message = (m) => (json ? Buffer.from(JSON.stringify(m)) : encode(m));
 	const say = [message({ t: "hello", protocol: 1, session: `fanout-${life}-@@@@@@-aaaaaaaaaa`, ...hello })];
-	channels.forEach((channel, i) => say.push(message({ t: "subscribe", id: i + 1, entity: "Note", where: { channel }, have })));
+	queries.forEach((query, i) => say.push(message({ t: "subscribe", id: i + 1, ...query, have })));
 	const protocol = { "Sec-WebSocket-Protocol": json ? "millrace.v1.json" : "millrace.v1.msgpack" };
-	return { framing: "ws", port: server.port, n, request: upgrade("/api/sync", { ...protocol, ...(deflate ? DEFLATE : {}) }), say, ready: Buffer.from("types"), want: channels.length, binary: json ? 0 : 1 };
+	const request = upgrade("/api/sync", { ...protocol, ...(deflate ? DEFLATE : {}) });
+	return { framing: "ws", port: server.port, n, request, say, ready: Buffer.from(ready), want: queries.length, binary: json ? 0 : 1, ...(tokens ? { tokens } : {}) };
 }
+/** Those of these channels. */
+export const clients = (server, n, channels, options) => subscribers(server, n, channels.map((channel) => ({ entity: "Note", where: { channel } })), options);
 /** The floor's: it speaks at once. */
 export const bare = (floor, n, framing) => ({ framing, port: floor.port, n });
 

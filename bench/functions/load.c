@@ -3,9 +3,11 @@
  *   load port= fn= args= sessions= seconds= [via=http] [of=N] [rate=N]
  * args is JSON in which <lower> and <higher> become two different whole numbers from 1 to N, of twelve digits; <amount> one from -100 to
  * 100; <unique> a text that no other call of this program has. With a rate, a call that is due while all sessions wait is late, and what it
- * waited is counted. The last line is JSON: how many were done, how many refused with which code, and how long they took (ms).
+ * waited is counted. SIGINT ends it before its time. The last line is JSON: how many were done, how many refused with which code, and how
+ * long they took (ms).
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -37,6 +39,8 @@ static struct {
 		long n;
 	} codes[CODES];
 } self = {.of = 2};
+
+static volatile sig_atomic_t stopped;
 
 /* ---- what is said ---- */
 
@@ -207,6 +211,11 @@ static void report(void)
 		mr_samples_at(&self.took, 1) / 1e3);
 }
 
+static void on_signal(int number)
+{
+	stopped = 1;
+}
+
 /* ---- words ---- */
 
 static const char *word(char **words, const char *name)
@@ -239,11 +248,12 @@ int main(int argc, char **argv)
 	if (argc < 2 || !self.fn || !self.args || !self.port || self.of < 2)
 		mr_bench_die("usage: load port= fn= args= sessions= seconds= [via=http] [of=N] [rate=N]");
 	srandom((unsigned)getpid());
+	signal(SIGINT, on_signal);
 	int epoll = open_all();
 	self.began = mr_bench_now();
 	self.end = self.began + number(argv, "seconds", 1) * 1e6;
 	int wait = send_more();
-	while (mr_bench_now() < self.end) {
+	while (!stopped && mr_bench_now() < self.end) {
 		turn(epoll, MR_MIN(wait, (int)((self.end - mr_bench_now()) / 1e3) + 1));
 		wait = self.rate > 0 ? send_more() : WAIT_MS;
 	}

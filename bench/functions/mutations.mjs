@@ -23,9 +23,9 @@ const committed = (rig, fn) => async () => {
 
 async function ours(rig, { fn, args, accounts = 2, sessions = SESSIONS }) {
 	return rig.during([], async (port) => {
-		const load = rig.calls(port, { fn, args, sessions, of: accounts, seconds: rig.warm + rig.seconds + 1 });
+		const load = rig.calls(port, { fn, args, sessions, of: accounts });
 		const result = await rig.watch(load, { count: committed(rig, fn), parts: () => ({ ...rig.parts(), load: [load.pid] }) });
-		if ((await load.ended) !== 0 || JSON.parse(load.out).refused) throw new Error(load.out);
+		rig.answered(load);
 		return { ...result, lost: rig.lost };
 	});
 }
@@ -37,9 +37,8 @@ async function byPgbench(rig, what, bare) {
 	const define = { call: 0, round: ++rounds, channel: "general", hour: Math.floor(Date.now() / 3600000) };
 	// as the worker sets it for itself in each transaction
 	const env = bare && what.isolation === "serializable" ? { PGOPTIONS: "-c enable_seqscan=off -c jit=off" } : {};
-	const load = rig.pgbench(file, { seconds: rig.warm + rig.seconds + 1, define, env });
+	const load = rig.pgbench(file, { define, env });
 	const result = await rig.watch(load, { count: committed(rig, "pgbench"), parts: () => ({ pgbench: [load.pid], backends: rig.backends("^pgbench") }) });
-	if ((await load.ended) !== 0) throw new Error(load.out);
 	return { ...result, lost: rig.lost };
 }
 

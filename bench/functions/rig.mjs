@@ -4,11 +4,14 @@ import { spawn, spawnSync } from "node:child_process";
 import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD, descendants, freePort, millrace, ROOT, serve } from "../../tests/lib/cli.mjs";
+import { Load } from "../fanout/rig.mjs";
 import { cpu, sleep } from "../lib.mjs";
 
 export const WORKERS = 2, CONNECTIONS = 8;
 /** As many as the workers have connections to Postgres. */
 export const CLIENTS = WORKERS * CONNECTIONS;
+
+const LONG = 600; // seconds: loads are ended when they were measured
 
 export class Rig {
 	constructor(options) {
@@ -72,7 +75,7 @@ export class Rig {
 		return pids === "" ? [] : pids.split("\n").map(Number);
 	}
 
-	/** A load: { pid, ended: { code, out } , out }. */
+	/** A load: what it has said so far, and a promise of its end. */
 	start(command, args, env = {}) {
 		const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
 		const load = { pid: child.pid, child, out: "" };
@@ -84,21 +87,34 @@ export class Rig {
 	/** Calls through our server (load.c). */
 	calls(port, words) {
 		const list = Object.entries({ port, ...words }).map(([name, value]) => `${name}=${value}`);
-		return this.start(join(BUILD, "bench", "functions", "load"), list);
+		return this.start(join(BUILD, "bench", "functions", "load"), [...list, `seconds=${LONG}`]);
 	}
-	pgbench(file, { clients = CLIENTS, seconds, define = {}, env = {} }) {
+	/** Clients that watch (bench/fanout/load.c), for all cases. */
+	watchers() {
+		return (this.watching ??= new Load());
+	}
+	/** What it tells at its end; an error when it was refused anything. */
+	answered(load) {
+		const told = JSON.parse(load.out);
+		if (told.refused) throw new Error(load.out);
+		return told;
+	}
+	pgbench(file, { clients = CLIENTS, define = {}, env = {}, more = [] }) {
 		const defined = Object.entries(define).flatMap(([name, value]) => ["-D", `${name}=${value}`]);
-		const args = ["-n", "-M", "prepared", "--max-tries=100000", "-P", "1", "-c", String(clients), "-j", "1", "-T", String(Math.ceil(seconds)), "-f", file, ...defined];
+		const args = ["-n", "-M", "prepared", "--max-tries=100000", "-P", "1", "-c", String(clients), "-j", "1", "-T", String(LONG), "-f", file, ...defined, ...more];
 		return this.start("pgbench", [...args, this.conninfo], { PGAPPNAME: "pgbench", ...env });
 	}
 
-	/** Once the load is warm: how many of what `count` counts happen in a second, and microseconds of CPU for each, by part. */
-	async watch(load, { count, parts }) {
+	/** Once the load is warm: how many of what `count` counts happen in a second, and microseconds of CPU for each, by part. Then it is ended. */
+	async watch(load, what) {
 		const over = load.ended.then(() => Promise.reject(new Error(`a load ended before it was measured: ${load.out.split("\n").slice(0, 8).join("\n")}`)));
 		over.catch(() => {});
-		const measuring = this.measure({ count, parts });
+		const measuring = this.measure(what);
 		measuring.catch(() => {});
-		return Promise.race([measuring, over]);
+		const result = await Promise.race([measuring, over]);
+		load.child.kill("SIGINT");
+		await load.ended;
+		return result;
 	}
 	async measure({ count, parts }) {
 		await sleep(this.warm * 1000);
@@ -115,6 +131,7 @@ export class Rig {
 	}
 	end() {
 		for (const child of this.loads) child.kill();
+		this.watching?.end();
 	}
 }
 

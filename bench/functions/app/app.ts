@@ -13,7 +13,7 @@ export const Note = entity("Note", {
 
 /** Groups of 50 rows that reactive functions show. */
 export const Item = entity("Item", {
-	grp: field.int(),
+	grp: field.string(),
 	place: field.int(),
 	n: field.int().default(0),
 	text: field.string(),
