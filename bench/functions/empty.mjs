@@ -19,9 +19,9 @@ const round = (rig, via) =>
 		const load = rig.calls(port, { fn: "notes.nothing", args: "{}", via, sessions: SESSIONS });
 		const count = async () => {
 			const before = await rig.metric(port, "millrace_calls_total");
-			return async () => (await rig.metric(port, "millrace_calls_total")) - before;
+			return async () => ({ n: (await rig.metric(port, "millrace_calls_total")) - before });
 		};
-		const result = await rig.watch(load, { count, parts: () => ({ ...rig.parts(), load: [load.pid] }) });
+		const result = await rig.watch(load, { count, parts: async () => ({ ...(await rig.parts()), load: [load.pid] }) });
 		rig.answered(load);
 		return result;
 	});

@@ -12,12 +12,14 @@ const rows = (n) => `[${Array.from({ length: n }, () => account(1)).join(",")}]`
 const many = (n, answer) => Array.from({ length: n }, () => answer);
 const one = JSON.stringify({ id: `${ID}1` });
 const inserted = JSON.stringify(`${ID}1`);
+const item = JSON.stringify({ id: `${ID}1`, grp: "12", place: 3, n: 100, text: "item 3 of a group of fifty" });
 const move = [JSON.stringify({ from: `${ID}1`, to: `${ID}2`, amount: 5 }), account(1), account(2)];
 /** Arguments, and what the operations are answered. */
 const CALLS = {
 	"notes.add": [JSON.stringify({ channel: "general", body: "a note of sixty characters that is like no other, we hope..." }), inserted],
 	"bank.transfer": move,
 	"bank.transferRepeatable": move,
+	"items.group": [JSON.stringify({ grp: "12" }), `[${many(50, item).join(",")}]`],
 	"parts.empty": [one],
 	"parts.get1": [one, account(1)],
 	"parts.get5": [one, ...many(5, account(1))],
@@ -66,6 +68,7 @@ export async function engine(rig) {
 	tell("nothing", cost("parts.empty"));
 	tell("one insert (notes.add)", cost("notes.add"));
 	tell("transfer (bank.transfer)", cost("bank.transfer"));
+	tell("50 rows (items.group)", cost("items.group"));
 	if (rig.quick) return;
 	for (const [name, fn] of [["five times get", "get"], ["five times patch", "patch"], ["five times insert", "insert"], ["five times take(50)", "take"]]) {
 		const [first, all] = [cost(`parts.${fn}1`), cost(`parts.${fn}5`)];

@@ -9,24 +9,23 @@ import { insertScript, transferScript } from "./sql.mjs";
 
 const SESSIONS = 64; // each has one call under way
 
-/** What is committed, by the log rows of `fn`. */
+/** What is committed, by the log rows of `fn`; lost: transactions that were rolled back, for each. */
 const committed = (rig, fn) => async () => {
-	const look = () => rig.psql("select (select last_value from millrace.seq), xact_rollback from pg_stat_database where datname = current_database()").split("|").map(Number);
-	const [from, lost] = look();
-	return () => {
-		const [to, lostNow] = look();
-		const n = Number(rig.psql(`select count(*) from millrace.change_log where seq > ${from} and seq <= ${to} and fn = '${fn}'`));
-		rig.lost = (lostNow - lost) / n;
-		return n;
+	const look = async () => (await rig.ask("select (select last_value from millrace.seq), xact_rollback from pg_stat_database where datname = current_database()")).split("|").map(Number);
+	const [from, lost] = await look();
+	return async () => {
+		const [to, lostNow] = await look();
+		const n = Number(await rig.ask(`select count(*) from millrace.change_log where seq > ${from} and seq <= ${to} and fn = '${fn}'`));
+		return { n, lost: (lostNow - lost) / n };
 	};
 };
 
 async function ours(rig, { fn, args, accounts = 2, sessions = SESSIONS }) {
 	return rig.during([], async (port) => {
 		const load = rig.calls(port, { fn, args, sessions, of: accounts });
-		const result = await rig.watch(load, { count: committed(rig, fn), parts: () => ({ ...rig.parts(), load: [load.pid] }) });
+		const result = await rig.watch(load, { count: committed(rig, fn), parts: async () => ({ ...(await rig.parts()), load: [load.pid] }) });
 		rig.answered(load);
-		return { ...result, lost: rig.lost };
+		return result;
 	});
 }
 
@@ -38,8 +37,7 @@ async function byPgbench(rig, what, bare) {
 	// as the worker sets it for itself in each transaction
 	const env = bare && what.isolation === "serializable" ? { PGOPTIONS: "-c enable_seqscan=off -c jit=off" } : {};
 	const load = rig.pgbench(file, { define, env });
-	const result = await rig.watch(load, { count: committed(rig, "pgbench"), parts: () => ({ pgbench: [load.pid], backends: rig.backends("^pgbench") }) });
-	return { ...result, lost: rig.lost };
+	return rig.watch(load, { count: committed(rig, "pgbench"), parts: async () => ({ pgbench: [load.pid], backends: await rig.backends("^pgbench") }) });
 }
 
 /** In turn: ours, pgbench with the same statements, pgbench with less. */
@@ -50,7 +48,7 @@ async function inTurn(rig, what) {
 	for (let i = 0; i < rig.rounds; i++) {
 		const round = {};
 		for (const name of names.map((_, k) => names[(i + k) % names.length])) {
-			what.before?.();
+			await what.before?.();
 			round[name] = await sides[name]();
 		}
 		result.push(round);
@@ -84,16 +82,16 @@ async function mutationRow(rig, name, what) {
 }
 
 /** A table of the same shape without triggers, for bare pgbench. */
-const bareTable = (rig, table) => rig.psql(`drop table if exists bench_${table.toLowerCase()}; create table bench_${table.toLowerCase()} (like "${table}" including all)`);
+const bareTable = (rig, table) => rig.ask(`drop table if exists bench_${table.toLowerCase()}; create table bench_${table.toLowerCase()} (like "${table}" including all)`);
 
 export async function insert(rig) {
 	await rig.database();
-	bareTable(rig, "Note");
+	await bareTable(rig, "Note");
 	mutationHead("A mutation that inserts a row");
 	await mutationRow(rig, "one insert", {
 		...{ fn: "notes.add", isolation: "serializable", script: insertScript, bare: !rig.quick },
 		args: '{"channel":"general","body":"<unique> a note of sixty characters that is like no other"}',
-		before: () => rig.psql('truncate "Note", bench_note'),
+		before: () => rig.ask('truncate "Note", bench_note'),
 	});
 }
 
@@ -102,14 +100,14 @@ const TRANSFERS = { serializable: "bank.transfer", "repeatable read": "bank.tran
 
 async function transfers(rig, name, accounts, isolation, bare) {
 	await rig.database();
-	rig.psql(`delete from "Account"; insert into "Account" (id, owner, balance) select lpad(i::text, 32, '0')::uuid, 'owner ' || i, 1000000000 from generate_series(1, ${accounts}) i`);
-	bareTable(rig, "Account");
-	rig.psql('insert into bench_account select * from "Account"');
-	rig.psql('vacuum full analyze "Account"');
-	rig.psql("vacuum full analyze bench_account");
+	await rig.ask(`delete from "Account"; insert into "Account" (id, owner, balance) select lpad(i::text, 32, '0')::uuid, 'owner ' || i, 1000000000 from generate_series(1, ${accounts}) i`);
+	await bareTable(rig, "Account");
+	await rig.ask('insert into bench_account select * from "Account"');
+	await rig.ask('vacuum full analyze "Account"');
+	await rig.ask("vacuum full analyze bench_account");
 	await mutationRow(rig, name, { fn: TRANSFERS[isolation], isolation, script: transferScript, accounts, args: TRANSFER_ARGS, bare });
 	for (const table of ['"Account"', "bench_account"])
-		if (rig.psql(`select sum(balance) from ${table}`) !== String(accounts * 1000000000)) throw new Error(`money was lost or made in ${table}`);
+		if ((await rig.ask(`select sum(balance) from ${table}`)) !== String(accounts * 1000000000)) throw new Error(`money was lost or made in ${table}`);
 }
 
 export async function transfer(rig) {

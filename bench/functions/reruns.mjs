@@ -2,8 +2,10 @@
 // same SELECT by pgbench.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "../../tests/lib/cli.mjs";
 import { subscribers } from "../fanout/rig.mjs";
 import { head, of, row } from "../lib.mjs";
+import { alone } from "./engine.mjs";
 import { CLIENTS, CONNECTIONS, WORKERS } from "./rig.mjs";
 import { groupScript } from "./sql.mjs";
 
@@ -15,7 +17,7 @@ const UPDATE = `update "Item" set n = n + 1 where place = 0;\n`;
 const ours = (rig) =>
 	rig.during(["--outside-poll-interval", "1ms"], async (port) => {
 		const watcher = rig.watchers();
-		const queries = Array.from({ length: GROUPS }, (_, i) => ({ fn: "items.group", args: { grp: `group ${i + 1}` } }));
+		const queries = Array.from({ length: GROUPS }, (_, i) => ({ fn: "items.group", args: { grp: `${i + 1}` } }));
 		await watcher.tell("open", { ...subscribers({ port }, 1, queries, { ready: "value" }), patience: 60 });
 		const file = join(rig.home, "update.sql");
 		writeFileSync(file, UPDATE);
@@ -23,15 +25,14 @@ const ours = (rig) =>
 		const count = async () => {
 			const look = () => Promise.all(["millrace_reruns_total", "millrace_ticks_total"].map((name) => rig.metric(port, name)));
 			const before = await look();
-			return async () => {
-				const now = await look();
-				rig.ticks = now[1] - before[1];
-				return now[0] - before[0];
+			return async (seconds) => {
+				const [reruns, ticks] = (await look()).map((now, i) => now - before[i]);
+				return { n: reruns, ticks: ticks / seconds };
 			};
 		};
-		const result = await rig.watch(load, { count, parts: () => ({ ...rig.parts(), writer: [load.pid, ...rig.backends("^pgbench")], load: [watcher.pid] }) });
+		const result = await rig.watch(load, { count, parts: async () => ({ ...(await rig.parts()), writer: [load.pid, ...(await rig.backends("^pgbench"))] }) });
 		await watcher.tell("close");
-		return { ...result, ticks: rig.ticks };
+		return result;
 	});
 
 /** Transactions in the time that is measured: pgbench tells each second's rate. */
@@ -39,24 +40,24 @@ async function byPgbench(rig) {
 	const file = join(rig.home, "group.sql");
 	writeFileSync(file, groupScript(GROUPS));
 	const load = rig.pgbench(file, {});
-	const count = async () => {
+	const rates = (from) => [...load.out.slice(from).matchAll(/^progress: \S+ s, (\S+) tps/gm)].map((m) => Number(m[1]));
+	const count = () => {
 		const from = load.out.length;
-		return (seconds) => {
-			const rates = [...load.out.slice(from).matchAll(/^progress: \S+ s, (\S+) tps/gm)].map((m) => Number(m[1]));
-			return (rates.reduce((sum, r) => sum + r, 0) / rates.length) * seconds;
+		return async (seconds) => {
+			const list = await until("a rate", () => rates(from).length && rates(from));
+			return { n: (list.reduce((sum, r) => sum + r, 0) / list.length) * seconds };
 		};
 	};
-	const result = await rig.watch(load, { count, parts: () => ({ pgbench: [load.pid], backends: rig.backends("^pgbench") }) });
-	return result;
+	return rig.watch(load, { count, parts: async () => ({ pgbench: [load.pid], backends: await rig.backends("^pgbench") }) });
 }
 
 export async function reruns(rig) {
 	await rig.database();
-	rig.psql(`insert into "Item" (grp, place, text) select 'group ' || g, p, 'item ' || p || ' of a group of fifty' from generate_series(1, ${GROUPS}) g, generate_series(0, ${ROWS - 1}) p where not exists (select from "Item")`);
-	rig.psql('vacuum analyze "Item"');
+	await rig.ask(`insert into "Item" (grp, place, text) select g::text, p, 'item ' || p || ' of a group of fifty' from generate_series(1, ${GROUPS}) g, generate_series(0, ${ROWS - 1}) p where not exists (select from "Item")`);
+	await rig.ask('vacuum analyze "Item"');
 	head(
 		`Reruns of a function that reads ${ROWS} rows: ${GROUPS} live ones, a row of each changed by one UPDATE ${RATE} times a second; ${WORKERS} workers of ${CONNECTIONS} connections; pgbench with ${CLIENTS}`,
-		...["reruns/s", "ticks/s", "the same SELECT by pgbench, /s", "ratio", "CPU us each: worker", "its backends", "fanout", "its backends", "worker + its backends", "pgbench + its backends", "ratio", "the writer, us a rerun", "cores busy", "by pgbench"],
+		...["reruns/s", "ticks/s", "the same SELECT by pgbench, /s", "ratio", "CPU us each: worker (the engine alone)", "its backends", "fanout", "its backends", "worker + its backends", "pgbench + its backends", "ratio", "the writer, us a rerun", "cores busy", "by pgbench"],
 	);
 	const list = [];
 	for (let i = 0; i < rig.rounds; i++) {
@@ -68,8 +69,8 @@ export async function reruns(rig) {
 	const run = (p) => p.ours.cpu.worker + p.ours.cpu.workerBackends;
 	const theirs = (p) => p.pgbench.cpu.pgbench + p.pgbench.cpu.backends;
 	row(
-		...[us((p) => p.ours.rate), us((p) => p.ours.ticks / p.ours.seconds), us((p) => p.pgbench.rate), of(list, (p) => p.ours.rate / p.pgbench.rate).toFixed(2)],
-		...["worker", "workerBackends", "fanout", "fanoutBackends"].map((part) => us((p) => p.ours.cpu[part])),
+		...[us((p) => p.ours.rate), us((p) => p.ours.ticks), us((p) => p.pgbench.rate), of(list, (p) => p.ours.rate / p.pgbench.rate).toFixed(2)],
+		...[`${us((p) => p.ours.cpu.worker)} (${alone(rig, "items.group").call_us.toFixed(0)})`, ...["workerBackends", "fanout", "fanoutBackends"].map((part) => us((p) => p.ours.cpu[part]))],
 		...[us(run), us(theirs), of(list, (p) => theirs(p) / run(p)).toFixed(2), us((p) => p.ours.cpu.writer)],
 		...["ours", "pgbench"].map((side) => of(list, (p) => p[side].cores).toFixed(1)),
 	);

@@ -1,9 +1,10 @@
 // What the measurement is made of: a Postgres that is there all the time, our server that comes and goes (beside pgbench nothing of it shall
 // run), loads, and what each has used meanwhile.
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD, descendants, freePort, millrace, ROOT, serve } from "../../tests/lib/cli.mjs";
+import { Psql } from "../../tests/lib/psql.mjs";
 import { Load } from "../fanout/rig.mjs";
 import { cpu, sleep } from "../lib.mjs";
 
@@ -18,7 +19,7 @@ export class Rig {
 		Object.assign(this, options);
 		this.app = join(this.home, "app");
 		cpSync(join(ROOT, "bench", "functions", "app"), this.app, { recursive: true });
-		this.warm = this.quick ? 1.5 : 3; // until code is compiled and plans are made
+		this.warm = Math.min(this.quick ? 1.5 : 3, this.seconds); // until code is compiled and plans are made
 		this.loads = new Set();
 	}
 	/** In the Postgres of another server that has nothing to do. */
@@ -29,19 +30,19 @@ export class Rig {
 		this.host = await serve(["serve", "--app-dir", this.app, "--data-dir", data, "--port", String(await freePort()), "--workers", "1", "--outside-poll-interval", "10s", "--outside-poll-idle-interval", "10s"]);
 		await this.host.ready();
 		const own = readFileSync(join(data, "run", "database"), "utf8").trim();
-		this.conninfo = own;
-		this.psql("create database bench");
+		const first = new Psql(own);
+		await first.ask("create database bench");
+		await first.end();
 		this.conninfo = own.replace(/dbname='?\w+'?/, "dbname=bench");
 		this.migrate(join(this.home, "data"), { DATABASE_URL: this.conninfo });
+		this.psql = new Psql(this.conninfo);
 	}
 	migrate(data, env = {}) {
 		const { status, err } = millrace(["migrate", "--apply", "--app-dir", this.app, "--data-dir", data], { env });
 		if (status !== 0) throw new Error(err);
 	}
-	psql(sql) {
-		const done = spawnSync("psql", ["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql, this.conninfo], { encoding: "utf8" });
-		if (done.status !== 0) throw new Error(done.stderr);
-		return done.stdout.trim();
+	ask(sql) {
+		return this.psql.ask(sql);
 	}
 
 	/** Our server for the time of `what`, which is given its port. */
@@ -65,13 +66,13 @@ export class Rig {
 	}
 
 	/** Processes of the server by part, as of now. */
-	parts() {
+	async parts() {
 		const below = (word) => descendants(this.server.pid).filter((p) => p.command.includes(word)).map((p) => p.pid);
-		return { worker: below("millrace-worker"), workerBackends: this.backends("worker"), fanout: below("millrace-fanout"), fanoutBackends: this.backends("fanout|tick") };
+		return { worker: below("millrace-worker"), workerBackends: await this.backends("worker"), fanout: below("millrace-fanout"), fanoutBackends: await this.backends("fanout|tick") };
 	}
 	/** Backends by the name that their programs gave. */
-	backends(pattern) {
-		const pids = this.psql(`select pid from pg_stat_activity where datname = current_database() and application_name ~ '${pattern}' and pid <> pg_backend_pid()`);
+	async backends(pattern) {
+		const pids = await this.ask(`select pid from pg_stat_activity where datname = current_database() and application_name ~ '${pattern}'`);
 		return pids === "" ? [] : pids.split("\n").map(Number);
 	}
 
@@ -105,7 +106,8 @@ export class Rig {
 		return this.start("pgbench", [...args, this.conninfo], { PGAPPNAME: "pgbench", ...env });
 	}
 
-	/** Once the load is warm: how many of what `count` counts happen in a second, and microseconds of CPU for each, by part. Then it is ended. */
+	/** Once the load is warm: how many of what is counted happen in a second, and microseconds of CPU for each, by part. Then it is ended.
+	 * count() begins to count and gives a function (seconds) that tells { n } and what else there is to say; parts(): pids by part. */
 	async watch(load, what) {
 		const over = load.ended.then(() => Promise.reject(new Error(`a load ended before it was measured: ${load.out.split("\n").slice(0, 8).join("\n")}`)));
 		over.catch(() => {});
@@ -118,20 +120,21 @@ export class Rig {
 	}
 	async measure({ count, parts }) {
 		await sleep(this.warm * 1000);
-		const pids = parts();
+		const pids = await parts();
 		const spent = () => Object.fromEntries(Object.entries(pids).map(([name, list]) => [name, list.reduce((sum, pid) => sum + cpu(pid), 0)]));
 		const counter = await count();
 		const [began, before, busy] = [performance.now(), spent(), busySeconds()];
 		await sleep(this.seconds * 1000);
 		const [after, seconds] = [spent(), (performance.now() - began) / 1000];
 		const cores = (busySeconds() - busy) / seconds;
-		const n = await counter(seconds);
+		const { n, ...more } = await counter(seconds);
 		if (!(n > 0)) throw new Error("nothing happened in the time that was measured");
-		return { rate: n / seconds, n, seconds, cores, cpu: Object.fromEntries(Object.keys(pids).map((name) => [name, (after[name] - before[name]) / n])) };
+		return { ...more, rate: n / seconds, cores, cpu: Object.fromEntries(Object.keys(pids).map((name) => [name, (after[name] - before[name]) / n])) };
 	}
 	end() {
 		for (const child of this.loads) child.kill();
 		this.watching?.end();
+		this.psql?.child.stdin.end();
 	}
 }
 

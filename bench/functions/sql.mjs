@@ -56,5 +56,5 @@ commit;
 
 /** The statement of items.group. */
 export const groupScript = (groups) => `\\set grp random(1, ${groups})
-select row_to_json(r.*)::text from "public"."Item" as r where (r."grp" = 'group ' || :grp::text) order by r."grp" asc, r."place" asc, r."id" asc limit 50;
+select row_to_json(r.*)::text from "public"."Item" as r where (r."grp" = :grp::text) order by r."grp" collate "C" asc, r."place" asc, r."id" asc limit 50;
 `;
