@@ -3,8 +3,8 @@
  *   load port= fn= args= sessions= seconds= [via=http] [of=N] [rate=N]
  * args is JSON in which <lower> and <higher> become two different whole numbers from 1 to N, of twelve digits; <amount> one from -100 to
  * 100; <unique> a text that no other call of this program has. With a rate, a call that is due while all sessions wait is late, and what it
- * waited is counted. SIGINT ends it before its time. The last line is JSON: how many were done, how many refused with which code, and how
- * long they took (ms).
+ * waited is counted. SIGINT ends it before its time; what is under way is waited for. The last line is JSON: how many were done, how many
+ * refused with which code, and how long they took (ms).
  */
 #include <errno.h>
 #include <signal.h>
@@ -170,12 +170,17 @@ static double due_at(void)
 	return self.began + (double)self.sent / self.rate * 1e6;
 }
 
+static bool over(void)
+{
+	return stopped || mr_bench_now() >= self.end;
+}
+
 /* Sends what may be sent; gives ms until the next call is due. */
 static int send_more(void)
 {
 	double now = mr_bench_now();
 	for (unsigned i = 0; i < self.n; i++) {
-		if (self.all[i].busy || now >= self.end)
+		if (self.all[i].busy)
 			continue;
 		if (self.rate > 0 && due_at() > now)
 			return 1 + (int)((due_at() - now) / 1e3);
@@ -197,7 +202,7 @@ static void turn(int epoll, int ms)
 		if (!has_answer(s, &answer))
 			continue;
 		on_answer(s, answer);
-		if (self.rate <= 0)
+		if (self.rate <= 0 && !over())
 			send_call(s, mr_bench_now());
 	}
 }
@@ -236,7 +241,7 @@ static double number(char **words, const char *name, double otherwise)
 int main(int argc, char **argv)
 {
 	char life[32];
-	snprintf(life, sizeof life, "%08x-%08x", (unsigned)getpid(), (unsigned)mr_bench_now());
+	snprintf(life, sizeof life, "%08x-%08x", (unsigned)getpid(), (unsigned)(uint64_t)mr_bench_now());
 	self.life = life;
 	self.port = (int)number(argv, "port", 0);
 	self.fn = word(argv, "fn");
@@ -253,11 +258,11 @@ int main(int argc, char **argv)
 	self.began = mr_bench_now();
 	self.end = self.began + number(argv, "seconds", 1) * 1e6;
 	int wait = send_more();
-	while (!stopped && mr_bench_now() < self.end) {
+	while (!over()) {
 		turn(epoll, MR_MIN(wait, (int)((self.end - mr_bench_now()) / 1e3) + 1));
-		wait = self.rate > 0 ? send_more() : WAIT_MS;
+		wait = self.rate > 0 && !over() ? send_more() : WAIT_MS;
 	}
-	while (self.rate > 0 && self.sent > self.done + self.refused)
+	while (self.sent > self.done + self.refused)
 		turn(epoll, WAIT_MS);
 	report();
 	for (unsigned i = 0; i < self.n; i++)

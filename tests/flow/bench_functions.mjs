@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { ROOT } from "../lib/cli.mjs";
 import { run, test } from "../lib/net_client.mjs";
 
-const CASES = { insert: 1, engine: 6, ...(process.env.MILLRACE_LONG ? { transfer: 1, contention: 2, empty: 1, reruns: 1, exists: 4, types: 2, attacks: 11 } : {}) };
+const CASES = { insert: 1, ...(process.env.MILLRACE_LONG ? { engine: 6, transfer: 1, contention: 2, empty: 1, reruns: 1, exists: 4, types: 2, attacks: 11 } : {}) };
 
 for (const [name, rows] of Object.entries(CASES))
 	test(`bench/functions/run --quick --only ${name}`, () => {
