@@ -29,9 +29,9 @@ async function silent() {
 }
 
 /** What others are answered for the time that is measured. */
-async function others(rig, port) {
+async function others(rig, port, seconds = rig.seconds) {
 	const load = rig.calls(port, { fn: "notes.add", args: '{"channel":"general","body":"<unique>"}', sessions: SESSIONS, rate: RATE });
-	await sleep(rig.seconds * 1000);
+	await sleep(seconds * 1000);
 	load.child.kill("SIGINT");
 	await load.ended;
 	return JSON.parse(load.out);
@@ -45,7 +45,7 @@ async function pair(rig, port, name, url) {
 	attacker.child.kill("SIGINT");
 	await attacker.ended;
 	await until("all workers", async () => (await rig.metric(port, "millrace_workers")) === WORKERS);
-	await others(rig, port); // those that were ended are warm again
+	await others(rig, port, 2); // those that were ended are warm again
 	return { without, within, attack: JSON.parse(attacker.out) };
 }
 
