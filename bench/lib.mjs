@@ -42,6 +42,12 @@ export function cpu(pid) {
 	return ns / 1000;
 }
 
+/** Of that, roughly (the kernel looks a hundred times a second), within system calls. */
+export function cpuInSystem(pid) {
+	const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1).split(" ");
+	return Number(fields[12]) * 10000;
+}
+
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 export const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
 export const of = (list, get) => median(list.map(get));

@@ -62,7 +62,7 @@ const theirs = (r) => r.cpu.pgbench + r.cpu.backends;
 function mutationHead(title) {
 	head(
 		`${title}; ${WORKERS} workers of ${CONNECTIONS} connections, ${SESSIONS} sessions; pgbench with ${CLIENTS}`,
-		...["", "a second", "by pgbench", "ratio", "by bare pgbench", "ratio", "CPU us each: worker (the engine alone)", "its backends", "fanout", "its backends", "all", "pgbench + its backends", "ratio"],
+		...["", "a second", "by pgbench", "ratio", "by bare pgbench", "ratio", "CPU us each: worker (the engine alone; system calls)", "its backends", "fanout", "its backends", "all", "pgbench + its backends", "ratio"],
 		...["load generator", "cores busy", "by pgbench", "lost attempts each", "by pgbench"],
 	);
 }
@@ -75,7 +75,7 @@ async function mutationRow(rig, name, what) {
 	const engine = alone(rig, what.fn).call_us;
 	row(
 		...[name, us((r) => r.ours.rate), ...beside("pgbench"), ...(what.bare ? beside("bare") : ["", ""])],
-		...[`${us((r) => r.ours.cpu.worker)} (${engine.toFixed(0)})`, us((r) => r.ours.cpu.workerBackends), us((r) => r.ours.cpu.fanout), us((r) => r.ours.cpu.fanoutBackends), us((r) => server(r.ours))],
+		...[`${us((r) => r.ours.cpu.worker)} (${engine.toFixed(0)}; ${us((r) => r.ours.system.worker)})`, us((r) => r.ours.cpu.workerBackends), us((r) => r.ours.cpu.fanout), us((r) => r.ours.cpu.fanoutBackends), us((r) => server(r.ours))],
 		...[`${us((r) => r.pgbench.cpu.pgbench)} + ${us((r) => r.pgbench.cpu.backends)}`, of(list, (r) => theirs(r.pgbench) / server(r.ours)).toFixed(2), us((r) => r.ours.cpu.load)],
 		...[...each((r) => r.cores, 1), ...each((r) => r.lost)],
 	);

@@ -57,7 +57,7 @@ export async function reruns(rig) {
 	await rig.ask('vacuum analyze "Item"');
 	head(
 		`Reruns of a function that reads ${ROWS} rows: ${GROUPS} live ones, a row of each changed by one UPDATE ${RATE} times a second; ${WORKERS} workers of ${CONNECTIONS} connections; pgbench with ${CLIENTS}`,
-		...["reruns/s", "ticks/s", "the same SELECT by pgbench, /s", "ratio", "CPU us each: worker (the engine alone)", "its backends", "fanout", "its backends", "worker + its backends", "pgbench + its backends", "ratio", "the writer, us a rerun", "cores busy", "by pgbench"],
+		...["reruns/s", "ticks/s", "the same SELECT by pgbench, /s", "ratio", "CPU us each: worker (the engine alone; system calls)", "its backends", "fanout", "its backends", "worker + its backends", "pgbench + its backends", "ratio", "the writer, us a rerun", "cores busy", "by pgbench"],
 	);
 	const list = [];
 	for (let i = 0; i < rig.rounds; i++) {
@@ -70,7 +70,7 @@ export async function reruns(rig) {
 	const theirs = (p) => p.pgbench.cpu.pgbench + p.pgbench.cpu.backends;
 	row(
 		...[us((p) => p.ours.rate), us((p) => p.ours.ticks), us((p) => p.pgbench.rate), of(list, (p) => p.ours.rate / p.pgbench.rate).toFixed(2)],
-		...[`${us((p) => p.ours.cpu.worker)} (${alone(rig, "items.group").call_us.toFixed(0)})`, ...["workerBackends", "fanout", "fanoutBackends"].map((part) => us((p) => p.ours.cpu[part]))],
+		...[`${us((p) => p.ours.cpu.worker)} (${alone(rig, "items.group").call_us.toFixed(0)}; ${us((p) => p.ours.system.worker)})`, ...["workerBackends", "fanout", "fanoutBackends"].map((part) => us((p) => p.ours.cpu[part]))],
 		...[us(run), us(theirs), of(list, (p) => theirs(p) / run(p)).toFixed(2), us((p) => p.ours.cpu.writer)],
 		...["ours", "pgbench"].map((side) => of(list, (p) => p[side].cores).toFixed(1)),
 	);

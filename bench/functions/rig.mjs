@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { BUILD, descendants, freePort, millrace, ROOT, serve } from "../../tests/lib/cli.mjs";
 import { Psql } from "../../tests/lib/psql.mjs";
 import { Load } from "../fanout/rig.mjs";
-import { cpu, sleep } from "../lib.mjs";
+import { cpu, cpuInSystem, sleep } from "../lib.mjs";
 
 export const WORKERS = 2, CONNECTIONS = 8;
 /** As many as the workers have connections to Postgres. */
@@ -106,7 +106,8 @@ export class Rig {
 		return this.start("pgbench", [...args, this.conninfo], { PGAPPNAME: "pgbench", ...env });
 	}
 
-	/** Once the load is warm: how many of what is counted happen in a second, and microseconds of CPU for each, by part. Then it is ended.
+	/** Once the load is warm: how many of what is counted happen in a second, and microseconds of CPU for each, by part, of it
+	 * within system calls. Then it is ended.
 	 * count() begins to count and gives a function (seconds) that tells { n } and what else there is to say; parts(): pids by part. */
 	async watch(load, what) {
 		const over = load.ended.then(() => Promise.reject(new Error(`a load ended before it was measured: ${load.out.split("\n").slice(0, 8).join("\n")}`)));
@@ -121,7 +122,7 @@ export class Rig {
 	async measure({ count, parts }) {
 		await sleep(this.warm * 1000);
 		const pids = await parts();
-		const spent = () => Object.fromEntries(Object.entries(pids).map(([name, list]) => [name, list.reduce((sum, pid) => sum + cpu(pid), 0)]));
+		const spent = () => Object.fromEntries(Object.entries(pids).map(([name, list]) => [name, [cpu, cpuInSystem].map((get) => list.reduce((sum, pid) => sum + get(pid), 0))]));
 		const counter = await count();
 		const [began, before, busy] = [performance.now(), spent(), busySeconds()];
 		await sleep(this.seconds * 1000);
@@ -129,7 +130,8 @@ export class Rig {
 		const cores = (busySeconds() - busy) / seconds;
 		const { n, ...more } = await counter(seconds);
 		if (!(n > 0)) throw new Error("nothing happened in the time that was measured");
-		return { ...more, rate: n / seconds, cores, cpu: Object.fromEntries(Object.keys(pids).map((name) => [name, (after[name] - before[name]) / n])) };
+		const each = (i) => Object.fromEntries(Object.keys(pids).map((name) => [name, (after[name][i] - before[name][i]) / n]));
+		return { ...more, rate: n / seconds, cores, cpu: each(0), system: each(1) };
 	}
 	end() {
 		for (const child of this.loads) child.kill();
