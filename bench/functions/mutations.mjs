@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { head, of, row } from "../lib.mjs";
 import { alone } from "./engine.mjs";
-import { CLIENTS, CONNECTIONS, WORKERS } from "./rig.mjs";
+import { CLIENTS, CONNECTIONS, PGBENCH_WARM, WORKERS } from "./rig.mjs";
 import { insertScript, transferScript } from "./sql.mjs";
 
 const SESSIONS = 64; // each has one call under way
@@ -37,7 +37,7 @@ async function byPgbench(rig, what, bare) {
 	// as the worker sets it for itself in each transaction
 	const env = bare && what.isolation === "serializable" ? { PGOPTIONS: "-c enable_seqscan=off -c jit=off" } : {};
 	const load = rig.pgbench(file, { define, env });
-	return rig.watch(load, { count: committed(rig, "pgbench"), parts: async () => ({ pgbench: [load.pid], backends: await rig.backends("^pgbench") }) });
+	return rig.watch(load, { count: committed(rig, "pgbench"), warm: PGBENCH_WARM, parts: async () => ({ pgbench: [load.pid], backends: await rig.backends("^pgbench") }) });
 }
 
 /** In turn: ours, pgbench with the same statements, pgbench with less. */

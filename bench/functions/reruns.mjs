@@ -6,7 +6,7 @@ import { until } from "../../tests/lib/cli.mjs";
 import { subscribers } from "../fanout/rig.mjs";
 import { head, of, row } from "../lib.mjs";
 import { alone } from "./engine.mjs";
-import { CLIENTS, CONNECTIONS, WORKERS } from "./rig.mjs";
+import { CLIENTS, CONNECTIONS, PGBENCH_WARM, WORKERS } from "./rig.mjs";
 import { groupScript } from "./sql.mjs";
 
 const GROUPS = 64, ROWS = 50, RATE = 50; // more often than they can be rerun
@@ -48,7 +48,7 @@ async function byPgbench(rig) {
 			return { n: (list.reduce((sum, r) => sum + r, 0) / list.length) * seconds };
 		};
 	};
-	return rig.watch(load, { count, parts: async () => ({ pgbench: [load.pid], backends: await rig.backends("^pgbench") }) });
+	return rig.watch(load, { count, warm: PGBENCH_WARM, parts: async () => ({ pgbench: [load.pid], backends: await rig.backends("^pgbench") }) });
 }
 
 export async function reruns(rig) {

@@ -9,6 +9,8 @@ import { Load } from "../fanout/rig.mjs";
 import { cpu, cpuInSystem, sleep } from "../lib.mjs";
 
 export const WORKERS = 2, CONNECTIONS = 8;
+/** Seconds until pgbench is warm: it makes plans. */
+export const PGBENCH_WARM = 1;
 /** As many as the workers have connections to Postgres. */
 export const CLIENTS = WORKERS * CONNECTIONS;
 
@@ -19,7 +21,7 @@ export class Rig {
 		Object.assign(this, options);
 		this.app = join(this.home, "app");
 		cpSync(join(ROOT, "bench", "functions", "app"), this.app, { recursive: true });
-		this.warm = Math.min(this.quick ? 1.5 : 3, this.seconds); // until code is compiled and plans are made
+		this.warm = Math.min(this.quick ? 2 : 8, 4 * this.seconds); // until what is used much is compiled: the first thousands of calls cost some times as much
 		this.loads = new Set();
 	}
 	/** In the Postgres of another server that has nothing to do. */
@@ -119,8 +121,8 @@ export class Rig {
 		await load.ended;
 		return result;
 	}
-	async measure({ count, parts }) {
-		await sleep(this.warm * 1000);
+	async measure({ count, parts, warm = this.warm }) {
+		await sleep(warm * 1000);
 		const pids = await parts();
 		const spent = () => Object.fromEntries(Object.entries(pids).map(([name, list]) => [name, [cpu, cpuInSystem].map((get) => list.reduce((sum, pid) => sum + get(pid), 0))]));
 		const counter = await count();

@@ -5,7 +5,7 @@ import { CASES, QUICK } from "./cases.mjs";
 import { Rig } from "./rig.mjs";
 
 const { args, quick, rounds, chosen, serving } = readOptions(CASES, QUICK);
-const seconds = Number(args.includes("--seconds") ? args[args.indexOf("--seconds") + 1] : quick ? 2 : 6);
+const seconds = Number(args.includes("--seconds") ? args[args.indexOf("--seconds") + 1] : quick ? 1.5 : 6);
 if (!(seconds > 0)) throw new Error("--seconds takes a number");
 
 goFirst();

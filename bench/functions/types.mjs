@@ -44,7 +44,7 @@ export async function types(rig) {
 	head("Types of an app of 300 functions and 50 tables, with a page that calls each: seconds of tsc from nothing", "TypeScript", "style", "an empty app", "300 functions", "CPU s of an empty app", "of 300 functions");
 	const times = Array.from({ length: Math.max(3, rig.rounds) });
 	for (const style of ["own", "convex"]) {
-		const [none, all] = [project(await bigApp(rig.home, 0, style)), project(await bigApp(rig.home, 50, style))];
+		const [none, all] = [project(await bigApp(join(rig.home, "for-types"), 0, style)), project(await bigApp(join(rig.home, "for-types"), 50, style))];
 		for (const { version, tsc } of compilers()) {
 			const list = times.map(() => ({ none: check(tsc, none), all: check(tsc, all) }));
 			const cells = ["seconds", "cpu"].flatMap((what) => ["none", "all"].map((which) => of(list, (r) => r[which][what]).toFixed(2)));
