@@ -152,3 +152,8 @@ void mr_call_abandon(struct mr_call *call)
 	mr_task_abandon(&call->task);
 	free(call);
 }
+
+void mr_call_lost(struct mr_call *call)
+{
+	free(call);
+}

@@ -29,6 +29,7 @@ typedef void mr_call_done(void *arg, struct mr_str value, uint64_t xid, const st
 struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err);
 /* The asker is gone: done is not called. The call goes on, but for an action that asks to be cancelled then. */
 void mr_call_abandon(struct mr_call *call);
+void mr_call_lost(struct mr_call *call); /* the process ends, and its task is gone already: done is not called */
 bool mr_call_is_cancelled(const struct mr_fn *fn); /* when its asker goes */
 
 #endif

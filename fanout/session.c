@@ -54,6 +54,11 @@ void mr_sessions_delete(struct mr_sessions **all)
 {
 	if (!*all)
 		return;
+	/* Calls outlive their sockets, and some were still with a worker. */
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&(*all)->by_id, &i, &key, &value);)
+		mr_session_lose_calls(value);
 	MR_ASSERT((*all)->by_id.n == 0);
 	mr_resumes_delete(*all);
 	mr_queues_fini(*all);

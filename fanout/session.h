@@ -176,6 +176,7 @@ void mr_session_lag(struct mr_session *s, bool lags);
 void mr_session_set_stalled(struct mr_session *s, bool stalled);
 void mr_session_call(struct mr_session *s, const struct mr_node *message);
 void mr_session_drop_calls(struct mr_session *s);
+void mr_session_lose_calls(struct mr_session *s); /* at the end of the process; the session may go with them */
 void mr_session_next_call(struct mr_session *s);
 void mr_session_late_replies(struct mr_session *s, int64_t now);
 void mr_session_free_reply(struct mr_pending_reply *r);

@@ -155,6 +155,16 @@ void mr_session_drop_calls(struct mr_session *s)
 	}
 }
 
+void mr_session_lose_calls(struct mr_session *s)
+{
+	MR_LIST_FOR (e, &s->calls) {
+		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
+		mr_call_lost(c->running);
+		free_call(c);
+	}
+	mr_session_maybe_free(s);
+}
+
 static bool has_reply(const struct mr_session *s, struct mr_str id)
 {
 	MR_LIST_FOR (e, &s->replies)

@@ -412,10 +412,15 @@ test("new code while calls run: they end on the old, new ones run on the new; a 
 
 test("a clean end", async () => {
 	for (const c of [a, b]) assert.equal(c.broken, undefined, c.broken?.stack);
+	/* Calls that were left behind are under way still. */
+	const gone = await Promise.all(Array.from({ length: 30 }, () => stack.client()));
+	for (const c of gone) for (let i = 0; i < 3; i++) c.call("items.slow", { seconds: 0.2 }).catch(() => undefined);
+	await until("they run", async () => Number(stack.psql("select count(*) from pg_stat_activity where query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()")) > 0);
+	for (const c of gone) c.close();
 	assert.equal((await stack.stop()).code, 0);
 	for (const c of [a, b]) await c.until("the end", () => c.closed);
 	assert.equal(a.closed, 1001);
-	assert.doesNotMatch(stack.server.err, /AddressSanitizer|runtime error|MR_ASSERT/);
+	assert.doesNotMatch(stack.server.err, /AddressSanitizer|runtime error|cannot happen/);
 });
 
 await run();
