@@ -4,6 +4,7 @@
 #include "api.h"
 
 #include "api_inner.h"
+#include "app_http.h"
 #include "keys.h"
 #include "live.h"
 #include "proto/ground/log.h"
@@ -158,6 +159,29 @@ static void no_such_path(struct mr_req *req)
 	mr_req_error(req, &err);
 }
 
+/* The listener takes what a route of the app may take. */
+static void too_large(struct mr_req *req, const struct mr_fanout *f)
+{
+	struct mr_error err = {0};
+
+	mr_fail_data(&err, MR_TOO_LARGE, "{\"setting\":\"max_frame\"}", "the body is larger than %lld bytes (setting max_frame)",
+		(long long)f->settings.max_frame);
+	mr_req_error(req, &err);
+}
+
+/* Its routes, then its pages. Before there is an app nobody can say that a request is for none of its routes. */
+static void serve_app(struct mr_req *req, struct mr_fanout *f)
+{
+	struct mr_error err = {0};
+
+	if (!f->app && !mr_api_is(req, "GET")) {
+		mr_fail(&err, MR_NO_WORKERS, "no code serves yet; the server is starting or its app does not build");
+		mr_req_error(req, &err);
+	} else if (!mr_app_http(req, f)) {
+		mr_api_static(req, f);
+	}
+}
+
 void mr_api_request(struct mr_req *req, void *fanout)
 {
 	struct mr_fanout *f = fanout;
@@ -165,12 +189,14 @@ void mr_api_request(struct mr_req *req, void *fanout)
 	const struct route *route = find(path, &rest);
 
 	if (!route && !is_below(path, "/api")) {
-		mr_api_static(req, f);
+		serve_app(req, f);
 		return;
 	}
 	mr_req_add_header(req, "Access-Control-Allow-Origin", "*");
 	if (!route)
 		no_such_path(req);
+	else if (mr_req_body(req).n > (size_t)f->settings.max_frame)
+		too_large(req, f);
 	else if (mr_str_is(mr_req_method(req), "OPTIONS"))
 		preflight(req);
 	else if (route->methods && !mr_api_is(req, route->methods))

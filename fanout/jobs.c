@@ -145,6 +145,34 @@ void mr_jobs_answer(struct mr_worker *w, uint64_t n, struct mr_str text)
 	mr_jobs_dispatch(all);
 }
 
+/* --- what is said before the end --- */
+
+struct part {
+	struct mr_fanout *f;
+	uint64_t n;
+	struct mr_arena arena;
+	struct mr_str text;
+};
+
+static void on_part(void *arg)
+{
+	struct part *p = arg;
+	mr_task_take_part(p->f, p->n, &p->arena, p->text);
+	free(p);
+}
+
+void mr_jobs_part(struct mr_worker *w, uint64_t n, struct mr_str text)
+{
+	const struct mr_job *j = mr_map_get(&w->all->jobs, key_of(&n));
+	if (!j || j->worker != w || j->abandoned)
+		return;
+	struct part *p = mr_alloc(sizeof *p);
+	p->f = j->order->f;
+	p->n = n;
+	p->text = mr_arena_str(&p->arena, text);
+	mr_loop_call(p->f->loop, on_part, p);
+}
+
 /* --- console lines --- */
 
 struct line {
@@ -204,6 +232,25 @@ static void add_member(struct mr_job *j, struct mr_str member)
 	j->message.n--; /* the brace */
 	mr_buf_str(&j->message, member);
 	mr_buf_char(&j->message, '}');
+}
+
+void mr_jobs_tell(struct mr_workers *all, uint64_t n, struct mr_str members)
+{
+	struct mr_job *j = mr_map_get(&all->jobs, key_of(&n));
+	struct mr_buf b = {0};
+	if (!j || j->abandoned)
+		return;
+	if (j->worker) {
+		mr_buf_printf(&b, "{\"t\":\"part\",\"n\":%" PRIu64 ",", n);
+		mr_buf_str(&b, members);
+		mr_buf_char(&b, '}');
+		mr_link_send(j->worker->link, mr_buf_view(&b));
+	} else {
+		mr_buf_char(&b, ',');
+		mr_buf_str(&b, members);
+		add_member(j, mr_buf_view(&b));
+	}
+	mr_buf_fini(&b);
 }
 
 /* A write that was given to several workers may have been done by one of them: it is refused by its record (CLOCK.md rule 10). */

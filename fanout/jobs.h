@@ -17,11 +17,14 @@ struct mr_job_order {
 	enum mr_repeat repeat;
 };
 void mr_jobs_order(struct mr_workers *all, struct mr_job_order *order);
+/* Says this to the worker that has it (members of a message of type part); to the one that will have it, where none has it yet. */
+void mr_jobs_tell(struct mr_workers *all, uint64_t n, struct mr_str members);
 /* The thread has no use for the answer any more. */
 void mr_jobs_abandon(struct mr_workers *all, uint64_t n);
 
 void mr_jobs_dispatch(struct mr_workers *all); /* waiting ones, to whom there is */
 void mr_jobs_answer(struct mr_worker *w, uint64_t n, struct mr_str text);
+void mr_jobs_part(struct mr_worker *w, uint64_t n, struct mr_str text);              /* what is said of it before its answer */
 void mr_jobs_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reason); /* its worker died */
 void mr_jobs_console(struct mr_worker *w, uint64_t n, struct mr_str text);
 void mr_jobs_overdue(struct mr_workers *all);

@@ -257,7 +257,7 @@ static void init_h2o(struct mr_net *net)
 	net->global.server_name = (h2o_iovec_t){NULL, 0};
 	net->global.http1.upgrade_to_http2 = 0; /* its HTTP/2 has known holes */
 	net->global.http1.req_timeout = REQUEST_TIMEOUT_MS;
-	net->global.max_request_entity_size = net->config.max_frame;
+	net->global.max_request_entity_size = MR_MAX(net->config.max_frame, net->config.max_body);
 	net->host = h2o_config_register_host(&net->global, h2o_iovec_init(H2O_STRLIT("default")), 65535);
 	mr_net_http_init(net);
 	net->h2o = h2o_evloop_create();

@@ -24,6 +24,7 @@ struct mr_net_config {
 	enum mr_net_sharing sharing;
 	const char *tls_certificate, *tls_key; /* paths of PEM files; empty or NULL: no TLS */
 	size_t max_frame;                      /* largest WebSocket message or HTTP body */
+	size_t max_body;                       /* largest HTTP body that may be meant for another path than /api; 0: max_frame */
 	size_t unread_most;                    /* bytes waiting for one WebSocket above which nothing more is read from it; 0: none */
 	int max_connections;
 	atomic_int *connections;  /* how many there are, in all that share the limit; NULL: none do */
@@ -72,13 +73,25 @@ struct mr_str mr_req_path(const struct mr_req *req);
 struct mr_str mr_req_param(struct mr_req *req, const char *name);
 bool mr_req_next_param(struct mr_req *req, size_t *at, struct mr_str *name); /* names in their order; *at begins as 0 */
 struct mr_str mr_req_header(const struct mr_req *req, const char *name);
+/* Names and values of headers in their order, the name in lower case; *at begins as 0. Without Host and what is the connection's own. */
+bool mr_req_next_header(const struct mr_req *req, size_t *at, struct mr_str *name, struct mr_str *value);
+struct mr_str mr_req_raw_path(const struct mr_req *req); /* as it stands in the request line, without the query */
+struct mr_str mr_req_query(const struct mr_req *req);    /* what stands behind "?"; p NULL: nothing does, nor a "?" */
+bool mr_req_is_tls(const struct mr_req *req);
 struct mr_str mr_req_body(const struct mr_req *req);
 struct mr_arena *mr_req_arena(struct mr_req *req); /* freed with the request */
 /* Told when the connection broke before an answer (a client that only ended its side still waits); the req is gone after it. */
 void mr_req_on_gone(struct mr_req *req, void (*cb)(void *arg), void *arg);
 /* Before replying; copied. The same name again replaces the value. */
 void mr_req_add_header(struct mr_req *req, const char *name, const char *value);
+/* The same, one more of its name; name and value without bytes that end a line (asserted). */
+void mr_req_append_header(struct mr_req *req, struct mr_str name, struct mr_str value);
+/* Errors of this request are for pages of the own origin only, unless headers said otherwise. */
+void mr_req_keep_to_itself(struct mr_req *req);
 void mr_req_reply(struct mr_req *req, int status, const char *content_type, struct mr_str body);
+/* The head alone, for HEAD; of a body of `length` bytes, or MR_LENGTH_UNKNOWN. */
+#define MR_LENGTH_UNKNOWN SIZE_MAX
+void mr_req_reply_head(struct mr_req *req, int status, size_t length);
 /* {"error":{code,message,data}} with the code's status. */
 void mr_req_error(struct mr_req *req, const struct mr_error *err);
 /* Serves a file below root, with type by suffix, ETag, If-None-Match, gzip when large and text; 404 otherwise. Never leaves root. */
@@ -92,8 +105,13 @@ struct mr_stream_handler {
 	void *arg;
 };
 struct mr_stream *mr_req_stream(struct mr_req *req, const char *content_type, const struct mr_stream_handler *handler);
+/* The same with any status, for a body whose type was said by a header; what it has is the caller's alone to say: no comment lines. The
+ * head leaves at once. length: of the whole body, which is then to have it, or MR_LENGTH_UNKNOWN. */
+struct mr_stream *mr_req_stream_body(struct mr_req *req, int status, size_t length, const struct mr_stream_handler *handler);
 void mr_stream_send(struct mr_stream *s, struct mr_str bytes); /* copied, queued */
 size_t mr_stream_pending(const struct mr_stream *s);
+struct mr_req *mr_stream_req(const struct mr_stream *s); /* for its body; NULL: the client is gone */
 void mr_stream_close(struct mr_stream *s);
+void mr_stream_cut(struct mr_stream *s); /* ends it so that the client sees that something is missing */
 
 #endif

@@ -58,6 +58,7 @@ static bool split_target(struct mr_req *req, struct mr_error *err)
 	struct mr_str path = {target.p, q ? (size_t)(q - target.p) : target.n};
 	bool clean;
 
+	req->raw_path = path;
 	req->query = q ? (struct mr_str){q + 1, target.n - path.n - 1} : (struct mr_str){NULL, 0};
 	req->path = decode(&req->arena, path, false, &clean);
 	if (!clean || !mr_utf8_ok(req->path))
@@ -127,6 +128,46 @@ struct mr_str mr_req_header(const struct mr_req *req, const char *name)
 	return (struct mr_str){value.len ? value.base : "", value.len};
 }
 
+/* RFC 9110, 7.6.1: between us and whoever connected. */
+static bool is_of_connection(struct mr_str name)
+{
+	static const char *const names[] = {"connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer",
+		"transfer-encoding", "upgrade", "http2-settings", "expect", "host"};
+	for (size_t i = 0; i < MR_COUNT(names); i++)
+		if (mr_str_is(name, names[i]))
+			return true;
+	return false;
+}
+
+bool mr_req_next_header(const struct mr_req *req, size_t *at, struct mr_str *name, struct mr_str *value)
+{
+	const h2o_headers_t *all = &req->h2o->headers;
+
+	while (*at < all->size) {
+		const h2o_header_t *h = &all->entries[(*at)++];
+		*name = (struct mr_str){h->name->base, h->name->len};
+		*value = (struct mr_str){h->value.len ? h->value.base : "", h->value.len};
+		if (!is_of_connection(*name))
+			return true;
+	}
+	return false;
+}
+
+struct mr_str mr_req_raw_path(const struct mr_req *req)
+{
+	return req->raw_path;
+}
+
+struct mr_str mr_req_query(const struct mr_req *req)
+{
+	return req->query;
+}
+
+bool mr_req_is_tls(const struct mr_req *req)
+{
+	return req->net->tls.context != NULL;
+}
+
 struct mr_str mr_req_body(const struct mr_req *req)
 {
 	return (struct mr_str){req->h2o->entity.base, req->h2o->entity.base ? req->h2o->entity.len : 0};
@@ -182,8 +223,14 @@ static const char *reason_of(int status)
 		{101, "Switching Protocols"},
 		{200, "OK"},
 		{201, "Created"},
+		{202, "Accepted"},
 		{204, "No Content"},
+		{206, "Partial Content"},
+		{301, "Moved Permanently"},
+		{302, "Found"},
+		{303, "See Other"},
 		{304, "Not Modified"},
+		{307, "Temporary Redirect"},
 		{308, "Permanent Redirect"},
 		{400, "Bad Request"},
 		{401, "Unauthorized"},
@@ -192,11 +239,17 @@ static const char *reason_of(int status)
 		{405, "Method Not Allowed"},
 		{409, "Conflict"},
 		{410, "Gone"},
+		{412, "Precondition Failed"},
 		{413, "Content Too Large"},
+		{415, "Unsupported Media Type"},
 		{417, "Expectation Failed"},
+		{418, "I'm a Teapot"},
+		{422, "Unprocessable Content"},
 		{426, "Upgrade Required"},
 		{429, "Too Many Requests"},
 		{500, "Internal Server Error"},
+		{501, "Not Implemented"},
+		{502, "Bad Gateway"},
 		{503, "Service Unavailable"},
 		{504, "Gateway Timeout"},
 		{507, "Insufficient Storage"},
@@ -225,6 +278,23 @@ void mr_req_add_header(struct mr_req *req, const char *name, const char *value)
 		h2o_add_header_by_str(&h->pool, &h->res.headers, lower.base, lower.len, 1, n.base, v.base, v.len);
 }
 
+void mr_req_append_header(struct mr_req *req, struct mr_str name, struct mr_str value)
+{
+	h2o_req_t *h = req->h2o;
+	h2o_iovec_t n = h2o_strdup(&h->pool, name.p, name.n), v = h2o_strdup(&h->pool, value.n ? value.p : "", value.n);
+
+	MR_ASSERT(!req->answered && name.n);
+	MR_ASSERT(!memchr(n.base, '\r', n.len) && !memchr(n.base, '\n', n.len) && !memchr(n.base, ':', n.len));
+	MR_ASSERT(!memchr(v.base, '\r', v.len) && !memchr(v.base, '\n', v.len));
+	h2o_strtolower(n.base, n.len);
+	h2o_add_header_by_str(&h->pool, &h->res.headers, n.base, n.len, 1, NULL, v.base, v.len);
+}
+
+void mr_req_keep_to_itself(struct mr_req *req)
+{
+	req->to_itself = true;
+}
+
 void mr_req_begin(struct mr_req *req, int status, const char *content_type)
 {
 	MR_ASSERT(req->magic == MR_REQ_MAGIC && !req->answered);
@@ -246,9 +316,20 @@ void mr_req_start(struct mr_req *req, h2o_generator_t *generator)
 	req->net->answering = NULL;
 }
 
+static h2o_generator_t nothing_more = {NULL, NULL};
+
+void mr_req_reply_head(struct mr_req *req, int status, size_t length)
+{
+	h2o_req_t *h = req->h2o;
+
+	mr_req_begin(req, status, NULL);
+	h->res.content_length = length;
+	mr_req_start(req, &nothing_more);
+	h2o_send(h, NULL, 0, H2O_SEND_STATE_FINAL);
+}
+
 void mr_req_reply(struct mr_req *req, int status, const char *content_type, struct mr_str body)
 {
-	static h2o_generator_t generator = {NULL, NULL};
 	struct mr_net *net = req->net;
 	h2o_req_t *h = req->h2o;
 	bool bare = status == 204 || status == 304;
@@ -262,7 +343,7 @@ void mr_req_reply(struct mr_req *req, int status, const char *content_type, stru
 	if (body.n)
 		bytes = h2o_strdup(&h->pool, body.p, body.n);
 	net->bytes_sent += body.n;
-	mr_req_start(req, &generator);
+	mr_req_start(req, &nothing_more);
 	h2o_send(h, &bytes, body.n ? 1 : 0, H2O_SEND_STATE_FINAL); /* req may be gone after it */
 }
 
@@ -284,7 +365,8 @@ void mr_req_error(struct mr_req *req, const struct mr_error *err)
 	struct mr_buf b = {0};
 
 	error_text(&b, err);
-	mr_req_add_header(req, "Access-Control-Allow-Origin", "*");
+	if (!req->to_itself)
+		mr_req_add_header(req, "Access-Control-Allow-Origin", "*");
 	mr_req_add_header(req, "Cache-Control", "no-store");
 	if (err->code == MR_UNAUTHENTICATED || err->code == MR_BAD_TOKEN || err->code == MR_TOKEN_EXPIRED)
 		mr_req_add_header(req, "WWW-Authenticate", "Bearer");
@@ -311,7 +393,12 @@ static void send_own_page(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs
 
 static void describe(const struct mr_net *net, const h2o_req_t *req, struct mr_error *err)
 {
-	if (req->res.status == 413)
+	bool to_route = net->config.max_body && !(req->input.path.len >= 5 && memcmp(req->input.path.base, "/api/", 5) == 0);
+
+	if (req->res.status == 413 && to_route)
+		mr_fail_data(err, MR_TOO_LARGE, "{\"setting\":\"http_max_body\"}",
+			"the body is larger than %zu bytes (setting http_max_body)", net->config.max_body);
+	else if (req->res.status == 413)
 		mr_fail_data(err, MR_TOO_LARGE, "{\"setting\":\"max_frame\"}", "the body is larger than %zu bytes (setting max_frame)",
 			net->config.max_frame);
 	else if (req->res.status >= 500)

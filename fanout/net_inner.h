@@ -87,8 +87,9 @@ struct mr_req {
 	h2o_req_t *h2o;
 	struct mr_list link;
 	struct mr_arena arena;
-	struct mr_str path, query;
+	struct mr_str path, raw_path, query;
 	bool answered;
+	bool to_itself; /* mr_req_keep_to_itself */
 	void (*gone)(void *arg);
 	void *gone_arg;
 	struct mr_watch *watch;

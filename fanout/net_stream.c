@@ -18,6 +18,9 @@ struct mr_stream {
 	struct mr_list link, dirty;
 	struct mr_buf queue, flying;
 	bool is_flying, owes_drained, closing, events;
+	bool head_due; /* the head has not left, and is to do so without waiting for the body */
+	bool cut;
+	bool body; /* that has an end of its own: without it, it is cut */
 	int64_t last;
 	struct mr_watch *watch;
 };
@@ -82,16 +85,17 @@ static void on_watch(void *arg, int events)
 		h2o_send(part(s), NULL, 0, H2O_SEND_STATE_ERROR);
 }
 
-struct mr_stream *mr_req_stream(struct mr_req *req, const char *content_type, const struct mr_stream_handler *handler)
+static struct mr_stream *start(
+	struct mr_req *req, int status, const char *content_type, size_t length, const struct mr_stream_handler *handler)
 {
 	struct mr_net *net = req->net;
 	struct mr_stream *s = mr_alloc(sizeof(*s));
 
 	mr_req_add_header(req, "X-Accel-Buffering", "no"); /* a proxy in between must not wait for more */
-	mr_req_begin(req, 200, content_type);
+	mr_req_begin(req, status, content_type);
+	req->h2o->res.content_length = length;
 	*s = (struct mr_stream){.magic = MR_STREAM_MAGIC, .net = net, .req = req, .handler = *handler};
 	s->generator.proceed = on_proceed;
-	s->events = strncmp(content_type, "text/event-stream", 17) == 0;
 	s->last = mr_mono_us();
 	s->watch = mr_watch_new(net->loop, mr_net_fd(req), MR_READ, on_watch, s);
 	req->stream = s;
@@ -99,9 +103,25 @@ struct mr_stream *mr_req_stream(struct mr_req *req, const char *content_type, co
 	if (!mr_timer_running(net->heartbeat))
 		mr_timer_start(net->heartbeat, HEARTBEAT_STEP_US);
 	mr_req_start(req, &s->generator);
+	mark(s);
+	return s;
+}
+
+struct mr_stream *mr_req_stream(struct mr_req *req, const char *content_type, const struct mr_stream_handler *handler)
+{
+	struct mr_stream *s = start(req, 200, content_type, MR_LENGTH_UNKNOWN, handler);
+
+	s->events = strncmp(content_type, "text/event-stream", 17) == 0;
 	if (s->events)
 		mr_buf_z(&s->queue, ":\n\n"); /* makes the head of the response leave at once */
-	mark(s);
+	return s;
+}
+
+struct mr_stream *mr_req_stream_body(struct mr_req *req, int status, size_t length, const struct mr_stream_handler *handler)
+{
+	struct mr_stream *s = start(req, status, NULL, length, handler);
+
+	s->head_due = s->body = true;
 	return s;
 }
 
@@ -120,10 +140,31 @@ size_t mr_stream_pending(const struct mr_stream *s)
 	return s->queue.n + s->flying.n;
 }
 
+struct mr_req *mr_stream_req(const struct mr_stream *s)
+{
+	return s->req;
+}
+
 void mr_stream_close(struct mr_stream *s)
 {
 	MR_ASSERT(s->magic == MR_STREAM_MAGIC);
 	s->closing = true;
+	mark(s);
+}
+
+/* A reset, since to an old client, or behind a proxy, a mere end could look like the body's. */
+void mr_stream_cut(struct mr_stream *s)
+{
+	static const struct linger at_once = {.l_onoff = 1};
+
+	MR_ASSERT(s->magic == MR_STREAM_MAGIC);
+	if (!s->req || s->cut)
+		return;
+	setsockopt(mr_net_fd(s->req), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	s->cut = s->closing = true;
+	mr_buf_fini(&s->queue);
+	if (s->is_flying) /* the write fails now, and h2o then closes */
+		shutdown(mr_net_fd(s->req), SHUT_RDWR);
 	mark(s);
 }
 
@@ -141,13 +182,14 @@ static void send_last(struct mr_stream *s)
 
 static void send_queue(struct mr_stream *s)
 {
+	s->head_due = false;
 	s->flying = s->queue;
 	s->queue = (struct mr_buf){0};
 	s->is_flying = true;
 	s->last = mr_mono_us();
 	s->net->bytes_sent += s->flying.n;
 	h2o_iovec_t bytes = {s->flying.p, s->flying.n};
-	h2o_send(s->req->h2o, &bytes, 1, H2O_SEND_STATE_IN_PROGRESS);
+	h2o_send(s->req->h2o, &bytes, bytes.len ? 1 : 0, H2O_SEND_STATE_IN_PROGRESS);
 }
 
 static void finish(struct mr_stream *s)
@@ -164,9 +206,11 @@ static void finish(struct mr_stream *s)
 
 static void flush(struct mr_stream *s)
 {
-	if (s->req && !s->is_flying && s->closing)
+	if (s->req && !s->is_flying && s->cut)
+		h2o_send(part(s), NULL, 0, H2O_SEND_STATE_ERROR);
+	else if (s->req && !s->is_flying && s->closing)
 		send_last(s);
-	else if (s->req && !s->is_flying && s->queue.n)
+	else if (s->req && !s->is_flying && (s->queue.n || s->head_due))
 		send_queue(s);
 	if (!s->req)
 		finish(s);
@@ -207,7 +251,10 @@ void mr_net_close_streams(struct mr_net *net)
 		struct mr_stream *s = MR_CONTAINER(e, struct mr_stream, link);
 		if (s->req)
 			s->req->h2o->http1_is_persistent = 0;
-		mr_stream_close(s);
+		if (s->body && !s->closing)
+			mr_stream_cut(s);
+		else
+			mr_stream_close(s);
 	}
 }
 

@@ -15,6 +15,7 @@ struct mr_task {
 	struct mr_fanout *f;
 	uint64_t n;
 	mr_task_done *done;
+	mr_task_part *part; /* NULL: its parts are of no account */
 	void *arg;
 	bool reading;               /* what live queries ask */
 	struct mr_job_order *order; /* a reading that waits until others have ended; NULL: it is out */
@@ -168,6 +169,45 @@ void mr_task_abandon(struct mr_task **task)
 	if (a)
 		mr_loop_call(f->hub->loop, on_abandoned, a);
 	send_waiting(f);
+}
+
+/* --- parts --- */
+
+void mr_task_listen(struct mr_task *t, mr_task_part *part)
+{
+	t->part = part;
+}
+
+struct said {
+	struct mr_fanout *f;
+	uint64_t n;
+	struct mr_buf members;
+};
+
+static void on_said(void *arg)
+{
+	struct said *s = arg;
+	mr_jobs_tell(s->f->hub->workers, s->n, mr_buf_view(&s->members));
+	mr_buf_fini(&s->members);
+	free(s);
+}
+
+void mr_task_tell(const struct mr_task *t, struct mr_buf *members)
+{
+	struct said *s = mr_alloc(sizeof *s);
+	*s = (struct said){t->f, t->n, *members};
+	*members = (struct mr_buf){0};
+	mr_loop_call(t->f->hub->loop, on_said, s);
+}
+
+void mr_task_take_part(struct mr_fanout *f, uint64_t n, struct mr_arena *arena, struct mr_str text)
+{
+	const struct mr_task *t = mr_map_get(&f->tasks->by_n, key_of(&n));
+	struct mr_error err;
+	const struct mr_node *part = t && t->part ? mr_json_read(arena, text, REPLY_DEPTH, false, &err) : NULL;
+	if (part)
+		t->part(t->arg, part, arena);
+	mr_arena_fini(arena);
 }
 
 void mr_task_add_time(struct mr_buf *members)

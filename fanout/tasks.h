@@ -29,11 +29,18 @@ struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, mr_
 /* The answer's rows (its member "rows") are made as well, and are there before done is called: the caller's, who frees them. Where they are
  * many, that and the parsing are done aside. */
 void mr_task_want_rows(struct mr_task *t, struct mr_app *app, const struct mr_entity *e, struct mr_rows *into);
+/* What the worker says of it before its end (a message of type part, in the arena), in order. Called later, never at once. */
+typedef void mr_task_part(void *arg, const struct mr_node *part, struct mr_arena *arena);
+void mr_task_listen(struct mr_task *t, mr_task_part *part);
+/* Says this to the worker that has it: members of a JSON message of type part, without braces; taken over and emptied. */
+void mr_task_tell(const struct mr_task *t, struct mr_buf *members);
 void mr_task_abandon(struct mr_task **task); /* done is not called; the worker is told */
 
 /* Appends `"now":..,"seed":".."` for runs of functions. */
 void mr_task_add_time(struct mr_buf *members);
 
+/* For the hub, on the task's thread: a part of it. The text lies in the arena; both are taken over. */
+void mr_task_take_part(struct mr_fanout *f, uint64_t n, struct mr_arena *arena, struct mr_str text);
 /* For the hub, on the task's thread: its end. The text lies in the arena; both are taken over. */
 void mr_task_end(struct mr_fanout *f, uint64_t n, struct mr_arena *arena, struct mr_str text, const struct mr_error *err);
 

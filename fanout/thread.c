@@ -52,6 +52,7 @@ static struct mr_net *open_net(struct mr_fanout *f)
 		.tls_certificate = s->tls_certificate,
 		.tls_key = s->tls_key,
 		.max_frame = (size_t)s->max_frame,
+		.max_body = (size_t)s->http_max_body,
 		.compress = s->compression,
 		.max_connections = (int)s->max_connections,
 		.connections = &hub->connections,

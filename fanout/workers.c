@@ -354,16 +354,20 @@ static void handle(struct mr_worker *w, struct mr_str text, const struct mr_node
 		mr_log(MR_WARN, "a peer sent what is not understood: %.*s", (int)MR_MIN(text.n, 200), text.p);
 }
 
-/* Answers are read by the threads that asked, for they may be large: here only their number. false: it is none, and told. */
-static bool answer_number(struct mr_str text, uint64_t *n)
+static void (*const takers[])(struct mr_worker *w, uint64_t n, struct mr_str text) = {mr_jobs_answer, mr_jobs_answer, mr_jobs_part};
+
+/* Answers and their parts are read by the threads that asked, for they may be large: here only their number. false: it is none of them. */
+static bool take_answer(struct mr_worker *w, struct mr_str text)
 {
-	static const char *const starts[] = {"{\"t\":\"reply\",\"n\":", "{\"t\":\"rows\",\"n\":"};
+	static const char *const starts[] = {"{\"t\":\"reply\",\"n\":", "{\"t\":\"rows\",\"n\":", "{\"t\":\"part\",\"n\":"};
 	for (size_t i = 0; i < MR_COUNT(starts); i++) {
 		size_t at = strlen(starts[i]);
+		uint64_t n = 0;
 		if (text.n <= at || memcmp(text.p, starts[i], at) != 0)
 			continue;
-		for (*n = 0; at < text.n && text.p[at] >= '0' && text.p[at] <= '9'; at++)
-			*n = *n * 10 + (uint64_t)(text.p[at] - '0');
+		for (; at < text.n && text.p[at] >= '0' && text.p[at] <= '9'; at++)
+			n = n * 10 + (uint64_t)(text.p[at] - '0');
+		takers[i](w, n, text);
 		return true;
 	}
 	return false;
@@ -390,10 +394,7 @@ static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, i
 		on_peer_gone(w);
 		return;
 	}
-	uint64_t n;
-	if (answer_number(text, &n))
-		mr_jobs_answer(w, n, text);
-	else
+	if (!take_answer(w, text))
 		on_message(w, text);
 }
 

@@ -9,20 +9,28 @@
  *             the end of call or run n; split: it looked at its identity; again: milliseconds since 1970 at which a run gives
  *             something else, though nobody writes
  *   rows    { n, snapshot, rows: [image...] | error }     the end of read n
+ *   part    { n, head | bytes | want }                    of an action that answers a request (kind http), before its reply: the head
+ *             of its answer { status, headers, length? }; bytes of its body, which are answered by part { taken }; it wants the next
+ *             piece of the request's body, answered by part { bytes }
  *   log     { n, fn, level, text, session? }
  * fanout -> worker
  *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
- *   call    { n, kind: "query"|"mutation"|"action"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?,
+ *   call    { n, kind: "query"|"mutation"|"action"|"http"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?,
  *             seed, now, refuse? }
  *             kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?, where?, order?, limit? };
  *             under the entity's policies; answers rows as clients see them (insert: { id })
  *             kind action: given to one worker, once, when that has less than worker_actions; with a session and call it is run
  *             only if its record was not there before
+ *             kind http: like an action without a record; fn is the name of a route, args the request { method, url, headers, params,
+ *             body | more: true, piece }; its value is the answer { status, headers, bytes?, length? }, or null when that went in parts
+ *             gone: the client went meanwhile
  *             refuse: an error; the call is not run: it was done before, or is refused for good with this error
  *   run     { n, fn, args, auth|null, shared: bool, snapshot? }
  *             a query function for a live query; answered by reply with reads, snapshot
  *   read    { n, entity, where: text, order: [[f,d]..], limit: -1|k, snapshot? }
  *             first load or refill; answered by rows
+ *   part    { n, bytes | taken: true | gone: true }  to an action that answers a request: a piece of the request's body (null: its
+ *             end); the last piece of the answer is taken; the client is gone
  *   cancel  { n }
  *   drain   {}                                       finish what runs, then exit 0
  * supervisor -> fanout

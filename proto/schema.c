@@ -5,9 +5,10 @@
 #include "ground/hash.h"
 #include "ground/log.h"
 #include "predicate.h"
+#include "routes.h"
 
 enum { NAME_MAX_BYTES = 63, MANIFEST_DEPTH = 64, FIELDS_MAX = 1000 };
-enum { BY_ENTITY, BY_FN, BY_KINDS };
+enum { BY_ENTITY, BY_FN, BY_ROUTE, BY_KINDS };
 
 static const struct {
 	const char *name, *sql;
@@ -485,6 +486,16 @@ static bool read_fns(struct reader *r, const struct mr_node *root)
 	return true;
 }
 
+static bool read_routes(struct reader *r, const struct mr_node *root)
+{
+	struct mr_app *app = r->app;
+	if (!mr_app_read_routes(app, mr_node_get(root, "routes"), r->err))
+		return false;
+	for (size_t i = 0; i < app->n_routes; i++)
+		mr_map_put(&app->by_name[BY_ROUTE], app->routes[i].fn.name, &app->routes[i]);
+	return true;
+}
+
 /* Life */
 
 static bool read_app(struct reader *r, struct mr_str json)
@@ -498,7 +509,7 @@ static bool read_app(struct reader *r, struct mr_str json)
 		return refuse(r, MR_STR("the top"), "it must be a map");
 	r->app->version = MR_STR("");
 	return text_member(r, MR_STR("the top"), root, "version", &r->app->version) && read_entities(r, root) && check_references(r) &&
-	       read_policies(r, root) && read_fns(r, root);
+	       read_policies(r, root) && read_fns(r, root) && read_routes(r, root);
 }
 
 struct mr_app *mr_app_read(struct mr_str json, struct mr_error *err)
@@ -541,6 +552,11 @@ const struct mr_entity *mr_app_entity(const struct mr_app *app, struct mr_str na
 const struct mr_fn *mr_app_fn(const struct mr_app *app, struct mr_str name)
 {
 	return mr_map_get(&app->by_name[BY_FN], name);
+}
+
+const struct mr_route *mr_app_route(const struct mr_app *app, struct mr_str name)
+{
+	return mr_map_get(&app->by_name[BY_ROUTE], name);
 }
 
 int mr_entity_field(const struct mr_entity *e, struct mr_str name)

@@ -82,8 +82,11 @@ struct mr_fn {
 	bool needs_user; /* auth: "user" (default); false for "public" */
 	bool internal;
 	bool cancel;             /* an action that ends when its caller goes */
+	bool http;               /* an action that answers requests of a route; no function that could be called */
 	struct mr_str isolation; /* "serializable" (default for mutations), "repeatable read", "read committed" */
 };
+
+struct mr_route; /* routes.h */
 
 struct mr_app {
 	struct mr_arena arena;
@@ -92,6 +95,8 @@ struct mr_app {
 	size_t n_entities;
 	struct mr_fn *fns;
 	size_t n_fns;
+	struct mr_route *routes; /* in the order in which they are tried */
+	size_t n_routes;
 	struct mr_map *by_name; /* private */
 	_Atomic int refs;       /* threads share it */
 };
@@ -102,6 +107,7 @@ struct mr_app *mr_app_hold(struct mr_app *app);
 void mr_app_drop(struct mr_app **app);
 const struct mr_entity *mr_app_entity(const struct mr_app *app, struct mr_str name);
 const struct mr_fn *mr_app_fn(const struct mr_app *app, struct mr_str name);
+const struct mr_route *mr_app_route(const struct mr_app *app, struct mr_str name);
 int mr_entity_field(const struct mr_entity *e, struct mr_str name); /* position, or -1 */
 
 #endif

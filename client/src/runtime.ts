@@ -8,8 +8,10 @@ import { AppError, checkedFields, IdentityTouched, makeContext } from "./runtime
 import { type Channel, Frame } from "./runtime/frame.js";
 import { installGlobals } from "./runtime/globals.js";
 import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
+import { answer, collectRoutes, routesManifest } from "./runtime/http.js";
 import { accessOf, collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
-import type { RegisteredFunction } from "./server/functions.js";
+import type { FunctionKind, RegisteredFunction } from "./server/functions.js";
+import type { Route } from "./server/http.js";
 import { checkShape, ValidationError } from "./server/validators.js";
 import type { ErrorCode } from "./tables.js";
 import { isPlainObject, type Value } from "./values.js";
@@ -71,19 +73,28 @@ interface Call {
 	readonly clock: { looked: boolean };
 }
 
-/** Runs a function in a frame; the result is JSON text. `within`: how many are around it. */
-function run(call: Call, fn: RegisteredFunction, args: string, frame: Frame, within: number): Promise<string> {
+function contextOf(call: Call, kind: FunctionKind, frame: Frame, within: number): object {
 	const k = call.ran++;
-	const ctx = makeContext(fn.kind, {
+	return makeContext(kind, {
 		env: k === 0 ? call.env : { ...call.env, seed: `${call.env.seed}/${k}` },
 		operate: frame.operate,
 		identity: () => host().identity(call.n),
 		clock: call.clock,
 		run: (kind, ref, given) => frame.track(runWithin(call, frame, within + 1, kind, ref, given)),
 	});
+}
+
+/** Runs a function in a frame; the result is JSON text. `within`: how many are around it. */
+function run(call: Call, fn: RegisteredFunction, args: string, frame: Frame, within: number): Promise<string> {
+	const ctx = contextOf(call, fn.kind, frame, within);
 	return frame
 		.run(() => (fn.options.handler as (ctx: object, args: Value) => unknown)(ctx, readArgs(fn, args)))
 		.then((result) => printResult(fn, result));
+}
+
+/** Answers a request of a route, as an action; it has ended when the last of the response is taken. */
+function serve(call: Call, route: Route, request: string, frame: Frame): Promise<string> {
+	return frame.run(() => answer(call.n, route, request, () => contextOf(call, "action", frame, 0))).then((value) => printWire(value, "response"));
 }
 
 /** A function that another one calls. A mutation is a part of the call's transaction that is taken back alone. */
@@ -115,7 +126,13 @@ function printResult(fn: RegisteredFunction, result: unknown): string {
 	return printWire(fn.options.returns ? fn.options.returns.check(value, "result") : value, "result");
 }
 
-function start(functions: ReadonlyMap<string, RegisteredFunction>, n: number, name: string, args: string, envText: string): void {
+/** What the app declared, by the names that the host calls. */
+interface Declared {
+	readonly functions: ReadonlyMap<string, RegisteredFunction>;
+	readonly routes: ReadonlyMap<string, Route>;
+}
+
+function start({ functions, routes }: Declared, n: number, name: string, args: string, envText: string): void {
 	const fail = (error: unknown): void => {
 		let text: string;
 		try {
@@ -128,12 +145,13 @@ function start(functions: ReadonlyMap<string, RegisteredFunction>, n: number, na
 		}
 		host().done(n, false, text);
 	};
-	const fn = functions.get(name);
-	if (!fn) return fail(new MillraceError("unknown_function", `no function named ${name} is loaded`));
+	const [fn, route] = [functions.get(name), routes.get(name)];
+	if (!fn && !route) return fail(new MillraceError("unknown_function", `no function named ${name} is loaded`));
 	const env = parseWire(envText) as unknown as Env;
 	begin(n);
 	const call: Call = { n, env, functions, ran: 0, clock: { looked: false } };
-	run(call, fn, args, new Frame((kind, json) => operate(n, kind, json), 0), 0)
+	const frame = new Frame((kind, json) => operate(n, kind, json), 0);
+	(route ? serve(call, route, args, frame) : run(call, fn as RegisteredFunction, args, frame, 0))
 		.then((result) => host().done(n, true, result), fail)
 		.finally(() => forget(n));
 }
@@ -149,10 +167,11 @@ function checkWrite(entity: string, json: string): string {
 /** Called once, by the bundle's entry. */
 export function register(parts: { readonly app?: unknown; readonly modules: Modules }): void {
 	const functions = collectFunctions(parts.modules);
-	const manifest = printManifest(functions);
+	const routes = collectRoutes(parts.modules);
+	const manifest = printManifest(functions, routesManifest(routes));
 	const entry: Entry = {
 		manifest: () => manifest,
-		call: (n, name, args, env) => start(functions, n, name, args, env),
+		call: (n, name, args, env) => start({ functions, routes }, n, name, args, env),
 		check: checkWrite,
 		settle,
 		forget,

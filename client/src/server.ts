@@ -64,4 +64,6 @@ export type {
 	Sql,
 	SqlParam,
 } from "./server/functions.js";
+export { HttpAction, httpAction, HttpRouter, httpRouter } from "./server/http.js";
+export type { Cors, HttpCtx, HttpHandler, ParamsOf, PathRoute, PrefixRoute, RoutableMethod } from "./server/http.js";
 export type { Row, Value, Where } from "./values.js";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { register } from "millrace/runtime";
-import { policy } from "millrace/server";
+import { httpAction, httpRouter, policy } from "millrace/server";
 import * as app from "./app/app";
 import * as joinWaitlist from "./app/functions/joinWaitlist";
 import * as messages from "./app/functions/messages";
@@ -62,6 +62,49 @@ function call(fn: string, args: unknown, env: object = {}, given?: Answer[]): Pr
 }
 const ID = "01890000-0000-7000-8000-000000000001";
 const asked = () => ops.map(({ kind, json }) => [kind, json]);
+
+test("routes: declared wrongly they are refused where they stand, with a sentence", () => {
+	const route = (more: object) => () => httpRouter().route({ path: "/a", method: "GET", handler: async () => new Response(), ...more } as never);
+	const refused = (more: object, sentence: RegExp) => assert.throws(route(more), sentence);
+	for (const path of ["/api/x", "/api", "/healthz", "/metrics"]) refused({ path }, /the server's own/);
+	refused({ path: "a" }, /begins with a slash/);
+	refused({ path: "/:1" }, /a parameter is :name/);
+	refused({ path: "/:a/:a" }, /twice/);
+	refused({ path: "/*/a" }, /last part/);
+	refused({ path: "/a?b" }, /last part/);
+	refused({ path: "/a/../b" }, /dots/);
+	refused({ path: undefined, pathPrefix: "/a" }, /ends with a slash/);
+	refused({ pathPrefix: "/a/" }, /a path or a pathPrefix/);
+	refused({ method: "FETCH" }, /one or several of GET, HEAD/);
+	refused({ method: [] }, /one or several of GET, HEAD/);
+	refused({ handler: messages.all }, /a function of \(ctx, request\), or an httpAction/);
+	refused({ cors: { origins: [] } }, /"\*" or a list/);
+	refused({ cors: { origins: "*", credentials: true } }, /with credentials/);
+	for (const origin of ["app.example", "https://app.example/", "https://App.example"]) refused({ cors: { origins: [origin] } }, /is no origin/);
+	const http = httpRouter();
+	http.route({ path: "/a/*", method: ["GET", "POST"], handler: httpAction(async () => new Response()) });
+	assert.throws(() => http.route({ pathPrefix: "/a/", method: "POST", handler: () => new Response() }), /POST \/a\/ is there already/);
+	const wrongPlace = /functions\/http.ts exports their router as default; functions\/messages exports one as http/;
+	assert.throws(() => register({ app, modules: { messages: { http } } }), wrongPlace);
+});
+
+test("routes stand in the manifest, with the router's CORS where they say nothing else", () => {
+	const http = httpRouter({ cors: { origins: ["https://a.example"] } });
+	const handler = httpAction(async () => new Response());
+	http.route({ path: "/a/:id", method: ["GET", "PUT"], handler });
+	http.route({ pathPrefix: "/files/", method: "GET", handler, cors: { origins: "*", maxAge: 0 } });
+	http.route({ path: "/b", method: "POST", handler, cors: false });
+	const before = (globalThis as { __millrace?: unknown }).__millrace;
+	register({ app, modules: { http: { default: http } } });
+	const made = (globalThis as unknown as { __millrace: Entry }).__millrace;
+	(globalThis as { __millrace?: unknown }).__millrace = before;
+	assert.deepEqual((JSON.parse(made.manifest()) as { routes: unknown }).routes, [
+		{ path: "/a/:id", methods: ["GET", "PUT"], cors: { origins: ["https://a.example"] } },
+		{ path: "/files/*", methods: ["GET"], cors: { origins: "*", maxAge: 0 } },
+		{ path: "/b", methods: ["POST"] },
+	]);
+	assert.equal("routes" in (JSON.parse(entry.manifest()) as object), false);
+});
 
 test("the manifest", () => {
 	const m = JSON.parse(entry.manifest()) as { entities: unknown[]; policies: unknown; functions: { name: string }[] };

@@ -1,14 +1,14 @@
 // Compile-time tests: what flows from app.ts and functions/ to the client, with nothing but what _generated/ holds. Never run.
 
 import { type Client, createClient, type FunctionRef, functionRef, type WebSocketMaker } from "millrace";
-import type { ClientRow, Infer, InferIn, InsertOf, MutationCtx, QueryCtx, ServerRow } from "millrace/server";
+import type { ClientRow, Infer, InferIn, InsertOf, MutationCtx, ParamsOf, QueryCtx, ServerRow } from "millrace/server";
 import * as convex from "millrace/convex/react";
 import type { DocumentOf, Id } from "millrace/convex/server";
 import { v as cv } from "millrace/convex/values";
 import type * as Ported_ from "./convex_app/app";
 import * as portedFunctions from "./convex_app/messages";
 import { mutation as portedMutation, query as portedQuery } from "./convex_app/server";
-import { entity, field, increment, query as looseQuery, v } from "millrace/server";
+import { entity, field, httpAction, httpRouter, increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api, internal } from "./app/api";
 import type * as App from "./app/app";
@@ -608,3 +608,28 @@ export const helped = {
 		handler: (ctx, { id }) => rename(ctx, id, "x"),
 	}),
 };
+
+// routes: parameters are typed by the path, where the handler stands in the route
+const http = httpRouter({ cors: { origins: ["https://app.example"] } });
+http.route({ path: "/a/:id/b/:x", method: "GET", handler: async (ctx, request) => new Response(ctx.params.id + ctx.params.x + request.url) });
+http.route({
+	pathPrefix: "/a/:id/",
+	method: ["POST", "PUT"],
+	handler: async (ctx) => {
+		assert<Equals<typeof ctx.params, { readonly id: string; readonly "*": string }>>();
+		const sent = await ctx.runMutation(api.messages.send, { channel: "c", body: ctx.params["*"] });
+		return Response.json({ sent });
+	},
+});
+// @ts-expect-error no such parameter
+http.route({ path: "/a/:id", method: "GET", handler: (ctx) => new Response(ctx.params.nope) });
+// @ts-expect-error no method of routes
+http.route({ path: "/a/:id", method: "FETCH", handler: () => new Response() });
+// @ts-expect-error a handler gives a Response
+http.route({ path: "/a/:id", method: "GET", handler: () => "text" });
+const apart = httpAction(async (ctx, request) => new Response(ctx.params["any"] ?? (await request.text())));
+http.route({ path: "/b", method: "GET", handler: apart, cors: { origins: "*" } });
+http.route({ path: "/c", method: "GET", handler: apart, cors: false });
+// @ts-expect-error a path or a prefix
+http.route({ path: "/b", pathPrefix: "/b/", method: "GET", handler: apart });
+assert<Equals<ParamsOf<"/plain">, {}>>();

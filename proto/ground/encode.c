@@ -371,6 +371,22 @@ void mr_json_quote(struct mr_buf *b, struct mr_str s)
 	mr_buf_char(b, '"');
 }
 
+void mr_json_quote_latin(struct mr_buf *b, struct mr_str s)
+{
+	struct mr_buf text = {0};
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c >= 0x80) {
+			mr_buf_char(&text, (char)(0xc0 | c >> 6));
+			mr_buf_char(&text, (char)(0x80 | (c & 0x3f)));
+		} else if (c) {
+			mr_buf_char(&text, (char)c);
+		}
+	}
+	mr_json_quote(b, mr_buf_view(&text));
+	mr_buf_fini(&text);
+}
+
 /* One text for each number: plain digits where that is short, else d.ddde+x. */
 static void canonical_number(struct mr_buf *b, struct mr_str text)
 {

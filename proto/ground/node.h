@@ -80,6 +80,8 @@ void mr_enc_raw(struct mr_enc *e, struct mr_str encoded);
 
 /* JSON text helpers used outside of encoders: appends a quoted, escaped string. */
 void mr_json_quote(struct mr_buf *b, struct mr_str s);
+/* The same of any bytes, each the character of its number (U+0000 to U+00FF), as headers have them; NUL is left out. */
+void mr_json_quote_latin(struct mr_buf *b, struct mr_str s);
 /* Tree to JSON text with sorted keys: equal values give equal text (-0 and 0 differ; 1.0 and 1 are both "1"). */
 void mr_json_canonical(struct mr_buf *b, const struct mr_node *n);
 bool mr_utf8_ok(struct mr_str s); /* valid UTF-8, no NUL, no surrogates */

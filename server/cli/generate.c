@@ -95,6 +95,7 @@ static const char server_text[] =
 	"import type * as App from \"../app\";\n"
 	"import { typed, type MutationCtx as Writing, type QueryCtx as Reading } from \"millrace/server\";\n"
 	"export const { query, mutation, action, internalQuery, internalMutation, internalAction } = typed<typeof App>();\n"
+	"export { httpAction } from \"millrace/server\";\n"
 	"export type QueryCtx = Reading<typeof App>;\n"
 	"export type MutationCtx = Writing<typeof App>;\n"
 	"export type { App };\n";

@@ -146,6 +146,10 @@ static const struct {
 	{"read", mr_fetch_read},
 	{"close", mr_fetch_close},
 	{"drop", op_drop},
+	{"body", mr_http_body},
+	{"respond", mr_http_respond},
+	{"write", mr_http_write},
+	{"gone", mr_http_gone},
 };
 
 static bool is_end(struct mr_str kind)

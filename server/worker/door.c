@@ -161,10 +161,14 @@ static void on_welcome(struct mr_worker *w, const struct mr_node *m, const int *
 	mr_worker_welcomed(w);
 }
 
-static void on_number(struct mr_worker *w, const struct mr_node *m)
+static void on_number(struct mr_worker *w, const struct mr_node *m, bool part)
 {
 	int64_t n;
-	if (mr_node_int(mr_node_get(m, "n"), &n) && n > 0)
+	if (!mr_node_int(mr_node_get(m, "n"), &n) || n <= 0)
+		return;
+	if (part)
+		mr_job_body(w, (uint64_t)n, m);
+	else
 		mr_job_cancel(w, (uint64_t)n);
 }
 
@@ -183,7 +187,9 @@ static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, i
 	if (mr_str_is(t, "call") || mr_str_is(t, "run") || mr_str_is(t, "read"))
 		mr_job_start(w, &a, m);
 	else if (mr_str_is(t, "cancel"))
-		on_number(w, m);
+		on_number(w, m, false);
+	else if (mr_str_is(t, "part"))
+		on_number(w, m, true);
 	else if (mr_str_is(t, "drain"))
 		mr_jobs_drain(w);
 	else if (mr_str_is(t, "welcome"))

@@ -120,23 +120,6 @@ static void answer_reader(struct mr_fetch *f)
 
 /* ---- what the network says ---- */
 
-/* Bytes of a header are characters up to U+00FF. */
-static void quote_latin(struct mr_buf *b, struct mr_str s)
-{
-	struct mr_buf text = {0};
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c >= 0x80) {
-			mr_buf_char(&text, (char)(0xc0 | c >> 6));
-			mr_buf_char(&text, (char)(0x80 | (c & 0x3f)));
-		} else if (c) {
-			mr_buf_char(&text, (char)c);
-		}
-	}
-	mr_json_quote(b, mr_buf_view(&text));
-	mr_buf_fini(&text);
-}
-
 static struct mr_str trimmed(const char *p, const char *end)
 {
 	while (p < end && (*p == ' ' || *p == '\t'))
@@ -172,9 +155,9 @@ static void take_header(struct mr_fetch *f, const char *p, const char *end)
 	if (name.n == 8 && strncasecmp(name.p, "location", 8) == 0)
 		f->located = value.n > 0;
 	mr_buf_z(&f->head, f->head.n ? ",[" : "[");
-	quote_latin(&f->head, name);
+	mr_json_quote_latin(&f->head, name);
 	mr_buf_char(&f->head, ',');
-	quote_latin(&f->head, value);
+	mr_json_quote_latin(&f->head, value);
 	mr_buf_char(&f->head, ']');
 }
 

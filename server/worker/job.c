@@ -628,6 +628,22 @@ static struct mr_job *find(struct mr_list *list, uint64_t n)
 	return NULL;
 }
 
+static struct mr_job *find_anywhere(struct mr_worker *w, uint64_t n)
+{
+	struct mr_list *lists[] = {&w->jobs, &w->waiting, &w->importing, &w->actions};
+	struct mr_job *job = NULL;
+	for (size_t i = 0; !job && i < MR_COUNT(lists); i++)
+		job = find(lists[i], n);
+	return job;
+}
+
+void mr_job_body(struct mr_worker *w, uint64_t n, const struct mr_node *message)
+{
+	struct mr_job *job = find_anywhere(w, n);
+	if (job && !job->answered)
+		mr_http_message(job, message);
+}
+
 /* A COMMIT under way is let be: its answer is the answer. */
 static void cancel(struct mr_job *job)
 {
@@ -649,10 +665,7 @@ static void cancel(struct mr_job *job)
 
 void mr_job_cancel(struct mr_worker *w, uint64_t n)
 {
-	struct mr_list *lists[] = {&w->jobs, &w->waiting, &w->importing, &w->actions};
-	struct mr_job *job = NULL;
-	for (size_t i = 0; !job && i < MR_COUNT(lists); i++)
-		job = find(lists[i], n);
+	struct mr_job *job = find_anywhere(w, n);
 	if (job)
 		cancel(job);
 }

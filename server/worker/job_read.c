@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "job_inner.h"
+#include "proto/routes.h"
 
 void mr_job_set_verdict(struct mr_job *job, struct mr_str error)
 {
@@ -14,7 +15,8 @@ void mr_job_set_verdict(struct mr_job *job, struct mr_str error)
 static const struct {
 	const char *name;
 	enum mr_job_kind kind;
-} kinds[] = {{"query", MR_JOB_QUERY}, {"mutation", MR_JOB_MUTATION}, {"action", MR_JOB_ACTION}, {"entity", MR_JOB_ENTITY}};
+} kinds[] = {{"query", MR_JOB_QUERY}, {"mutation", MR_JOB_MUTATION}, {"action", MR_JOB_ACTION}, {"http", MR_JOB_ACTION},
+	{"entity", MR_JOB_ENTITY}};
 
 static bool read_kind(struct mr_job *job, struct mr_error *err)
 {
@@ -31,9 +33,22 @@ static bool read_kind(struct mr_job *job, struct mr_error *err)
 	return mr_fail(err, MR_BAD_MESSAGE, "A call of an unknown kind came from the fanout.");
 }
 
+static bool read_route(struct mr_job *job, struct mr_error *err)
+{
+	struct mr_str name = mr_node_str(job->message, "fn");
+	const struct mr_route *route = job->inner ? NULL : mr_app_route(job->w->app, name);
+	if (!route)
+		return mr_fail(err, MR_NOT_FOUND, "No route %.*s is loaded.", (int)MR_MIN(name.n, 200), name.p ? name.p : "");
+	job->fn = &route->fn;
+	job->http.gone = mr_node_truth(job->message, "gone");
+	return true;
+}
+
 static bool read_function(struct mr_job *job, struct mr_error *err)
 {
 	struct mr_str name = mr_node_str(job->message, "fn");
+	if (mr_str_is(mr_node_str(job->message, "kind"), "http"))
+		return read_route(job, err);
 	job->fn = mr_app_fn(job->w->app, name);
 	enum mr_fn_kind want = job->kind == MR_JOB_MUTATION ? MR_FN_MUTATION : job->kind == MR_JOB_ACTION ? MR_FN_ACTION : MR_FN_QUERY;
 	static const char *const names[] = {[MR_FN_QUERY] = "query", [MR_FN_MUTATION] = "mutation", [MR_FN_ACTION] = "action"};

@@ -10,6 +10,7 @@
  *   check.c   rules of fields that only the app knows
  *   action.c  what an action asks for: calls, timers      fetch.c    HTTP
  *   variables.c the environment                           manifest.c --manifest
+ *   http.c    bodies of routes
  *
  * One thread, one worker a process; everything hangs from struct mr_worker.
  */
@@ -111,6 +112,14 @@ struct mr_run {
 	int log_lines;
 };
 
+/* What an action that answers a request waits for; NULL: nothing. */
+struct mr_http {
+	struct mr_op *reader; /* a piece of the request's body */
+	struct mr_op *writer; /* that its last piece is taken */
+	struct mr_op *leaver; /* that the client goes */
+	bool gone;            /* it went */
+};
+
 struct mr_job {
 	struct mr_list node;
 	struct mr_worker *w;
@@ -146,9 +155,10 @@ struct mr_job {
 	char claim[33];         /* by which it knows that record again, when its COMMIT was not answered */
 	struct mr_list fetches; /* of an action */
 	int fetching;           /* those of them that have a connection, or make one */
-	uint64_t xid;           /* of its effects, the last; 0: none */
-	enum mr_turn turn;      /* that it has, or waits for */
-	bool locks;             /* pg may hold locks of it */
+	struct mr_http http;
+	uint64_t xid;      /* of its effects, the last; 0: none */
+	enum mr_turn turn; /* that it has, or waits for */
+	bool locks;        /* pg may hold locks of it */
 	struct mr_hot hot;
 	struct mr_txn *txn;
 	struct mr_arena attempt; /* until the transaction's end */
@@ -200,6 +210,7 @@ void mr_jobs_init(struct mr_worker *w);
 /* Takes the arena over, in which the message and its text live; answers it in any case. */
 void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message);
 void mr_job_cancel(struct mr_worker *w, uint64_t n);
+void mr_job_body(struct mr_worker *w, uint64_t n, const struct mr_node *message); /* for an action that answers a request */
 bool mr_job_writes(const struct mr_job *job);
 /* Ends of an attempt, by run.c, entity.c and read.c. */
 void mr_job_commit(struct mr_job *job, struct mr_str result);       /* writes it down; the answer follows */
@@ -241,6 +252,13 @@ void mr_run_op_free(struct mr_op *op);     /* out of its run, as if it had never
 /* action.c */
 void mr_action_op(struct mr_op *op, struct mr_str kind, struct mr_str json);
 void mr_action_answered(struct mr_job *job, bool ok, struct mr_str json); /* a job that an action asked for has ended */
+
+/* http.c: operations of actions that answer requests, and what the fanout says to them. */
+bool mr_http_body(struct mr_op *op, const struct mr_node *in, struct mr_error *err);
+bool mr_http_respond(struct mr_op *op, const struct mr_node *in, struct mr_error *err);
+bool mr_http_write(struct mr_op *op, const struct mr_node *in, struct mr_error *err);
+bool mr_http_gone(struct mr_op *op, const struct mr_node *in, struct mr_error *err);
+void mr_http_message(struct mr_job *job, const struct mr_node *m);
 
 /* summary.c: groupBy, measures, order of an operation. */
 bool mr_summary_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *in, bool visible, struct mr_summary *summary,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fanout/api.h"
+#include "fanout/app_http.h"
 #include "fanout/calls.h"
 #include "fanout/hub.h"
 #include "fanout/keys.h"
@@ -101,6 +102,11 @@ void mr_live_request(struct mr_req *req, struct mr_fanout *f)
 	mr_req_reply(req, 200, "text/plain", MR_STR("live\n"));
 }
 
+bool mr_app_http(struct mr_req *req, struct mr_fanout *f)
+{
+	return false; /* tests/flow/stack_http_routes.mjs */
+}
+
 bool mr_fanout_ready(const struct mr_fanout *f, const char **why)
 {
 	*why = "no \"workers\" yet";
@@ -152,7 +158,8 @@ int main(int argc, char **argv)
 {
 	struct mr_hub hub = {.n = 1};
 	struct mr_fanout f = {.hub = &hub,
-		.settings = {.mode = argc > 3 ? argv[3] : "development",
+		.settings = {.max_frame = 1 << 20,
+			.mode = argc > 3 ? argv[3] : "development",
 			.max_depth = 64,
 			.instance_max_rows = 50000,
 			.auth_guests = argc > 4 ? argv[4] : "development",

@@ -3,3 +3,5 @@ export { defineSchema, defineTable, Schema, TableDefinition } from "../server/do
 export type { DocumentOf, DocumentReader, DocumentWriter, Id, NewDocumentOf, TableName, TablesOf } from "../server/documents.js";
 export { paginationOptsValidator, paginationResultValidator } from "../server/validators.js";
 export type { PaginationOptions, PaginationResult } from "../server/functions.js";
+export { httpAction, HttpRouter, httpRouter } from "../server/http.js";
+export type { RoutableMethod } from "../server/http.js";

@@ -18,7 +18,9 @@ export type OperationKind = DatabaseOperation | PartKind | ActionOperation;
 type DatabaseOperation = "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql";
 /** A part of the transaction begins, is done, is taken back. */
 type PartKind = "savepoint" | "release" | "restore";
-type ActionOperation = "call" | "sleep" | "fetch" | "read" | "close" | "drop";
+type ActionOperation = "call" | "sleep" | "fetch" | "read" | "close" | "drop" | RouteOperation;
+/** Of actions that answer a request. */
+type RouteOperation = "body" | "respond" | "write" | "gone";
 
 export interface Env {
 	readonly kind: string;

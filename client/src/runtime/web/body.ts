@@ -168,6 +168,11 @@ export class Body {
 		this.#stream = mine;
 		return { bytes: undefined, stream: other };
 	}
+	/** @internal For one that reads it in this one's place. */
+	take(): { readonly bytes: Uint8Array | undefined; readonly stream: ReadableStream | null } {
+		if (this.bodyUsed || this.#stream?.locked) throw new TypeError("The body was read already");
+		return { bytes: this.#bytes, stream: this.#stream };
+	}
 	async bytes(): Promise<Uint8Array<ArrayBuffer>> {
 		if (this.bodyUsed || this.#stream?.locked) throw new TypeError("The body was read already");
 		return this.#stream ? collect(this.#stream) : new Uint8Array(0);
