@@ -12,7 +12,12 @@ const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 const REVERSE = Int8Array.from({ length: 128 }, (_, i) => ALPHABET.indexOf(String.fromCharCode(i)));
 const MAX_DEPTH = 512;
 
+/** The engine's own, where it has them (the workers' does): many times faster, for bodies of routes above all. */
+type Base64 = { readonly fromBase64?: (text: string, options: { readonly lastChunkHandling: "strict" }) => Uint8Array; readonly prototype: { readonly toBase64?: () => string } };
+const { fromBase64, prototype: { toBase64 } } = Uint8Array as unknown as Base64;
+
 export function bytesToBase64(bytes: Uint8Array): string {
+	if (toBase64) return toBase64.call(bytes);
 	let out = "";
 	for (let i = 0; i < bytes.length; i += 3) {
 		const a = bytes[i] ?? 0;
@@ -27,7 +32,17 @@ export function bytesToBase64(bytes: Uint8Array): string {
 	return out;
 }
 
+function quickly(read: NonNullable<Base64["fromBase64"]>, text: string): Uint8Array {
+	if (/\s/.test(text)) throw new ValueError("not base64"); // it would pass over them
+	try {
+		return read.call(Uint8Array, text, { lastChunkHandling: "strict" });
+	} catch {
+		throw new ValueError("not base64");
+	}
+}
+
 export function base64ToBytes(text: string): Uint8Array {
+	if (fromBase64) return quickly(fromBase64, text);
 	const clean = text.replace(/={0,2}$/, "");
 	if (text.length % 4 !== 0) throw new ValueError("not base64");
 	const out = new Uint8Array(Math.floor((clean.length * 3) / 4));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "digest.h"
 #include "js.h"
 #include "prelude.h"
 #include "proto/ground/hash.h"
@@ -190,11 +191,65 @@ static JSValueRef native_identity(
 	return JSValueMakeUndefined(ctx);
 }
 
+/* A whole array of bytes that the prelude made for this. */
+static bool bytes_get(JSContextRef ctx, JSValueRef v, struct mr_str *s)
+{
+	if (JSValueGetTypedArrayType(ctx, v, NULL) != kJSTypedArrayTypeUint8Array)
+		return false;
+	JSObjectRef o = JSValueToObject(ctx, v, NULL);
+	if (JSObjectGetTypedArrayByteOffset(ctx, o, NULL) != 0)
+		return false;
+	s->n = JSObjectGetTypedArrayByteLength(ctx, o, NULL);
+	s->p = s->n ? JSObjectGetTypedArrayBytesPtr(ctx, o, NULL) : "";
+	return s->p != NULL;
+}
+
+static JSValueRef bytes_value(JSContextRef ctx, const uint8_t *p, size_t n)
+{
+	JSObjectRef o = JSObjectMakeTypedArray(ctx, kJSTypedArrayTypeUint8Array, n, NULL);
+	void *to = o ? JSObjectGetTypedArrayBytesPtr(ctx, o, NULL) : NULL;
+	if (!to)
+		return JSValueMakeUndefined(ctx);
+	memcpy(to, p, n);
+	return o;
+}
+
+/* (name, data): a digest; (name, data, key): an HMAC; undefined: of no known name. */
+static JSValueRef native_digest(
+	JSContextRef ctx, JSObjectRef f, JSObjectRef self, size_t argc, const JSValueRef argv[], JSValueRef *exception)
+{
+	struct mr_js *js = js_of(self);
+	struct mr_str data, key;
+	struct mr_buf name = {0};
+	uint8_t out[MR_DIGEST_MOST];
+	bool keyed = argc > 2;
+	if (!js || argc < 2 || !bytes_get(ctx, argv[1], &data) || (keyed && !bytes_get(ctx, argv[2], &key)) ||
+		!string_get(js, argv[0], &name)) {
+		mr_buf_fini(&name);
+		return refuse(ctx, "digest takes a name and bytes", exception);
+	}
+	size_t n = keyed ? mr_digest_keyed(mr_buf_view(&name), key, data, out) : mr_digest(mr_buf_view(&name), data, out);
+	mr_buf_fini(&name);
+	return n ? bytes_value(ctx, out, n) : JSValueMakeUndefined(ctx);
+}
+
+/* Whether two arrays are the same, in a time that says nothing of where they differ. */
+static JSValueRef native_same(
+	JSContextRef ctx, JSObjectRef f, JSObjectRef self, size_t argc, const JSValueRef argv[], JSValueRef *exception)
+{
+	struct mr_str a, b;
+	if (argc < 2 || !bytes_get(ctx, argv[0], &a) || !bytes_get(ctx, argv[1], &b))
+		return refuse(ctx, "same takes two arrays of bytes", exception);
+	return JSValueMakeBoolean(ctx, a.n == b.n && mr_equal_ct(a.p, b.p, a.n));
+}
+
 static const JSStaticFunction native_functions[] = {
 	{"op", native_op, kJSPropertyAttributeReadOnly},
 	{"done", native_done, kJSPropertyAttributeReadOnly},
 	{"log", native_log, kJSPropertyAttributeReadOnly},
 	{"identity", native_identity, kJSPropertyAttributeReadOnly},
+	{"digest", native_digest, kJSPropertyAttributeReadOnly},
+	{"same", native_same, kJSPropertyAttributeReadOnly},
 	{NULL, NULL, 0},
 };
 

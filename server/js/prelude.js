@@ -142,7 +142,91 @@
 		for (let i = 0; i < 16; i++) text += (i === 4 || i === 6 || i === 8 || i === 10 ? "-" : "") + hex[b[i]];
 		return text;
 	}
-	global("crypto", Object.freeze({ getRandomValues, randomUUID }));
+	// of crypto.subtle, what signatures of webhooks need: digests and HMAC
+	const blocks = new Map([["SHA-1", 64], ["SHA-256", 64], ["SHA-384", 128], ["SHA-512", 128]]);
+	function fault(name, message) {
+		const error = new Error(message);
+		defineProperty(error, "name", { value: name, writable: true, configurable: true });
+		return error;
+	}
+	const nameOf = (given) => String(typeof given === "object" && given !== null ? given.name : given).toUpperCase();
+	function hashOf(given) {
+		const name = nameOf(given);
+		if (blocks.has(name)) return name;
+		throw fault("NotSupportedError", `crypto.subtle knows ${[...blocks.keys()].join(", ")} here, not ${name}`);
+	}
+	function hmacOnly(given) {
+		if (nameOf(given) !== "HMAC") throw fault("NotSupportedError", `crypto.subtle knows keys of HMAC here, not of ${nameOf(given)}`);
+	}
+	/** A copy, which nobody changes meanwhile. */
+	function bytesOf(data) {
+		if (data instanceof ArrayBuffer) return new Uint8Array(data.slice(0));
+		if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+		throw new TypeError("crypto.subtle takes bytes: an ArrayBuffer or a view of one");
+	}
+	const whole = (bytes) => bytes.buffer;
+	let secretOf;
+	class CryptoKey {
+		#bytes;
+		constructor(door, bytes, hash, extractable, usages) {
+			if (door !== native) throw new TypeError("Keys are made by crypto.subtle.importKey");
+			this.#bytes = bytes;
+			const named = { name: "HMAC", hash: Object.freeze({ name: hash }), length: bytes.length * 8 };
+			for (const [name, value] of Object.entries({ type: "secret", algorithm: Object.freeze(named), extractable, usages: Object.freeze(usages) }))
+				defineProperty(this, name, { value, enumerable: true });
+		}
+		static {
+			secretOf = (key, usage) => {
+				if (typeof key !== "object" || key === null || !(#bytes in key)) throw new TypeError("crypto.subtle takes a CryptoKey");
+				if (usage !== undefined && !key.usages.includes(usage)) throw fault("InvalidAccessError", `The key is not for "${usage}"`);
+				return key.#bytes;
+			};
+		}
+	}
+	function makeKey(bytes, algorithm, extractable, usages) {
+		const wanted = [...new Set(usages)];
+		if (wanted.length === 0 || wanted.some((one) => one !== "sign" && one !== "verify"))
+			throw new SyntaxError('A key of HMAC is for "sign", "verify" or both');
+		if (bytes.length === 0) throw fault("DataError", "The key is empty");
+		return new CryptoKey(native, bytes, hashOf(algorithm.hash), Boolean(extractable), wanted);
+	}
+	const plain = (text) => Uint8Array.from(atob(String(text).replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+	const signed = (key, usage, data) => native.digest(key.algorithm.hash.name, bytesOf(data), secretOf(key, usage));
+	class SubtleCrypto {
+		async digest(algorithm, data) {
+			return whole(native.digest(hashOf(algorithm), bytesOf(data)));
+		}
+		async importKey(format, data, algorithm, extractable, usages) {
+			hmacOnly(algorithm);
+			if (format === "raw") return makeKey(bytesOf(data), algorithm, extractable, usages);
+			if (format !== "jwk") throw fault("NotSupportedError", `Keys are imported as "raw" or "jwk" here, not as ${format}`);
+			if (data?.kty !== "oct" || typeof data.k !== "string") throw fault("DataError", "The JWK is no secret key");
+			return makeKey(plain(data.k), algorithm, extractable, usages);
+		}
+		async generateKey(algorithm, extractable, usages) {
+			hmacOnly(algorithm);
+			const bits = algorithm.length ?? blocks.get(hashOf(algorithm.hash)) * 8;
+			return makeKey(getRandomValues(new Uint8Array(min(65536, bits >>> 3))), algorithm, extractable, usages);
+		}
+		async exportKey(format, key) {
+			const bytes = secretOf(key);
+			if (!key.extractable) throw fault("InvalidAccessError", "The key is not extractable");
+			if (format === "raw") return whole(bytes.slice());
+			throw fault("NotSupportedError", `Keys are exported as "raw" here, not as ${format}`);
+		}
+		async sign(algorithm, key, data) {
+			hmacOnly(algorithm);
+			return whole(signed(key, "sign", data));
+		}
+		/** Takes as long for a signature that is nearly right as for any other. */
+		async verify(algorithm, key, signature, data) {
+			hmacOnly(algorithm);
+			return native.same(signed(key, "verify", data), bytesOf(signature));
+		}
+	}
+	global("CryptoKey", CryptoKey);
+	global("SubtleCrypto", SubtleCrypto);
+	global("crypto", Object.freeze({ getRandomValues, randomUUID, subtle: Object.freeze(new SubtleCrypto()) }));
 
 	// --- text and bytes
 	class TextEncoder {

@@ -1,13 +1,13 @@
 // Routes of the app's own (functions/http.ts) on the real server: which one is meant, bodies both ways, and what goes wrong.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { request as nodeRequest } from "node:http";
 import { descendants } from "../lib/cli.mjs";
 import { Raw, run, test } from "../lib/net_client.mjs";
 import { sleep, Stack, until } from "../lib/stack.mjs";
 
-const stack = await Stack.start(["--http-max-body", "8MB", "--http-stall-limit", "2s", "--function-time-limit", "1s"]);
+const stack = await Stack.start(["--http-max-body", "8MB", "--http-stall-limit", "2s", "--function-time-limit", "1s", "--worker-memory-limit", "900MB"]);
 const at = (path) => new URL(path, stack.url);
 const get = (path, init) => fetch(at(path), { signal: AbortSignal.timeout(20000), ...init });
 const json = async (path, init) => (await get(path, init)).json();
@@ -137,6 +137,41 @@ test("bodies of requests: exact bytes, whole and in pieces; too large ones", asy
 	assert.deepEqual([call.status, call.error.data], [413, { setting: "max_frame" }]);
 	const chunked = await get("/r/sum", { method: "POST", body: new Blob([randomBytes(300_000)]).stream(), duplex: "half" });
 	assert.equal((await chunked.json())[0], 300_000);
+});
+
+test("webhooks: signatures over the bytes of the body", async () => {
+	const grp = group();
+	const body = '{ "action" : "opened",\r\n"title":"caf\u00e9 \ud83c\udf75" }';
+	const hook = async (name, headers, text = body) => (await get(`/r/hooks/${name}`, { method: "POST", body: text, headers })).status;
+	const github = (secret) => ({ "x-grp": grp, "x-hub-signature-256": `sha256=${createHmac("sha256", secret).update(body).digest("hex")}` });
+	assert.equal(await hook("github", github("github's")), 204);
+	assert.deepEqual(notes(grp), ["opened"]);
+	assert.deepEqual([await hook("github", github("another's")), await hook("github", github("github's"), body.replace("\r", "")), await hook("github", {})], [401, 401, 401]);
+	const stripe = (t) => ({ "stripe-signature": `t=${t},v1=${createHmac("sha256", "stripe's").update(`${t}.${body}`).digest("hex")},v0=00` });
+	const now = Math.floor(Date.now() / 1000);
+	assert.deepEqual([await hook("stripe", stripe(now)), await hook("stripe", stripe(now - 1000)), await hook("stripe", stripe(now), `${body} `)], [200, 400, 400]);
+});
+
+test("crypto.subtle: digests and HMAC are those of node, for lengths around their blocks", async () => {
+	const cases = [];
+	for (const hash of ["SHA-1", "SHA-256", "SHA-384", "SHA-512"]) {
+		const name = hash.replace("-", "").toLowerCase();
+		for (const n of [0, 1, 55, 56, 63, 64, 65, 111, 112, 127, 128, 129, 5000]) {
+			const data = randomBytes(n);
+			cases.push([hash, null, data.toString("hex"), createHash(name).update(data).digest("hex")]);
+			for (const k of [1, 63, 64, 65, 127, 128, 129, 300]) {
+				const key = randomBytes(k);
+				cases.push([hash, key.toString("hex"), data.toString("hex"), createHmac(name, key).update(data).digest("hex")]);
+			}
+		}
+	}
+	const got = await json("/r/digests", { method: "POST", body: JSON.stringify(cases.map((c) => c.slice(0, 3))) });
+	assert.deepEqual(got, cases.map((c) => c[3]));
+	const algorithm = { name: "HMAC", hash: { name: "SHA-256" }, length: 24 };
+	assert.deepEqual(await json("/r/keys"), [
+		"010203", JSON.stringify(["secret", algorithm, false, ["verify"]]), 128, "InvalidAccessError", "InvalidAccessError", "NotSupportedError", "TypeError",
+		"NotSupportedError", "SyntaxError", "DataError", "TypeError", "TypeError",
+	]);
 });
 
 test("answers: whole, large, streamed as they are made", async () => {

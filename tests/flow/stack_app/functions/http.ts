@@ -107,6 +107,85 @@ http.route({
 	},
 });
 
+// webhooks
+const hex = (bytes: ArrayBuffer) => Array.from(new Uint8Array(bytes), (b) => b.toString(16).padStart(2, "0")).join("");
+const unhex = (text: string) => Uint8Array.from(text.match(/../g) ?? [], (h) => parseInt(h, 16));
+const keyOf = (secret: string, hash = "SHA-256") =>
+	crypto.subtle.importKey("raw", new TextEncoder().encode(secret), { name: "HMAC", hash }, false, ["sign", "verify"]);
+
+/** As GitHub signs: over the body. */
+http.route({
+	path: "/r/hooks/github",
+	method: "POST",
+	handler: async (ctx, request) => {
+		const body = await request.arrayBuffer();
+		const [, signature] = /^sha256=([0-9a-f]{64})$/.exec(request.headers.get("x-hub-signature-256") ?? "") ?? [];
+		const good = signature !== undefined && (await crypto.subtle.verify("HMAC", await keyOf("github's"), unhex(signature), body));
+		if (!good) return new Response("no", { status: 401 });
+		await noted(ctx, request.headers.get("x-grp") ?? "", (JSON.parse(new TextDecoder().decode(body)) as { action: string }).action);
+		return new Response(null, { status: 204 });
+	},
+});
+/** As Stripe signs: over a time and the body. */
+http.route({
+	path: "/r/hooks/stripe",
+	method: "POST",
+	handler: async (_ctx, request) => {
+		const [, t, v1] = /^t=(\d+),v1=([0-9a-f]+)/.exec(request.headers.get("stripe-signature") ?? "") ?? [];
+		const signed = new TextEncoder().encode(`${t}.${await request.text()}`);
+		const fresh = Math.abs(Date.now() / 1000 - Number(t)) < 300;
+		const good = fresh && v1 !== undefined && (await crypto.subtle.verify("HMAC", await keyOf("stripe's"), unhex(v1), signed));
+		return new Response(good ? "taken" : "no", { status: good ? 200 : 400 });
+	},
+});
+/** [hash, key or null, data][] in hex. */
+http.route({
+	path: "/r/digests",
+	method: "POST",
+	handler: async (_ctx, request) => {
+		const out: string[] = [];
+		for (const [hash, key, data] of (await request.json()) as [string, string | null, string][]) {
+			if (key === null) out.push(hex(await crypto.subtle.digest(hash, unhex(data))));
+			else {
+				const made = await crypto.subtle.importKey("raw", unhex(key), { name: "HMAC", hash: { name: hash } }, true, ["sign", "verify"]);
+				const mac = await crypto.subtle.sign({ name: "HMAC" }, made, unhex(data));
+				const bad = new Uint8Array(mac.slice(0));
+				bad[bad.length - 1]! ^= 1;
+				const sure = [mac, bad, mac.slice(1), new ArrayBuffer(0)].map((one) => crypto.subtle.verify("HMAC", made, one, unhex(data)));
+				if ((await Promise.all(sure)).join() !== "true,false,false,false") throw new Error(`verify: ${hash} ${key}`);
+				out.push(hex(mac));
+			}
+		}
+		return Response.json(out);
+	},
+});
+http.route({
+	path: "/r/keys",
+	method: "GET",
+	handler: async () => {
+		const raw = new Uint8Array([1, 2, 3]);
+		const name = async (work: () => Promise<unknown>) => work().then(() => "fine", (e: Error) => e.name);
+		const hmac = { name: "HMAC", hash: "SHA-256" };
+		const kept = await crypto.subtle.importKey("raw", raw, hmac, false, ["verify"]);
+		const open = await crypto.subtle.importKey("jwk", { kty: "oct", k: "AQID" }, hmac, true, ["sign"]);
+		raw.fill(9); // changes nothing
+		return Response.json([
+			hex(await crypto.subtle.exportKey("raw", open)),
+			Object.keys(kept).length > 0 && JSON.stringify([kept.type, kept.algorithm, kept.extractable, kept.usages]),
+			(await crypto.subtle.exportKey("raw", await crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-512" }, true, ["sign"]))).byteLength,
+			await name(() => crypto.subtle.exportKey("raw", kept)),
+			await name(() => crypto.subtle.sign("HMAC", kept, raw)),
+			await name(() => crypto.subtle.digest("MD5", raw)),
+			await name(() => crypto.subtle.digest("SHA-256", "text" as never)),
+			await name(() => crypto.subtle.importKey("raw", raw, { name: "AES-GCM" }, false, ["encrypt"])),
+			await name(() => crypto.subtle.importKey("raw", raw, hmac, false, [])),
+			await name(() => crypto.subtle.importKey("raw", new Uint8Array(0), hmac, false, ["sign"])),
+			await name(() => crypto.subtle.sign("HMAC", {} as never, raw)),
+			await name(async () => new (CryptoKey as unknown as new (...args: unknown[]) => unknown)({}, raw, "SHA-256", true, ["sign"])),
+		]);
+	},
+});
+
 // CORS
 const named = { origins: ["https://app.example", "http://localhost:3000"], credentials: true, headers: ["x-key", "content-type"], expose: ["x-total"], maxAge: 60 };
 http.route({ path: "/r/cors/all", method: "GET", cors: { origins: "*" }, handler: tells("all") });
