@@ -132,8 +132,10 @@ static bool draft(struct mr_draft *d, struct mr_buf *sql)
 		mr_buf_fini(&data);
 		return false;
 	}
-	if (version < MR_SCHEMA_VERSION)
+	if (version < MR_SCHEMA_VERSION) {
 		mr_buf_z(sql, mr_sql_millrace);
+		mr_buf_z(sql, mr_sql_scheduler);
+	}
 	struct mr_buf *parts[] = {&d->tables, &d->constraints, &d->triggers, &d->marks};
 	for (size_t i = 0; i < MR_COUNT(parts); i++)
 		mr_buf_str(sql, mr_buf_view(parts[i]));

@@ -6,9 +6,9 @@
 
 #include "proto/value.h"
 
-/* storage/sql/millrace.sql, embedded by the build; its version row is MR_SCHEMA_VERSION. */
-extern const char mr_sql_millrace[];
-enum { MR_SCHEMA_VERSION = 3 };
+/* storage/sql/ *.sql, embedded by the build and run one after the other; the version row in millrace.sql is MR_SCHEMA_VERSION. */
+extern const char mr_sql_millrace[], mr_sql_scheduler[];
+enum { MR_SCHEMA_VERSION = 4 };
 
 void mr_sql_ident(struct mr_buf *b, struct mr_str name);        /* "name" */
 void mr_sql_table(struct mr_buf *b, const struct mr_entity *e); /* "schema"."table" */

@@ -94,6 +94,10 @@ void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *pa
 typedef bool mr_txn_part_fn(struct mr_txn *txn, size_t level, mr_txn_cb *cb, void *arg, struct mr_error *err);
 mr_txn_part_fn mr_txn_savepoint, mr_txn_release, mr_txn_restore;
 
+/* The scheduled mutation that this transaction is has ended (storage/sql/scheduler.sql): true, or err job_lost when it is not this
+ * attempt's any more. */
+void mr_txn_end_job(struct mr_txn *txn, struct mr_str place, struct mr_str id, int64_t attempt, mr_txn_cb *cb, void *arg);
+
 /* Asked last in a MR_TXN_READ transaction: null, or err conflict when a table was truncated or rewritten since the snapshot was taken, so
  * that what was read is not what the snapshot holds. */
 void mr_txn_verify(struct mr_txn *txn, mr_txn_cb *cb, void *arg);

@@ -10,8 +10,10 @@ import { installGlobals } from "./runtime/globals.js";
 import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
 import { answer, collectRoutes, routesManifest } from "./runtime/http.js";
 import { accessOf, collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
+import { schedulerFunctions } from "./runtime/scheduler.js";
 import type { FunctionKind, RegisteredFunction } from "./server/functions.js";
 import type { Route } from "./server/http.js";
+import { declareScheduled } from "./server/scheduler.js";
 import { checkShape, ValidationError } from "./server/validators.js";
 import type { ErrorCode } from "./tables.js";
 import { isPlainObject, type Value } from "./values.js";
@@ -80,6 +82,7 @@ function contextOf(call: Call, kind: FunctionKind, frame: Frame, within: number)
 		operate: frame.operate,
 		identity: () => host().identity(call.n),
 		clock: call.clock,
+		functions: call.functions,
 		run: (kind, ref, given) => frame.track(runWithin(call, frame, within + 1, kind, ref, given)),
 	});
 }
@@ -166,7 +169,8 @@ function checkWrite(entity: string, json: string): string {
 
 /** Called once, by the bundle's entry. */
 export function register(parts: { readonly app?: unknown; readonly modules: Modules }): void {
-	const functions = collectFunctions(parts.modules);
+	declareScheduled();
+	const functions = new Map([...collectFunctions(parts.modules), ...schedulerFunctions]);
 	const routes = collectRoutes(parts.modules);
 	const manifest = printManifest(functions, routesManifest(routes));
 	const entry: Entry = {

@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "45c252f5dd3c4b1e";
+export const TABLES_HASH = "34d43d479f5c5ad7";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -33,6 +33,8 @@ export type ErrorCode =
 	| "memory_limit"
 	| "worker_crashed"
 	| "action_interrupted"
+	| "job_lost"
+	| "too_many_scheduled"
 	| "only_in_actions"
 	| "too_many_operations"
 	| "fetch_failed"
@@ -86,6 +88,8 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly http: number; readonl
 	memory_limit: { http: 507, retry: "never" },
 	worker_crashed: { http: 500, retry: "never" },
 	action_interrupted: { http: 500, retry: "never" },
+	job_lost: { http: 500, retry: "never" },
+	too_many_scheduled: { http: 429, retry: "never" },
 	only_in_actions: { http: 500, retry: "never" },
 	too_many_operations: { http: 429, retry: "never" },
 	fetch_failed: { http: 502, retry: "later" },

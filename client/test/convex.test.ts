@@ -165,3 +165,20 @@ test("what is no document is refused with a sentence", async () => {
 	assert.equal(paginationResultValidator(v.string()).parse({ page: ["a"], isDone: true, continueCursor: "end" }).page[0], "a");
 	assert.throws(() => paginationResultValidator(v.string()).parse({ page: [1], isDone: true, continueCursor: "" }, "result"), /result\.page\[0\]: expected string/);
 });
+
+test("scheduled functions are documents of the system, with Convex's fields", async () => {
+	const ID = "00000000-07d0-7000-8000-00000000000b";
+	const stored = { id: ID, name: "messages.send", kind: "mutation", args: { room, body: "x" }, runAt: "1970-01-01T00:00:01.500Z", state: "pending", attempt: 0, lost: 0, retry: null, error: null, cron: null, holder: null, startedAt: null, finishedAt: null };
+	const bad = { ...stored, state: "failed", error: { code: "function_failed", message: "why" }, finishedAt: "1970-01-01T00:00:02.000Z" };
+	const { ok, value } = await call("messages.schedule", { room, body: "x" }, [ID, stored, [bad], stored, null], 1000);
+	assert.ok(ok, JSON.stringify(value));
+	const { id, job, failed } = value as { id: string; job: unknown; failed: unknown };
+	assert.match(id, /^_scheduled_functions_[0-9a-f]{32}$/);
+	const shown = { _id: "_scheduled_functions_0000000007d070008000" + "00000000000b", _creationTime: 2000, name: "messages.send", args: [{ room, body: "x" }], scheduledTime: 1500 };
+	assert.deepEqual(job, { ...shown, state: { kind: "pending" } });
+	assert.deepEqual(failed, [{ ...shown, completedTime: 2000, state: { kind: "failed", error: "why" } }]);
+	const inserted = (ops[0]?.json as { value: object }).value;
+	assert.deepEqual({ ...inserted, id: 0 }, { id: 0, name: "messages.send", kind: "mutation", runAt: "1970-01-01T00:00:01.500Z", retry: null, args: { room, body: "x" } });
+	assert.deepEqual(ops[2]?.json["where"], { $and: [{ state: "failed" }, { runAt: { $lt: "1970-01-01T00:00:01.000Z" } }] });
+	assert.deepEqual([ops[4]?.kind, (ops[4]?.json as { value: { state: string } }).value.state], ["patch", "canceled"]);
+});

@@ -633,3 +633,51 @@ http.route({ path: "/c", method: "GET", handler: apart, cors: false });
 // @ts-expect-error a path or a prefix
 http.route({ path: "/b", pathPrefix: "/b/", method: "GET", handler: apart });
 assert<Equals<ParamsOf<"/plain">, {}>>();
+// --- what runs later ---
+
+declare const portedRefs: PortedApi;
+
+void mutation({
+	args: {},
+	handler: async (ctx) => {
+		const id = await ctx.scheduler.runAfter(1000, api.messages.send, { channel: "c", body: "b" }, { retry: { attempts: 3, initialBackoffMs: 10 } });
+		assert<Equals<typeof id, Id<"_scheduled_functions">>>();
+		await ctx.scheduler.runAt(new Date(), internal.nested.setLikes, { id: "x", likes: 1 });
+		await ctx.scheduler.cancel(id);
+		// @ts-expect-error body is missing
+		void ctx.scheduler.runAfter(0, api.messages.send, { channel: "c" });
+		// @ts-expect-error of another type
+		void ctx.scheduler.runAfter(0, api.messages.send, { channel: "c", body: 1 });
+		// @ts-expect-error they are required
+		void ctx.scheduler.runAfter(0, api.messages.send);
+		// @ts-expect-error a query gives nothing to nobody
+		void ctx.scheduler.runAfter(0, api.messages.recent, { channel: "c" });
+		// @ts-expect-error a time, not text
+		void ctx.scheduler.runAt("tomorrow", api.messages.send, { channel: "c", body: "b" });
+		// @ts-expect-error how often is required
+		void ctx.scheduler.runAfter(0, api.messages.send, { channel: "c", body: "b" }, { retry: {} });
+		const jobs = await ctx.db.system.query("_scheduled_functions").where({ state: "failed" }).collect();
+		assert<Equals<(typeof jobs)[number]["state"], "pending" | "inProgress" | "success" | "failed" | "canceled">>();
+		// @ts-expect-error not a table of Millrace's own
+		void ctx.db.system.query("Message");
+		return jobs.map((job) => job.runAt);
+	},
+});
+void query({
+	args: {},
+	handler: async (ctx) => {
+		// @ts-expect-error queries change nothing, later neither
+		void ctx.scheduler;
+		return (await ctx.db.system.get("id"))?.name ?? null;
+	},
+});
+void action({ args: {}, handler: (ctx) => ctx.scheduler.runAfter(0, api.messages.send, { channel: "c", body: "b" }) });
+void portedMutation({
+	args: {},
+	handler: async (ctx) => {
+		const id = await ctx.scheduler.runAfter(0, portedRefs.messages.edit, { id: "m" as Id<"messages"> });
+		const job = await ctx.db.system.get(id);
+		assert<Equals<NonNullable<typeof job>["state"]["kind"], "pending" | "inProgress" | "success" | "canceled" | "failed">>();
+		assert<Equals<NonNullable<typeof job>["scheduledTime"], number>>();
+	},
+});

@@ -13,6 +13,7 @@ static const struct {
 	{"check", mr_cmd_check},
 	{"policy", mr_cmd_policy},
 	{"dev", mr_cmd_dev},
+	{"jobs", mr_cmd_jobs},
 	{"migrate", mr_cmd_migrate},
 	{"psql", mr_cmd_psql},
 	{"serve", mr_cmd_serve},

@@ -28,7 +28,7 @@ void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more)
 {
 	struct mr_buf b = {0};
 	if (job->inner) {
-		mr_action_answered(job, true, value);
+		(job->scheduled ? mr_scheduled_answered : mr_action_answered)(job, true, value);
 		return;
 	}
 	head(&b, job);
@@ -43,7 +43,7 @@ void mr_answer_error_text(struct mr_job *job, struct mr_str error, struct mr_str
 {
 	struct mr_buf b = {0};
 	if (job->inner) {
-		mr_action_answered(job, false, error);
+		(job->scheduled ? mr_scheduled_answered : mr_action_answered)(job, false, error);
 		return;
 	}
 	head(&b, job);

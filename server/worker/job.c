@@ -22,6 +22,7 @@ void mr_jobs_init(struct mr_worker *w)
 	mr_list_init(&w->waiting);
 	mr_list_init(&w->importing);
 	mr_list_init(&w->actions);
+	mr_list_init(&w->scheduled);
 	mr_list_init(&w->jobs);
 	mr_list_init(&w->answered);
 	w->lines = (int)w->settings.worker_connections;
@@ -39,7 +40,9 @@ static struct mr_list *list_of(const struct mr_job *job)
 	struct mr_worker *w = job->w;
 	if (job->step != MR_JOB_WAITING)
 		return &w->jobs;
-	return mr_job_is_action(job) ? &w->actions : job->snapshot ? &w->importing : &w->waiting;
+	if (mr_job_is_action(job))
+		return &w->actions;
+	return job->snapshot ? &w->importing : job->scheduled ? &w->scheduled : &w->waiting;
 }
 
 static void move(struct mr_job *job, enum mr_job_step step)
@@ -64,9 +67,9 @@ static void job_free(struct mr_job *job)
 
 /* ---- the line, and the connection ---- */
 
-static void maybe_exit(struct mr_worker *w)
+void mr_jobs_maybe_exit(struct mr_worker *w)
 {
-	if ((w->draining || w->retiring) && mr_list_empty(&w->jobs) && mr_list_empty(&w->actions) &&
+	if ((w->draining || w->retiring) && mr_list_empty(&w->jobs) && mr_list_empty(&w->actions) && mr_scheduler_idle(w) &&
 		(w->retiring || (mr_list_empty(&w->waiting) && mr_list_empty(&w->importing))))
 		mr_timer_start(w->exit_timer, 0);
 }
@@ -115,9 +118,30 @@ static void lease(struct mr_job *job)
 
 static void take(struct mr_job *job)
 {
-	job->w->leased++;
+	struct mr_worker *w = job->w;
+	w->leased++;
 	job->leased = true;
+	if (job->scheduled) {
+		w->scheduled_leased++;
+		job->deadline_us = mr_mono_us() + w->settings.call_time_limit * 1000; /* nobody waits for it before */
+		set_timer(job);
+	}
 	lease(job);
+}
+
+int mr_jobs_scheduled_share(const struct mr_worker *w)
+{
+	return MR_MAX((w->lines - w->reserve) / 2, 1);
+}
+
+/* Callers go first, but for one connection that scheduled functions have by turns, so that none waits for ever. */
+static struct mr_list *line_of_next(struct mr_worker *w)
+{
+	bool may = !mr_list_empty(&w->scheduled) && w->scheduled_leased < mr_jobs_scheduled_share(w);
+	bool first = w->scheduled_leased == 0 && !w->scheduled_last;
+	if (may && (first || mr_list_empty(&w->waiting)))
+		return &w->scheduled;
+	return mr_list_empty(&w->waiting) ? NULL : &w->waiting;
 }
 
 static void admit(struct mr_worker *w)
@@ -126,8 +150,10 @@ static void admit(struct mr_worker *w)
 		return;
 	while (w->leased < w->lines && !mr_list_empty(&w->importing))
 		take(MR_CONTAINER(w->importing.next, struct mr_job, node));
-	while (w->leased < w->lines - w->reserve && !mr_list_empty(&w->waiting))
-		take(MR_CONTAINER(w->waiting.next, struct mr_job, node));
+	for (struct mr_list *line; w->leased < w->lines - w->reserve && (line = line_of_next(w));) {
+		w->scheduled_last = line == &w->scheduled;
+		take(MR_CONTAINER(line->next, struct mr_job, node));
+	}
 }
 
 static void act(struct mr_job *job)
@@ -160,6 +186,7 @@ static void give_connection_back(struct mr_job *job)
 		mr_pool_return(w->pool, job->pg);
 	job->pg = NULL;
 	w->leased -= job->leased;
+	w->scheduled_leased -= job->leased && job->scheduled;
 	job->leased = false;
 	admit_soon(w);
 }
@@ -169,7 +196,7 @@ static void left(struct mr_job *job)
 	struct mr_worker *w = job->w;
 	give_connection_back(job);
 	job_free(job);
-	maybe_exit(w);
+	mr_jobs_maybe_exit(w);
 }
 
 /* The transaction is gone and the job answered: gives back the turn, then the connection. */
@@ -426,6 +453,8 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 		mr_job_answer_recorded(job, o);
 	else if (!job->answered)
 		mr_job_answer_done(job, o);
+	if (job->schedules)
+		mr_scheduler_soon(job->w);
 	MR_FAULT(WORKER_REPLIED);
 	leave(job);
 }
@@ -470,6 +499,11 @@ static void expire(struct mr_job *job)
 {
 	switch (job->step) {
 	case MR_JOB_WAITING:
+		if (job->scheduled) {
+			job->deadline_us = mr_mono_us() + job->w->settings.call_time_limit * 1000;
+			set_timer(job);
+			return;
+		}
 		if (must_settle(job) || job->claiming)
 			mr_job_answer_crowded(job);
 		else
@@ -604,6 +638,16 @@ void mr_job_start_inner(struct mr_op *asker, struct mr_arena *arena, const struc
 	start(job);
 }
 
+void mr_job_start_scheduled(struct mr_worker *w, struct mr_scheduled *scheduled, struct mr_arena *arena, const struct mr_node *message)
+{
+	struct mr_job *job = job_new(w, arena, message);
+	job->inner = true;
+	job->scheduled = scheduled;
+	job->n = (uint64_t)1 << 63 | ++w->inner;
+	mr_scheduled_is(scheduled, job);
+	start(job);
+}
+
 void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message)
 {
 	struct mr_job *job = job_new(w, arena, message);
@@ -681,7 +725,7 @@ void mr_job_cancel_inner(struct mr_job *job)
 void mr_jobs_drain(struct mr_worker *w)
 {
 	w->draining = true;
-	maybe_exit(w);
+	mr_jobs_maybe_exit(w);
 }
 
 /* Actions may take long, and other workers cannot go on with them. */
@@ -689,7 +733,8 @@ static struct mr_job *some_action(struct mr_list *list)
 {
 	MR_LIST_FOR (e, list) {
 		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
-		if (job->kind == MR_JOB_ACTION && !job->inner && !job->answered && (job->step == MR_JOB_WAITING || mr_job_is_action(job)))
+		if (job->kind == MR_JOB_ACTION && (!job->inner || job->scheduled) && !job->answered &&
+			(job->step == MR_JOB_WAITING || mr_job_is_action(job)))
 			return job;
 	}
 	return NULL;
@@ -716,7 +761,13 @@ void mr_jobs_retire(struct mr_worker *w)
 	interrupt_actions(w, &w->jobs);
 	interrupt_actions(w, &w->actions);
 	interrupt_actions(w, &w->waiting);
-	maybe_exit(w);
+	while (!mr_list_empty(&w->scheduled)) {
+		struct mr_job *job = MR_CONTAINER(w->scheduled.next, struct mr_job, node);
+		mr_scheduled_back(job);
+		job_free(job);
+	}
+	mr_scheduler_soon(w);
+	mr_jobs_maybe_exit(w);
 }
 
 void mr_jobs_abort(struct mr_worker *w)

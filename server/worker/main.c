@@ -104,6 +104,7 @@ static void on_first_lease(struct mr_pg *pg, const struct mr_error *err, void *a
 		return;
 	}
 	mr_pool_return(w->pool, pg);
+	mr_scheduler_start(w);
 	if (w->link)
 		mr_door_ready(w);
 }

@@ -216,7 +216,7 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 		w.add = mr_node_get(in, "add");
 	if (write == mr_txn_insert) {
 		op->form = MR_OP_ID;
-		if (!read_key(mr_node_get(in, "key"), &w, err))
+		if (!read_key(mr_node_get(in, "key"), &w, err) || !mr_scheduler_admits(op, w.entity, w.value, err))
 			return false;
 	} else {
 		w.id = op->id = mr_node_str(in, "id");

@@ -194,6 +194,9 @@ static void finish(struct mr_job *job)
 		refuse_error(job, &err);
 	} else if (job->kind == MR_JOB_ACTION) {
 		finish_action(job);
+	} else if (job->kind == MR_JOB_MUTATION && job->scheduled) {
+		mr_run_stop(job);
+		mr_scheduled_end(job);
 	} else if (job->kind == MR_JOB_MUTATION) {
 		mr_run_stop(job);
 		mr_job_commit(job, mr_buf_view(&run->text));

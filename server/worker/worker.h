@@ -11,6 +11,7 @@
  *   action.c  what an action asks for: calls, timers      fetch.c    HTTP
  *   variables.c the environment                           manifest.c --manifest
  *   http.c    bodies of routes
+ *   scheduler.c functions that run later, those that this worker has (scheduler_turn.c: what it asks Postgres for)
  *
  * One thread, one worker a process; everything hangs from struct mr_worker.
  */
@@ -48,11 +49,15 @@ struct mr_worker {
 	/* Jobs by step: waiting ones in two lines (those that read at an exported snapshot go first) and actions, which need no connection
 	 * and begin in this turn, all others in `jobs`. */
 	struct mr_list waiting, importing, actions, jobs;
-	int leased, lines;            /* connections in use, and their number */
-	int reserve;                  /* kept free for imports: a held snapshot must not wait behind mutations */
-	uint64_t attempts, runs, ops; /* running numbers */
-	struct mr_job *slicing;       /* whose code runs */
-	int ops_out;                  /* operations of live runs that are not settled, but for actions: */
+	struct mr_list scheduled;       /* mutations that nobody calls; waiting too */
+	int scheduled_leased;           /* connections that such have */
+	bool scheduled_last;            /* the last one to get a connection was such */
+	struct mr_scheduler *scheduler; /* NULL: it runs none */
+	int leased, lines;              /* connections in use, and their number */
+	int reserve;                    /* kept free for imports: a held snapshot must not wait behind mutations */
+	uint64_t attempts, runs, ops;   /* running numbers */
+	struct mr_job *slicing;         /* whose code runs */
+	int ops_out;                    /* operations of live runs that are not settled, but for actions: */
 	int action_ops_out;
 	uint64_t inner;             /* running number of jobs that actions asked for */
 	struct mr_fetches *fetches; /* NULL before the first */
@@ -110,6 +115,7 @@ struct mr_run {
 	struct mr_str failed_at; /* the row that this was about, or empty */
 	bool split;              /* shared, and looked at its identity */
 	int log_lines;
+	int64_t scheduled; /* functions that it has scheduled */
 };
 
 /* What an action that answers a request waits for; NULL: nothing. */
@@ -130,11 +136,12 @@ struct mr_job {
 	const struct mr_node *message;
 	/* Asked for by an action of this worker: */
 	bool inner;
-	struct mr_op *asker;    /* NULL: the answer goes nowhere */
-	int depth;              /* of calls above it */
-	uint64_t root;          /* number of the fanout's job that all this is for */
-	const struct mr_fn *fn; /* functions */
-	struct mr_str act;      /* entity acts */
+	struct mr_op *asker;            /* NULL: the answer goes nowhere */
+	struct mr_scheduled *scheduled; /* it is nobody's call; NULL: it is somebody's. Inner, too */
+	int depth;                      /* of calls above it */
+	uint64_t root;                  /* number of the fanout's job that all this is for */
+	const struct mr_fn *fn;         /* functions */
+	struct mr_str act;              /* entity acts */
 	const struct mr_entity *entity;
 	const struct mr_node *args, *auth;
 	struct mr_str session;
@@ -175,6 +182,7 @@ struct mr_job {
 	bool again;            /* after this rollback comes another attempt */
 	bool answered;         /* nothing but leaving is left to do */
 	bool cancelled;        /* the fanout does not want it any more */
+	bool schedules;        /* it writes scheduled functions */
 	struct mr_error why;   /* of the last attempt's failure */
 	struct mr_buf verdict; /* the error that a tombstone records */
 };
@@ -220,6 +228,10 @@ void mr_job_refused(struct mr_job *job, enum mr_code code, struct mr_str error, 
 /* A call that an action makes: a job like others, answered to the operation. */
 void mr_job_start_inner(struct mr_op *asker, struct mr_arena *arena, const struct mr_node *message);
 void mr_job_cancel_inner(struct mr_job *job);
+/* A scheduled function; its end is told to mr_scheduled_answered. */
+void mr_job_start_scheduled(struct mr_worker *w, struct mr_scheduled *scheduled, struct mr_arena *arena, const struct mr_node *message);
+int mr_jobs_scheduled_share(const struct mr_worker *w); /* connections that those may have at once */
+void mr_jobs_maybe_exit(struct mr_worker *w);           /* if it is to end and nothing is left to do */
 void mr_jobs_drain(struct mr_worker *w);
 void mr_jobs_retire(struct mr_worker *w);
 void mr_jobs_abort(struct mr_worker *w); /* asks Postgres to cancel what runs */
@@ -297,6 +309,17 @@ void mr_hot_give(struct mr_job *job, void (*then)(struct mr_job *job));
 void mr_hot_lost(struct mr_job *job); /* its connection is gone, and what was asked of it is not answered any more */
 void mr_hot_ask(struct mr_job *job);  /* whether its record asks for the turn of all */
 void mr_hot_free(struct mr_worker *w);
+
+/* scheduler.c */
+void mr_scheduler_start(struct mr_worker *w); /* when Postgres answers */
+void mr_scheduler_soon(struct mr_worker *w);  /* something may be due */
+bool mr_scheduler_idle(const struct mr_worker *w);
+/* Whether one more may be scheduled by an insert of this value; true for other entities. */
+bool mr_scheduler_admits(struct mr_op *op, const struct mr_entity *e, const struct mr_node *value, struct mr_error *err);
+void mr_scheduled_is(struct mr_scheduled *scheduled, struct mr_job *job);    /* its job, until that is answered */
+void mr_scheduled_answered(struct mr_job *job, bool ok, struct mr_str json); /* json: an ErrorInfo unless ok */
+void mr_scheduled_back(struct mr_job *job);                                  /* answers it: it never began, others shall have it */
+void mr_scheduled_end(struct mr_job *job); /* a mutation's code has: writes that down in its transaction, and commits */
 
 /* manifest.c */
 int mr_print_manifest(const struct mr_settings *settings, const char *bundle);

@@ -11,6 +11,9 @@ import { makeActions } from "./action.js";
 import type { Env, OperationKind } from "./host.js";
 import { QueryBuilder } from "./query.js";
 import { seededRandom } from "./random.js";
+import { makeScheduler } from "./scheduler.js";
+import { type RegisteredFunction } from "../server/functions.js";
+import { SCHEDULED } from "../server/scheduler.js";
 
 /** Thrown by ctx.error; becomes `app_error`. */
 export class AppError extends Error {
@@ -38,6 +41,8 @@ export interface CallDoor {
 	identity(): void;
 	/** What the call's functions have in common: whether one of them has looked at the clock. */
 	readonly clock: { looked: boolean };
+	/** By their names. */
+	readonly functions: ReadonlyMap<string, RegisteredFunction>;
 	/** Another function, as a part of this one. */
 	run(kind: "query" | "mutation", ref: unknown, args: unknown): Promise<Value>;
 }
@@ -120,6 +125,12 @@ function rowMeant(method: string, args: readonly unknown[]): { readonly entity: 
 	const entity = text(first, `ctx.db.${method}: the entity`);
 	if (isDocuments(entity)) return { entity, id: uuidOf(entity, second, `ctx.db.${method}`), rest: third };
 	return { entity, id: text(second, `ctx.db.${method}: the id`), rest: third };
+}
+
+/** Jobs are written by ctx.scheduler alone. */
+function writable(entity: string): string {
+	if (entity === SCHEDULED) throw new MillraceError("forbidden", `${SCHEDULED} is not written by ctx.db; use ctx.scheduler`);
+	return entity;
 }
 
 function runSql(call: CallDoor, first: unknown, values: readonly unknown[]): Promise<Value> {
@@ -219,11 +230,13 @@ function makeWriter(call: CallDoor) {
 	const change = (kind: "patch" | "replace") => (...args: unknown[]) => quiet(put(kind, args));
 	const put = async (kind: "patch" | "replace", args: readonly unknown[]) => {
 		const { entity, id, rest } = rowMeant(kind, args);
+		writable(entity);
 		const set = kind === "patch" ? changes(rest, entity) : `"value":${values(rest, entity)}`;
 		await call.operate(kind, `{"entity":${printWire(entity)},"id":${printWire(id)},${set}}`);
 	};
 	const remove = async (args: readonly unknown[]) => {
 		const { entity, id } = rowMeant("delete", args);
+		writable(entity);
 		await call.operate("delete", printWire({ entity, id }));
 	};
 	const insertDocument = async (table: string, value: unknown): Promise<Value> => {
@@ -236,11 +249,11 @@ function makeWriter(call: CallDoor) {
 	const patch = change("patch");
 	const insert = (entity: unknown, value: unknown, key?: readonly string[]) => {
 		const more = key ? `,"key":${printWire(key)}` : "";
-		const json = `{"entity":${printWire(text(entity, "ctx.db.insert: the entity"))},"value":${values(value, String(entity))}${more}}`;
+		const json = `{"entity":${printWire(writable(text(entity, "ctx.db.insert: the entity")))},"value":${values(value, String(entity))}${more}}`;
 		return call.operate("insert", json);
 	};
 	const upsert = async (entity: unknown, key: unknown, changes: unknown, others: unknown): Promise<Value> => {
-		const [name, by] = [text(entity, "ctx.db.upsert: the entity"), fields(key, "ctx.db.upsert: the key") as Where];
+		const [name, by] = [writable(text(entity, "ctx.db.upsert: the entity")), fields(key, "ctx.db.upsert: the key") as Where];
 		needUnique(name, by);
 		const found = await reader.query(name).where(by).select("id").forUpdate().first();
 		if (!found) return insert(name, { ...fields(others ?? {}, name), ...withoutIncrements(fields(changes, name)), ...by }, Object.keys(by));
@@ -250,7 +263,7 @@ function makeWriter(call: CallDoor) {
 	return {
 		...reader,
 		insert: (entity: unknown, value: unknown): Promise<Value> =>
-			typeof entity === "string" && isDocuments(entity) ? quiet(insertDocument(entity, value)) : insert(entity, value),
+			typeof entity === "string" && isDocuments(entity) ? quiet(insertDocument(writable(entity), value)) : insert(entity, value),
 		upsert: (entity: unknown, key: unknown, changes: unknown, others?: unknown) => quiet(upsert(entity, key, changes, others)),
 		patch,
 		update: patch,
@@ -280,6 +293,19 @@ function variables(): object {
 	return (globalThis as { process?: { env?: object } }).process?.env ?? {};
 }
 
+/** What is Millrace's own. */
+function makeSystem(call: CallDoor) {
+	const { get, query } = makeReader(call);
+	const own = (table: unknown) => {
+		if (table !== SCHEDULED) throw new Error(`ctx.db.system has the table ${SCHEDULED} only`);
+		return table;
+	};
+	return {
+		get: (first: unknown, second?: unknown) => get(SCHEDULED, second === undefined ? first : own(first) && second),
+		query: (table: unknown) => query(own(table)),
+	};
+}
+
 export function makeContext(kind: string, call: CallDoor): object {
 	const random = seededRandom(call.env.seed);
 	const base = {
@@ -297,11 +323,14 @@ export function makeContext(kind: string, call: CallDoor): object {
 	const runQuery = (ref: unknown, args: unknown) => call.run("query", ref, args);
 	if (kind === "query") {
 		const as = (who: unknown) => makeReader(obeying(call, who));
-		return { ...base, db: { ...makeReader(call), as }, runQuery };
+		return { ...base, db: { ...makeReader(call), as, system: makeSystem(call) }, runQuery };
 	}
 	const as = (who: unknown) => makeWriter(obeying(call, who));
-	if (kind === "mutation")
-		return { ...base, db: { ...makeWriter(call), as }, runQuery, runMutation: (ref: unknown, args: unknown) => call.run("mutation", ref, args) };
-	if (kind === "action") return { ...base, now: () => Date.now(), ...makeActions(call) };
+	const scheduler = makeScheduler(kind, call);
+	if (kind === "mutation") {
+		const db = { ...makeWriter(call), as, system: makeSystem(call) };
+		return { ...base, db, scheduler, runQuery, runMutation: (ref: unknown, args: unknown) => call.run("mutation", ref, args) };
+	}
+	if (kind === "action") return { ...base, now: () => Date.now(), ...makeActions(call), scheduler };
 	return base;
 }

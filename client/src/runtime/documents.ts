@@ -7,7 +7,9 @@ import { documentId, readDocumentId } from "../server/documents.js";
 import { registry } from "../server/schema.js";
 import { Validator } from "../server/validators.js";
 import { defineKey, isPlainObject, type Row, type Scalar, type Value, type Where } from "../values.js";
+import { jobField, jobOf, jobWhere } from "./jobs.js";
 import { seededRandom } from "./random.js";
+import { SCHEDULED } from "../server/scheduler.js";
 
 export const isDocuments = (entity: string): boolean => registry.documents.has(entity);
 
@@ -46,6 +48,7 @@ export function documentOf(table: string, row: Row): Row {
 	const { ids, optional } = columnsOf(table);
 	const isAsked = row.id !== undefined; // by select()
 	const out: Record<string, Value> = !isAsked ? {} : { _id: documentId(table, row.id), _creationTime: timeOf(row.id) };
+	if (table === SCHEDULED) return { ...out, ...jobOf(row) } as Row;
 	for (const [name, value] of Object.entries(row)) {
 		if (name === "id" || (value === null && optional.has(name))) continue;
 		const of = ids.get(name);
@@ -122,6 +125,7 @@ export function storedWhere(table: string, where: Where): Where {
 	const { ids } = columnsOf(table);
 	const parts = Object.entries(where).map(([key, term]): Where => {
 		if (key === "$or" || key === "$and") return { [key]: (term as readonly Where[]).map((part) => storedWhere(table, part)) };
+		if (table === SCHEDULED && key !== "_id" && key !== "_creationTime") return jobWhere(key, term);
 		if (key === "_creationTime") return { $and: Object.entries(termOf(term)).map(([operator, value]) => timeWhere(operator, value)) };
 		const of = key === "_id" ? table : ids.get(key);
 		const field = key === "_id" ? "id" : key;
@@ -137,7 +141,8 @@ function simple(field: string, where: Where): Where {
 	return list?.length === 1 ? ({ [field]: list[0] } as Where) : where;
 }
 /** What an order or an index names. */
-export const storedField = (field: string): string => (field === "_id" || field === "_creationTime" ? "id" : field);
+export const storedField = (field: string, table: string): string =>
+	field === "_id" || field === "_creationTime" ? "id" : table === SCHEDULED ? jobField(field) : field;
 
 // --- ids ---
 

@@ -3,6 +3,7 @@
 import { fieldOfValidator } from "../server/columns.js";
 import { type Access, RegisteredFunction } from "../server/functions.js";
 import { type Facts, Field, registry } from "../server/schema.js";
+import { SCHEDULED } from "../server/scheduler.js";
 import { Validator } from "../server/validators.js";
 
 export type Modules = { readonly [path: string]: { readonly [name: string]: unknown } };
@@ -32,14 +33,14 @@ function entityManifest(name: string): object {
 		const { references } = facts;
 		if (references !== undefined && !registry.entities.has(references))
 			throw new Error(`${where}: there is no entity named ${references}`);
-		return { name: key, ...(registry.documents.has(name) ? dangling(facts) : facts) };
+		return { name: key, ...(registry.documents.has(name) || references === SCHEDULED ? dangling(facts) : facts) };
 	});
 	const { schema, table } = entity.place;
 	const checks = entity.checks.length ? { checks: entity.checks } : {};
 	return { name, schema, table, fields, indexes: entity.indexes, ...checks };
 }
 
-/** Ids in documents may be of documents that are gone, as in Convex: no foreign key. */
+/** Ids in documents may be of documents that are gone, as in Convex, and so may those of jobs: no foreign key. */
 function dangling({ references: _table, ...facts }: Facts): Facts {
 	return facts;
 }

@@ -176,7 +176,7 @@ export class QueryBuilder {
 		return isDocuments(this.state.entity) ? storedWhere(this.state.entity, where) : where;
 	}
 	private stored(field: string): string {
-		return isDocuments(this.state.entity) ? storedField(field) : field;
+		return isDocuments(this.state.entity) ? storedField(field, this.state.entity) : field;
 	}
 	private ownIndex(name: string): { readonly fields: readonly string[] } | undefined {
 		return isDocuments(this.state.entity) && (name === "by_creation_time" || name === "by_id") ? { fields: ["id"] } : undefined;

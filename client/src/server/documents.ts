@@ -3,6 +3,7 @@
 // `_creationTime` (runtime/documents.ts).
 
 import type { LockingQuery, Query, Sql } from "./functions.js";
+import type { SystemDocumentReader } from "./scheduler.js";
 import { entity, type Entity, type Increment, registry } from "./schema.js";
 import { describe, type ObjectOf, ObjectValidator, type Shape, ValidationError, Validator } from "./validators.js";
 
@@ -115,6 +116,8 @@ export interface DocumentReader<App> {
 	query<T extends TableName<App>>(table: T): Query<DocumentOf<App, T>, IndexesOf<App, T>, DocumentOf<App, T>, ReferredBy<App, T>>;
 	/** The id, or null when it is none of this table. Says nothing of whether there is such a document. */
 	normalizeId<T extends TableName<App>>(table: T, id: string): Id<T> | null;
+	/** Scheduled functions: `ctx.db.system.query("_scheduled_functions")`. */
+	readonly system: SystemDocumentReader;
 	readonly sql: Sql;
 }
 export interface DocumentWriter<App> extends DocumentReader<App> {

@@ -2,6 +2,7 @@
 
 import type { ArgsOf, FunctionRef } from "../api.js";
 import type { DocumentReader, DocumentWriter, Schema } from "./documents.js";
+import type { Scheduler, SystemReader } from "./scheduler.js";
 import type { ChangesOf, ClientRow, EntityName, IndexesOf, InsertOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
@@ -66,6 +67,8 @@ export interface QueryCtx<App = unknown, U extends Access = Access> extends Cloc
 export interface MutationCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, Environment, RunQuery, RunMutation {
 	readonly db: HasSchema<App> extends true ? DocumentWriter<App> : DbWriter<App>;
 	readonly auth: Auth<U>;
+	/** Functions that run later, if this one is committed. */
+	readonly scheduler: Scheduler;
 }
 /**
  * What an action sees: it runs once at most, outside of any transaction. Time passes in it, and it may wait (`setTimeout`).
@@ -77,6 +80,8 @@ export interface ActionCtx<U extends Access = Access> extends Clock, Refuse, Env
 	/** Its changes are there for all to see when the promise resolves. */
 	readonly runMutation: RunFunction<"mutation">;
 	readonly runAction: RunFunction<"action">;
+	/** Functions that run later. Each call of it is a transaction of its own, done when its promise resolves. */
+	readonly scheduler: Scheduler;
 }
 
 /** By reference (`api.tasks.list`, typed) or by name. Rejects with a MillraceError. */
@@ -106,6 +111,8 @@ export interface DbReader<App = unknown> {
 	/** What somebody may: the caller (`ctx.auth`), another identity, or nobody (null). Under the read policies, and without fields that are for the
 	 * server only. Functions by themselves stand above policies. */
 	as(who: Auth | Caller | null): ObeyingReader<App>;
+	/** Scheduled functions: `ctx.db.system.query("_scheduled_functions")`. */
+	readonly system: SystemReader;
 	readonly sql: Sql;
 }
 

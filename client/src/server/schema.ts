@@ -193,6 +193,7 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 
 	/** Uses a table that exists already, as it stands. */
 	adopt(place: { readonly schema?: string; readonly table?: string }): this {
+		if (place.schema === "millrace") throw new Error(`entity ${this.name}: the schema millrace is Millrace's own`);
 		this.place = { schema: place.schema ?? "public", table: place.table ?? this.name };
 		return this;
 	}

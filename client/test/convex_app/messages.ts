@@ -1,7 +1,10 @@
 // Functions as their documentation has them, but for the imports.
 import { paginationOptsValidator } from "millrace/convex/server";
 import { ConvexError, v } from "millrace/convex/values";
+import { type FunctionRef, makeApi } from "millrace";
 import { mutation, query } from "./server";
+
+const portedApi = makeApi<object>() as unknown as { messages: { send: FunctionRef<"mutation", { room: string; body: string }, string> } };
 
 export const send = mutation({
 	args: { room: v.id("rooms"), body: v.string() },
@@ -59,4 +62,17 @@ export const withRoom = query({
 		await ctx.db.query("messages").select("body").take(1),
 		await ctx.db.query("messages").select("_id", "room").take(1),
 	],
+});
+export const schedule = mutation({
+	args: { room: v.id("rooms"), body: v.string() },
+	handler: async (ctx, args): Promise<unknown> => {
+		const id = await ctx.scheduler.runAfter(500, portedApi.messages.send, args);
+		const job = await ctx.db.system.get(id);
+		const failed = await ctx.db.system
+			.query("_scheduled_functions")
+			.filter((q) => q.and(q.eq(q.field("state.kind"), "failed"), q.lt(q.field("scheduledTime"), 1000)))
+			.collect();
+		await ctx.scheduler.cancel(id);
+		return { id, job, failed };
+	},
 });

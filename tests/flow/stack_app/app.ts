@@ -99,3 +99,6 @@ policy(Diary, {
 	update: "data.owner == auth.userId",
 	delete: "data.owner == auth.userId",
 });
+
+/** Jobs are nobody's to see but the boss's. */
+policy("_scheduled_functions", { read: 'auth.userId == "boss"' });
