@@ -305,6 +305,19 @@ static void on_ready(struct mr_worker *w)
 	consider(w->all);
 }
 
+static void count_jobs(struct mr_hub *hub, const struct mr_node *m)
+{
+	static const struct {
+		const char *name;
+		int counter;
+	} counts[] = {{"done", MR_C_JOBS_DONE_TOTAL}, {"failed", MR_C_JOBS_FAILED_TOTAL}, {"late", MR_C_JOBS_LATE_TOTAL}};
+	for (size_t i = 0; i < MR_COUNT(counts); i++) {
+		int64_t n = 0;
+		mr_node_int(mr_node_get(m, counts[i].name), &n);
+		hub->counter[counts[i].counter] += n;
+	}
+}
+
 /* What the developer's tools say, for each thread to tell its clients. */
 struct dev {
 	struct mr_fanout *f;
@@ -340,6 +353,8 @@ static void handle(struct mr_worker *w, struct mr_str text, const struct mr_node
 		mr_jobs_console(w, (uint64_t)n, text);
 	else if (mr_str_is(t, "ready"))
 		on_ready(w);
+	else if (mr_str_is(t, "jobs"))
+		count_jobs(all->hub, m);
 	else if (mr_str_is(t, "hello") && mr_str_is(mr_node_str(m, "role"), "worker"))
 		welcome_worker(w, m);
 	else if (mr_str_is(t, "hello") && mr_str_is(mr_node_str(m, "role"), "supervisor"))

@@ -13,6 +13,7 @@
  *             of its answer { status, headers, length? }; bytes of its body, which are answered by part { taken }; it wants the next
  *             piece of the request's body, answered by part { bytes }
  *   log     { n, fn, level, text, session? }
+ *   jobs    { done, failed, late }                   scheduled functions since the last one (counters.md)
  * fanout -> worker
  *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
  *   call    { n, kind: "query"|"mutation"|"action"|"http"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?,

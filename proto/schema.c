@@ -496,6 +496,16 @@ static bool read_routes(struct reader *r, const struct mr_node *root)
 	return true;
 }
 
+static bool read_crons(struct reader *r, const struct mr_node *root)
+{
+	const struct mr_node *crons = mr_node_get(root, "crons");
+	if (crons && crons->kind != MR_ARRAY)
+		return refuse(r, MR_STR("the top"), "\"crons\" must be a list");
+	if (crons)
+		r->app->crons = mr_arena_str(&r->app->arena, crons->raw);
+	return true;
+}
+
 /* Life */
 
 static bool read_app(struct reader *r, struct mr_str json)
@@ -509,7 +519,7 @@ static bool read_app(struct reader *r, struct mr_str json)
 		return refuse(r, MR_STR("the top"), "it must be a map");
 	r->app->version = MR_STR("");
 	return text_member(r, MR_STR("the top"), root, "version", &r->app->version) && read_entities(r, root) && check_references(r) &&
-	       read_policies(r, root) && read_fns(r, root) && read_routes(r, root);
+	       read_policies(r, root) && read_fns(r, root) && read_routes(r, root) && read_crons(r, root);
 }
 
 struct mr_app *mr_app_read(struct mr_str json, struct mr_error *err)

@@ -97,6 +97,7 @@ struct mr_app {
 	size_t n_fns;
 	struct mr_route *routes; /* in the order in which they are tried */
 	size_t n_routes;
+	struct mr_str crons;    /* as the manifest has them, JSON text; for storage/sql/crons.sql alone. Empty: it says nothing of crons */
 	struct mr_map *by_name; /* private */
 	_Atomic int refs;       /* threads share it */
 };

@@ -113,6 +113,29 @@ static bool installed_version(PGconn *conn, struct mr_error *err, int *version)
 	return res != NULL;
 }
 
+/* As declared, against what was declared when they were last set. The last statement: it counts on all else. */
+static bool draft_crons(struct mr_draft *d, int version)
+{
+	struct mr_str crons = d->app->crons;
+	bool same = version == 0 && mr_str_is(crons, "[]");
+	if (!crons.n || same)
+		return true;
+	if (version >= 4) {
+		const char *params[] = {crons.p};
+		PGresult *res = mr_draft_ask(d, "select from millrace.setting where key = 'crons' and value::jsonb = $1::jsonb", 1, params);
+		if (!res)
+			return false;
+		same = PQntuples(res) > 0;
+		PQclear(res);
+	}
+	if (same)
+		return true;
+	mr_buf_z(&d->marks, "select millrace.set_crons(");
+	mr_sql_literal(&d->marks, crons);
+	mr_buf_z(&d->marks, ");\n");
+	return true;
+}
+
 static bool draft(struct mr_draft *d, struct mr_buf *sql)
 {
 	int version;
@@ -123,6 +146,8 @@ static bool draft(struct mr_draft *d, struct mr_buf *sql)
 		if (!draft_entity(d, &d->app->entities[i]))
 			return false;
 	}
+	if (!draft_crons(d, version))
+		return false;
 	if (d->refusals) {
 		mr_buf_z(&d->refused, "]");
 		struct mr_buf data = {0};
@@ -135,6 +160,7 @@ static bool draft(struct mr_draft *d, struct mr_buf *sql)
 	if (version < MR_SCHEMA_VERSION) {
 		mr_buf_z(sql, mr_sql_millrace);
 		mr_buf_z(sql, mr_sql_scheduler);
+		mr_buf_z(sql, mr_sql_crons);
 	}
 	struct mr_buf *parts[] = {&d->tables, &d->constraints, &d->triggers, &d->marks};
 	for (size_t i = 0; i < MR_COUNT(parts); i++)

@@ -27,6 +27,26 @@ bool mr_jobs_list(const char *conninfo, const char *state, int most, struct mr_b
 	return res != NULL;
 }
 
+bool mr_crons_list(const char *conninfo, struct mr_buf *out, struct mr_error *err)
+{
+	PGconn *conn = mr_sync_open(conninfo, err);
+	if (!conn)
+		return false;
+	PGresult *res = mr_sync_query(conn, err,
+		"select name, coalesce(to_char(next_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'never'), "
+		"coalesce(to_char(last_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'never'), ran, skipped, "
+		"spec -> 'when' ->> 'text', coalesce(' ' || (spec -> 'when' ->> 'timeZone'), ''), spec ->> 'fn' "
+		"from millrace.cron order by next_at, name",
+		0, NULL);
+	for (int i = 0; res && i < PQntuples(res); i++)
+		mr_buf_printf(out, "%s  next %s  last %s  ran %s  skipped %s  [%s%s]  %s\n", PQgetvalue(res, i, 0), PQgetvalue(res, i, 1),
+			PQgetvalue(res, i, 2), PQgetvalue(res, i, 3), PQgetvalue(res, i, 4), PQgetvalue(res, i, 5), PQgetvalue(res, i, 6),
+			PQgetvalue(res, i, 7));
+	PQclear(res);
+	PQfinish(conn);
+	return res != NULL;
+}
+
 /* `sql` changes the job $1 if it can be and gives true; then true, else the state of one that cannot be. */
 static bool change(const char *conninfo, const char *id, const char *sql, const char *states, struct mr_error *err)
 {

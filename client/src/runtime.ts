@@ -5,6 +5,7 @@ import { MillraceError } from "./error.js";
 import { parseWire, printWire, ValueError } from "./json.js";
 import { calledName } from "./api.js";
 import { AppError, checkedFields, IdentityTouched, makeContext } from "./runtime/context.js";
+import { cronsManifest } from "./runtime/crons.js";
 import { type Channel, Frame } from "./runtime/frame.js";
 import { installGlobals } from "./runtime/globals.js";
 import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
@@ -172,7 +173,7 @@ export function register(parts: { readonly app?: unknown; readonly modules: Modu
 	declareScheduled();
 	const functions = new Map([...collectFunctions(parts.modules), ...schedulerFunctions]);
 	const routes = collectRoutes(parts.modules);
-	const manifest = printManifest(functions, routesManifest(routes));
+	const manifest = printManifest(functions, cronsManifest(functions), routesManifest(routes));
 	const entry: Entry = {
 		manifest: () => manifest,
 		call: (n, name, args, env) => start({ functions, routes }, n, name, args, env),

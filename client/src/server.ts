@@ -66,5 +66,7 @@ export type {
 } from "./server/functions.js";
 export { HttpAction, httpAction, HttpRouter, httpRouter } from "./server/http.js";
 export type { Cors, HttpCtx, HttpHandler, ParamsOf, PathRoute, PrefixRoute, RoutableMethod } from "./server/http.js";
+export { cron, cronJobs } from "./server/crons.js";
+export type { CronOptions, Crons, CronTimeOptions, DayOfWeek, Interval } from "./server/crons.js";
 export type { JobDocument, JobRow, JobState, RetryOptions, ScheduleOptions, Scheduler } from "./server/scheduler.js";
 export type { Row, Value, Where } from "./values.js";

@@ -8,7 +8,7 @@ import { v as cv } from "millrace/convex/values";
 import type * as Ported_ from "./convex_app/app";
 import * as portedFunctions from "./convex_app/messages";
 import { mutation as portedMutation, query as portedQuery } from "./convex_app/server";
-import { entity, field, httpAction, httpRouter, increment, query as looseQuery, v } from "millrace/server";
+import { cron, cronJobs, entity, field, httpAction, httpRouter, increment, query as looseQuery, v } from "millrace/server";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api, internal } from "./app/api";
 import type * as App from "./app/app";
@@ -681,3 +681,16 @@ void portedMutation({
 		assert<Equals<NonNullable<typeof job>["scheduledTime"], number>>();
 	},
 });
+
+const crons = cronJobs();
+crons.interval("a", { minutes: 1 }, api.messages.send, { channel: "c", body: "b" }, { retry: { attempts: 2 } });
+crons.weekly("b", { dayOfWeek: "monday", hourUTC: 1, minuteUTC: 2 }, internal.nested.setLikes, { id: "x", likes: 1 });
+cron("c", "0 3 * * *", api.messages.send, { channel: "c", body: "b" }, { timeZone: "Europe/Berlin" });
+// @ts-expect-error body is missing
+crons.interval("d", { minutes: 1 }, api.messages.send, { channel: "c" });
+// @ts-expect-error no day
+crons.weekly("e", { dayOfWeek: "mon", hourUTC: 1, minuteUTC: 2 }, internal.nested.setLikes, { id: "x", likes: 1 });
+// @ts-expect-error a query
+cron("f", "0 3 * * *", api.messages.recent, { channel: "c" });
+// @ts-expect-error an interval has no time zone
+crons.interval("g", { minutes: 1 }, api.messages.send, { channel: "c", body: "b" }, { timeZone: "UTC" });

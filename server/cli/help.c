@@ -68,11 +68,13 @@ static const struct {
 		  "  curl -gN -H \"Authorization: Bearer $(millrace token --user ann)\" 'http://localhost:8080/api/...'\n"},
 	{"jobs", "millrace jobs [--state STATE] [--limit N] [--settings...]\n"
 		 "millrace jobs cancel ID | retry ID [--settings...]\n"
+		 "millrace jobs crons [--settings...]\n"
 		 "\n"
 		 "Prints scheduled functions, the latest first: id, state, when it is due or ended (UTC), how often\n"
 		 "it was begun, name, and why it failed. STATE: pending, inProgress, success, failed, canceled; N:\n"
 		 "at most so many (default 100). cancel: it does not run any more. retry: one that failed or was\n"
-		 "canceled runs again, now. Uses the database that `millrace dev` or `serve` runs, or database_url.\n"},
+		 "canceled runs again, now. crons: lists what runs by the clock. Uses the database\n"
+		 "that `millrace dev` or `serve` runs, or database_url.\n"},
 	{"psql", "millrace psql [ARGUMENTS OF PSQL...]\n"
 		 "\n"
 		 "Opens psql on the app's database: the private one while `millrace dev` or `serve` runs, or\n"

@@ -46,9 +46,22 @@ static int list(const struct mr_cli *cli, const char *conninfo)
 	return MR_EXIT_OK;
 }
 
+static int list_crons(const char *conninfo)
+{
+	struct mr_buf out = {0};
+	struct mr_error err;
+	if (!mr_crons_list(conninfo, &out, &err))
+		return mr_cli_fail(MR_EXIT_FAILED, "%s", err.message);
+	fputs(out.n ? out.p : "", stdout);
+	mr_buf_fini(&out);
+	return MR_EXIT_OK;
+}
+
 static int run(const struct mr_cli *cli, const char *conninfo)
 {
 	struct mr_error err;
+	if (cli->argc == 2 && strcmp(cli->argv[1], "crons") == 0)
+		return list_crons(conninfo);
 	bool cancel = cli->argc > 1 && strcmp(cli->argv[1], "cancel") == 0, retry = cli->argc > 1 && strcmp(cli->argv[1], "retry") == 0;
 	if (!cancel && !retry)
 		return list(cli, conninfo);

@@ -101,6 +101,16 @@ void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, s
 	mr_buf_fini(&b);
 }
 
+void mr_door_jobs(struct mr_worker *w, int64_t done, int64_t failed, int64_t late)
+{
+	if (!w->link)
+		return;
+	struct mr_buf b = {0};
+	mr_buf_printf(&b, "{\"t\":\"jobs\",\"done\":%" PRId64 ",\"failed\":%" PRId64 ",\"late\":%" PRId64 "}", done, failed, late);
+	mr_link_send(w->link, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
 void mr_door_ready(struct mr_worker *w)
 {
 	w->ready = true;

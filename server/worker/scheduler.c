@@ -11,6 +11,8 @@
 
 #define SCHEDULED MR_STR("_scheduled_functions")
 
+enum { LATE_MS = 1000 };
+
 /* ---- what runs ---- */
 
 int mr_scheduler_places(const struct mr_scheduler *s)
@@ -59,6 +61,7 @@ static void print_message(struct mr_buf *b, const struct mr_node *claimed)
 
 void mr_scheduled_begin(struct mr_scheduler *s, const struct mr_node *claimed)
 {
+	int64_t late = 0;
 	struct mr_str id = mr_node_str(claimed, "id"), place = mr_node_str(claimed, "place");
 	struct mr_scheduled *old = find(s, id), *x = mr_alloc(sizeof *x);
 	if (old) /* it was taken for lost, given back, and is this worker's again */
@@ -68,6 +71,8 @@ void mr_scheduled_begin(struct mr_scheduler *s, const struct mr_node *claimed)
 	snprintf(x->id, sizeof x->id, "%.*s", (int)id.n, id.p);
 	snprintf(x->place, sizeof x->place, "%.*s", (int)place.n, place.p);
 	mr_node_int(mr_node_get(claimed, "attempt"), &x->attempt);
+	mr_node_int(mr_node_get(claimed, "late"), &late);
+	s->late += late > LATE_MS;
 	mr_list_add_tail(&s->jobs, &x->node);
 	s->n++;
 	s->mutations += !x->action;
@@ -150,6 +155,7 @@ void mr_scheduled_answered(struct mr_job *job, bool ok, struct mr_str json)
 	} else if (x->action) {
 		ended(x, "success", MR_STR(""));
 	} else {
+		x->s->done++;
 		mr_scheduled_free(x);
 	}
 }
@@ -213,12 +219,11 @@ static void name_self(struct mr_scheduler *s)
 
 void mr_scheduler_start(struct mr_worker *w)
 {
-	const struct mr_entity *entity = mr_app_entity(w->app, SCHEDULED);
-	if (w->scheduler || !entity || !w->settings.scheduler_jobs)
+	bool has_jobs = mr_app_entity(w->app, SCHEDULED) != NULL; /* not in manifests that the SDK did not print */
+	if (w->scheduler || !has_jobs || !w->settings.scheduler_jobs)
 		return;
 	struct mr_scheduler *s = mr_alloc(sizeof *s);
 	s->w = w;
-	s->entity = entity;
 	mr_list_init(&s->jobs);
 	name_self(s);
 	print_known(&s->known, w->app);

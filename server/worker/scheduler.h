@@ -26,15 +26,15 @@ struct mr_scheduler {
 	int n, mutations;
 	char me[40];         /* what holders of jobs are called by; of this process only */
 	struct mr_buf known; /* functions of the app that can be scheduled, as text[] */
-	const struct mr_entity *entity;
 	bool turning, again; /* Postgres is being asked; and is to be asked once more */
 	bool failed, told;   /* the last turn; and the log has it */
 	bool more;           /* the last claim filled all places */
 	int asked;           /* these */
 	struct mr_pg *pg;
-	int out;           /* answers that are missing */
-	int64_t next_us;   /* when something is known to be due; 0: nothing */
-	int64_t retain_us; /* when old jobs are removed next */
+	int out;                             /* answers that are missing */
+	int64_t next_us;                     /* when something is known to be due; 0: nothing */
+	int64_t done, failed_for_good, late; /* that the fanout has not been told of */
+	int64_t retain_us;                   /* when old jobs are removed next */
 };
 
 /* scheduler.c */

@@ -55,6 +55,9 @@ static void over(struct mr_scheduler *s)
 		mr_pool_return(s->w->pool, s->pg);
 	s->pg = NULL;
 	s->turning = false;
+	if (s->done || s->failed_for_good || s->late)
+		mr_door_jobs(s->w, s->done, s->failed_for_good, s->late);
+	s->done = s->failed_for_good = s->late = 0;
 	s->told &= s->failed;
 	arm(s);
 	mr_jobs_maybe_exit(s->w);
@@ -84,6 +87,8 @@ static void on_end(const struct mr_pg_result *r, void *arg)
 		struct mr_str state = mr_pg_value(r, 0, 0);
 		if (mr_str_is(state, "failed"))
 			mr_log(MR_ERROR, "job %s has failed for good: %.*s", x->id, (int)x->why.n, x->why.n ? x->why.p : "");
+		s->failed_for_good += mr_str_is(state, "failed");
+		s->done += mr_str_is(state, "success");
 		mr_scheduled_free(x);
 	}
 	answered(s, r);

@@ -195,6 +195,7 @@ void mr_worker_deserted(struct mr_worker *w); /* the fanout is gone */
 /* door.c */
 bool mr_door_open(struct mr_worker *w, const char *path, struct mr_error *err);
 void mr_door_ready(struct mr_worker *w);
+void mr_door_jobs(struct mr_worker *w, int64_t done, int64_t failed, int64_t late);
 void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, struct mr_str text);
 /* Each job is answered once by one of these. `more`: further members, each beginning with a comma; may be empty. */
 void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more);

@@ -91,6 +91,7 @@ begin
 	-- Claimed in a transaction whose end this worker was never told.
 	update millrace.job set state = 'pending', attempt = attempt - 1, holder = null, "startedAt" = null where state = 'inProgress' and holder = me and id <> all(running);
 	perform millrace.job_reap(me, crashes);
+	perform millrace.run_crons(now);
 	with due as (
 		select id from millrace.job where state = 'pending' and "runAt" <= now and (name = any(known) or "runAt" <= now - unknown_wait)
 			order by "runAt" limit greatest(places, 0) for update skip locked),
@@ -105,7 +106,8 @@ begin
 	end if;
 	select json_agg(r.id) into gone from unnest(running, attempts) r(id, attempt) where not exists (
 		select from millrace.job j where j.id = r.id and j.state = 'inProgress' and j.holder = me and j.attempt = r.attempt);
-	select "runAt" into next from millrace.job where state = 'pending' and "runAt" > now order by "runAt" limit 1;
+	select least((select "runAt" from millrace.job where state = 'pending' and "runAt" > now order by "runAt" limit 1),
+		(select min(next_at) from millrace.cron)) into next;
 	return json_build_object('jobs', coalesce(claimed, '[]'), 'gone', coalesce(gone, '[]'),
 		'in', ceil(extract(epoch from next - clock_timestamp()) * 1000));
 end $body$;

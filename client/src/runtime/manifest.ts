@@ -50,7 +50,7 @@ export function accessOf({ options, internal }: RegisteredFunction): Access {
 	return options.auth ?? (internal ? "public" : registry.access);
 }
 
-export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>, routes: readonly object[]): string {
+export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>, crons: readonly object[], routes: readonly object[]): string {
 	for (const one of registry.policies)
 		if (!registry.entities.has(one.entity))
 			throw new Error(`a policy names the entity ${JSON.stringify(one.entity)}, which is not declared`);
@@ -65,6 +65,7 @@ export function printManifest(functions: ReadonlyMap<string, RegisteredFunction>
 			...(fn.options.cancelWithCaller ? { cancel: true } : {}),
 			...(fn.kind === "mutation" ? { isolation: fn.options.isolation ?? "serializable" } : {}),
 		})),
+		crons,
 		...(routes.length > 0 ? { routes } : {}),
 	});
 }
