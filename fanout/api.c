@@ -8,6 +8,7 @@
 #include "keys.h"
 #include "live.h"
 #include "proto/ground/log.h"
+#include "rates.h"
 
 /* --- for all routes --- */
 
@@ -53,14 +54,12 @@ bool mr_api_identity(struct mr_req *req, struct mr_fanout *f, const struct mr_no
 	struct mr_token t;
 
 	*auth = NULL;
-	if (!header.p)
-		return true;
-	if (!is_bearer(header, &token))
+	if (header.p && !is_bearer(header, &token))
 		return mr_fail(err, MR_BAD_TOKEN, "the Authorization header must be `Bearer <token>`");
-	if (!mr_keys_verify(f, mr_req_arena(req), token, &t, err))
+	if (header.p && !mr_keys_verify(f, mr_req_arena(req), token, &t, err))
 		return false;
-	*auth = t.identity;
-	return true;
+	*auth = header.p ? t.identity : NULL;
+	return mr_rates_caller(f->rates, mr_node_str(*auth, "userId"), mr_req_address(req), err);
 }
 
 const struct mr_node *mr_api_body(struct mr_req *req, const struct mr_fanout *f, struct mr_str *text, struct mr_error *err)
@@ -187,6 +186,7 @@ void mr_api_request(struct mr_req *req, void *fanout)
 	struct mr_fanout *f = fanout;
 	struct mr_str path = mr_req_path(req), rest;
 	const struct route *route = find(path, &rest);
+	struct mr_error err;
 
 	if (!route && !is_below(path, "/api")) {
 		serve_app(req, f);
@@ -201,6 +201,8 @@ void mr_api_request(struct mr_req *req, void *fanout)
 		preflight(req);
 	else if (route->methods && !mr_api_is(req, route->methods))
 		mr_api_not_allowed(req, route->methods);
+	else if (is_below(path, "/api") && !mr_rates_address(f->rates, mr_req_address(req), &err))
+		mr_req_error(req, &err);
 	else
 		route->serve(req, f, rest);
 }

@@ -5,6 +5,7 @@
 #include "api_inner.h"
 #include "proto/ground/hash.h"
 #include "proto/jwt.h"
+#include "rates.h"
 
 enum { GUEST_NAME_MAX = 64 };
 
@@ -90,7 +91,8 @@ void mr_api_guest(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 {
 	struct mr_error err = {0};
 	struct mr_str text, name;
-	const struct mr_node *body = allowed(f, &err) ? mr_api_body(req, f, &text, &err) : NULL;
+	bool may = allowed(f, &err) && mr_rates_caller(f->rates, MR_STR(""), mr_req_address(req), &err);
+	const struct mr_node *body = may ? mr_api_body(req, f, &text, &err) : NULL;
 
 	if (body && guest_name(body, &name, &err))
 		sign_in(req, f, name);

@@ -6,7 +6,8 @@
 
 /* Method of the request, HEAD counted as GET. */
 bool mr_api_is(const struct mr_req *req, const char *method);
-/* The identity of the bearer token; *auth NULL without a token. false: bad_token, token_expired, keys_unavailable. */
+/* The identity of the bearer token; *auth NULL without a token. Counted as a call of it. false: bad_token, token_expired,
+ * keys_unavailable, rate_limited. */
 bool mr_api_identity(struct mr_req *req, struct mr_fanout *f, const struct mr_node **auth, struct mr_error *err);
 /* The body as a JSON map; an empty body is an empty map. *text: its text. NULL: bad_message. */
 const struct mr_node *mr_api_body(struct mr_req *req, const struct mr_fanout *f, struct mr_str *text, struct mr_error *err);

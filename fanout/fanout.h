@@ -24,6 +24,7 @@ struct mr_fanout {
 	char *app_dir;                        /* folder of the serving build: manifest.json, web/ */
 	struct mr_str secret;                 /* HS256 and positions */
 	struct mr_keyring *keyring;           /* by which tokens are judged (keys.h) */
+	struct mr_rates *rates;               /* the hub's */
 	_Atomic int64_t counter[MR_COUNTERS]; /* of this thread, indexed by the generated enum mr_counter; others may look */
 	struct mr_tasks *tasks;
 	struct mr_clock *clock;

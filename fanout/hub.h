@@ -27,6 +27,8 @@ struct mr_hub {
 	struct mr_ticks *ticks;
 	struct mr_numbers *numbers;
 	struct mr_aside *aside; /* NULL: the process ends */
+	struct mr_rates *rates; /* what callers and addresses may ask for, for all threads */
+	struct mr_ip_ranges proxies;
 };
 
 /* A call for each thread: cb(arg), the argument made for it by make; NULL: it is the thread. */

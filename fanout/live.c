@@ -5,6 +5,7 @@
 #include "api_inner.h"
 #include "clock.h"
 #include "proto/ground/log.h"
+#include "rates.h"
 #include "session.h"
 
 struct mr_live {
@@ -178,15 +179,24 @@ static const struct mr_node *read_message(
 	return message;
 }
 
+/* It counts as one call. */
+static bool may_ask(struct mr_req *req, const struct mr_session *s, struct mr_error *err)
+{
+	struct mr_str user = mr_node_str(mr_session_auth(s, mr_req_arena(req)), "userId");
+	return mr_rates_caller(s->all->f->rates, user, mr_req_address(req), err);
+}
+
 static bool begin(struct mr_req *req, struct mr_fanout *f, struct mr_live *live, struct mr_error *err)
 {
 	struct mr_position from = {0};
 	bool resumes = false, ok = false;
 	const struct mr_node *message = read_message(req, f, &from, &resumes, err);
+	if (message && !mr_req_enter(req, err))
+		message = NULL;
 	live->session = message ? mr_session_live(f->sessions, live, bearer(req), resumes ? &from : NULL, err) : NULL;
 	if (live->session) {
 		struct mr_session *s = live->session;
-		ok = mr_session_subscribe(s, message, err);
+		ok = may_ask(req, s, err) && mr_session_subscribe(s, message, err);
 		if (!ok)
 			mr_session_closed(s, "refused");
 	}

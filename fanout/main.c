@@ -12,6 +12,7 @@
 #include "keys.h"
 #include "numbers.h"
 #include "proto/ground/log.h"
+#include "rates.h"
 #include "thread.h"
 #include "ticks.h"
 #include "workers.h"
@@ -65,6 +66,8 @@ static void load_settings(struct mr_hub *hub, int *argc, char **argv)
 	if (!mr_settings_load(&hub->settings, argc, argv, &err))
 		mr_die("%s", err.message);
 	mr_log_init("fanout", level_of(hub->settings.log_level));
+	if (!mr_ip_ranges_read(&hub->proxies, mr_str(hub->settings.trusted_proxies), &err))
+		mr_die("trusted_proxies: %s", err.message);
 	hub->secret = mr_str(hub->settings.auth_secret);
 	if (hub->secret.n < 32)
 		mr_die("auth_secret must have at least 32 characters; the supervisor makes one when it is empty");
@@ -76,6 +79,7 @@ static void open_all(struct mr_hub *hub, const char *control)
 	struct mr_error err;
 	hub->aside = mr_aside_new(hub->settings.fanout_threads == 1);
 	hub->keys = mr_keys_new(hub);
+	hub->rates = mr_rates_new(&hub->settings, &hub->counter[MR_C_RATE_LIMITED_TOTAL]);
 	mr_threads_open(hub);
 	hub->workers = mr_workers_new(hub, control, &err);
 	if (!hub->workers)
@@ -99,6 +103,8 @@ static void close_all(struct mr_hub *hub)
 	mr_workers_delete(&hub->workers);
 	mr_numbers_delete(&hub->numbers);
 	mr_keys_delete(&hub->keys);
+	mr_rates_delete(&hub->rates);
+	mr_ip_ranges_fini(&hub->proxies);
 	mr_app_drop(&hub->app);
 }
 

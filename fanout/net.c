@@ -13,6 +13,7 @@
 #include "files.h"
 #include "net_inner.h"
 #include "proto/ground/log.h"
+#include "rates.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -57,6 +58,21 @@ static void on_connection_closed(void *data)
 	(*net->config.connections)--;
 }
 
+/* One of an address that may have only so many. */
+struct counted {
+	struct mr_net *net;
+	uint64_t address;
+};
+
+static void on_counted_closed(void *data)
+{
+	struct counted *counted = data;
+
+	mr_rates_leave(counted->net->config.rates, counted->address);
+	on_connection_closed(counted->net);
+	free(counted);
+}
+
 static void tune(const struct mr_net *net, int fd)
 {
 	int on = 1;
@@ -72,14 +88,14 @@ static void tune(const struct mr_net *net, int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms));
 }
 
-/* One above max_connections: told so, as well as an unread request allows. */
-static void refuse(const struct mr_net *net, int fd)
+/* One too many: told so, as well as an unread request allows. */
+static void refuse(int fd, const char *who, const char *setting)
 {
-	char body[160], text[400];
+	char body[200], text[440];
 
 	int n = snprintf(body, sizeof(body),
-		"{\"error\":{\"code\":\"%s\",\"message\":\"the server has its %d connections (setting max_connections)\"}}",
-		mr_code_name(MR_TOO_MANY_CONNECTIONS), net->config.max_connections);
+		"{\"error\":{\"code\":\"%s\",\"message\":\"%s as many connections as it may (setting %s)\",\"data\":{\"setting\":\"%s\"}}}",
+		mr_code_name(MR_TOO_MANY_CONNECTIONS), who, setting, setting);
 	n = snprintf(text, sizeof(text),
 		"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
 		"Content-Length: %d\r\n\r\n%s",
@@ -113,12 +129,18 @@ static void on_accept_again(void *arg)
 		h2o_socket_read_start(net->listener, on_connection);
 }
 
-static void welcome(struct mr_net *net, int fd)
+static void welcome(struct mr_net *net, int fd, uint64_t address)
 {
 	tune(net, fd);
 	h2o_socket_t *sock = h2o_evloop_socket_create(net->h2o, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
 	sock->on_close.cb = on_connection_closed;
 	sock->on_close.data = net;
+	if (address) {
+		struct counted *counted = mr_alloc(sizeof(*counted));
+		*counted = (struct counted){net, address};
+		sock->on_close.cb = on_counted_closed;
+		sock->on_close.data = counted;
+	}
 	net->connections++;
 	struct timeval now;
 	gettimeofday(&now, NULL);
@@ -128,13 +150,31 @@ static void welcome(struct mr_net *net, int fd)
 		h2o_http1_accept(&net->accept, sock, now);
 }
 
-/* Counts it, if there is room. */
-static bool may_come(const struct mr_net *net)
+/* Counts it, if there is room, else refuses it; the address is 0 where it is not counted. */
+static bool may_come(const struct mr_net *net, int fd, uint64_t address)
 {
+	if (!mr_rates_enter(net->config.rates, address)) {
+		refuse(fd, "your address has", "connections_per_address");
+		return false;
+	}
 	if ((*net->config.connections)++ < net->config.max_connections)
 		return true;
 	(*net->config.connections)--;
+	mr_rates_leave(net->config.rates, address);
+	refuse(fd, "the server has", "max_connections");
 	return false;
+}
+
+static int accept_one(const struct mr_net *net, h2o_socket_t *listener, uint64_t *address)
+{
+	struct sockaddr_storage peer = {0};
+	socklen_t n = sizeof(peer);
+	int fd = accept4(h2o_socket_get_fd(listener), (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	*address = 0;
+	if (fd >= 0 && net->config.rates)
+		mr_net_peer(net, (struct sockaddr *)&peer, address);
+	return fd;
 }
 
 static void on_connection(h2o_socket_t *listener, const char *err)
@@ -142,11 +182,11 @@ static void on_connection(h2o_socket_t *listener, const char *err)
 	struct mr_net *net = listener->data;
 
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int fd = accept4(h2o_socket_get_fd(listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0 && may_come(net)) {
-			welcome(net, fd);
-		} else if (fd >= 0) {
-			refuse(net, fd);
+		uint64_t address;
+		int fd = accept_one(net, listener, &address);
+		if (fd >= 0) {
+			if (may_come(net, fd, address))
+				welcome(net, fd, address);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			pause_accepting(net);
 			return;

@@ -9,6 +9,9 @@
 #include "deflate.h"
 #include "proto/ground/loop.h"
 #include "proto/ground/node.h"
+#include "proto/peer.h"
+
+struct mr_rates;
 
 struct mr_net;
 struct mr_ws;
@@ -27,9 +30,12 @@ struct mr_net_config {
 	size_t max_body;                       /* largest HTTP body that may be meant for another path than /api; 0: max_frame */
 	size_t unread_most;                    /* bytes waiting for one WebSocket above which nothing more is read from it; 0: none */
 	int max_connections;
-	atomic_int *connections;  /* how many there are, in all that share the limit; NULL: none do */
-	bool compress;            /* permessage-deflate is agreed to */
-	int64_t ping_interval_ms; /* silence after which we ping; twice that closes */
+	atomic_int *connections;           /* how many there are, in all that share the limit; NULL: none do */
+	struct mr_rates *rates;            /* by address; NULL: no limits */
+	struct mr_ip_ranges proxies;       /* that speak for others; the caller's, lives longer */
+	enum mr_proxy_header proxy_header; /* by which */
+	bool compress;                     /* permessage-deflate is agreed to */
+	int64_t ping_interval_ms;          /* silence after which we ping; twice that closes */
 	/* A WebSocket opened at /api/sync. Returns the user pointer for the other callbacks. */
 	void *(*ws_open)(struct mr_ws *ws, enum mr_encoding encoding, void *arg);
 	void (*ws_message)(void *user, struct mr_str payload); /* a whole message, of the kind that fits the encoding */
@@ -80,6 +86,11 @@ struct mr_str mr_req_query(const struct mr_req *req);    /* what stands behind "
 bool mr_req_is_tls(const struct mr_req *req);
 struct mr_str mr_req_body(const struct mr_req *req);
 struct mr_arena *mr_req_arena(struct mr_req *req); /* freed with the request */
+/* Who asks, by key (proto/peer.h): as a trusted proxy says, else the connection's other end. 0: it has no address. */
+uint64_t mr_req_address(const struct mr_req *req);
+uint64_t mr_ws_address(const struct mr_ws *ws); /* as of its upgrade */
+/* Before an answer that goes on: counts among the connections of its address until its end. False: too_many_connections. */
+bool mr_req_enter(struct mr_req *req, struct mr_error *err);
 /* Told when the connection broke before an answer (a client that only ended its side still waits); the req is gone after it. */
 void mr_req_on_gone(struct mr_req *req, void (*cb)(void *arg), void *arg);
 /* Before replying; copied. The same name again replaces the value. */

@@ -4,6 +4,7 @@
 
 #include "net_inner.h"
 #include "proto/ground/log.h"
+#include "rates.h"
 
 enum { WATCH_AFTER_US = 50 * 1000 };
 
@@ -360,6 +361,18 @@ static void error_text(struct mr_buf *b, const struct mr_error *err)
 	mr_buf_z(b, "}}\n");
 }
 
+static void add_retry_after(struct mr_req *req, const struct mr_error *err)
+{
+	struct mr_error ignored;
+	const struct mr_node *data = mr_json_read(&req->arena, mr_arena_str(&req->arena, mr_str(err->data)), 4, false, &ignored);
+	int64_t ms;
+
+	if (err->code == MR_RATE_LIMITED && mr_node_int(mr_node_get(data, "retryAfter"), &ms))
+		mr_req_add_header(req, "Retry-After", mr_arena_printf(&req->arena, "%lld", (long long)(ms + 999) / 1000).p);
+	else if (mr_code_http(err->code) == 503)
+		mr_req_add_header(req, "Retry-After", "2");
+}
+
 void mr_req_error(struct mr_req *req, const struct mr_error *err)
 {
 	struct mr_buf b = {0};
@@ -370,8 +383,7 @@ void mr_req_error(struct mr_req *req, const struct mr_error *err)
 	mr_req_add_header(req, "Cache-Control", "no-store");
 	if (err->code == MR_UNAUTHENTICATED || err->code == MR_BAD_TOKEN || err->code == MR_TOKEN_EXPIRED)
 		mr_req_add_header(req, "WWW-Authenticate", "Bearer");
-	if (mr_code_http(err->code) == 503)
-		mr_req_add_header(req, "Retry-After", "2");
+	add_retry_after(req, err);
 	mr_req_reply(req, mr_code_http(err->code), "application/json", mr_buf_view(&b));
 	mr_buf_fini(&b);
 }
@@ -448,6 +460,7 @@ static void on_dispose(void *p)
 	mr_watch_delete(&req->watch);
 	mr_list_del(&req->link);
 	mr_arena_fini(&req->arena);
+	mr_rates_leave(req->net->config.rates, req->entered);
 	req->magic = 0;
 }
 

@@ -90,6 +90,7 @@ struct mr_req {
 	struct mr_str path, raw_path, query;
 	bool answered;
 	bool to_itself; /* mr_req_keep_to_itself */
+	uint64_t entered; /* the address among whose connections it counts; 0: none */
 	void (*gone)(void *arg);
 	void *gone_arg;
 	struct mr_watch *watch;
@@ -99,6 +100,9 @@ struct mr_req {
 /* net.c */
 struct mr_list *mr_net_pop(struct mr_list *list); /* takes the first element out; NULL when there is none */
 int mr_net_fd(const struct mr_req *req);
+/* net_peer.c */
+enum mr_peer { MR_PEER_CLIENT, MR_PEER_PROXY, MR_PEER_LOCAL };
+enum mr_peer mr_net_peer(const struct mr_net *net, const struct sockaddr *address, uint64_t *key); /* key: of CLIENT, else 0 */
 /* net_http.c */
 void mr_net_http_init(struct mr_net *net);
 void mr_net_http_fini(struct mr_net *net);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/log.h"
+#include "rates.h"
 
 enum {
 	CLOSE_US = 2 * 1000000,
@@ -74,6 +75,7 @@ void mr_ws_delete(struct mr_ws *ws)
 	mr_list_del(&ws->link);
 	if (ws->sock)
 		h2o_socket_close(ws->sock);
+	mr_rates_leave(ws->net->config.rates, ws->entered);
 	free(ws->reason);
 	ws->magic = 0;
 	free(ws);
@@ -459,6 +461,11 @@ void mr_net_ws_fini(struct mr_net *net)
 	for (size_t k = 0; k < MR_COUNT(net->rest); k++)
 		free(net->rest[k].ws.v);
 	free(net->spare_ws.v);
+}
+
+uint64_t mr_ws_address(const struct mr_ws *ws)
+{
+	return ws->address;
 }
 
 struct mr_ws *mr_ws_new(struct mr_net *net, enum mr_encoding encoding, const struct mr_ws_deflate *deflate)

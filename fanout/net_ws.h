@@ -57,9 +57,10 @@ struct mr_ws {
 	size_t sent; /* bytes of the first frame that are out */
 	h2o_socket_t *sock;
 	void *user;
-	struct mr_list link; /* net->awake, pinged, closing */
-	int64_t since;       /* heard of last; closing: began */
-	char *reason;        /* for ws_closed */
+	struct mr_list link;       /* net->awake, pinged, closing */
+	int64_t since;             /* heard of last; closing: began */
+	char *reason;              /* for ws_closed */
+	uint64_t address, entered; /* whose it is, and as whose connection it counts (mr_req) */
 	struct mr_ws_reader reader;
 };
 

@@ -5,6 +5,7 @@
 
 #include "net_ws.h"
 #include "proto/ground/log.h"
+#include "rates.h"
 
 static bool fail_upgrade(struct mr_req *req, struct mr_error *err)
 {
@@ -92,6 +93,16 @@ static void on_upgraded(void *arg, h2o_socket_t *sock, size_t request_bytes)
 	mr_ws_start(ws, sock);
 }
 
+static struct mr_ws *make(struct mr_req *req, const struct terms *t)
+{
+	struct mr_ws *ws = mr_ws_new(req->net, t->encoding, t->deflate ? &t->how : NULL);
+
+	ws->address = mr_req_address(req);
+	ws->entered = req->entered;
+	req->entered = 0;
+	return ws;
+}
+
 static void upgrade(struct mr_req *req, const struct terms *t)
 {
 	char extension[128];
@@ -104,7 +115,7 @@ static void upgrade(struct mr_req *req, const struct terms *t)
 		mr_req_add_header(req, "Sec-WebSocket-Extensions", extension);
 	}
 	mr_req_begin(req, 101, NULL);
-	h2o_http1_upgrade(req->h2o, NULL, 0, on_upgraded, mr_ws_new(req->net, t->encoding, t->deflate ? &t->how : NULL));
+	h2o_http1_upgrade(req->h2o, NULL, 0, on_upgraded, make(req, t));
 }
 
 void mr_net_ws_request(struct mr_req *req)
@@ -112,7 +123,7 @@ void mr_net_ws_request(struct mr_req *req)
 	struct terms t = {.encoding = MR_MSGPACK};
 	struct mr_error err = {0};
 
-	if (check_upgrade(req, &t, &err))
+	if (mr_rates_address(req->net->config.rates, mr_req_address(req), &err) && check_upgrade(req, &t, &err) && mr_req_enter(req, &err))
 		upgrade(req, &t);
 	else
 		mr_req_error(req, &err);

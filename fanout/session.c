@@ -307,15 +307,8 @@ static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *e
 		return true;
 	if (!mr_str_eq(old->auth, s->auth))
 		return is_foreign(err);
-	MR_LIST_FOR (e, &old->calls) {
-		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
-		mr_list_del(&c->in_session);
-		mr_list_add_tail(&s->calls, &c->in_session);
-		c->session = s;
-		c->answered = false;
-		s->n_calls++;
-		old->n_calls--;
-	}
+	MR_LIST_FOR (e, &old->calls)
+		mr_session_move_call(MR_CONTAINER(e, struct mr_session_call, in_session), s);
 	mr_map_del(&s->all->by_id, id);
 	mr_session_close(old, 4001, "replaced");
 	mr_session_maybe_free(old);

@@ -51,6 +51,7 @@ struct mr_session_call {
 	struct mr_session *session;
 	struct mr_str id, fn, args; /* heap, one block */
 	bool writes;                /* a mutation: waits for those before it */
+	bool reads_now;             /* another, which runs: counts in n_reading */
 	bool cancels;               /* when the socket goes */
 	struct mr_call *running;    /* NULL: waits for its turn, or is over */
 	bool asked;                 /* on the socket that is open now: only this one is told the end */
@@ -103,7 +104,7 @@ struct mr_session {
 	struct mr_list in_all;           /* in all->anonymous until hello, then in all->early while messages wait */
 	struct mr_buf *early;            /* messages that wait for the app: length (size_t) and payload of each; NULL: none */
 	struct mr_position *resume_from; /* NULL: it begins anew */
-	size_t n_calls;
+	size_t n_calls, n_reading;
 };
 
 enum { MR_SESSION_HOT = offsetof(struct mr_session, live) };
@@ -178,6 +179,7 @@ void mr_session_call(struct mr_session *s, const struct mr_node *message);
 void mr_session_drop_calls(struct mr_session *s);
 void mr_session_lose_calls(struct mr_session *s); /* at the end of the process; the session may go with them */
 void mr_session_next_call(struct mr_session *s);
+void mr_session_move_call(struct mr_session_call *c, struct mr_session *to);
 void mr_session_late_replies(struct mr_session *s, int64_t now);
 void mr_session_free_reply(struct mr_pending_reply *r);
 void mr_session_maybe_free(struct mr_session *s);                                      /* gone when it has neither socket nor calls */

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "errors.h"
 #include "proto/ground/log.h"
+#include "rates.h"
 #include "session.h"
 
 void mr_session_free_reply(struct mr_pending_reply *r)
@@ -14,10 +15,32 @@ void mr_session_free_reply(struct mr_pending_reply *r)
 	free(r);
 }
 
-static void free_call(struct mr_session_call *c)
+static void leave(struct mr_session_call *c)
 {
 	mr_list_del(&c->in_session);
 	c->session->n_calls--;
+	c->session->n_reading -= c->reads_now;
+}
+
+static void join(struct mr_session_call *c, struct mr_session *s)
+{
+	mr_list_add_tail(&s->calls, &c->in_session);
+	c->session = s;
+	s->n_calls++;
+	s->n_reading += c->reads_now;
+}
+
+/* The client has come on another socket. */
+void mr_session_move_call(struct mr_session_call *c, struct mr_session *to)
+{
+	leave(c);
+	join(c, to);
+	c->answered = false;
+}
+
+static void free_call(struct mr_session_call *c)
+{
+	leave(c);
 	free((char *)c->effect.p);
 	free(c);
 }
@@ -123,11 +146,31 @@ static void start(struct mr_session_call *c)
 	};
 	c->running = mr_call_start(s->all->f, &rq, on_done, c, &err);
 	mr_arena_fini(&a);
-	if (!c->running)
+	if (!c->running) {
 		end_call(c, (struct mr_str){0}, 0, &err);
+		return;
+	}
+	c->reads_now = !c->writes;
+	s->n_reading += c->reads_now;
 }
 
-void mr_session_next_call(struct mr_session *s)
+static bool has_room(const struct mr_session *s)
+{
+	return (int64_t)s->n_reading < s->all->f->settings.concurrent_calls;
+}
+
+/* One that is no mutation, and waits for room among the client's others. */
+static struct mr_session_call *next_reading(const struct mr_session *s)
+{
+	MR_LIST_FOR (e, &s->calls) {
+		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
+		if (!c->writes && !c->running)
+			return c;
+	}
+	return NULL;
+}
+
+static void next_write(struct mr_session *s)
 {
 	MR_LIST_FOR (e, &s->calls) {
 		struct mr_session_call *c = MR_CONTAINER(e, struct mr_session_call, in_session);
@@ -137,6 +180,15 @@ void mr_session_next_call(struct mr_session *s)
 			start(c);
 		return;
 	}
+}
+
+/* Nothing waits where no socket is open: it was dropped, to be sent again. */
+void mr_session_next_call(struct mr_session *s)
+{
+	struct mr_session_call *c;
+	if (s->n_calls > s->n_reading && s->ws && has_room(s) && (c = next_reading(s)))
+		start(c);
+	next_write(s);
 }
 
 /* The socket is gone: what has not begun is the client's to send again; what runs goes on and is found in the log. */
@@ -208,10 +260,8 @@ static struct mr_session_call *new_call(struct mr_session *s, struct mr_str id, 
 		*parts[i] = (struct mr_str){text, from[i].n};
 		text += from[i].n + 1;
 	}
-	c->session = s;
 	c->asked = true;
-	s->n_calls++;
-	mr_list_add_tail(&s->calls, &c->in_session);
+	join(c, s);
 	return c;
 }
 
@@ -235,6 +285,21 @@ static bool check_call(const struct mr_session *s, const struct mr_node *m, stru
 	return true;
 }
 
+/* A call that the client sends again, since it does not know how it ended, is one more. */
+static bool may_call(const struct mr_session *s, struct mr_error *err)
+{
+	struct mr_fanout *f = s->all->f;
+	struct mr_arena a = {0};
+	uint64_t address = s->ws ? mr_ws_address(s->ws) : 0;
+	if (!mr_rates_address(f->rates, address, err))
+		return false;
+	if (!mr_rates_know_callers(f->rates))
+		return true;
+	bool may = mr_rates_caller(f->rates, mr_node_str(mr_session_auth(s, &a), "userId"), address, err);
+	mr_arena_fini(&a);
+	return may;
+}
+
 void mr_session_call(struct mr_session *s, const struct mr_node *m)
 {
 	struct mr_str id = mr_node_str(m, "id");
@@ -251,7 +316,7 @@ void mr_session_call(struct mr_session *s, const struct mr_node *m)
 		}
 		return;
 	}
-	if (!check_call(s, m, id, &err)) {
+	if (!may_call(s, &err) || !check_call(s, m, id, &err)) {
 		send_reply(s, id.p ? id : MR_STR(""), (struct mr_str){0}, &err, false);
 		return;
 	}
@@ -266,8 +331,8 @@ void mr_session_call(struct mr_session *s, const struct mr_node *m)
 	c->writes = !fn || fn->kind == MR_FN_MUTATION;
 	c->cancels = mr_call_is_cancelled(fn);
 	if (c->writes)
-		mr_session_next_call(s);
-	else
+		next_write(s);
+	else if (has_room(s))
 		start(c);
 }
 

@@ -57,6 +57,9 @@ static struct mr_net *open_net(struct mr_fanout *f)
 		.max_connections = (int)s->max_connections,
 		.connections = &hub->connections,
 		.unread_most = UNREAD_TIMES * (size_t)s->send_buffer,
+		.rates = hub->rates,
+		.proxies = hub->proxies,
+		.proxy_header = strcmp(s->proxy_header, "forwarded") == 0 ? MR_FORWARDED : MR_X_FORWARDED_FOR,
 		.ping_interval_ms = s->ping_interval,
 		.ws_open = mr_session_open,
 		.ws_message = mr_session_message,
@@ -81,6 +84,7 @@ static struct mr_fanout *open_one(struct mr_hub *hub, size_t index)
 	f->settings = hub->settings;
 	f->secret = hub->secret;
 	f->keyring = mr_keyring_hold(hub->keyring);
+	f->rates = hub->rates;
 	f->loop = hub->n == 1 ? hub->loop : mr_loop_new();
 	f->tasks = mr_tasks_new(f);
 	f->clock = mr_clock_new(f);

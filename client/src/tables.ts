@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "34d43d479f5c5ad7";
+export const TABLES_HASH = "640865c7002c205a";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -52,6 +52,7 @@ export type ErrorCode =
 	| "call_mismatch"
 	| "too_many_subscriptions"
 	| "too_many_calls"
+	| "rate_limited"
 	| "too_many_connections"
 	| "too_many_rows"
 	| "no_workers"
@@ -107,6 +108,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly http: number; readonl
 	call_mismatch: { http: 409, retry: "never" },
 	too_many_subscriptions: { http: 429, retry: "later" },
 	too_many_calls: { http: 429, retry: "later" },
+	rate_limited: { http: 429, retry: "later" },
 	too_many_connections: { http: 503, retry: "later" },
 	too_many_rows: { http: 413, retry: "never" },
 	no_workers: { http: 503, retry: "same" },
