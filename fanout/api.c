@@ -9,6 +9,7 @@
 #include "live.h"
 #include "proto/ground/log.h"
 #include "rates.h"
+#include "revoked.h"
 
 /* --- for all routes --- */
 
@@ -48,18 +49,16 @@ static bool is_bearer(struct mr_str header, struct mr_str *token)
 	return true;
 }
 
-bool mr_api_identity(struct mr_req *req, struct mr_fanout *f, const struct mr_node **auth, struct mr_error *err)
+bool mr_api_identity(struct mr_req *req, struct mr_fanout *f, struct mr_token *t, struct mr_error *err)
 {
 	struct mr_str header = mr_req_header(req, "authorization"), token;
-	struct mr_token t;
 
-	*auth = NULL;
+	*t = (struct mr_token){0};
 	if (header.p && !is_bearer(header, &token))
 		return mr_fail(err, MR_BAD_TOKEN, "the Authorization header must be `Bearer <token>`");
-	if (header.p && !mr_keys_verify(f, mr_req_arena(req), token, &t, err))
+	if (header.p && (!mr_keys_verify(f, mr_req_arena(req), token, t, err) || !mr_revoked_check_token(f->revoked, t, err)))
 		return false;
-	*auth = header.p ? t.identity : NULL;
-	return mr_rates_caller(f->rates, mr_node_str(*auth, "userId"), mr_req_address(req), err);
+	return mr_rates_caller(f->rates, mr_node_str(t->identity, "userId"), mr_req_address(req), err);
 }
 
 const struct mr_node *mr_api_body(struct mr_req *req, const struct mr_fanout *f, struct mr_str *text, struct mr_error *err)
@@ -116,6 +115,7 @@ static const struct route routes[] = {
 	{"/api/entities/", NULL, mr_api_entities},
 	{"/api/auth/guest", "POST", mr_api_guest},
 	{"/api/auth/refresh", "POST", mr_api_refresh},
+	{"/api/auth/sign-out", "POST", mr_api_sign_out},
 	{"/api/live", "GET", serve_live},
 	{"/healthz", "GET", serve_alive},
 	{"/readyz", "GET", serve_ready},

@@ -76,6 +76,16 @@ static void start(struct mr_req *req, struct mr_fanout *f, const struct mr_call_
 		mr_req_error(req, &err);
 }
 
+/* The token lives as long as the request for a call does. */
+static bool take_caller(struct mr_req *req, struct mr_fanout *f, struct mr_token *t, struct mr_call_request *rq, struct mr_error *err)
+{
+	if (!mr_api_identity(req, f, t, err))
+		return false;
+	rq->auth = t->identity;
+	rq->auth_session = t->has_session ? t->session : NULL;
+	return true;
+}
+
 /* --- exactly once --- */
 
 /* The hour that a key of the form <six digits>.<anything> names; 0: none. */
@@ -139,8 +149,9 @@ void mr_api_fn(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 {
 	struct mr_call_request rq = {0};
 	struct mr_error err = {0};
+	struct mr_token t;
 
-	if (!mr_api_params(req, mr_api_no_params, &err) || !find_fn(f, rest, &rq, &err) || !mr_api_identity(req, f, &rq.auth, &err) ||
+	if (!mr_api_params(req, mr_api_no_params, &err) || !find_fn(f, rest, &rq, &err) || !take_caller(req, f, &t, &rq, &err) ||
 		!mr_api_body(req, f, &rq.args, &err) || (rq.kind != MR_CALL_QUERY && !take_key(req, f, &rq, &err)))
 		mr_req_error(req, &err);
 	else
@@ -220,8 +231,9 @@ static void serve_act(struct mr_req *req, struct mr_fanout *f, struct mr_str ent
 	struct mr_call_request rq = {.kind = MR_CALL_ENTITY, .fn = mr_str(act->fn)};
 	struct mr_error err = {0};
 	struct mr_buf args = {0};
+	struct mr_token t;
 
-	bool ok = check_entity(f, entity, id, &err) && mr_api_identity(req, f, &rq.auth, &err) &&
+	bool ok = check_entity(f, entity, id, &err) && take_caller(req, f, &t, &rq, &err) &&
 		  (act->is_list ? list_args(req, f, entity, &args, &err) : row_args(req, f, entity, id, act->has_value, &args, &err)) &&
 		  (!act->writes || take_key(req, f, &rq, &err));
 	rq.args = mr_buf_view(&args);

@@ -1,27 +1,23 @@
 /* Guests: callers that this server names itself. */
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "api_inner.h"
 #include "proto/ground/hash.h"
-#include "proto/jwt.h"
+#include "proto/value.h"
 #include "rates.h"
 
 enum { GUEST_NAME_MAX = 64 };
 
 /* Version 7: milliseconds, then chance. */
-static void uuid(char out[37])
+static void make_uuid(uint8_t b[16])
 {
-	uint8_t b[16];
 	uint64_t ms = (uint64_t)mr_wall_us() / 1000;
 
-	mr_random(b, sizeof(b));
+	mr_random(b, 16);
 	for (int i = 0; i < 6; i++)
 		b[i] = (uint8_t)(ms >> (40 - 8 * i));
 	b[6] = (uint8_t)(0x70 | (b[6] & 0x0f));
 	b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
-	snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6],
-		b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
 static struct mr_str trim(struct mr_str s)
@@ -48,7 +44,7 @@ static bool guest_name(const struct mr_node *body, struct mr_str *name, struct m
 	return true;
 }
 
-static bool allowed(const struct mr_fanout *f, struct mr_error *err)
+bool mr_api_guests_allowed(const struct mr_fanout *f, struct mr_error *err)
 {
 	const char *setting = f->settings.auth_guests;
 	if (strcmp(setting, "on") == 0 || (strcmp(setting, "development") == 0 && strcmp(f->settings.mode, "development") == 0))
@@ -60,9 +56,9 @@ static bool allowed(const struct mr_fanout *f, struct mr_error *err)
 static void give_token(struct mr_req *req, const struct mr_fanout *f, struct mr_buf *claims, struct mr_str user, struct mr_str name)
 {
 	struct mr_buf answer = {0};
-	int64_t now = mr_wall_us() / 1000000, seconds = (f->settings.auth_guest_time + 999) / 1000;
+	int64_t now_ms = mr_wall_us() / 1000, now = now_ms / 1000, seconds = (f->settings.auth_guest_time + 999) / 1000;
 
-	mr_buf_printf(claims, ",\"iat\":%" PRId64 ",\"exp\":%" PRId64 "}", now, now + seconds);
+	mr_buf_printf(claims, ",\"iat\":%" PRId64 ".%03" PRId64 ",\"exp\":%" PRId64 "}", now, now_ms % 1000, now + seconds);
 	mr_buf_z(&answer, "{\"token\":\"");
 	mr_jwt_sign(&answer, f->secret, mr_buf_view(claims));
 	mr_buf_z(&answer, "\",\"userId\":");
@@ -74,24 +70,40 @@ static void give_token(struct mr_req *req, const struct mr_fanout *f, struct mr_
 	mr_buf_fini(&answer);
 }
 
+/* Who it is, and of which session: one of its own, so that it can be called back. */
+static void begin_claims(struct mr_buf *claims, struct mr_str user, const uint8_t *session)
+{
+	uint8_t fresh[16];
+
+	make_uuid(fresh);
+	mr_buf_z(claims, "{\"sub\":");
+	mr_json_quote(claims, user);
+	mr_buf_z(claims, ",\"sid\":\"");
+	mr_uuid_append(claims, session ? session : fresh);
+	mr_buf_char(claims, '"');
+}
+
 static void sign_in(struct mr_req *req, const struct mr_fanout *f, struct mr_str name)
 {
-	struct mr_buf claims = {0};
-	char id[37], user[sizeof(id) + sizeof(MR_GUESTS)];
+	struct mr_buf claims = {0}, user = {0};
+	uint8_t id[16];
 
-	uuid(id);
-	snprintf(user, sizeof(user), MR_GUESTS "%s", id);
-	mr_buf_printf(&claims, "{\"sub\":\"%s\",\"name\":", user);
+	make_uuid(id);
+	mr_buf_z(&user, MR_GUESTS);
+	mr_uuid_append(&user, id);
+	begin_claims(&claims, mr_buf_view(&user), NULL);
+	mr_buf_z(&claims, ",\"name\":");
 	mr_json_quote(&claims, name);
-	give_token(req, f, &claims, mr_str(user), name);
+	give_token(req, f, &claims, mr_buf_view(&user), name);
 	mr_buf_fini(&claims);
+	mr_buf_fini(&user);
 }
 
 void mr_api_guest(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 {
 	struct mr_error err = {0};
 	struct mr_str text, name;
-	bool may = allowed(f, &err) && mr_rates_caller(f->rates, MR_STR(""), mr_req_address(req), &err);
+	bool may = mr_api_guests_allowed(f, &err) && mr_rates_caller(f->rates, MR_STR(""), mr_req_address(req), &err);
 	const struct mr_node *body = may ? mr_api_body(req, f, &text, &err) : NULL;
 
 	if (body && guest_name(body, &name, &err))
@@ -100,25 +112,20 @@ void mr_api_guest(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
 		mr_req_error(req, &err);
 }
 
-/* Guests are ours alone: no issuer can name one. */
-static bool is_guest(const struct mr_node *auth, struct mr_error *err)
+bool mr_api_is_guest(const struct mr_token *t)
 {
-	struct mr_str user = mr_node_str(auth, "userId");
+	struct mr_str user = mr_node_str(t->identity, "userId");
 
-	if (!auth)
-		return mr_fail(err, MR_UNAUTHENTICATED, "Send the guest's token, as `Authorization: Bearer <token>`.");
-	if (user.n < sizeof(MR_GUESTS) || memcmp(user.p, MR_GUESTS, sizeof(MR_GUESTS) - 1) != 0)
-		return mr_fail(err, MR_FORBIDDEN, "Only the tokens of guests are renewed here; ask whoever signed this one.");
-	return true;
+	return t->issuer < 0 && user.n >= sizeof(MR_GUESTS) && memcmp(user.p, MR_GUESTS, sizeof(MR_GUESTS) - 1) == 0;
 }
 
-static void renew(struct mr_req *req, const struct mr_fanout *f, const struct mr_node *auth)
+void mr_api_guest_renew(struct mr_req *req, const struct mr_fanout *f, const struct mr_token *t)
 {
+	const struct mr_node *auth = t->identity;
 	struct mr_buf claims = {0};
 	struct mr_enc e;
 
-	mr_buf_z(&claims, "{\"sub\":");
-	mr_json_quote(&claims, mr_node_str(auth, "userId"));
+	begin_claims(&claims, mr_node_str(auth, "userId"), t->has_session ? t->session : NULL);
 	for (size_t i = 0; i < auth->n; i++) {
 		if (mr_str_is(auth->items[i].key, "userId"))
 			continue;
@@ -130,15 +137,4 @@ static void renew(struct mr_req *req, const struct mr_fanout *f, const struct mr
 	}
 	give_token(req, f, &claims, mr_node_str(auth, "userId"), mr_node_str(auth, "name"));
 	mr_buf_fini(&claims);
-}
-
-void mr_api_refresh(struct mr_req *req, struct mr_fanout *f, struct mr_str rest)
-{
-	struct mr_error err = {0};
-	const struct mr_node *auth;
-
-	if (allowed(f, &err) && mr_api_identity(req, f, &auth, &err) && is_guest(auth, &err))
-		renew(req, f, auth);
-	else
-		mr_req_error(req, &err);
 }

@@ -1,6 +1,8 @@
 #include "app_http_inner.h"
 
 #include "api_inner.h"
+#include "calls.h"
+#include "rates.h"
 #include "tasks.h"
 
 /* --- the request, as the handler will see it --- */
@@ -101,18 +103,21 @@ static void print_request(struct mr_buf *m, struct mr_req *req, const struct mr_
 }
 
 /* A token that is not good leaves the caller nobody: what else an Authorization header may say is the handler's business. */
-static bool who_asks(struct mr_req *req, struct mr_fanout *f, const struct mr_node **auth, struct mr_error *err)
+static bool who_asks(struct mr_req *req, struct mr_fanout *f, struct mr_token *t, struct mr_error *err)
 {
-	if (mr_api_identity(req, f, auth, err))
+	if (!mr_rates_address(f->rates, mr_req_address(req), err))
+		return false;
+	if (mr_api_identity(req, f, t, err))
 		return true;
-	*auth = NULL;
-	return err->code != MR_KEYS_UNAVAILABLE;
+	*t = (struct mr_token){0};
+	return err->code != MR_KEYS_UNAVAILABLE && err->code != MR_RATE_LIMITED &&
+	       mr_rates_caller(f->rates, MR_STR(""), mr_req_address(req), err);
 }
 
 static bool print_call(struct mr_buf *m, struct mr_req *req, struct mr_fanout *f, const struct mr_route_match *match, struct mr_error *err)
 {
-	const struct mr_node *auth;
-	if (!check_host(mr_req_header(req, "host"), err) || !who_asks(req, f, &auth, err))
+	struct mr_token caller;
+	if (!check_host(mr_req_header(req, "host"), err) || !who_asks(req, f, &caller, err))
 		return false;
 	if (mr_req_body(req).n > (size_t)f->settings.http_max_body)
 		return mr_fail_data(err, MR_TOO_LARGE, "{\"setting\":\"http_max_body\"}",
@@ -123,11 +128,8 @@ static bool print_call(struct mr_buf *m, struct mr_req *req, struct mr_fanout *f
 	mr_json_quote(m, match->route->fn.name);
 	mr_buf_z(m, ",\"args\":");
 	print_request(m, req, f, match);
-	mr_buf_z(m, ",\"auth\":");
-	if (auth)
-		mr_json_canonical(m, auth);
-	else
-		mr_buf_z(m, "null");
+	mr_buf_char(m, ',');
+	mr_call_add_caller(m, caller.identity, caller.has_session ? caller.session : NULL);
 	mr_buf_char(m, ',');
 	mr_task_add_time(m);
 	return true;

@@ -6,6 +6,7 @@
 #include "errors.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
+#include "proto/value.h"
 #include "tasks.h"
 
 struct mr_call {
@@ -91,6 +92,20 @@ static void add_record(struct mr_buf *m, const struct mr_fanout *f, const struct
 	mr_buf_fini(&id);
 }
 
+void mr_call_add_caller(struct mr_buf *members, const struct mr_node *auth, const uint8_t *session)
+{
+	mr_buf_z(members, "\"auth\":");
+	if (auth)
+		mr_json_canonical(members, auth);
+	else
+		mr_buf_z(members, "null");
+	if (!session)
+		return;
+	mr_buf_z(members, ",\"sid\":\"");
+	mr_uuid_append(members, session);
+	mr_buf_char(members, '"');
+}
+
 static void print_call(struct mr_buf *m, const struct mr_fanout *f, const struct mr_call_request *rq)
 {
 	static const char *const kinds[] = {
@@ -99,11 +114,8 @@ static void print_call(struct mr_buf *m, const struct mr_fanout *f, const struct
 	mr_json_quote(m, rq->fn);
 	mr_buf_z(m, ",\"args\":");
 	mr_buf_str(m, rq->args.n ? rq->args : MR_STR("{}"));
-	mr_buf_z(m, ",\"auth\":");
-	if (rq->auth)
-		mr_json_canonical(m, rq->auth);
-	else
-		mr_buf_z(m, "null");
+	mr_buf_char(m, ',');
+	mr_call_add_caller(m, rq->auth, rq->auth_session);
 	/* An action that nobody can send again needs none: no worker is given it twice. */
 	if (rq->kind != MR_CALL_QUERY && (rq->kind != MR_CALL_ACTION || rq->session.n))
 		add_record(m, f, rq);

@@ -13,10 +13,11 @@ static inline enum mr_call_kind mr_call_kind_of(const struct mr_fn *fn)
 }
 struct mr_call_request {
 	enum mr_call_kind kind;
-	struct mr_str fn;           /* function name, or "list" "get" "insert" "update" "delete" */
-	struct mr_str args;         /* JSON text of a map, wire form */
-	const struct mr_node *auth; /* identity map or NULL */
-	struct mr_str session;      /* for exactly-once; empty: none */
+	struct mr_str fn;            /* function name, or "list" "get" "insert" "update" "delete" */
+	struct mr_str args;          /* JSON text of a map, wire form */
+	const struct mr_node *auth;  /* identity map or NULL */
+	const uint8_t *auth_session; /* 16 bytes: the session that the caller's token is of; NULL: none */
+	struct mr_str session;       /* for exactly-once; empty: none */
 	struct mr_str call;
 	int32_t hour;
 	bool lasting; /* the id names no hour of its own */
@@ -29,7 +30,9 @@ typedef void mr_call_done(void *arg, struct mr_str value, uint64_t xid, const st
 struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err);
 /* The asker is gone: done is not called. The call goes on, but for an action that asks to be cancelled then. */
 void mr_call_abandon(struct mr_call *call);
-void mr_call_lost(struct mr_call *call); /* the process ends, and its task is gone already: done is not called */
+/* Members of a call's message that say who calls: `"auth":...` and, of a session's token, `"sid":...`. */
+void mr_call_add_caller(struct mr_buf *members, const struct mr_node *auth, const uint8_t *session);
+void mr_call_lost(struct mr_call *call);           /* the process ends, and its task is gone already: done is not called */
 bool mr_call_is_cancelled(const struct mr_fn *fn); /* when its asker goes */
 
 #endif

@@ -6,6 +6,7 @@
 #include "instance.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
+#include "revoked.h"
 #include "session.h"
 #include "work.h"
 
@@ -52,6 +53,9 @@ static void apply(struct mr_clock *clock, const struct mr_news *news)
 		reset(clock, "Postgres went on without continuity");
 	if (news->lost)
 		reset(clock, "a payload was lost");
+	if (news->reset || news->lost)
+		mr_revoked_reread(f->revoked);
+	mr_revoked_apply(f->revoked, news->batch);
 	mr_catalog_take(clock->catalog, news->catalog, clock->n);
 	mr_instances_apply(f->instances, news->batch);
 	mr_catalog_reread(clock->catalog, clock->n, clock->last_tick_us);

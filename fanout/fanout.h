@@ -25,6 +25,7 @@ struct mr_fanout {
 	struct mr_str secret;                 /* HS256 and positions */
 	struct mr_keyring *keyring;           /* by which tokens are judged (keys.h) */
 	struct mr_rates *rates;               /* the hub's */
+	struct mr_revoked *revoked;           /* sessions that ended before their time */
 	_Atomic int64_t counter[MR_COUNTERS]; /* of this thread, indexed by the generated enum mr_counter; others may look */
 	struct mr_tasks *tasks;
 	struct mr_clock *clock;

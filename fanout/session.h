@@ -84,6 +84,7 @@ struct mr_session {
 	bool early_over : 1; /* it has waited: nothing of it waits any more */
 	bool counted : 1;    /* in `speaks` */
 	bool expired : 1;    /* `auth` is who it was: it is nobody until another token comes */
+	bool has_auth_session : 1;
 	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
 	uint32_t n_waiting;
 	uint32_t n_held; /* shown ones whose instance is not known now: they hold the session back */
@@ -99,6 +100,8 @@ struct mr_session {
 	uint64_t arrival;                /* its place among all that came to the process */
 	struct mr_str auth;              /* identity as canonical JSON, heap; empty: nobody */
 	int64_t expires;                 /* seconds; 0: never, or it has */
+	int64_t issued_ms;               /* since 1970; 0: not known */
+	uint8_t auth_session[16];        /* of which it is, if has_auth_session */
 	int64_t notice_us;               /* wall clock, when it is told that it will; 0: it has been */
 	struct mr_list calls;            /* struct mr_session_call, in the order sent */
 	struct mr_list in_all;           /* in all->anonymous until hello, then in all->early while messages wait */
@@ -186,6 +189,8 @@ void mr_session_maybe_free(struct mr_session *s);                               
 const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a); /* its identity, read anew; NULL: nobody */
 struct mr_str mr_session_identity(const struct mr_session *s);                         /* the same as text; empty: nobody */
 void mr_sessions_expire(struct mr_sessions *all);                                      /* tokens that end, or soon will */
+void mr_sessions_revoke(struct mr_sessions *all);                                      /* more is revoked than before */
+const uint8_t *mr_session_auth_session(const struct mr_session *s); /* 16 bytes; NULL: its token is of no session of ours */
 void mr_session_unsubscribe(struct mr_session *s, const struct mr_node *message);
 void mr_session_reattach(struct mr_session *s);   /* the app is another */
 void mr_session_reidentify(struct mr_session *s); /* its identity is another; what serves it all the same stays */

@@ -140,6 +140,7 @@ static void start(struct mr_session_call *c)
 		.fn = c->fn,
 		.args = c->args,
 		.auth = mr_session_auth(s, &a),
+		.auth_session = mr_session_auth_session(s),
 		.session = s->id,
 		.call = c->id,
 		.hour = (int32_t)strtol(c->id.p, NULL, 10),

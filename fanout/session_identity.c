@@ -5,6 +5,7 @@
 
 #include "keys.h"
 #include "proto/ground/log.h"
+#include "revoked.h"
 #include "session.h"
 
 enum { IDENTITY_DEPTH = 64 /* at least what a token may have */, SECOND_US = 1000 * 1000 };
@@ -17,14 +18,18 @@ static int64_t notice_at(const struct mr_session *s, int64_t expires, int64_t no
 }
 
 /* The identity as its text, no larger than it is: sessions are many. */
-static void keep(struct mr_session *s, const struct mr_node *auth, int64_t expires)
+static void keep(struct mr_session *s, const struct mr_token *t)
 {
+	const struct mr_node *auth = t->identity;
 	struct mr_buf json = {0};
 	if (auth)
 		mr_json_canonical(&json, auth);
 	free((char *)s->auth.p);
-	s->expires = expires;
-	s->notice_us = notice_at(s, expires, mr_wall_us());
+	s->expires = t->expires;
+	s->issued_ms = t->issued_ms;
+	s->has_auth_session = t->has_session;
+	memcpy(s->auth_session, t->session, sizeof s->auth_session);
+	s->notice_us = notice_at(s, t->expires, mr_wall_us());
 	s->expired = false;
 	s->auth = (struct mr_str){auth ? mr_strndup(json.p, json.n) : NULL, json.n};
 	mr_buf_fini(&json);
@@ -33,6 +38,11 @@ static void keep(struct mr_session *s, const struct mr_node *auth, int64_t expir
 struct mr_str mr_session_identity(const struct mr_session *s)
 {
 	return s->expired ? (struct mr_str){0} : s->auth;
+}
+
+const uint8_t *mr_session_auth_session(const struct mr_session *s)
+{
+	return s->has_auth_session && !s->expired ? s->auth_session : NULL;
 }
 
 const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a)
@@ -50,9 +60,10 @@ bool mr_session_take_identity(struct mr_session *s, struct mr_str token, struct 
 {
 	struct mr_arena a = {0};
 	struct mr_token t = {0};
-	bool ok = !token.n || mr_keys_verify(s->all->f, &a, token, &t, err);
+	struct mr_fanout *f = s->all->f;
+	bool ok = !token.n || (mr_keys_verify(f, &a, token, &t, err) && mr_revoked_check_token(f->revoked, &t, err));
 	if (ok)
-		keep(s, t.identity, t.expires);
+		keep(s, &t);
 	mr_arena_fini(&a);
 	return ok;
 }
@@ -75,35 +86,63 @@ void mr_session_change_identity(struct mr_session *s, const struct mr_node *m)
 	mr_buf_fini(&was);
 }
 
-static void send_expiry(struct mr_session *s, int64_t in_ms)
+static void send_expiry(struct mr_session *s, int64_t in_ms, bool revoked)
 {
 	struct mr_buf b = {0};
 	struct mr_enc e;
 	mr_enc_init(&e, &b, s->encoding);
-	mr_enc_map(&e, 2);
+	mr_enc_map(&e, 2 + revoked);
 	mr_enc_key(&e, MR_STR("t"));
 	mr_enc_str(&e, MR_STR("expiry"));
 	mr_enc_key(&e, MR_STR("in"));
 	mr_enc_int(&e, in_ms);
+	if (revoked) {
+		mr_enc_key(&e, MR_STR("revoked"));
+		mr_enc_bool(&e, true);
+	}
 	mr_enc_end(&e);
 	mr_session_send(s, mr_buf_view(&b));
 	mr_buf_fini(&b);
 }
 
-/* A stream of events cannot bring another token: it ends. */
+/* The caller is nobody, until another token comes. A stream of events cannot bring one: it ends. */
+static void end(struct mr_session *s, const struct mr_error *why)
+{
+	s->expires = s->notice_us = 0;
+	s->expired = true;
+	if (s->live) {
+		mr_session_error(s, why, 0, true);
+		return;
+	}
+	send_expiry(s, 0, why->code == MR_SESSION_REVOKED);
+	mr_session_welcome(s);
+	mr_session_reidentify(s);
+}
+
 static void expire(struct mr_session *s)
 {
 	struct mr_error err;
-	s->expires = s->notice_us = 0;
-	if (!s->live) {
-		s->expired = true;
-		send_expiry(s, 0);
-		mr_session_welcome(s);
-		mr_session_reidentify(s);
-		return;
-	}
 	mr_fail(&err, MR_TOKEN_EXPIRED, "The token has expired; connect again with a new one.");
-	mr_session_error(s, &err, 0, true);
+	end(s, &err);
+}
+
+static void check(struct mr_session *s)
+{
+	struct mr_arena a = {0};
+	struct mr_error err;
+	struct mr_str user = mr_node_str(mr_session_auth(s, &a), "userId");
+	if (!mr_revoked_check(s->all->f->revoked, mr_session_auth_session(s), user, s->issued_ms, &err))
+		end(s, &err);
+	mr_arena_fini(&a);
+}
+
+void mr_sessions_revoke(struct mr_sessions *all)
+{
+	struct mr_str key;
+	void *value;
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
+		if (mr_session_identity(value).n)
+			check(value);
 }
 
 void mr_sessions_expire(struct mr_sessions *all)
@@ -118,7 +157,7 @@ void mr_sessions_expire(struct mr_sessions *all)
 		} else if (s->notice_us && now_us >= s->notice_us) {
 			s->notice_us = 0;
 			if (!s->live)
-				send_expiry(s, MR_MAX(s->expires * SECOND_US - now_us, (int64_t)SECOND_US) / 1000);
+				send_expiry(s, MR_MAX(s->expires * SECOND_US - now_us, (int64_t)SECOND_US) / 1000, false);
 		}
 	}
 }

@@ -9,6 +9,7 @@
 #include "instance.h"
 #include "keys.h"
 #include "proto/ground/log.h"
+#include "revoked.h"
 #include "session.h"
 #include "tasks.h"
 
@@ -90,6 +91,7 @@ static struct mr_fanout *open_one(struct mr_hub *hub, size_t index)
 	f->clock = mr_clock_new(f);
 	f->instances = mr_instances_new(f);
 	f->sessions = mr_sessions_new(f);
+	f->revoked = mr_revoked_new(f);
 	f->net = open_net(f);
 	hub->port = mr_net_port(f->net);
 	return f;
@@ -149,6 +151,7 @@ static void close_one(struct mr_fanout *f)
 {
 	mr_loop_turn(f->loop, 0);
 	mr_tasks_delete(&f->tasks);
+	mr_revoked_delete(&f->revoked);
 	mr_sessions_delete(&f->sessions);
 	mr_instances_delete(&f->instances);
 	mr_clock_delete(&f->clock);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "ground/hash.h"
+#include "value.h"
 
 enum { TOKEN_MAX = 16384, CLAIMS_DEPTH = 16 };
 
@@ -67,6 +68,15 @@ static bool read_time(const struct mr_node *claims, const char *name, int64_t *t
 	return true;
 }
 
+/* When it was issued, to the millisecond if it says so. */
+static int64_t issued_ms(const struct mr_node *claims)
+{
+	double seconds;
+	if (!mr_node_double(mr_node_get(claims, "iat"), &seconds) || !(seconds >= 0 && seconds < 1e12))
+		return 0;
+	return (int64_t)llround(seconds * 1000);
+}
+
 /* What `sub` says already, and what is another with each token of the same caller. */
 static bool passed_over(struct mr_str claim)
 {
@@ -79,7 +89,7 @@ static bool passed_over(struct mr_str claim)
 
 static bool kept(const struct mr_issuer *issuer, struct mr_str claim)
 {
-	if (passed_over(claim))
+	if (passed_over(claim) || (!issuer && mr_str_is(claim, "sid")))
 		return false;
 	if (!issuer || issuer->all_claims)
 		return true;
@@ -196,6 +206,8 @@ static bool read_user(
 	if (issuer && mr_issuers_ambiguous(trust->issuers, (size_t)t->issuer, user.text))
 		return bad(err, "its \"sub\" begins like the users of another issuer");
 	t->identity = identity(a, issuer, claims, &user);
+	t->issued_ms = issued_ms(claims);
+	t->has_session = !issuer && mr_uuid_read(mr_node_str(claims, "sid"), t->session);
 	return true;
 }
 

@@ -23,10 +23,14 @@ struct mr_issuer_keys {
 void mr_jwt_sign(struct mr_buf *out, struct mr_str secret, struct mr_str claims);
 
 struct mr_token {
-	const struct mr_node *identity; /* a map { "userId": prefix and sub, ...claims }: all but those that change with each token, or
+	const struct mr_node *identity; /* a map { "userId": prefix and sub, ...claims }: all but those that change with each token
+					 * (and `sid` of our own), or
 					 * those that the issuer's entry names; in the arena */
 	int64_t expires;                /* seconds since 1970; 0: never */
-	int issuer;                     /* of auth_issuers; -1: signed with our secret, or not known */
+	int64_t issued_ms;              /* `iat`, milliseconds since 1970; 0: it does not say */
+	bool has_session;               /* it is of a session of our own (`sid`): */
+	uint8_t session[16];
+	int issuer; /* of auth_issuers; -1: signed with our secret, or not known */
 };
 /* now: seconds. False and *err: bad_token, token_expired; keys_unavailable: the keys of t->issuer are not those of now, and should be read
  * anew. `sub` is required; of issuers `iss`, `aud` and `exp` too. */

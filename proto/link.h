@@ -17,9 +17,11 @@
  * fanout -> worker
  *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
  *   call    { n, kind: "query"|"mutation"|"action"|"http"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?,
- *             seed, now, refuse? }
+ *             seed, now, refuse?, sid? }
  *             kind entity: fn is "list"|"get"|"insert"|"update"|"delete", args { entity, id?, value?, where?, order?, limit? };
  *             under the entity's policies; answers rows as clients see them (insert: { id })
+ *             on _sessions also "renew" (answers as ctx.auth.createSession) | "end", args { entity, id, until? }: by its owner
+ *             sid: the session that the caller's token is of
  *             kind action: given to one worker, once, when that has less than worker_actions; with a session and call it is run
  *             only if its record was not there before
  *             kind http: like an action without a record; fn is the name of a route, args the request { method, url, headers, params,

@@ -93,7 +93,7 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool read_uuid(struct mr_str s, uint8_t uuid[16])
+bool mr_uuid_read(struct mr_str s, uint8_t uuid[16])
 {
 	if (s.n != 36)
 		return false;
@@ -110,7 +110,7 @@ static bool read_uuid(struct mr_str s, uint8_t uuid[16])
 	return true;
 }
 
-static void print_uuid(struct mr_buf *b, const uint8_t uuid[16])
+void mr_uuid_append(struct mr_buf *b, const uint8_t uuid[16])
 {
 	for (int i = 0; i < 16; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
@@ -197,7 +197,7 @@ bool mr_value_from_node(struct mr_arena *a, enum mr_type type, const struct mr_n
 	case MR_T_STRING:
 		return text_of(n, MR_STRING, v) || unfit(err, "A string");
 	case MR_T_UUID:
-		return (n->kind == MR_STRING && read_uuid(n->text, v->uuid)) || unfit(err, "A uuid (8-4-4-4-12 hex digits)");
+		return (n->kind == MR_STRING && mr_uuid_read(n->text, v->uuid)) || unfit(err, "A uuid (8-4-4-4-12 hex digits)");
 	case MR_T_DATETIME:
 		return node_datetime(n, v) ||
 		       unfit(err, "A time as ISO 8601 with Z or an offset and at most microseconds, or as milliseconds since 1970");
@@ -239,7 +239,7 @@ bool mr_value_from_image(struct mr_arena *a, enum mr_type type, const struct mr_
 	case MR_T_STRING:
 		return text_of(n, MR_STRING, v);
 	case MR_T_UUID:
-		return n->kind == MR_STRING && read_uuid(n->text, v->uuid);
+		return n->kind == MR_STRING && mr_uuid_read(n->text, v->uuid);
 	case MR_T_DATETIME:
 		return n->kind == MR_STRING && mr_datetime_read(n->text, &v->i);
 	case MR_T_BYTES:
@@ -290,7 +290,7 @@ bool mr_value_from_pgtext(struct mr_arena *a, enum mr_type type, struct mr_str t
 		v->text = text;
 		return mr_utf8_ok(text);
 	case MR_T_UUID:
-		return read_uuid(text, v->uuid);
+		return mr_uuid_read(text, v->uuid);
 	case MR_T_DATETIME:
 		return mr_datetime_read(text, &v->i);
 	case MR_T_BYTES:
@@ -403,7 +403,7 @@ static void encode_text(struct mr_enc *e, const struct mr_value *v)
 {
 	struct mr_buf b = {0};
 	if (v->type == MR_T_UUID)
-		print_uuid(&b, v->uuid);
+		mr_uuid_append(&b, v->uuid);
 	else
 		mr_datetime_print(&b, v->i);
 	mr_enc_str(e, mr_buf_view(&b));
@@ -485,7 +485,7 @@ void mr_value_pgtext(struct mr_buf *b, const struct mr_value *v)
 		mr_double_print(b, v->d);
 		break;
 	case MR_T_UUID:
-		print_uuid(b, v->uuid);
+		mr_uuid_append(b, v->uuid);
 		break;
 	case MR_T_DATETIME:
 		mr_datetime_print(b, v->i);

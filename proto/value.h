@@ -37,6 +37,10 @@ void mr_value_key(struct mr_buf *b, const struct mr_value *v);
 void mr_value_encode(struct mr_enc *e, const struct mr_value *v); /* wire form */
 void mr_value_pgtext(struct mr_buf *b, const struct mr_value *v); /* libpq text parameter; not for null */
 
+/* 8-4-4-4-12 hex digits; printed in lower case. */
+bool mr_uuid_read(struct mr_str text, uint8_t uuid[16]);
+void mr_uuid_append(struct mr_buf *b, const uint8_t uuid[16]);
+
 /* Datetimes: microseconds since 2000-01-01 UTC. Reads ISO 8601 and Postgres's ISO style, always with an offset or Z, and the infinities;
  * false otherwise, also for years before 1, fractions finer than a microsecond, and what Postgres's range does not hold. */
 bool mr_datetime_read(struct mr_str text, int64_t *us);

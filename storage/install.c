@@ -161,6 +161,7 @@ static bool draft(struct mr_draft *d, struct mr_buf *sql)
 		mr_buf_z(sql, mr_sql_millrace);
 		mr_buf_z(sql, mr_sql_scheduler);
 		mr_buf_z(sql, mr_sql_crons);
+		mr_buf_z(sql, mr_sql_sessions);
 	}
 	struct mr_buf *parts[] = {&d->tables, &d->constraints, &d->triggers, &d->marks};
 	for (size_t i = 0; i < MR_COUNT(parts); i++)
@@ -303,7 +304,8 @@ bool mr_log_retain(const char *conninfo, struct mr_error *err)
 	PGresult *res = mr_sync_run(conn, err, "begin; set local lock_timeout = '50ms'")
 				? mr_sync_query(conn, err, "select millrace.retain()", 0, NULL)
 				: NULL;
-	bool ok = res && mr_sync_run(conn, err, "commit") && judge(res, err);
+	bool ok = res && mr_sync_run(conn, err, "commit") && mr_sync_run(conn, err, "select millrace.retain_sessions(1000)") &&
+		  judge(res, err);
 	PQfinish(conn);
 	return ok;
 }

@@ -27,8 +27,9 @@ int mr_cluster_pid(const struct mr_cluster *c);
 /* Fast shutdown, waits up to 20 s. */
 void mr_cluster_stop(struct mr_cluster **c);
 
-/* Log retention: truncates the part that is due if no snapshot needs it (lock_timeout 50 ms); called now and then by the supervisor.
- * false with conflict: it has to wait for somebody, whom err names. Blocking. */
+/* Retention: removes what is left of sessions that are over, and, of the log, truncates the part that is due if no snapshot needs it
+ * (lock_timeout 50 ms); called now and then by the supervisor. false with conflict: it has to wait for somebody, whom err names. Blocking.
+ */
 bool mr_log_retain(const char *conninfo, struct mr_error *err);
 
 #endif

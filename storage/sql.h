@@ -7,7 +7,7 @@
 #include "proto/value.h"
 
 /* storage/sql/ *.sql, embedded by the build and run one after the other; the version row in millrace.sql is MR_SCHEMA_VERSION. */
-extern const char mr_sql_millrace[], mr_sql_scheduler[], mr_sql_crons[];
+extern const char mr_sql_millrace[], mr_sql_scheduler[], mr_sql_crons[], mr_sql_sessions[];
 enum { MR_SCHEMA_VERSION = 4 };
 
 void mr_sql_ident(struct mr_buf *b, struct mr_str name);        /* "name" */

@@ -87,6 +87,16 @@ void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, 
  * ...). `reads` of the statement are appended to the transaction's read set. */
 void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *params, mr_txn_cb *cb, void *arg);
 
+/* Sessions (storage/sql/sessions.sql): what one of its functions answers, null included. */
+enum mr_session_act {
+	MR_SESSION_CREATE, /* user, claims (JSON or no value), milliseconds: { id, user, claims, issued, ends }, in milliseconds since 1970
+			    */
+	MR_SESSION_RENEW,  /* id, milliseconds at most: the same, or null when it is not good any more */
+	MR_SESSION_REVOKE, /* id, and until when its tokens might be good (no value: not known): whether it was not yet */
+	MR_SESSION_REVOKE_USER, /* user: number of sessions */
+};
+void mr_txn_session(struct mr_txn *txn, enum mr_session_act act, const struct mr_str *params, mr_txn_cb *cb, void *arg);
+
 /* A part that can be taken back alone: it begins at a savepoint, whose level is the number of parts that are open then, itself included. It
  * ends by release, or by restore: once that is answered the transaction is as it was at the savepoint, whatever had failed since; nothing
  * is to be sent before. Levels behind one end with it. Answers: the level. false: not in turn (internal). Not in a MR_TXN_READ transaction.

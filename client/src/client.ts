@@ -15,7 +15,7 @@ import type { ClientRow, EntitiesOf, EntityName, InsertOf, OrderOf, PatchOf, Whe
 import { browserStores, type Stores } from "./stores.js";
 import { cleanArgs, specKey, specOf } from "./specs.js";
 import { type Snapshot, Sync } from "./sync.js";
-import type { ClientMessage, ConsoleMessage, DevMessage, ServerMessage } from "./tables.js";
+import type { ClientMessage, ConsoleMessage, DevMessage, ErrorInfo, ServerMessage } from "./tables.js";
 import type { LocalStore } from "./updates.js";
 import type { Value } from "./values.js";
 import { decodeMessage, encodeMessage, type Encoding, subprotocol } from "./wire.js";
@@ -128,6 +128,11 @@ export interface Client<App = unknown> {
 	setAuth(fetchToken: TokenFetcher, onChange?: (isAuthenticated: boolean) => void): void;
 	/** Signs out, and asks for no more tokens. */
 	clearAuth(): void;
+	/**
+	 * Ends the session on the server too, so that its tokens are good nowhere any more, and what keeps one here (sessionAuth, guestAuth)
+	 * forgets it. Rejects when the server could not be told; here the caller is nobody all the same.
+	 */
+	signOut(): Promise<void>;
 	readonly status: SyncStatus;
 	onStatus(callback: (status: SyncStatus) => void): () => void;
 	/** Lines and build errors that a server in development sends. */
@@ -273,7 +278,7 @@ class Runner {
 }
 
 const IS_ANSWERED: ReadonlySet<ClientMessage["t"]> = new Set(["auth", "subscribe", "call"] as const);
-const TOKEN_ERRORS: ReadonlySet<string> = new Set(["bad_token", "token_expired"]);
+const TOKEN_ERRORS: ReadonlySet<string> = new Set(["bad_token", "token_expired", "session_revoked"]);
 
 const scopesInUse = new Set<string>();
 
@@ -315,13 +320,14 @@ class MillraceClient {
 	private readonly devListeners: Listeners<ConsoleMessage | DevMessage> = new Set();
 	private readonly undo: (() => void)[] = [];
 	private readonly identity: Identity;
+	private readonly url: string;
 	private started = false;
 	private closed = false;
 	status: SyncStatus;
 
 	constructor(options: ClientOptions) {
 		this.options = options;
-		const url = socketUrl(options.url);
+		const url = (this.url = socketUrl(options.url));
 		const origin = `millrace:${new URL(url).host}`;
 		this.scope = options.storage ? origin : claimScope(origin);
 		this.undo.push(() => scopesInUse.delete(this.scope));
@@ -454,7 +460,7 @@ class MillraceClient {
 		this.freshness.heard(message, this.sync.caughtUp, Date.now());
 		this.noteStatus();
 		if (message.t === "welcome") this.identity.welcomed(message.user);
-		if (message.t === "expiry") this.identity.expiry(message.in);
+		if (message.t === "expiry") this.identity.expiry(message.in, message.revoked ?? false);
 		if (message.t === "error" && message.re === undefined) this.connectionRefused(message.error.code, message.fatal ?? false);
 	}
 	private connectionRefused(code: string, fatal: boolean): void {
@@ -473,6 +479,18 @@ class MillraceClient {
 	}
 	clearAuth(): void {
 		this.identity.clearAuth();
+	}
+	async signOut(): Promise<void> {
+		const token = this.identity.current;
+		this.identity.signOut();
+		if (token === null) return;
+		const url = new URL("/api/auth/sign-out", this.url);
+		url.protocol = url.protocol.replace("ws", "http");
+		const response = await fetch(url, { method: "POST", headers: { authorization: `Bearer ${token}` } });
+		// 401: it was over. 403: it is of no session, so there is nothing to end.
+		if (response.ok || response.status === 401 || response.status === 403) return;
+		const { error } = (await response.json().catch(() => ({}))) as { error?: ErrorInfo };
+		throw new MillraceError(error?.code ?? "internal", error?.message ?? `The server answered with status ${response.status}.`, error?.data);
 	}
 
 	private noteStatus(state = this.status.state, since = this.status.since): void {

@@ -9,7 +9,14 @@ import { MillraceError } from "./error.js";
 import type { StringStore } from "./stores.js";
 
 /** Gives a token, or null when nobody is signed in. forceRefreshToken: the last one expires or was refused, so a cached one will not do. */
-export type TokenFetcher = (options: { readonly forceRefreshToken: boolean }) => string | null | undefined | Promise<string | null | undefined>;
+export interface TokenFetcher {
+	(options: { readonly forceRefreshToken: boolean }): string | null | undefined | Promise<string | null | undefined>;
+}
+
+/** One that keeps a token by itself, until it is told not to: at the user's sign-out. */
+export interface TokenSource extends TokenFetcher {
+	forget?(): void;
+}
 
 export interface IdentityOptions {
 	readonly store: StringStore;
@@ -29,7 +36,7 @@ const FETCH_AGAIN = 5000;
 export class Identity {
 	private readonly options: IdentityOptions;
 	private token: string | null;
-	private fetcher: TokenFetcher | undefined;
+	private fetcher: TokenSource | undefined;
 	private onChange: ((isAuthenticated: boolean) => void) | undefined;
 	private told: boolean | undefined;
 	/** setToken was called: it stands until it is refused. */
@@ -69,6 +76,15 @@ export class Identity {
 		this.refusals = 0;
 		this.keep(null);
 		if (connected) void this.fetch(false);
+	}
+	/** The token as of now, for who ends its session. */
+	get current(): string | null {
+		return this.token;
+	}
+	/** Nothing of it stays on this device. */
+	signOut(): void {
+		this.fetcher?.forget?.();
+		this.clearAuth();
 	}
 	clearAuth(): void {
 		this.fetcher = undefined;
@@ -127,13 +143,17 @@ export class Identity {
 		this.onChange?.(is);
 		if (!this.fetcher) this.onChange = undefined;
 	}
-	/** The token expires in so many milliseconds; 0: it has. */
-	expiry(left: number): void {
+	/** The token expires in so many milliseconds; 0: it has, or its session was revoked. */
+	expiry(left: number, revoked: boolean): void {
 		if (this.fetcher) {
 			void this.fetch(true);
 		} else if (left === 0) {
 			this.keep(null);
-			this.options.failed(new MillraceError("token_expired", "The token has expired; sign in again, or give setAuth a way to get another."));
+			this.options.failed(
+				revoked
+					? new MillraceError("session_revoked", "The session was ended; sign in again.")
+					: new MillraceError("token_expired", "The token has expired; sign in again, or give setAuth a way to get another."),
+			);
 		}
 	}
 	/** True: on another socket it may go better. fatal: the server closes this one; else it has kept the identity from before. */

@@ -15,6 +15,7 @@ import { schedulerFunctions } from "./runtime/scheduler.js";
 import type { FunctionKind, RegisteredFunction } from "./server/functions.js";
 import type { Route } from "./server/http.js";
 import { declareScheduled } from "./server/scheduler.js";
+import { declareSessions } from "./server/sessions.js";
 import { checkShape, ValidationError } from "./server/validators.js";
 import type { ErrorCode } from "./tables.js";
 import { isPlainObject, type Value } from "./values.js";
@@ -171,6 +172,7 @@ function checkWrite(entity: string, json: string): string {
 /** Called once, by the bundle's entry. */
 export function register(parts: { readonly app?: unknown; readonly modules: Modules }): void {
 	declareScheduled();
+	declareSessions();
 	const functions = new Map([...collectFunctions(parts.modules), ...schedulerFunctions]);
 	const routes = collectRoutes(parts.modules);
 	const manifest = printManifest(functions, cronsManifest(functions), routesManifest(routes));

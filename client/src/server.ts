@@ -69,4 +69,5 @@ export type { Cors, HttpCtx, HttpHandler, ParamsOf, PathRoute, PrefixRoute, Rout
 export { cron, cronJobs } from "./server/crons.js";
 export type { CronOptions, Crons, CronTimeOptions, DayOfWeek, Interval } from "./server/crons.js";
 export type { JobDocument, JobRow, JobState, RetryOptions, ScheduleOptions, Scheduler } from "./server/scheduler.js";
+export type { Session, SessionOptions, SessionRow } from "./server/sessions.js";
 export type { Row, Value, Where } from "./values.js";

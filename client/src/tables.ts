@@ -4,7 +4,7 @@ import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "640865c7002c205a";
+export const TABLES_HASH = "80f66d5fe9983ee8";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -15,6 +15,7 @@ export type ErrorCode =
 	| "unauthenticated"
 	| "bad_token"
 	| "token_expired"
+	| "session_revoked"
 	| "keys_unavailable"
 	| "forbidden"
 	| "not_found"
@@ -71,6 +72,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly http: number; readonl
 	unauthenticated: { http: 401, retry: "never" },
 	bad_token: { http: 401, retry: "never" },
 	token_expired: { http: 401, retry: "never" },
+	session_revoked: { http: 401, retry: "never" },
 	keys_unavailable: { http: 503, retry: "later" },
 	forbidden: { http: 403, retry: "never" },
 	not_found: { http: 404, retry: "never" },
@@ -242,7 +244,7 @@ export interface PingMessage {
 	t: "ping";
 }
 
-/** Answers hello and auth. Also comes by itself when the session's token has expired (`expiry`). */
+/** Answers hello and auth. Also comes by itself when the session's token has expired or was revoked (`expiry`). */
 export interface WelcomeMessage {
 	t: "welcome";
 	/** The protocol's version. */
@@ -307,6 +309,8 @@ export interface ExpiryMessage {
 	t: "expiry";
 	/** Milliseconds until it expires; 0: it has. */
 	in: number;
+	/** true: it was not its time that ended it: its session was signed out or revoked, or all that its user had. */
+	revoked?: boolean;
 }
 
 /** In development: a console.* line of a function that this client called. */

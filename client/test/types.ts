@@ -344,6 +344,25 @@ export const typedFunctions = {
 			return [who, sure];
 		},
 	}),
+	sessions: mutation({
+		args: {},
+		handler: async (ctx) => {
+			const made: { token: string; sessionId: string; seconds: number } = await ctx.auth.createSession(ctx.auth.userId, { claims: { role: "x" }, expiresIn: 1000 });
+			const ended: boolean = await ctx.auth.revokeSession(made.sessionId);
+			const count: number = await ctx.auth.revokeUser(ctx.auth.userId);
+			const over: string | null | undefined = (await ctx.auth.sessions().first())?.revokedAt;
+			const current: string | null = ctx.auth.sessionId;
+			return [ended, count, over ?? null, current];
+		},
+	}),
+	ownSessions: query({
+		args: {},
+		handler: (ctx) => {
+			// @ts-expect-error all sessions of a caller share what is run for it
+			void ctx.auth.sessionId;
+			return ctx.auth.sessions();
+		},
+	}),
 	filters: query({
 		args: { n: v.number() },
 		handler: (ctx, { n }) =>

@@ -18,8 +18,8 @@ struct mr_cli {
 };
 
 typedef int mr_command(struct mr_cli *cli);
-mr_command mr_cmd_dev, mr_cmd_serve, mr_cmd_build, mr_cmd_check, mr_cmd_policy, mr_cmd_migrate, mr_cmd_token, mr_cmd_settings, mr_cmd_psql,
-	mr_cmd_jobs;
+mr_command mr_cmd_dev, mr_cmd_serve, mr_cmd_build, mr_cmd_check, mr_cmd_policy, mr_cmd_migrate, mr_cmd_sessions, mr_cmd_token,
+	mr_cmd_settings, mr_cmd_psql, mr_cmd_jobs;
 
 /* Prints `millrace: sentence` on standard error; returns the status given. */
 int mr_cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

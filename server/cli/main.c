@@ -17,6 +17,7 @@ static const struct {
 	{"migrate", mr_cmd_migrate},
 	{"psql", mr_cmd_psql},
 	{"serve", mr_cmd_serve},
+	{"sessions", mr_cmd_sessions},
 	{"settings", mr_cmd_settings},
 	{"token", mr_cmd_token},
 };

@@ -56,6 +56,10 @@ static void print_call(struct mr_buf *b, const struct mr_job *job, const struct 
 	mr_buf_str(b, args ? args->raw : MR_STR("{}"));
 	mr_buf_z(b, ",\"auth\":");
 	mr_buf_str(b, job->auth ? job->auth->raw : MR_STR("null"));
+	if (job->auth_session.n) {
+		mr_buf_z(b, ",\"sid\":");
+		mr_json_quote(b, job->auth_session);
+	}
 	if (job->session.n) {
 		mr_buf_z(b, ",\"session\":");
 		mr_json_quote(b, job->session);

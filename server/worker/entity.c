@@ -1,7 +1,7 @@
 /* Entity acts under policies, for the HTTP API and optimistic clients: list, get, insert, update, delete. Policies are compiled with the
  * caller's identity; rows that the read policy hides do not exist for him. */
 #include "proto/policy.h"
-#include "worker.h"
+#include "sessions.h"
 
 struct act {
 	struct mr_job *job;
@@ -380,6 +380,10 @@ enum mr_txn_kind mr_entity_txn(const struct mr_job *job)
 
 void mr_entity_start(struct mr_job *job)
 {
+	if (mr_session_is_act(job)) {
+		mr_session_act_start(job);
+		return;
+	}
 	struct act *act = mr_arena_alloc(&job->attempt, sizeof *act);
 	struct mr_error err;
 	*act = (struct act){.job = job, .value = mr_node_get(job->args, "value"), .id = mr_node_str(job->args, "id")};

@@ -136,6 +136,7 @@ bool mr_job_read(struct mr_job *job, struct mr_error *err)
 	if (job->auth && job->auth->kind != MR_MAP)
 		job->auth = NULL;
 	job->session = mr_node_str(m, "session");
+	job->auth_session = mr_node_str(m, "sid");
 	job->shared = mr_node_truth(m, "shared");
 	struct mr_str snapshot = mr_node_str(m, "snapshot");
 	read_frozen(job);

@@ -1,5 +1,5 @@
 /* What a function asks of the database: operations of docs/manifest.md, read and handed to storage. Functions stand above policies. */
-#include "worker.h"
+#include "sessions.h"
 
 enum { OPERATION_DEPTH = 256 };
 
@@ -34,7 +34,7 @@ static void print_answer(struct mr_op *op, struct mr_str json)
 }
 
 /* The first statement that fails poisons the transaction: whatever the function does now, it ends in a rollback. */
-static void on_result(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
+void mr_op_result(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
 {
 	struct mr_op *op = arg;
 	struct mr_run *run = &op->job->run;
@@ -114,7 +114,7 @@ static bool op_get(struct mr_op *op, const struct mr_node *in, struct mr_error *
 		return false;
 	op->form = MR_OP_ONE;
 	op->id = mr_node_str(in, "id");
-	mr_txn_read(job->txn, &plan, on_result, op);
+	mr_txn_read(job->txn, &plan, mr_op_result, op);
 	return true;
 }
 
@@ -147,7 +147,7 @@ static bool op_query(struct mr_op *op, const struct mr_node *in, struct mr_error
 		!mr_obey_read(op, in, &plan, err) || !read_pick(&job->attempt, in, &plan, err))
 		return false;
 	read_now(op, in, &plan);
-	mr_txn_read(job->txn, &plan, on_result, op);
+	mr_txn_read(job->txn, &plan, mr_op_result, op);
 	return true;
 }
 
@@ -168,7 +168,7 @@ static bool op_summary(struct mr_op *op, const struct mr_node *in, struct mr_err
 		return false;
 	read_now(op, in, &plan);
 	op->form = s->n_group ? MR_OP_ROWS : MR_OP_ONE;
-	mr_txn_summarize(job->txn, &plan, s, on_result, op);
+	mr_txn_summarize(job->txn, &plan, s, mr_op_result, op);
 	return true;
 }
 
@@ -179,7 +179,7 @@ static bool op_sql(struct mr_op *op, const struct mr_node *in, struct mr_error *
 		return mr_fail(err, MR_SQL_REFUSED, "SQL knows no policies: ctx.db.as(...) has none.");
 	if (!text.p)
 		return mr_fail(err, MR_SQL_REFUSED, "ctx.db.sql takes the text of a statement.");
-	mr_txn_sql(op->job->txn, text, mr_node_get(in, "params"), on_result, op);
+	mr_txn_sql(op->job->txn, text, mr_node_get(in, "params"), mr_op_result, op);
 	return true;
 }
 
@@ -210,7 +210,7 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 	if (!mr_job_writes(job))
 		return mr_fail(err, MR_FUNCTION_FAILED, "A query cannot write; make %s a mutation.", job->fn->name.p);
 	struct mr_write w = {.entity = mr_entity_of(job->w, in, err), .value = mr_node_get(in, "value")};
-	if (!w.entity)
+	if (!w.entity || !mr_sessions_admit_write(w.entity, err))
 		return false;
 	if (write == mr_txn_patch)
 		w.add = mr_node_get(in, "add");
@@ -230,7 +230,7 @@ static bool op_write(struct mr_op *op, const struct mr_node *in, write_fn *write
 			err, MR_FUNCTION_FAILED, "ctx.db.as(...) has no replace, which would also set what cannot be changed; use patch.");
 	if (!mr_obey_write(op, in, act_of(write), &w, err))
 		return false;
-	write(job->txn, &w, on_result, op);
+	write(job->txn, &w, mr_op_result, op);
 	return true;
 }
 
@@ -242,7 +242,7 @@ static void on_restored(struct mr_txn *txn, struct mr_str json, const struct mr_
 	struct mr_op *op = arg;
 	if (!err)
 		op->job->run.failed = false;
-	on_result(txn, json, err, arg);
+	mr_op_result(txn, json, err, arg);
 }
 
 static bool op_part(struct mr_op *op, const struct mr_node *in, mr_txn_part_fn *part, mr_txn_cb *then, struct mr_error *err)
@@ -284,10 +284,12 @@ static bool start(struct mr_op *op, struct mr_str kind, struct mr_str json, stru
 		return op_write(op, in, mr_txn_replace, err);
 	if (mr_str_is(kind, "delete"))
 		return op_write(op, in, mr_txn_remove, err);
+	if (mr_str_is(kind, "session"))
+		return mr_op_session(op, in, err);
 	if (mr_str_is(kind, "savepoint"))
-		return op_part(op, in, mr_txn_savepoint, on_result, err);
+		return op_part(op, in, mr_txn_savepoint, mr_op_result, err);
 	if (mr_str_is(kind, "release"))
-		return op_part(op, in, mr_txn_release, on_result, err);
+		return op_part(op, in, mr_txn_release, mr_op_result, err);
 	if (mr_str_is(kind, "restore"))
 		return op_part(op, in, mr_txn_restore, on_restored, err);
 	return mr_fail(err, MR_INTERNAL, "The app's runtime asked for an unknown operation, %.*s.", (int)MR_MIN(kind.n, 50), kind.p);

@@ -285,6 +285,11 @@ static void print_env(struct mr_job *job, struct mr_buf *b)
 	mr_buf_printf(b, ",\"shared\":%s,\"now\":%.0f,\"depth\":%" PRId64 ",\"seed\":", job->shared ? "true" : "false", job->now_ms,
 		job->w->settings.max_call_depth - job->depth);
 	mr_json_quote(b, job->seed);
+	/* Queries are shared by all sessions of a caller. */
+	if (job->auth_session.n && (job->kind == MR_JOB_MUTATION || job->kind == MR_JOB_ACTION)) {
+		mr_buf_z(b, ",\"sessionId\":");
+		mr_json_quote(b, job->auth_session);
+	}
 	mr_buf_char(b, '}');
 }
 

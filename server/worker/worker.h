@@ -12,6 +12,7 @@
  *   variables.c the environment                           manifest.c --manifest
  *   http.c    bodies of routes
  *   scheduler.c functions that run later, those that this worker has (scheduler_turn.c: what it asks Postgres for)
+ *   sessions.c ctx.auth, tokens
  *
  * One thread, one worker a process; everything hangs from struct mr_worker.
  */
@@ -145,7 +146,8 @@ struct mr_job {
 	const struct mr_entity *entity;
 	const struct mr_node *args, *auth;
 	struct mr_str session;
-	const char *snapshot; /* exported name or NULL */
+	struct mr_str auth_session; /* id of the session that the caller's token is of; or empty */
+	const char *snapshot;       /* exported name or NULL */
 	bool shared;
 	double now_ms;
 	struct mr_str seed;
@@ -259,6 +261,7 @@ struct mr_op {
 	struct mr_fetch *fetch;
 };
 void mr_op_start(struct mr_op *op, struct mr_str kind, struct mr_str json);
+mr_txn_cb mr_op_result;                    /* arg: the operation; its answer, by its form */
 void mr_run_op_answered(struct mr_op *op); /* run.c: json and ok are set; it will be settled soon */
 void mr_run_op_free(struct mr_op *op);     /* out of its run, as if it had never been asked for */
 

@@ -186,7 +186,9 @@ test("guests", async () => {
 	assert.deepEqual(c.auth, b.auth);
 	await refused(401, "unauthenticated", "POST", "/api/auth/refresh");
 	await refused(401, "bad_token", "POST", "/api/auth/refresh", { Authorization: `Bearer ${a.json.token}x` });
-	await refused(403, "forbidden", "POST", "/api/auth/refresh", { Authorization: `Bearer ${server.token}` });
+	for (const path of ["/api/auth/refresh", "/api/auth/sign-out"]) await refused(403, "forbidden", "POST", path, { Authorization: `Bearer ${server.token}` });
+	await refused(401, "unauthenticated", "POST", "/api/auth/sign-out");
+	await refused(405, "method_not_allowed", "GET", "/api/auth/sign-out");
 });
 
 test("health, readiness, counters, live", async () => {
@@ -247,7 +249,8 @@ test("without an app, and in production", async () => {
 		assert.equal(a.status, 503);
 		assert.equal(JSON.parse(a.body).error.code, "no_workers");
 	}
-	for (const path of ["/api/auth/guest", "/api/auth/refresh"]) assert.equal((await fetchRaw(other.port, "POST", path)).status, 404);
+	assert.equal((await fetchRaw(other.port, "POST", "/api/auth/guest")).status, 404);
+	for (const path of ["/api/auth/refresh", "/api/auth/sign-out"]) assert.equal((await fetchRaw(other.port, "POST", path)).status, 401);
 	await other.stop();
 	for (const [mode, guests, status] of [["production", "on", 200], ["development", "off", 404]]) {
 		const set = await start("-", home, mode, guests);

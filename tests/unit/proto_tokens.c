@@ -39,6 +39,8 @@ static void tokens(void **state)
 		{"{\"sub\":\"ann\",\"exp\":2000,\"iat\":1,\"nbf\":1,\"role\":\"x\",\"userId\":\"bob\"}", MR_OK, 2000,
 			"{\"role\":\"x\",\"userId\":\"ann\"}"},
 		{"{\"sub\":\"ann\",\"jti\":\"7\",\"nonce\":\"8\",\"at_hash\":\"9\",\"c_hash\":\"0\"}", MR_OK, 0, "{\"userId\":\"ann\"}"},
+		{"{\"sub\":\"ann\",\"sid\":\"018f2e4c-1b2a-7c3d-8e4f-5a6b7c8d9e0f\",\"role\":\"x\"}", MR_OK, 0,
+			"{\"role\":\"x\",\"userId\":\"ann\"}"},
 		{"{\"sub\":\"ann\",\"exp\":990}", MR_OK, 990, "{\"userId\":\"ann\"}"},
 		{"{\"sub\":\"ann\",\"exp\":989.5}", MR_TOKEN_EXPIRED, 0, NULL},
 		{"{\"sub\":\"ann\",\"exp\":0}", MR_TOKEN_EXPIRED, 0, NULL},
@@ -73,6 +75,37 @@ static void tokens(void **state)
 }
 
 /* header.claims with a dot between. */
+/* Of which session a token is, and when it was issued, says nothing of who its bearer is. */
+static void sessions(void **state)
+{
+	static const struct {
+		const char *claims;
+		bool has_session;
+		int64_t issued_ms;
+	} cases[] = {
+		{"{\"sub\":\"a\",\"sid\":\"018F2e4c-1b2a-7c3d-8e4f-5a6b7c8d9e0f\",\"iat\":12.345}", true, 12345},
+		{"{\"sub\":\"a\",\"sid\":\"018f2e4c1b2a7c3d8e4f5a6b7c8d9e0f\",\"iat\":12}", false, 12000},
+		{"{\"sub\":\"a\",\"sid\":7}", false, 0},
+		{"{\"sub\":\"a\",\"iat\":\"12\"}", false, 0},
+		{"{\"sub\":\"a\",\"iat\":-1}", false, 0},
+		{"{\"sub\":\"a\",\"iat\":1e300}", false, 0},
+		{"{\"sub\":\"a\",\"iat\":1790000000.123}", false, 1790000000123},
+	};
+	for (size_t i = 0; i < MR_COUNT(cases); i++) {
+		struct mr_arena a = {0};
+		struct mr_buf token = {0};
+		struct mr_error err;
+		struct mr_token t;
+		mr_jwt_sign(&token, SECRET, mr_str(cases[i].claims));
+		assert_true(mr_jwt_verify(&a, &own, mr_buf_view(&token), 1790000001, &t, &err));
+		assert_int_equal(t.has_session, cases[i].has_session);
+		assert_int_equal(t.issued_ms, cases[i].issued_ms);
+		assert_int_equal(t.session[0], cases[i].has_session ? 1 : 0);
+		mr_buf_fini(&token);
+		mr_arena_fini(&a);
+	}
+}
+
 static void add_parts(struct mr_buf *token, const char *header, const char *claims)
 {
 	mr_base64url(token, mr_str(header));
@@ -565,6 +598,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tokens),
+		cmocka_unit_test(sessions),
 		cmocka_unit_test(rule_28_forged_tokens),
 		cmocka_unit_test(tokens_of_issuers),
 		cmocka_unit_test(rule_28_the_algorithm_is_of_the_key),

@@ -5,6 +5,7 @@ import { dateText, printWire, ValueError } from "../json.js";
 import { Field, Increment, registry } from "../server/schema.js";
 import { ObjectValidator, type Shape, UUID, ValidationError, Validator } from "../server/validators.js";
 import { defineKey, isPlainObject, type Row, type Value, type Where } from "../values.js";
+import { type SessionOptions, SESSIONS } from "../server/sessions.js";
 import { documentId, readDocumentId } from "../server/documents.js";
 import { documentOf, isDocuments, mintUuid, storedFields, uuidOf } from "./documents.js";
 import { makeActions } from "./action.js";
@@ -272,8 +273,9 @@ function makeWriter(call: CallDoor) {
 	};
 }
 
-function makeAuth(call: CallDoor) {
-	return {
+function makeAuth(kind: string, call: CallDoor) {
+	const sessions = (act: string, more: object) => call.operate("session", printWire({ act, ...more }));
+	const who = {
 		get userId(): string | null {
 			return look(call)?.userId ?? null;
 		},
@@ -282,6 +284,22 @@ function makeAuth(call: CallDoor) {
 			return who ? { ...who, subject: who.userId } : null;
 		},
 	};
+	const own = {
+		sessions() {
+			const userId = look(call)?.userId;
+			if (userId === undefined) throw new MillraceError("unauthenticated", "ctx.auth.sessions() are those of a signed-in caller.");
+			return QueryBuilder.start((kind, json) => call.operate(kind, json), SESSIONS).where({ userId });
+		},
+	};
+	const session = { sessionId: call.env.sessionId ?? null };
+	const door = {
+		createSession: (userId: unknown, { claims, expiresIn }: SessionOptions = {}) =>
+			sessions("create", { userId: text(userId, "ctx.auth.createSession: the userId"), claims: claims ?? null, expiresIn: expiresIn ?? null }),
+		revokeSession: (id: unknown) => sessions("revoke", { id: text(id, "ctx.auth.revokeSession: the id") }),
+		revokeUser: (userId: unknown) => sessions("revokeUser", { userId: text(userId, "ctx.auth.revokeUser: the userId") }),
+	};
+	const more = kind === "query" ? own : kind === "mutation" ? { ...own, ...session, ...door } : session;
+	return Object.defineProperties(more, Object.getOwnPropertyDescriptors(who));
 }
 
 function refuseShared(): never {
@@ -309,7 +327,7 @@ function makeSystem(call: CallDoor) {
 export function makeContext(kind: string, call: CallDoor): object {
 	const random = seededRandom(call.env.seed);
 	const base = {
-		auth: makeAuth(call),
+		auth: makeAuth(kind, call),
 		env: variables(),
 		now: () => {
 			call.clock.looked = true;

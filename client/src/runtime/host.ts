@@ -15,7 +15,7 @@ export interface Host {
 	live(): boolean;
 }
 export type OperationKind = DatabaseOperation | PartKind | ActionOperation;
-type DatabaseOperation = "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql";
+type DatabaseOperation = "session" | "get" | "query" | "summary" | "insert" | "patch" | "replace" | "delete" | "sql";
 /** A part of the transaction begins, is done, is taken back. */
 type PartKind = "savepoint" | "release" | "restore";
 type ActionOperation = "call" | "sleep" | "fetch" | "read" | "close" | "drop" | RouteOperation;
@@ -28,6 +28,8 @@ export interface Env {
 	readonly shared: boolean;
 	readonly now: number;
 	readonly seed: string | number;
+	/** Of the session that the caller's token is of: not in queries, which all sessions of a caller share. */
+	readonly sessionId?: string;
 	/** How many functions may be within each other. */
 	readonly depth: number;
 }

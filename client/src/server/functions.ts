@@ -3,6 +3,7 @@
 import type { ArgsOf, FunctionRef } from "../api.js";
 import type { DocumentReader, DocumentWriter, Schema } from "./documents.js";
 import type { Scheduler, SystemReader } from "./scheduler.js";
+import type { CallSession, OwnSessions, Sessions } from "./sessions.js";
 import type { ChangesOf, ClientRow, EntityName, IndexesOf, InsertOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
@@ -62,11 +63,11 @@ type Default<App, Internal extends boolean> = Internal extends true ? "public" :
 
 export interface QueryCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, Environment, RunQuery {
 	readonly db: HasSchema<App> extends true ? DocumentReader<App> : DbReader<App>;
-	readonly auth: Auth<U>;
+	readonly auth: Auth<U> & OwnSessions;
 }
 export interface MutationCtx<App = unknown, U extends Access = Access> extends Clock, Refuse, Environment, RunQuery, RunMutation {
 	readonly db: HasSchema<App> extends true ? DocumentWriter<App> : DbWriter<App>;
-	readonly auth: Auth<U>;
+	readonly auth: Auth<U> & OwnSessions & Sessions;
 	/** Functions that run later, if this one is committed. */
 	readonly scheduler: Scheduler;
 }
@@ -75,7 +76,7 @@ export interface MutationCtx<App = unknown, U extends Access = Access> extends C
  * Each function that it calls is a call of its own, as the same caller; internal ones may be called.
  */
 export interface ActionCtx<U extends Access = Access> extends Clock, Refuse, Environment {
-	readonly auth: Auth<U>;
+	readonly auth: Auth<U> & CallSession;
 	readonly runQuery: RunFunction<"query">;
 	/** Its changes are there for all to see when the promise resolves. */
 	readonly runMutation: RunFunction<"mutation">;
