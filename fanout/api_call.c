@@ -219,9 +219,11 @@ static bool check_entity(const struct mr_fanout *f, struct mr_str entity, struct
 {
 	if (!f->app)
 		return mr_fail(err, MR_NO_WORKERS, "no code serves yet; the server is starting or its app does not build");
-	if (!mr_app_entity(f->app, entity))
+	const struct mr_entity *e = mr_app_entity(f->app, entity);
+	if (!e)
 		return mr_fail(err, MR_UNKNOWN_ENTITY, "there is no entity \"%.*s\"", (int)MR_MIN(entity.n, (size_t)100), entity.p);
-	if (memchr(id.p, '/', id.n))
+	/* A key that is text may hold one. */
+	if (e->fields[0].type != MR_T_STRING && memchr(id.p, '/', id.n))
 		return mr_fail(err, MR_NOT_FOUND, "a row's path is /api/entities/<Entity>/<id>");
 	return true;
 }

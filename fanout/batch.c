@@ -4,6 +4,7 @@
 
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
+#include "proto/key.h"
 
 enum { IMAGE_DEPTH = 4096 };
 #define TOO_MANY SIZE_MAX
@@ -107,16 +108,11 @@ static bool same_row(const struct mr_row *a, const struct mr_row *b)
 	return true;
 }
 
-static struct mr_str id_of(const struct mr_row *row)
-{
-	return (struct mr_str){(const char *)row->v[0].uuid, 16};
-}
-
 /* The state in which the changes before left the row of this id. */
-static const struct mr_row *state_after(const struct mr_change *c, struct mr_str id)
+static const struct mr_row *state_after(const struct mr_change *c, struct mr_str key)
 {
 	static const struct mr_row absent;
-	return c->is.v && mr_str_eq(id_of(&c->is), id) ? &c->is : &absent;
+	return c->is.v && mr_str_eq(mr_row_key(&c->is), key) ? &c->is : &absent;
 }
 
 /* Each change of a row must begin where the one before it ended. Where it does not, their numbers do not tell the order of writing (an
@@ -128,15 +124,15 @@ static void check_chains(struct mr_batch *b, const struct mr_entity *e)
 		struct mr_change *c = &b->changes[i];
 		if (c->entity != e || c->bulk)
 			continue;
-		struct mr_str id = id_of(c->was.v ? &c->was : &c->is);
-		const struct mr_change *before = mr_map_get(&last, id);
-		if (before && !same_row(state_after(before, id), &c->was)) {
+		struct mr_str key = mr_row_key(c->was.v ? &c->was : &c->is);
+		const struct mr_change *before = mr_map_get(&last, key);
+		if (before && !same_row(state_after(before, key), &c->was)) {
 			c->bulk = true;
 			break;
 		}
-		mr_map_put(&last, id, c);
+		mr_map_put(&last, key, c);
 		if (c->was.v && c->is.v)
-			mr_map_put(&last, id_of(&c->is), c);
+			mr_map_put(&last, mr_row_key(&c->is), c);
 	}
 	mr_map_fini(&last);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/log.h"
+#include "proto/key.h"
 
 struct mr_body *mr_body_new(uint64_t n)
 {
@@ -22,19 +23,6 @@ void mr_body_delete(struct mr_body **b)
 		mr_wire_drop(&(*b)->wire[e]);
 	free(*b);
 	*b = NULL;
-}
-
-void mr_uuid_print(char out[37], const char id[16])
-{
-	static const char digits[] = "0123456789abcdef";
-	char *at = out;
-	for (int i = 0; i < 16; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*at++ = '-';
-		*at++ = digits[(unsigned char)id[i] >> 4];
-		*at++ = digits[id[i] & 15];
-	}
-	*at = 0;
 }
 
 size_t mr_enc_list_around(struct mr_enc *e, size_t n)
@@ -96,13 +84,6 @@ static struct mr_enc open_body(struct mr_buf *out, enum mr_encoding encoding, ui
 	return e;
 }
 
-static void enc_id(struct mr_enc *e, const char id[16])
-{
-	char text[37];
-	mr_uuid_print(text, id);
-	mr_enc_str(e, (struct mr_str){text, 36});
-}
-
 static void enc_items(struct mr_enc *e, struct mr_str key, const struct mr_item *const *items, size_t n)
 {
 	if (!n)
@@ -122,7 +103,7 @@ static void enc_patches(struct mr_enc *e, const struct mr_diff *d)
 	mr_enc_array(e, d->n_patch);
 	for (size_t i = 0; i < d->n_patch; i++) {
 		mr_enc_array(e, 2);
-		enc_id(e, d->is[i]->id);
+		mr_row_encode_id(e, &d->is[i]->row);
 		mr_row_encode_changes(e, &d->was[i]->row, &d->is[i]->row);
 		mr_enc_end(e);
 	}
@@ -138,7 +119,7 @@ void mr_body_diff(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uin
 		mr_enc_key(&e, MR_STR("del"));
 		mr_enc_array(&e, d->n_del);
 		for (size_t k = 0; k < d->n_del; k++)
-			enc_id(&e, d->del[k]->id);
+			mr_row_encode_id(&e, &d->del[k]->row);
 		mr_enc_end(&e);
 	}
 	mr_enc_end(&e);
@@ -175,7 +156,7 @@ void mr_body_rows(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uin
 }
 
 void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item *const *put, size_t n_put,
-	const char (*del)[16], size_t n_del)
+	const struct mr_row *const *del, size_t n_del)
 {
 	struct mr_enc e = open_body(out, encoding, i, h, (n_put > 0) + (n_del > 0));
 	enc_items(&e, MR_STR("put"), put, n_put);
@@ -183,7 +164,7 @@ void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, 
 		mr_enc_key(&e, MR_STR("del"));
 		mr_enc_array(&e, n_del);
 		for (size_t k = 0; k < n_del; k++)
-			enc_id(&e, del[k]);
+			mr_row_encode_id(&e, del[k]);
 		mr_enc_end(&e);
 	}
 	mr_enc_end(&e);

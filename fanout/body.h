@@ -28,7 +28,7 @@ void mr_body_items(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, ui
 	struct mr_rows_order order);
 /* Rows whole and ids gone, for a resume by touched keys. */
 void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item *const *put, size_t n_put,
-	const char (*del)[16], size_t n_del);
+	const struct mr_row *const *del, size_t n_del);
 /* Function queries. */
 void mr_body_value(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_node *value);
 void mr_body_error(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_error *err);
@@ -44,6 +44,5 @@ void mr_enc_list(struct mr_enc *e, size_t n, struct mr_str pieces);
 size_t mr_enc_list_around(struct mr_enc *e, size_t n);
 void mr_enc_hash(struct mr_enc *e, uint64_t h);                  /* as 16 hex digits */
 void mr_enc_error(struct mr_enc *e, const struct mr_error *err); /* as ErrorInfo */
-void mr_uuid_print(char out[37], const char id[16]);
 
 #endif

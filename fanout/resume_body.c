@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "instance_sets.h"
 #include "proto/ground/log.h"
+#include "proto/key.h"
 #include "resume.h"
 #include "transition.h"
 
@@ -21,7 +22,7 @@ struct touched {
 	const struct mr_instance *inst;
 	struct mr_map seen;
 	const struct mr_item **put;
-	char (*del)[16];
+	const struct mr_row **del; /* some image of each */
 	size_t n_put, n_del, cap;
 };
 
@@ -29,12 +30,12 @@ static void touch(struct touched *t, const struct mr_row *row, bool was)
 {
 	if (!row->v || mr_pred_eval(t->inst->rows.pred, row) != 1)
 		return;
-	struct mr_str id = {(const char *)row->v[0].uuid, 16};
-	const struct mr_item *item = mr_rowset_get(&t->inst->rows, id.p);
+	struct mr_str key = mr_row_key(row);
+	const struct mr_item *item = mr_rowset_get(&t->inst->rows, key);
 	/* It came, and is not here: after the tick that we are at, since the log was read later. Nobody holds it yet. */
 	if (!was && !item)
 		return;
-	if (mr_map_put(&t->seen, id, (void *)row))
+	if (mr_map_put(&t->seen, key, (void *)row))
 		return;
 	if (t->n_put + t->n_del == t->cap) {
 		t->cap = t->cap ? 2 * t->cap : 16;
@@ -44,7 +45,7 @@ static void touch(struct touched *t, const struct mr_row *row, bool was)
 	if (item)
 		t->put[t->n_put++] = item;
 	else
-		memcpy(t->del[t->n_del++], id.p, 16);
+		t->del[t->n_del++] = row;
 }
 
 /* true: the table changed in a way that is not told row by row. */
@@ -126,7 +127,7 @@ static bool make(const struct mr_sub *sub, struct mr_buf *body)
 			bulk |= touch_all(&t, b);
 	}
 	if (!bulk)
-		mr_body_touched(body, sub->session->encoding, inst->number, inst->hash, t.put, t.n_put, (const char(*)[16])t.del, t.n_del);
+		mr_body_touched(body, sub->session->encoding, inst->number, inst->hash, t.put, t.n_put, t.del, t.n_del);
 	mr_map_fini(&t.seen);
 	free(t.put);
 	free(t.del);

@@ -3,11 +3,12 @@
 #include <stdlib.h>
 
 #include "proto/ground/log.h"
+#include "proto/key.h"
 
 /* A row as it was before the first change since the last difference; item NULL: it was not there. */
 struct before {
 	struct mr_item *item;
-	char id[16];
+	struct mr_str key; /* in the same block */
 };
 
 struct mr_item *mr_item_new(const struct mr_row *row)
@@ -32,7 +33,6 @@ struct mr_item *mr_item_new(const struct mr_row *row)
 	item->refs = 1;
 	item->row = (struct mr_row){.entity = row->entity, .v = v};
 	item->hash = mr_row_hash(&item->row);
-	memcpy(item->id, v[0].uuid, sizeof item->id);
 	return item;
 }
 
@@ -54,9 +54,9 @@ void mr_item_drop(struct mr_item **item)
 	*item = NULL;
 }
 
-static struct mr_str id_key(const char id[16])
+static struct mr_str key_of(const struct mr_item *item)
 {
-	return (struct mr_str){id, 16};
+	return mr_row_key(&item->row);
 }
 
 static bool is_window(const struct mr_rowset *rs)
@@ -145,17 +145,19 @@ int64_t mr_rowset_want(const struct mr_rowset *rs)
 	return is_window(rs) ? rs->limit + (int64_t)margin(rs) : -1;
 }
 
-/* Remembers the row of this id as it is now, if this is its first change since the last difference. */
-static void touch(struct mr_rowset *rs, const char id[16])
+/* Remembers the row of this key as it is now, if this is its first change since the last difference. */
+static void touch(struct mr_rowset *rs, struct mr_str key)
 {
-	if (is_window(rs) || rs->was || mr_map_get(&rs->touched, id_key(id)))
+	if (is_window(rs) || rs->was || mr_map_get(&rs->touched, key))
 		return;
-	struct before *b = mr_alloc(sizeof *b);
-	memcpy(b->id, id, sizeof b->id);
-	b->item = mr_map_get(&rs->by_id, id_key(id));
+	struct before *b = mr_alloc(sizeof *b + key.n);
+	if (key.n)
+		memcpy(b + 1, key.p, key.n);
+	b->key = (struct mr_str){(const char *)(b + 1), key.n};
+	b->item = mr_map_get(&rs->by_id, key);
 	if (b->item)
 		mr_item_hold(b->item);
-	mr_map_put(&rs->touched, id_key(b->id), b);
+	mr_map_put(&rs->touched, b->key, b);
 }
 
 /* Where the row stands in the window, or would: the first position not before it. */
@@ -180,15 +182,16 @@ static void window_remove(struct mr_rowset *rs, const struct mr_item *item)
 	rs->window->n--;
 }
 
-static void set_remove(struct mr_rowset *rs, const char id[16])
+/* The key may be that of the very row. */
+static void set_remove(struct mr_rowset *rs, struct mr_str key)
 {
-	struct mr_item *item = mr_map_get(&rs->by_id, id_key(id));
+	struct mr_item *item = mr_map_get(&rs->by_id, key);
 	if (!item)
 		return;
-	touch(rs, id);
+	touch(rs, key);
 	if (is_window(rs))
 		window_remove(rs, item);
-	mr_map_del(&rs->by_id, id_key(id));
+	mr_map_del(&rs->by_id, key);
 	item_drop(item);
 }
 
@@ -197,7 +200,7 @@ static void window_trim(struct mr_rowset *rs)
 {
 	while (rs->window->n > (size_t)rs->limit + margin(rs)) {
 		struct mr_item *last = rs->window->rows[rs->window->n - 1];
-		set_remove(rs, last->id);
+		set_remove(rs, key_of(last));
 		rs->window->complete = false;
 	}
 }
@@ -223,10 +226,8 @@ static struct mr_item *item_of(const struct mr_row *row, struct mr_item **made)
 
 static void set_put(struct mr_rowset *rs, const struct mr_row *row, struct mr_item **made)
 {
-	char id[16];
-	memcpy(id, row->v[0].uuid, sizeof id);
-	touch(rs, id);
-	set_remove(rs, id);
+	touch(rs, mr_row_key(row));
+	set_remove(rs, mr_row_key(row));
 	if (is_window(rs)) {
 		size_t at = find(rs, row);
 		/* Behind the last row that is known, there may be unknown rows before it. */
@@ -234,12 +235,12 @@ static void set_put(struct mr_rowset *rs, const struct mr_row *row, struct mr_it
 			return;
 		struct mr_item *item = item_of(row, made);
 		window_insert(rs, item, at);
-		mr_map_put(&rs->by_id, id_key(item->id), item);
+		mr_map_put(&rs->by_id, key_of(item), item);
 		window_trim(rs);
 		return;
 	}
 	struct mr_item *item = item_of(row, made);
-	mr_map_put(&rs->by_id, id_key(item->id), item);
+	mr_map_put(&rs->by_id, key_of(item), item);
 }
 
 static void revert_set(struct mr_rowset *rs)
@@ -256,7 +257,7 @@ static void revert_set(struct mr_rowset *rs)
 		const struct before *b = value;
 		item_drop(mr_map_del(&rs->by_id, key));
 		if (b->item)
-			mr_map_put(&rs->by_id, id_key(b->item->id), mr_item_hold(b->item));
+			mr_map_put(&rs->by_id, key_of(b->item), mr_item_hold(b->item));
 	}
 	forget_touched(rs);
 }
@@ -280,7 +281,7 @@ static void fill_set(struct mr_rowset *rs, struct mr_item *const *items, size_t 
 	*rs->was = rs->by_id;
 	rs->by_id = (struct mr_map){0};
 	for (size_t i = 0; i < n; i++)
-		item_drop(mr_map_put(&rs->by_id, id_key(items[i]->id), mr_item_hold(items[i])));
+		item_drop(mr_map_put(&rs->by_id, key_of(items[i]), mr_item_hold(items[i])));
 }
 
 void mr_rowset_fill(struct mr_rowset *rs, struct mr_item *const *items, size_t n)
@@ -308,13 +309,13 @@ void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c, struct mr_
 {
 	MR_ASSERT(!c->bulk && c->entity == rs->entity && !rs->reverted);
 	bool stays = c->is.v && mr_pred_eval(rs->pred, &c->is) == 1;
-	bool same_id = c->was.v && c->is.v && memcmp(c->was.v[0].uuid, c->is.v[0].uuid, 16) == 0;
-	if (c->was.v && !(stays && same_id))
-		set_remove(rs, (const char *)c->was.v[0].uuid);
+	bool same_key = c->was.v && c->is.v && mr_str_eq(mr_row_key(&c->was), mr_row_key(&c->is));
+	if (c->was.v && !(stays && same_key))
+		set_remove(rs, mr_row_key(&c->was));
 	if (stays)
 		set_put(rs, &c->is, is);
 	else if (c->is.v)
-		set_remove(rs, (const char *)c->is.v[0].uuid);
+		set_remove(rs, mr_row_key(&c->is));
 }
 
 bool mr_rowset_dry(const struct mr_rowset *rs)
@@ -329,7 +330,7 @@ void mr_rowset_admit(struct mr_rowset *rs)
 	for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);) {
 		struct mr_item *item = mr_item_hold(value);
 		if (mr_pred_eval(rs->pred, &item->row) != 1)
-			set_remove(rs, item->id);
+			set_remove(rs, key_of(item));
 		item_drop(item);
 	}
 }
@@ -340,7 +341,7 @@ static void revert_window(struct mr_rowset *rs)
 	for (size_t i = 0; i < rs->window->n_shown; i++) {
 		struct mr_item *item = mr_item_hold(rs->window->shown[i]);
 		window_insert(rs, item, i);
-		mr_map_put(&rs->by_id, id_key(item->id), item);
+		mr_map_put(&rs->by_id, key_of(item), item);
 	}
 }
 
@@ -410,7 +411,7 @@ static void diff_set(struct mr_rowset *rs, struct mr_diff *d)
 	}
 	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
 		struct before *b = value;
-		note(rs, d, b->item, mr_map_get(&rs->by_id, id_key(b->id)));
+		note(rs, d, b->item, mr_map_get(&rs->by_id, b->key));
 	}
 	forget_touched(rs);
 }
@@ -444,9 +445,9 @@ static void note_apart(struct mr_rowset *rs, struct mr_diff *d, const struct apa
 {
 	struct mr_map old = {0};
 	for (size_t i = 0; i < a->n_gone; i++)
-		mr_map_put(&old, id_key(a->gone[i]->id), a->gone[i]);
+		mr_map_put(&old, key_of(a->gone[i]), a->gone[i]);
 	for (size_t i = 0; i < a->n_fresh; i++)
-		note(rs, d, mr_map_del(&old, id_key(a->fresh[i]->id)), a->fresh[i]);
+		note(rs, d, mr_map_del(&old, key_of(a->fresh[i])), a->fresh[i]);
 	struct mr_str key;
 	void *value;
 	for (size_t i = 0; mr_map_next(&old, &i, &key, &value);)
@@ -510,9 +511,9 @@ const struct mr_item *mr_rowset_next(const struct mr_rowset *rs, size_t *i)
 	return mr_map_next(&rs->by_id, i, &key, &value) ? value : NULL;
 }
 
-const struct mr_item *mr_rowset_get(const struct mr_rowset *rs, const char id[16])
+const struct mr_item *mr_rowset_get(const struct mr_rowset *rs, struct mr_str key)
 {
-	struct mr_item *item = mr_map_get(&rs->by_id, id_key(id));
+	struct mr_item *item = mr_map_get(&rs->by_id, key);
 	if (item && is_window(rs) && find(rs, &item->row) >= (size_t)rs->limit)
 		return NULL;
 	return item;

@@ -13,7 +13,6 @@ struct mr_item {
 	int refs;
 	uint64_t hash;
 	struct mr_row row;
-	char id[16];
 };
 
 /* What windows have beside that. */
@@ -30,10 +29,10 @@ struct mr_rowset {
 	const struct mr_pred *pred;
 	const struct mr_order *order;
 	uint32_t n_order;
-	bool reverted; /* what has changed since the last difference is unknown: nothing is applied before the next fill */
-	int64_t limit; /* -1: none */
-	struct mr_map by_id;
-	struct mr_map touched;    /* id -> struct before: rows before the changes since the last difference; not of windows */
+	bool reverted;            /* what has changed since the last difference is unknown: nothing is applied before the next fill */
+	int64_t limit;            /* -1: none */
+	struct mr_map by_id;      /* by mr_row_key */
+	struct mr_map touched;    /* the same -> struct before: rows before the changes since the last difference; not of windows */
 	struct mr_map *was;       /* all rows on screen, after a fill and until the next difference; not of windows */
 	struct mr_window *window; /* NULL: there is no limit */
 	uint64_t hash;            /* of what is on screen after the last difference */
@@ -74,6 +73,6 @@ bool mr_rowset_diff(struct mr_rowset *rs, struct mr_diff *d);
 void mr_diff_fini(struct mr_diff *d);
 /* Each row on screen: for (size_t i = 0; (item = mr_rowset_next(rs, &i));) */
 const struct mr_item *mr_rowset_next(const struct mr_rowset *rs, size_t *i);
-const struct mr_item *mr_rowset_get(const struct mr_rowset *rs, const char id[16]); /* on screen, or NULL */
+const struct mr_item *mr_rowset_get(const struct mr_rowset *rs, struct mr_str key); /* on screen, or NULL; key: mr_row_key */
 
 #endif

@@ -224,6 +224,17 @@ static bool add_whole(struct mr_transition *t, struct mr_sub *sub)
 	return true;
 }
 
+/* Is the key more than the field `id`? */
+static bool has_named_key(const struct mr_entity *e)
+{
+	return e && mr_entity_column(e, e->fields[e->key[0]].column) > 0;
+}
+
+static struct mr_str key_name(const struct mr_entity *e, size_t i)
+{
+	return e->fields[mr_entity_column(e, e->fields[e->key[i]].column)].name;
+}
+
 static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 {
 	const struct mr_instance *inst = sub->inst;
@@ -232,7 +243,7 @@ static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 	char k[33];
 	mr_transition_comma(&t->acks, encoding, t->n_acks++);
 	mr_enc_init(&e, &t->acks, encoding);
-	mr_enc_map(&e, 3 + keep + (inst->entity != NULL));
+	mr_enc_map(&e, 3 + keep + (inst->entity != NULL) + has_named_key(inst->entity));
 	mr_enc_key(&e, MR_STR("id"));
 	mr_enc_int(&e, sub->id);
 	mr_enc_key(&e, MR_STR("i"));
@@ -256,6 +267,13 @@ static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 			mr_enc_key(&e, inst->entity->fields[i].name);
 			mr_enc_str(&e, mr_str(mr_type_name(inst->entity->fields[i].type)));
 		}
+		mr_enc_end(&e);
+	}
+	if (has_named_key(inst->entity)) {
+		mr_enc_key(&e, MR_STR("key"));
+		mr_enc_array(&e, inst->entity->n_key);
+		for (size_t i = 0; i < inst->entity->n_key; i++)
+			mr_enc_str(&e, key_name(inst->entity, i));
 		mr_enc_end(&e);
 	}
 	mr_enc_end(&e);

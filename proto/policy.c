@@ -455,6 +455,8 @@ static bool take_field(struct compiler *c, const struct mr_entity *e, enum opera
 		return refuse(c, mr_arena_printf(c->a, "%s has no field \"%.*s\"", e->name.p, (int)MR_MIN(name.n, 80), name.p).p);
 	if (e->fields[f].type == MR_T_JSON)
 		return refuse(c, "json fields do not compare");
+	if (mr_field_computed(&e->fields[f]))
+		return refuse(c, mr_arena_printf(c->a, "the id of %s is made of several fields: compare these", e->name.p).p);
 	*o = (struct operand){.kind = kind, .field = f};
 	return c->token != T_DOT || refuse(c, "fields have no members");
 }

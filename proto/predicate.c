@@ -1,5 +1,6 @@
 #include "predicate.h"
 
+#include "key.h"
 #include "like.h"
 
 #include <stdlib.h>
@@ -253,6 +254,49 @@ static int find_field(struct reader *r, struct mr_str name)
 	return f;
 }
 
+/* What is asked of an id that is made of several fields is asked of these: nothing else in a predicate or an order knows of it. */
+static const struct mr_pred *key_equals(struct reader *r, const struct mr_node *n)
+{
+	const struct mr_entity *e = r->e;
+	const struct mr_pred **kids;
+	struct mr_value *v = mr_arena_alloc(r->a, e->n_key * sizeof *v);
+	if (n->kind == MR_NULL)
+		return mr_pred_constant(r->a, false);
+	if (!mr_key_read(r->a, e, n->kind == MR_STRING ? n->text : MR_STR(""), v, r->err))
+		return NULL;
+	struct mr_pred *p = make_kids(r->a, MR_P_AND, e->n_key, &kids);
+	for (size_t i = 0; i < e->n_key; i++)
+		kids[i] = mr_pred_compare(r->a, MR_P_EQ, e->key[i], &v[i]);
+	return p;
+}
+
+static const struct mr_pred *key_among(struct reader *r, const struct mr_node *list)
+{
+	const struct mr_pred **kids;
+	struct mr_pred *p = make_kids(r->a, MR_P_OR, list->n, &kids);
+	for (size_t i = 0; i < list->n; i++) {
+		kids[i] = key_equals(r, &list->items[i]);
+		if (!kids[i])
+			return NULL;
+	}
+	return p;
+}
+
+static const struct mr_pred *key_operator(struct reader *r, const struct mr_node *n)
+{
+	const struct mr_pred *p;
+	if (mr_str_is(n->key, "$in") && n->kind == MR_ARRAY)
+		return key_among(r, n);
+	if (mr_str_is(n->key, "$not"))
+		return (p = key_equals(r, n)) ? mr_pred_not(r->a, p) : NULL;
+	struct mr_buf names = {0};
+	mr_key_names(&names, r->e);
+	mr_fail(r->err, MR_BAD_FILTER, "The id of %.*s is made of %.*s: it is equal or it is not; compare these.", CUT(r->e->name),
+		CUT(mr_buf_view(&names)));
+	mr_buf_fini(&names);
+	return NULL;
+}
+
 static bool read_value(struct reader *r, int field, const struct mr_node *n, struct mr_value *v)
 {
 	struct mr_error inner;
@@ -338,6 +382,11 @@ static const struct mr_pred *read_comparison(struct reader *r, int field, const 
 	return read_operator(r, field, n->key, n);
 }
 
+static const struct mr_pred *read_key_operator(struct reader *r, int ignored, const struct mr_node *n)
+{
+	return key_operator(r, n);
+}
+
 static const struct mr_pred *read_where(struct reader *r, int field, const struct mr_node *n);
 
 static const struct mr_pred *read_member(struct reader *r, int ignored, const struct mr_node *n)
@@ -354,6 +403,8 @@ static const struct mr_pred *read_member(struct reader *r, int ignored, const st
 	int field = find_field(r, n->key);
 	if (field < 0)
 		return NULL;
+	if (mr_field_computed(&r->e->fields[field]))
+		return n->kind == MR_MAP && n->n ? read_kids(r, MR_P_AND, field, n, read_key_operator) : key_equals(r, n);
 	if (n->kind == MR_MAP)
 		return n->n ? read_kids(r, MR_P_AND, field, n, read_comparison) : bad_filter(r, "an empty map compares nothing");
 	if (!read_value(r, field, n, &v))
@@ -534,29 +585,46 @@ static bool ordered_by(const struct mr_order *o, size_t n, int field)
 	return false;
 }
 
+/* What is left of the key, behind the rest; gives how many there are then. */
+static size_t by_key(const struct mr_entity *e, struct mr_order *list, size_t at, bool desc)
+{
+	size_t before = at;
+	for (size_t i = 0; i < e->n_key; i++)
+		if (!ordered_by(list, before, e->key[i]))
+			list[at++] = (struct mr_order){.field = e->key[i], .desc = desc};
+	return at;
+}
+
 bool mr_order_read(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *order, bool visible, const struct mr_order **o,
 	size_t *n, struct mr_error *err)
 {
 	struct reader r = {a, e, visible, err};
 	size_t given = order && order->kind == MR_ARRAY ? order->n : 0, at = 0;
-	if ((order && order->kind != MR_NULL && order->kind != MR_ARRAY) || given > ORDER_MOST)
+	if ((order && order->kind != MR_NULL && order->kind != MR_ARRAY) || given > ORDER_MOST + e->n_key)
 		return bad_order(err);
-	struct mr_order *list = mr_arena_alloc(a, (given + 1) * sizeof(*list));
-	for (; at < given; at++) {
-		const struct mr_node *pair = &order->items[at];
+	struct mr_order *list = mr_arena_alloc(a, (given + e->n_key) * sizeof(*list));
+	bool whole = false; /* no two rows are equal in it */
+	for (size_t i = 0; i < given; i++) {
+		const struct mr_node *pair = &order->items[i];
 		if (pair->kind != MR_ARRAY || pair->n != 2 || pair->items[0].kind != MR_STRING ||
 			!read_direction(&pair->items[1], &list[at].desc))
 			return bad_order(err);
 		list[at].field = find_field(&r, pair->items[0].text);
 		if (list[at].field < 0)
 			return false;
+		if (mr_field_computed(&e->fields[list[at].field])) {
+			if (i + 1 < given)
+				return bad_order(err);
+			at = by_key(e, list, at, list[at].desc);
+			whole = true;
+			continue;
+		}
 		if (ordered_by(list, at, list[at].field))
 			return bad_order(err);
-	}
-	if (!ordered_by(list, at, 0)) {
-		list[at] = (struct mr_order){.field = 0, .desc = at && list[at - 1].desc};
 		at++;
 	}
+	if (!whole)
+		at = by_key(e, list, at, at && list[at - 1].desc);
 	*o = list;
 	*n = at;
 	return true;

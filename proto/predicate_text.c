@@ -97,7 +97,7 @@ static bool bad(struct reader *r)
 static bool read_field(struct reader *r, const struct mr_node *n, int *field)
 {
 	*field = n->kind == MR_STRING ? mr_entity_field(r->e, n->text) : -1;
-	if (*field >= 0 && r->e->fields[*field].type != MR_T_JSON)
+	if (*field >= 0 && r->e->fields[*field].type != MR_T_JSON && !mr_field_computed(&r->e->fields[*field]))
 		return true;
 	mr_fail(r->err, MR_UNKNOWN_FIELD, "The predicate's text names a field that does not compare.");
 	return false;

@@ -7,7 +7,7 @@
 #include "predicate.h"
 #include "routes.h"
 
-enum { NAME_MAX_BYTES = 63, MANIFEST_DEPTH = 64, FIELDS_MAX = 1000 };
+enum { NAME_MAX_BYTES = 63, MANIFEST_DEPTH = 64, FIELDS_MAX = 1000, KEY_MAX = 8 };
 enum { BY_ENTITY, BY_FN, BY_ROUTE, BY_KINDS };
 
 static const struct {
@@ -125,8 +125,6 @@ static bool check_field(struct reader *r, struct mr_str where, const struct mr_f
 	struct mr_error inner;
 	if (f->def && !mr_value_from_node(&r->app->arena, f->type, f->def, &v, &inner))
 		return refuse(r, where, "the default does not fit the type");
-	if (f->references.n && f->type != MR_T_UUID)
-		return refuse(r, where, "only a uuid refers to an entity");
 	if (f->on_delete.n && !mr_str_is(f->on_delete, "restrict") && !mr_str_is(f->on_delete, "cascade") &&
 		!mr_str_is(f->on_delete, "set null"))
 		return refuse(r, where, "\"onDelete\" must be \"restrict\", \"cascade\" or \"set null\"");
@@ -147,7 +145,9 @@ static bool read_field(struct reader *r, struct mr_str where, const struct mr_no
 	where = place(r, where, "field", f->name);
 	if (!is_name(f->name))
 		return refuse(r, where, "a name is a letter or _, then letters, digits and _, at most 63");
+	f->column = f->name;
 	bool ok = text_member(r, where, n, "type", &type) && read_type(r, where, type, &f->type) &&
+		  text_member(r, where, n, "column", &f->column) && bool_member(r, where, n, "generated", &f->generated) &&
 		  text_member(r, where, n, "references", &f->references) && text_member(r, where, n, "onDelete", &f->on_delete) &&
 		  bool_member(r, where, n, "optional", &f->optional) && bool_member(r, where, n, "unique", &f->unique) &&
 		  bool_member(r, where, n, "serverOnly", &f->server_only) && bool_member(r, where, n, "readonly", &f->readonly) &&
@@ -157,31 +157,94 @@ static bool read_field(struct reader *r, struct mr_str where, const struct mr_no
 		return false;
 	if (f->references.n && !f->on_delete.n)
 		f->on_delete = MR_STR("restrict");
+	if (!f->column.n || f->column.n > NAME_MAX_BYTES)
+		return refuse(r, where, "\"column\" has 1 to 63 bytes");
 	f->def = mr_node_get(n, "default");
 	return check_field(r, where, f);
 }
 
+/* Keys */
+
+/* What a row can be named by: of floats and bytes there is no text that people would put into a URL, and JSON has no one form. */
+static bool may_be_key(enum mr_type t)
+{
+	return t != MR_T_FLOAT && t != MR_T_BYTES && t != MR_T_JSON;
+}
+
+static bool read_key_field(struct reader *r, struct mr_str where, struct mr_entity *e, struct mr_field *fields, struct mr_str name, int *at)
+{
+	where = place(r, where, "the key", name);
+	*at = mr_entity_field(e, name);
+	if (*at < 0)
+		return refuse(r, where, "there is no such field");
+	struct mr_field *f = &fields[*at];
+	if (!may_be_key(f->type))
+		return refuse(r, where, "a key is made of bool, int, bigint, numeric, string, uuid and datetime");
+	if (f->optional || f->server_only || f->key)
+		return refuse(r, where, "a field of the key is required, is seen by clients, and is named once");
+	f->key = f->readonly = true;
+	return true;
+}
+
+/* An adopted table's: fields[0] stands for its one column, or for all of them. */
+static bool read_key(
+	struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_entity *e, struct mr_field *fields, bool has_id)
+{
+	const struct mr_node *list;
+	if (!has_id)
+		fields[0].name = MR_STR("");
+	if (!list_member(r, where, n, "key", &list))
+		return false;
+	if (!list->n || list->n > KEY_MAX)
+		return refuse(r, where, "\"key\" names 1 to 8 fields");
+	int *key = mr_arena_alloc(&r->app->arena, list->n * sizeof(*key));
+	for (size_t i = 0; i < list->n; i++)
+		if (!read_key_field(r, where, e, fields, list->items[i].kind == MR_STRING ? list->items[i].text : MR_STR(""), &key[i]))
+			return false;
+	if (has_id && (list->n > 1 || key[0]))
+		return refuse(r, where, "a field named id is the whole key; give the column id another name, by \"column\"");
+	if (list->n == 1) {
+		fields[key[0]].unique = true;
+		fields[0] = fields[key[0]];
+		key[0] = 0;
+	} else {
+		fields[0] = (struct mr_field){.type = MR_T_STRING, .column = MR_STR("")};
+	}
+	fields[0].name = MR_STR("id");
+	fields[0].unique = fields[0].readonly = true;
+	fields[0].references = fields[0].on_delete = (struct mr_str){0};
+	e->key = key;
+	e->n_key = list->n;
+	return true;
+}
+
 static bool read_fields(struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_entity *e)
 {
+	static const int own_key[] = {0};
 	const struct mr_node *list;
 	if (!list_member(r, where, n, "fields", &list))
 		return false;
 	if (list->n > FIELDS_MAX)
 		return refuse(r, where, "it has more than 1000 fields");
 	struct mr_field *fields = mr_arena_alloc(&r->app->arena, (list->n + 1) * sizeof(*fields));
-	fields[0] = (struct mr_field){.name = MR_STR("id"), .type = MR_T_UUID, .unique = true, .readonly = true};
+	fields[0] = (struct mr_field){.name = MR_STR("id"), .column = MR_STR("id"), .type = MR_T_UUID, .unique = true, .readonly = true};
 	e->fields = fields;
 	e->n = 1;
+	e->key = own_key;
+	e->n_key = 1;
+	bool has_id = false;
 	for (size_t i = 0; i < list->n; i++) {
-		struct mr_field *f = &fields[e->n];
-		if (!read_field(r, where, &list->items[i], f))
+		struct mr_field f = {0};
+		if (!read_field(r, where, &list->items[i], &f))
 			return false;
-		if (mr_entity_field(e, f->name) >= 0)
+		bool is_id = e->adopted && !has_id && mr_str_is(f.name, "id");
+		if (!is_id && mr_entity_field(e, f.name) >= 0)
 			return refuse(
-				r, place(r, where, "field", f->name), mr_str_is(f->name, "id") ? "id is implied" : "the name occurs twice");
-		e->n++;
+				r, place(r, where, "field", f.name), mr_str_is(f.name, "id") ? "id is implied" : "the name occurs twice");
+		has_id |= is_id;
+		fields[is_id ? 0 : e->n++] = f;
 	}
-	return true;
+	return !e->adopted || read_key(r, where, n, e, fields, has_id);
 }
 
 /* Indexes */
@@ -212,7 +275,7 @@ static bool read_index(struct reader *r, struct mr_str where, const struct mr_no
 	int *fields = mr_arena_alloc(&r->app->arena, list->n * sizeof(*fields));
 	for (size_t i = 0; i < list->n; i++) {
 		fields[i] = list->items[i].kind == MR_STRING ? mr_entity_field(e, list->items[i].text) : -1;
-		if (fields[i] < 0)
+		if (fields[i] < 0 || mr_field_computed(&e->fields[fields[i]]))
 			return refuse(r, where, "it names a field that the entity does not have");
 	}
 	index->fields = fields;
@@ -296,9 +359,9 @@ static bool read_checks(struct reader *r, struct mr_str where, const struct mr_n
 		return false;
 	struct mr_check *checks = mr_arena_alloc(&r->app->arena, (e->n + list->n) * sizeof *checks);
 	e->checks = checks;
-	for (int i = 1; i < (int)e->n; i++) {
+	for (size_t i = 0; fields && i < fields->n; i++) {
 		struct mr_check *c = &checks[e->n_checks];
-		if (!read_rules(r, where, &fields->items[i - 1], e, i, c))
+		if (!read_rules(r, where, &fields->items[i], e, mr_entity_field(e, mr_node_str(&fields->items[i], "name")), c))
 			return false;
 		e->n_checks += c->pred || c->min_length >= 0 || c->max_length >= 0;
 	}
@@ -345,6 +408,7 @@ static bool read_entity(struct reader *r, const struct mr_node *n, struct mr_ent
 		return false;
 	if (!e->schema.n || e->schema.n > NAME_MAX_BYTES || !e->table.n || e->table.n > NAME_MAX_BYTES)
 		return refuse(r, where, "\"schema\" and \"table\" have 1 to 63 bytes");
+	e->adopted = mr_node_get(n, "key") != NULL;
 	if (!read_fields(r, where, n, e) || !read_indexes(r, where, n, e) || !read_checks(r, where, n, e))
 		return false;
 	e->shape = shape_of(e);
@@ -382,14 +446,25 @@ static bool read_entities(struct reader *r, const struct mr_node *root)
 	return true;
 }
 
+static bool check_reference(struct reader *r, const struct mr_entity *e, const struct mr_field *f)
+{
+	const struct mr_entity *to = mr_app_entity(r->app, f->references);
+	struct mr_str where = place(r, place(r, (struct mr_str){0}, "entity", e->name), "field", f->name);
+	if (!to)
+		return refuse(r, where, "it refers to an entity that is not declared");
+	if (to->n_key > 1)
+		return refuse(r, where, "it refers to an entity whose key is made of several fields");
+	return mr_types_compare(f->type, to->fields[0].type) ||
+	       refuse(r, where, "it is of another type than the key of the entity that it refers to");
+}
+
 static bool check_references(struct reader *r)
 {
 	for (size_t i = 0; i < r->app->n_entities; i++) {
 		const struct mr_entity *e = &r->app->entities[i];
 		for (size_t f = 0; f < e->n; f++)
-			if (e->fields[f].references.n && !mr_app_entity(r->app, e->fields[f].references))
-				return refuse(r, place(r, place(r, (struct mr_str){0}, "entity", e->name), "field", e->fields[f].name),
-					"it refers to an entity that is not declared");
+			if (e->fields[f].references.n && !check_reference(r, e, &e->fields[f]))
+				return false;
 	}
 	return true;
 }
@@ -567,6 +642,15 @@ const struct mr_fn *mr_app_fn(const struct mr_app *app, struct mr_str name)
 const struct mr_route *mr_app_route(const struct mr_app *app, struct mr_str name)
 {
 	return mr_map_get(&app->by_name[BY_ROUTE], name);
+}
+
+int mr_entity_column(const struct mr_entity *e, struct mr_str column)
+{
+	/* The column of a key is `id` too: here it goes by the other name. */
+	for (size_t i = e->n; i-- > 0;)
+		if (mr_str_eq(e->fields[i].column, column))
+			return (int)i;
+	return -1;
 }
 
 int mr_entity_field(const struct mr_entity *e, struct mr_str name)

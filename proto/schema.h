@@ -23,13 +23,16 @@ const char *mr_type_name(enum mr_type t); /* "bool", "int", ... as in the manife
 const char *mr_type_sql(enum mr_type t);  /* "boolean", "bigint", "text", ... without collation */
 
 struct mr_field {
-	struct mr_str name; /* NUL-terminated, as all names here */
+	struct mr_str name;   /* NUL-terminated, as all names here */
+	struct mr_str column; /* in the table; NUL-terminated; empty: the field is made of those of the key */
 	enum mr_type type;
 	bool optional; /* null allowed */
 	bool unique;
 	bool server_only;          /* never leaves the server; not usable in clients' filters */
 	bool readonly;             /* not to be changed by entity writes */
 	bool owner;                /* entity inserts stamp auth.userId */
+	bool key;                  /* of an adopted table's key, beside fields[0]: never changed by writes */
+	bool generated;            /* the table fills it in: inserts may leave it out */
 	bool default_now;          /* datetime: now() */
 	bool checked;              /* it has rules that neither the type nor the database knows: the app's code does (mr_js_check) */
 	const struct mr_node *def; /* default value or NULL */
@@ -59,11 +62,16 @@ enum mr_act { MR_ACT_READ, MR_ACT_INSERT, MR_ACT_UPDATE, MR_ACT_DELETE, MR_ACTS 
 extern const char *const mr_act_names[MR_ACTS]; /* "read", ... */
 
 struct mr_entity {
-	struct mr_str name;            /* "Message" */
-	struct mr_str schema;          /* "public" */
-	struct mr_str table;           /* "Message" */
-	const struct mr_field *fields; /* fields[0] is always id, a uuid, the primary key */
+	struct mr_str name;   /* "Message" */
+	struct mr_str schema; /* "public" */
+	struct mr_str table;  /* "Message" */
+	/* fields[0] is always `id`, the row's key as one value: a uuid of our own; of an adopted table the column that is its primary key;
+	 * or, where that has several columns, text that is made of them (mr_row_from_image). */
+	const struct mr_field *fields;
 	size_t n;
+	const int *key; /* the fields that are the primary key: {0}, or the several that fields[0] is made of */
+	size_t n_key;
+	bool adopted; /* an existing table, of which nothing is changed */
 	const struct mr_index *indexes;
 	size_t n_indexes;
 	const struct mr_check *checks;
@@ -109,6 +117,11 @@ void mr_app_drop(struct mr_app **app);
 const struct mr_entity *mr_app_entity(const struct mr_app *app, struct mr_str name);
 const struct mr_fn *mr_app_fn(const struct mr_app *app, struct mr_str name);
 const struct mr_route *mr_app_route(const struct mr_app *app, struct mr_str name);
-int mr_entity_field(const struct mr_entity *e, struct mr_str name); /* position, or -1 */
+int mr_entity_field(const struct mr_entity *e, struct mr_str name);    /* position, or -1 */
+int mr_entity_column(const struct mr_entity *e, struct mr_str column); /* the same by the name in the table */
+static inline bool mr_field_computed(const struct mr_field *f)
+{
+	return !f->column.n;
+}
 
 #endif

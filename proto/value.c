@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "ground/hash.h"
+#include "key.h"
 
 /* What Postgres's numeric holds; and how many zeros an exponent may stand for in a client's value, so that a few bytes stay a few. */
 enum { NUMERIC_WHOLE = 131072, NUMERIC_FRACTION = 16383, EXPONENT_ZEROS = 400, JSON_DEPTH = 512 };
@@ -511,11 +512,17 @@ bool mr_row_from_image(struct mr_arena *a, const struct mr_entity *e, const stru
 	row->entity = e;
 	row->v = mr_arena_alloc(a, e->n * sizeof(*row->v));
 	for (size_t i = 0; i < e->n; i++) {
-		const struct mr_node *n = mr_node_get(image, e->fields[i].name.p);
+		if (mr_field_computed(&e->fields[i]))
+			continue;
+		const struct mr_node *n = mr_node_get(image, e->fields[i].column.p);
 		if (!n || !mr_value_from_image(a, e->fields[i].type, n, &row->v[i]))
 			return false;
 	}
-	return !row->v[0].null;
+	for (size_t i = 0; i < e->n_key; i++)
+		if (row->v[e->key[i]].null)
+			return false;
+	mr_key_make(a, e, row->v);
+	return true;
 }
 
 void mr_row_encode(struct mr_enc *e, const struct mr_row *row, bool all)

@@ -41,6 +41,12 @@ bool mr_draft_asks(struct mr_draft *d, struct mr_buf *sql, bool *answer)
 	return ok;
 }
 
+/* Rows that come and go elsewhere are not seen here. */
+static const char *kind_of(char relkind)
+{
+	return relkind == 'v' ? ", but a view" : relkind == 'm' ? ", but a materialized view" : relkind == 'f' ? ", but a foreign one" : "";
+}
+
 static bool find_table(struct mr_draft *d, struct mr_draft_table *t)
 {
 	const char *params[] = {t->entity->schema.p, t->entity->table.p};
@@ -53,8 +59,8 @@ static bool find_table(struct mr_draft *d, struct mr_draft_table *t)
 	if (PQntuples(res)) {
 		snprintf(t->oid, sizeof(t->oid), "%s", PQgetvalue(res, 0, 0));
 		if (!strchr("rp", PQgetvalue(res, 0, 1)[0]))
-			mr_draft_refuse(d, t->entity->name, MR_STR(""), "cannot be installed: \"%s\".\"%s\" exists and is not a table",
-				t->entity->schema.p, t->entity->table.p);
+			mr_draft_refuse(d, t->entity->name, MR_STR(""), "cannot be installed: \"%s\".\"%s\" exists and is not a table%s",
+				t->entity->schema.p, t->entity->table.p, kind_of(PQgetvalue(res, 0, 1)[0]));
 	}
 	PQclear(res);
 	if (!*t->oid || d->refusals)
@@ -78,6 +84,38 @@ static void refuse_shared_tables(struct mr_draft *d)
 	}
 }
 
+/* What is on screen from this table is read anew once the plan is committed. */
+static void mark(struct mr_draft *d, const struct mr_entity *e)
+{
+	mr_buf_z(&d->marks, "select millrace.mark_bulk(");
+	mr_sql_literal(&d->marks, e->name);
+	mr_buf_z(&d->marks, ");\n");
+}
+
+static bool draft_adopted(struct mr_draft *d, struct mr_draft_table *t)
+{
+	int before = d->refusals;
+	if (!mr_draft_adopted_table(d, t) || d->refusals > before)
+		return d->refusals > before;
+	if (!mr_draft_adopted_key(d, t) || !mr_draft_adopted_columns(d, t))
+		return false;
+	if (d->refusals > before)
+		return true;
+	size_t triggers = d->triggers.n;
+	mr_buf_printf(&d->triggers, "-- \"%s\".\"%s\" is adopted as %s: it gets the triggers that see its changes, and stays as it is.\n",
+		t->entity->schema.p, t->entity->table.p, t->entity->name.p);
+	size_t said = d->triggers.n;
+	if (!mr_draft_adopted_rest(d, t) || !mr_draft_triggers(d, t))
+		return false;
+	if (d->triggers.n == said) {
+		d->triggers.n = triggers;
+		d->triggers.p[triggers] = 0;
+		return true;
+	}
+	mark(d, t->entity);
+	return mr_draft_adopted_owner(d, t);
+}
+
 static bool draft_entity(struct mr_draft *d, const struct mr_entity *e)
 {
 	struct mr_draft_table t = {.entity = e};
@@ -86,14 +124,12 @@ static bool draft_entity(struct mr_draft *d, const struct mr_entity *e)
 		return false;
 	if (d->refusals > before)
 		return true;
+	if (e->adopted)
+		return draft_adopted(d, &t);
 	if (!mr_draft_columns(d, &t) || !mr_draft_keys(d, &t) || !mr_draft_checks(d, &t) || !mr_draft_triggers(d, &t))
 		return false;
-	if (*t.oid && t.changed) {
-		/* What is on screen from this table is read anew once the plan is committed. */
-		mr_buf_z(&d->marks, "select millrace.mark_bulk(");
-		mr_sql_literal(&d->marks, e->name);
-		mr_buf_z(&d->marks, ");\n");
-	}
+	if (*t.oid && t.changed)
+		mark(d, e);
 	return true;
 }
 

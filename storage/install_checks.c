@@ -20,7 +20,7 @@ static void print_length(struct mr_buf *b, const struct mr_entity *e, const stru
 		return;
 	const struct mr_field *f = &e->fields[c->field];
 	mr_buf_printf(b, "%s%s(", b->n ? " and " : "", f->type == MR_T_BYTES ? "octet_length" : "char_length");
-	mr_sql_ident(b, f->name);
+	mr_sql_ident(b, f->column);
 	mr_buf_printf(b, ") %s %" PRId64, operator, length);
 }
 
@@ -67,9 +67,9 @@ static void add_check(struct mr_draft *d, const struct mr_entity *e, struct mr_s
 static bool columns_exist(struct mr_draft *d, const struct mr_draft_table *t, const struct mr_pred *p, bool *exist)
 {
 	bool leaf = p->op != MR_P_TRUE && p->op != MR_P_FALSE && !p->kids;
-	if (leaf && !mr_draft_column_exists(d, t, t->entity->fields[p->field].name, exist))
+	if (leaf && !mr_draft_column_exists(d, t, t->entity->fields[p->field].column, exist))
 		return false;
-	if (leaf && *exist && p->op >= MR_P_EQ_FIELD && !mr_draft_column_exists(d, t, t->entity->fields[p->other].name, exist))
+	if (leaf && *exist && p->op >= MR_P_EQ_FIELD && !mr_draft_column_exists(d, t, t->entity->fields[p->other].column, exist))
 		return false;
 	for (size_t i = 0; p->kids && i < p->n && *exist; i++)
 		if (!columns_exist(d, t, p->kids[i], exist))
@@ -89,7 +89,7 @@ static bool refuse_breakers(struct mr_draft *d, struct mr_draft_table *t, const 
 	bool exist, broken;
 	if (!mr_draft_pred_exists(d, t, c->pred, &exist))
 		return false;
-	if (exist && c->field >= 0 && !mr_draft_column_exists(d, t, e->fields[c->field].name, &exist))
+	if (exist && c->field >= 0 && !mr_draft_column_exists(d, t, e->fields[c->field].column, &exist))
 		return false;
 	if (!exist)
 		return true;

@@ -7,7 +7,7 @@ static void field_list(struct mr_buf *b, const struct mr_entity *e, const int *f
 {
 	for (size_t i = 0; i < n; i++) {
 		mr_buf_z(b, i ? ", " : "");
-		mr_sql_ident(b, e->fields[fields[i]].name);
+		mr_sql_ident(b, e->fields[fields[i]].column);
 		if (collate && e->fields[fields[i]].type == MR_T_STRING)
 			mr_buf_z(b, " collate \"C\"");
 	}
@@ -76,7 +76,7 @@ static void names_json(struct mr_buf *b, const struct mr_entity *e, const int *f
 {
 	for (size_t i = 0; i < n; i++) {
 		mr_buf_z(b, i ? ", " : "[");
-		mr_json_quote(b, e->fields[fields[i]].name);
+		mr_json_quote(b, e->fields[fields[i]].column);
 	}
 	mr_buf_char(b, ']');
 }
@@ -131,7 +131,7 @@ static bool all_exist(struct mr_draft *d, const struct mr_draft_table *t, const 
 {
 	*exist = true;
 	for (size_t i = 0; i < x->n && *exist; i++) {
-		if (!mr_draft_column_exists(d, t, t->entity->fields[x->fields[i]].name, exist))
+		if (!mr_draft_column_exists(d, t, t->entity->fields[x->fields[i]].column, exist))
 			return false;
 	}
 	return true;
@@ -150,7 +150,7 @@ static bool refuse_doubles(struct mr_draft *d, struct mr_draft_table *t, const s
 	mr_sql_table(&sql, e);
 	for (size_t i = 0; i < x->n; i++) {
 		mr_buf_z(&sql, i ? " and " : " where ");
-		mr_sql_ident(&sql, e->fields[x->fields[i]].name);
+		mr_sql_ident(&sql, e->fields[x->fields[i]].column);
 		mr_buf_z(&sql, " is not null");
 	}
 	if (x->where) {
@@ -194,7 +194,7 @@ static bool draft_indexes(struct mr_draft *d, struct mr_draft_table *t, const PG
 	const struct mr_entity *e = t->entity;
 	bool ok = true;
 	for (int i = 1; ok && i < (int)e->n; i++) {
-		if (!e->fields[i].unique)
+		if (!e->fields[i].unique || e->fields[i].key)
 			continue;
 		const struct mr_index x = {.name = e->fields[i].name, .fields = &i, .n = 1, .unique = true};
 		struct mr_buf name = {0};
@@ -234,7 +234,7 @@ static bool refuse_orphans(struct mr_draft *d, struct mr_draft_table *t, const s
 		"select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2", 2, params);
 	bool exists = res && PQntuples(res), orphans = false;
 	PQclear(res);
-	if (!res || (exists && !mr_draft_column_exists(d, t, f->name, &exists)))
+	if (!res || (exists && !mr_draft_column_exists(d, t, f->column, &exists)))
 		return false;
 	if (!exists)
 		return true;
@@ -242,13 +242,13 @@ static bool refuse_orphans(struct mr_draft *d, struct mr_draft_table *t, const s
 	mr_buf_z(&sql, "select exists (select from ");
 	mr_sql_table(&sql, t->entity);
 	mr_buf_z(&sql, " a where a.");
-	mr_sql_ident(&sql, f->name);
+	mr_sql_ident(&sql, f->column);
 	mr_buf_z(&sql, " is not null and not exists (select from ");
 	mr_sql_table(&sql, to);
 	mr_buf_z(&sql, " b where b.");
-	mr_sql_ident(&sql, to->fields[0].name);
+	mr_sql_ident(&sql, to->fields[0].column);
 	mr_buf_z(&sql, " = a.");
-	mr_sql_ident(&sql, f->name);
+	mr_sql_ident(&sql, f->column);
 	mr_buf_z(&sql, "))");
 	if (!mr_draft_asks(d, &sql, &orphans))
 		return false;
@@ -268,11 +268,11 @@ static void add_reference(
 	mr_buf_z(b, " add constraint ");
 	mr_sql_ident(b, mr_buf_view(&name));
 	mr_buf_z(b, " foreign key (");
-	mr_sql_ident(b, f->name);
+	mr_sql_ident(b, f->column);
 	mr_buf_z(b, ") references ");
 	mr_sql_table(b, to);
 	mr_buf_z(b, " (");
-	mr_sql_ident(b, to->fields[0].name);
+	mr_sql_ident(b, to->fields[0].column);
 	mr_buf_printf(b, ") on delete %s;\n", action);
 	mr_buf_fini(&name);
 }
@@ -281,7 +281,7 @@ static void add_reference(
  * own default, counts as restrict. */
 static int find_reference(struct mr_draft *d, struct mr_draft_table *t, const struct mr_field *f, const struct mr_entity *to, char letter)
 {
-	const char *params[] = {t->oid, f->name.p, to->schema.p, to->table.p};
+	const char *params[] = {t->oid, f->column.p, to->schema.p, to->table.p};
 	PGresult *res = mr_draft_ask(d,
 		"select k.conname, replace(k.confdeltype::text, 'a', 'r') from pg_constraint k join pg_class c on c.oid = k.confrelid "
 		"join pg_namespace n on n.oid = c.relnamespace "

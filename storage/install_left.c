@@ -23,7 +23,7 @@ static bool look_at(PGconn *conn, const struct mr_entity *e, struct mr_buf *out,
 		"and a.attidentity = '' order by a.attnum",
 		2, params);
 	for (int i = 0; res && i < PQntuples(res); i++)
-		if (mr_entity_field(e, mr_sync_str(res, i, 0)) < 0)
+		if (mr_entity_column(e, mr_sync_str(res, i, 0)) < 0)
 			add_left(out, e, PQgetvalue(res, i, 0));
 	PQclear(res);
 	return res != NULL;

@@ -39,6 +39,15 @@ bool mr_draft_keys(struct mr_draft *d, struct mr_draft_table *t);     /* install
 bool mr_draft_checks(struct mr_draft *d, struct mr_draft_table *t);   /* install_checks.c */
 bool mr_draft_triggers(struct mr_draft *d, struct mr_draft_table *t); /* install_triggers.c */
 
+bool mr_draft_type_fits(enum mr_type type, const char *sql_type); /* an existing column's */
+
+/* install_adopt.c: the same of a table that is adopted, in this order. */
+bool mr_draft_adopted_table(struct mr_draft *d, struct mr_draft_table *t);
+bool mr_draft_adopted_columns(struct mr_draft *d, struct mr_draft_table *t);
+bool mr_draft_adopted_key(struct mr_draft *d, struct mr_draft_table *t);
+bool mr_draft_adopted_rest(struct mr_draft *d, struct mr_draft_table *t);  /* indexes, references, checks */
+bool mr_draft_adopted_owner(struct mr_draft *d, struct mr_draft_table *t); /* asked when triggers are to be made */
+
 /* How the comment begins of a check or partial index that a plan made; behind it its filter as SQL. */
 #define MR_DRAFT_SAYS "millrace: "
 void mr_draft_pred(struct mr_buf *b, const struct mr_entity *e, const struct mr_pred *pred);

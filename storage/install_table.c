@@ -6,17 +6,24 @@
 
 /* Which types of an existing column a field can live in: the image of each reads as the field's type and compares alike. */
 static const char *const types_of[MR_TYPES] = {
-	[MR_T_BOOL] = " boolean ",
-	[MR_T_INT] = " bigint integer smallint ",
-	[MR_T_BIGINT] = " bigint integer smallint ",
-	[MR_T_FLOAT] = " double precision ",
-	[MR_T_NUMERIC] = " numeric ",
-	[MR_T_STRING] = " text character varying ",
-	[MR_T_UUID] = " uuid ",
-	[MR_T_DATETIME] = " timestamp with time zone ",
-	[MR_T_BYTES] = " bytea ",
-	[MR_T_JSON] = " jsonb json ",
+	[MR_T_BOOL] = "|boolean|",
+	[MR_T_INT] = "|bigint|integer|smallint|",
+	[MR_T_BIGINT] = "|bigint|integer|smallint|",
+	[MR_T_FLOAT] = "|double precision|",
+	[MR_T_NUMERIC] = "|numeric|",
+	[MR_T_STRING] = "|text|character varying|",
+	[MR_T_UUID] = "|uuid|",
+	[MR_T_DATETIME] = "|timestamp with time zone|",
+	[MR_T_BYTES] = "|bytea|",
+	[MR_T_JSON] = "|jsonb|json|",
 };
+
+bool mr_draft_type_fits(enum mr_type type, const char *sql_type)
+{
+	char word[128];
+	snprintf(word, sizeof(word), "|%s|", sql_type);
+	return strstr(types_of[type], word) != NULL;
+}
 
 static const char *column_type(enum mr_type t)
 {
@@ -60,7 +67,7 @@ static void define_column(struct mr_draft *d, const struct mr_entity *e, int fie
 {
 	const struct mr_field *f = &e->fields[field];
 	struct mr_buf def = {0};
-	mr_sql_ident(b, f->name);
+	mr_sql_ident(b, f->column);
 	mr_buf_printf(b, " %s%s", column_type(f->type), f->optional ? "" : " not null");
 	if (default_of(d, e, field, &def))
 		mr_buf_printf(b, " default %s", def.p);
@@ -97,7 +104,7 @@ static bool create_table(struct mr_draft *d, const struct mr_entity *e)
 		mr_buf_z(b, ",\n");
 	}
 	mr_buf_z(b, "\tprimary key (");
-	mr_sql_ident(b, e->fields[0].name);
+	mr_sql_ident(b, e->fields[0].column);
 	mr_buf_z(b, ")\n);\n");
 	return true;
 }
@@ -114,7 +121,7 @@ static void alter(struct mr_draft *d, const struct mr_entity *e, const char *act
 static void alter_column(struct mr_draft *d, const struct mr_entity *e, const struct mr_field *f, const char *action)
 {
 	alter(d, e, "alter column ");
-	mr_sql_ident(&d->tables, f->name);
+	mr_sql_ident(&d->tables, f->column);
 	mr_buf_printf(&d->tables, " %s;\n", action);
 }
 
@@ -144,7 +151,7 @@ static bool has_nulls(struct mr_draft *d, const struct mr_entity *e, const struc
 	mr_buf_z(&sql, "select exists (select from ");
 	mr_sql_table(&sql, e);
 	mr_buf_z(&sql, " where ");
-	mr_sql_ident(&sql, f->name);
+	mr_sql_ident(&sql, f->column);
 	mr_buf_z(&sql, " is null)");
 	return mr_draft_asks(d, &sql, answer);
 }
@@ -230,9 +237,7 @@ static bool fit_column(struct mr_draft *d, struct mr_draft_table *t, int field, 
 {
 	const struct mr_entity *e = t->entity;
 	const struct mr_field *f = &e->fields[field];
-	char type[128];
-	snprintf(type, sizeof(type), " %s ", PQgetvalue(res, row, C_TYPE));
-	if (!strstr(types_of[f->type], type)) {
+	if (!mr_draft_type_fits(f->type, PQgetvalue(res, row, C_TYPE))) {
 		mr_draft_refuse(d, e->name, f->name,
 			"is declared as %s, but the existing column is of type %s; columns are never rewritten", mr_type_name(f->type),
 			PQgetvalue(res, row, C_TYPE));
@@ -251,7 +256,7 @@ static bool fit_column(struct mr_draft *d, struct mr_draft_table *t, int field, 
 static bool fit_primary_key(struct mr_draft *d, struct mr_draft_table *t)
 {
 	const struct mr_entity *e = t->entity;
-	const char *params[] = {t->oid, e->fields[0].name.p};
+	const char *params[] = {t->oid, e->fields[0].column.p};
 	/* A partitioned table's key has to hold the partition key too. */
 	PGresult *res = mr_draft_ask(d,
 		"select i.indimmediate, a.attname is not null and (i.indnkeyatts = 1 or c.relkind = 'p') "
@@ -263,7 +268,7 @@ static bool fit_primary_key(struct mr_draft *d, struct mr_draft_table *t)
 		return false;
 	if (!PQntuples(res)) {
 		alter(d, e, "add primary key (");
-		mr_sql_ident(&d->tables, e->fields[0].name);
+		mr_sql_ident(&d->tables, e->fields[0].column);
 		mr_buf_z(&d->tables, ");\n");
 	} else if (PQgetvalue(res, 0, 0)[0] != 't') {
 		mr_draft_refuse(
@@ -295,7 +300,7 @@ bool mr_draft_columns(struct mr_draft *d, struct mr_draft_table *t)
 	int before = d->refusals;
 	for (size_t i = 0; ok && i < e->n; i++) {
 		int row = 0;
-		while (row < PQntuples(res) && strcmp(PQgetvalue(res, row, C_NAME), e->fields[i].name.p))
+		while (row < PQntuples(res) && strcmp(PQgetvalue(res, row, C_NAME), e->fields[i].column.p))
 			row++;
 		if (row == PQntuples(res))
 			add_column(d, t, (int)i);

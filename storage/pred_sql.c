@@ -48,7 +48,7 @@ static void given(struct mr_buf *sql, struct mr_params *params, struct mr_str te
 static void column(struct mr_buf *sql, const struct mr_params *params, const struct mr_entity *e, int field)
 {
 	mr_buf_z(sql, params->plan ? "" : params->members ? "s." : "r.");
-	mr_sql_ident(sql, e->fields[field].name);
+	mr_sql_ident(sql, e->fields[field].column);
 }
 
 /* Order of text is by bytes, whatever the column's collation; equality is so under every collation that the installer takes, and without
@@ -216,11 +216,11 @@ void mr_pred_sql(struct mr_buf *sql, struct mr_params *params, const struct mr_e
 
 void mr_order_sql(struct mr_buf *sql, const struct mr_entity *e, const struct mr_order *order, size_t n)
 {
-	static const struct mr_order by_id = {0};
 	static const struct mr_params aliased = {0};
-	if (!n) {
-		order = &by_id;
-		n = 1;
+	for (size_t i = 0; !n && i < e->n_key; i++) {
+		mr_buf_z(sql, i ? ", " : "");
+		ordered_column(sql, &aliased, e, e->key[i]);
+		mr_buf_z(sql, " asc");
 	}
 	for (size_t i = 0; i < n; i++) {
 		mr_buf_z(sql, i ? ", " : "");

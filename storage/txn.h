@@ -27,7 +27,7 @@ typedef void mr_txn_cb(struct mr_txn *txn, struct mr_str json, const struct mr_e
 struct mr_plan {
 	const struct mr_entity *entity;
 	const struct mr_pred *where;  /* NULL: all rows */
-	const struct mr_order *order; /* NULL: by id */
+	const struct mr_order *order; /* NULL: by the key */
 	size_t n_order;
 	int64_t limit; /* -1: none */
 	bool for_update;
@@ -71,7 +71,7 @@ void mr_txn_summarize(struct mr_txn *txn, const struct mr_plan *plan, const stru
  * when one does not hold the error is forbidden (for an old row that the caller may not even read: null result as if there were none). */
 struct mr_write {
 	const struct mr_entity *entity;
-	struct mr_str id; /* uuid text; not for insert (there `value.id` may be given) */
+	struct mr_str id; /* as text (proto/key.h); not for insert (there `value` may have it) */
 	const struct mr_node *value;
 	const struct mr_node *add;                   /* patch only; NULL: nothing */
 	const struct mr_pred *allow_old, *allow_new; /* live until the answer */

@@ -16,7 +16,7 @@ static const struct mr_entity *entity_of(const struct mr_app *app, const struct 
 /* Appends `"field"`; false when clients know of no such field. */
 static bool add_field(struct mr_buf *b, const struct mr_entity *e, struct mr_str column)
 {
-	int f = mr_entity_field(e, column);
+	int f = mr_entity_column(e, column);
 	if (f < 0 || e->fields[f].server_only)
 		return false;
 	mr_json_quote(b, e->fields[f].name);
@@ -125,7 +125,7 @@ static bool met_its_key(const struct mr_op *op, const struct mr_pg_result *r)
 	if (!op->key || strcmp(mr_pg_sqlstate(r), "23505") != 0 || entity_of(op->txn->app, r) != op->entity)
 		return false;
 	for (struct mr_str column; next_column(&columns, &column);) {
-		int f = mr_entity_field(op->entity, column);
+		int f = mr_entity_column(op->entity, column);
 		taken |= f < 0 ? MR_FIELDS_ALL : mr_field_bit(f);
 	}
 	return taken == op->key;

@@ -1,5 +1,6 @@
 /* Reads of entities. */
 #include "proto/ground/log.h"
+#include "proto/key.h"
 #include "txn_private.h"
 
 #include <inttypes.h>
@@ -32,9 +33,16 @@ static void write_image(struct mr_buf *b, const struct mr_plan *plan)
 		mr_buf_z(b, "row_to_json(r.*)::text");
 		return;
 	}
+	const struct mr_entity *e = plan->entity;
+	const char *comma = "(select row_to_json(x) from (select r.";
 	for (size_t i = 0; i < plan->n_pick; i++) {
-		mr_buf_z(b, i ? ",r." : "(select row_to_json(x) from (select r.");
-		mr_sql_ident(b, plan->entity->fields[plan->pick[i]].name);
+		bool computed = mr_field_computed(&e->fields[plan->pick[i]]);
+		const int *fields = computed ? e->key : &plan->pick[i];
+		for (size_t k = 0; k < (computed ? e->n_key : 1); k++) {
+			mr_buf_z(b, comma);
+			mr_sql_ident(b, e->fields[fields[k]].column);
+			comma = ",r.";
+		}
 	}
 	mr_buf_z(b, ") as x)::text");
 }
@@ -64,17 +72,32 @@ static bool encode_whole(struct mr_enc *enc, struct mr_arena *a, const struct mr
 	return true;
 }
 
+/* row: one value for each field of the entity, of which only the asked ones are there. */
+static bool read_field(struct mr_arena *a, const struct mr_entity *e, int field, const struct mr_node *image, struct mr_value *row)
+{
+	const struct mr_field *f = &e->fields[field];
+	bool computed = mr_field_computed(f);
+	if (!computed) {
+		const struct mr_node *n = mr_node_get(image, f->column.p);
+		return n && mr_value_from_image(a, f->type, n, &row[field]);
+	}
+	for (size_t i = 0; i < e->n_key; i++)
+		if (!read_field(a, e, e->key[i], image, row))
+			return false;
+	mr_key_make(a, e, row);
+	return true;
+}
+
 static bool encode_picked(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, const struct mr_node *image)
 {
+	const struct mr_entity *e = op->entity;
+	struct mr_value *row = mr_arena_alloc(a, e->n * sizeof *row);
 	mr_enc_map(enc, op->n_pick);
 	for (size_t i = 0; i < op->n_pick; i++) {
-		const struct mr_field *f = &op->entity->fields[op->pick[i]];
-		const struct mr_node *n = mr_node_get(image, f->name.p);
-		struct mr_value v;
-		if (!n || !mr_value_from_image(a, f->type, n, &v))
+		if (!read_field(a, e, op->pick[i], image, row))
 			return false;
-		mr_enc_key(enc, f->name);
-		mr_value_encode(enc, &v);
+		mr_enc_key(enc, e->fields[op->pick[i]].name);
+		mr_value_encode(enc, &row[op->pick[i]]);
 	}
 	mr_enc_end(enc);
 	return true;

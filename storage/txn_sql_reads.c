@@ -149,7 +149,7 @@ static const struct mr_pred *pinned(struct mr_arena *a, const struct mr_entity *
 	size_t n = 0;
 	for (size_t i = 0; i < check->n_conds; i++) {
 		const struct mr_sql_cond *c = &check->conds[i];
-		int field = is_on(c, t) ? mr_entity_field(e, c->column) : -1;
+		int field = is_on(c, t) ? mr_entity_column(e, c->column) : -1;
 		const struct mr_pred *p = field < 0 ? NULL : pred_of(a, e, field, c, params);
 		if (p)
 			kids[n++] = p;
@@ -162,7 +162,7 @@ static const struct mr_pred *pinned(struct mr_arena *a, const struct mr_entity *
 /* What is no field may be a table's whole row, a column that the entity does not declare, or a function of the row. */
 static mr_fields named(const struct mr_entity *e, struct mr_str column)
 {
-	int field = mr_entity_field(e, column);
+	int field = mr_entity_column(e, column);
 	/* Of a numeric Postgres also knows how many zeros it ends with; nobody else here does. */
 	return field < 0 || e->fields[field].type == MR_T_NUMERIC ? MR_FIELDS_ALL : mr_field_bit(field);
 }

@@ -1,5 +1,6 @@
 /* Writes of entities: one statement each, which returns the old row, the new row and the number of the change. */
 #include "proto/ground/fault.h"
+#include "proto/key.h"
 #include "txn_private.h"
 
 #include <math.h>
@@ -22,7 +23,7 @@ static bool read_cell(struct mr_op *op, const struct mr_node *n, struct cell *ce
 			&op->refusal, MR_UNKNOWN_FIELD, "%s has no field \"%.*s\"", e->name.p, (int)MR_MIN(n->key.n, 100u), n->key.p);
 	const struct mr_field *f = &e->fields[field];
 	struct mr_error why;
-	if (field == 0 && !id_allowed)
+	if ((field == 0 || f->key) && !id_allowed)
 		return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s cannot be changed", e->name.p, f->name.p);
 	if (!mr_value_from_node(&op->arena, f->type, n, &cells[field].value, &why))
 		return mr_fail(&op->refusal, why.code, "%s.%s: %s", e->name.p, f->name.p, why.message);
@@ -32,8 +33,66 @@ static bool read_cell(struct mr_op *op, const struct mr_node *n, struct cell *ce
 	return true;
 }
 
-/* One cell for each field, or NULL and op->refusal. The id may be repeated in a value as long as it is the same. */
-static struct cell *read_cells(struct mr_op *op, const struct mr_write *w, bool insert)
+/* The key of the row that is meant, in the first parameters. */
+static bool read_id(struct mr_op *op, struct mr_str id, struct mr_value **key)
+{
+	const struct mr_entity *e = op->entity;
+	*key = mr_arena_alloc(&op->arena, e->n_key * sizeof **key);
+	if (!mr_key_read(&op->arena, e, id, *key, &op->refusal))
+		return false;
+	for (size_t i = 0; i < e->n_key; i++)
+		mr_params_add_value(&op->params, &(*key)[i]);
+	return true;
+}
+
+/* Says the node what the row's key says anyway? */
+static bool repeats_key(struct mr_op *op, const struct mr_node *n, const struct mr_value *key)
+{
+	const struct mr_entity *e = op->entity;
+	struct mr_value v, *other = mr_arena_alloc(&op->arena, e->n_key * sizeof *other);
+	struct mr_error why;
+	int field = mr_entity_field(e, n->key);
+	if (field < 0 || (field > 0 && !e->fields[field].key))
+		return false;
+	if (mr_field_computed(&e->fields[field])) {
+		bool same = n->kind == MR_STRING && mr_key_read(&op->arena, e, n->text, other, &why);
+		for (size_t i = 0; same && i < e->n_key; i++)
+			same = mr_value_eq(&key[i], &other[i]);
+		return same;
+	}
+	for (size_t i = 0; i < e->n_key; i++)
+		if (e->n_key == 1 || e->key[i] == field)
+			return mr_value_from_node(&op->arena, e->fields[field].type, n, &v, &why) && mr_value_eq(&v, &key[i]);
+	return false;
+}
+
+/* An id that is given besides the fields that it stands for says the same as they do; then only these are written. */
+static bool settle_key(struct mr_op *op, struct cell *cells)
+{
+	const struct mr_entity *e = op->entity;
+	struct mr_value *id = mr_arena_alloc(&op->arena, e->n_key * sizeof *id);
+	if (!e->adopted || !cells[0].given)
+		return true;
+	int named = mr_entity_column(e, e->fields[0].column);
+	if (e->n_key == 1 && named == 0)
+		return true;
+	if (e->n_key == 1)
+		id[0] = cells[0].value;
+	else if (cells[0].value.null || !mr_key_read(&op->arena, e, cells[0].value.text, id, &op->refusal))
+		return false;
+	for (size_t i = 0; i < e->n_key; i++) {
+		struct cell *cell = &cells[e->n_key == 1 ? named : e->key[i]];
+		if (cell->given && !mr_value_eq(&cell->value, &id[i]))
+			return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.id says another key than the fields that it is made of", e->name.p);
+		*cell = (struct cell){.given = true, .value = id[i]};
+	}
+	cells[0].given = false;
+	return true;
+}
+
+/* One cell for each field, or NULL and op->refusal. What belongs to the key (NULL: of an insert) may be repeated in a value as long as it
+ * is the same. */
+static struct cell *read_cells(struct mr_op *op, const struct mr_write *w, const struct mr_value *key)
 {
 	struct cell *cells = mr_arena_alloc(&op->arena, op->entity->n * sizeof(*cells));
 	if (!w->value || w->value->kind != MR_MAP) {
@@ -42,12 +101,12 @@ static struct cell *read_cells(struct mr_op *op, const struct mr_write *w, bool 
 	}
 	for (size_t i = 0; i < w->value->n; i++) {
 		const struct mr_node *n = &w->value->items[i];
-		if (!insert && mr_str_eq(n->key, op->entity->fields[0].name) && n->kind == MR_STRING && mr_str_eq(n->text, w->id))
+		if (key && repeats_key(op, n, key))
 			continue;
-		if (!read_cell(op, n, cells, insert))
+		if (!read_cell(op, n, cells, !key))
 			return NULL;
 	}
-	return cells;
+	return key || settle_key(op, cells) ? cells : NULL;
 }
 
 static bool is_finite(const struct mr_value *v)
@@ -95,25 +154,25 @@ static bool read_amounts(struct mr_op *op, const struct mr_node *add, struct cel
 	return ok;
 }
 
-static bool refuse_missing(struct mr_op *op, const struct cell *cells)
+/* Our own ids are minted by the table. */
+static bool may_be_left_out(const struct mr_entity *e, int field)
 {
-	const struct mr_entity *e = op->entity;
-	for (size_t i = 1; i < e->n; i++) {
-		const struct mr_field *f = &e->fields[i];
-		if (!cells[i].given && !f->optional && !f->default_now && !(f->def && f->def->kind != MR_NULL))
-			return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s is required", e->name.p, f->name.p);
-	}
-	return true;
+	const struct mr_field *f = &e->fields[field];
+	if (field == 0 && (!e->adopted || mr_field_computed(f) || mr_entity_column(e, f->column) > 0))
+		return true;
+	return f->optional || f->generated || f->default_now || (f->def && f->def->kind != MR_NULL);
 }
 
-static bool read_id(struct mr_op *op, struct mr_str id)
+static bool refuse_missing(struct mr_op *op, const struct cell *cells, bool insert)
 {
-	const struct mr_node n = {.kind = MR_STRING, .text = id};
-	struct mr_value v;
-	struct mr_error why;
-	if (!mr_value_from_node(&op->arena, MR_T_UUID, &n, &v, &why))
-		return mr_fail(&op->refusal, MR_BAD_VALUE, "The id of a row of %s is a uuid: %s", op->entity->name.p, why.message);
-	mr_params_add_value(&op->params, &v);
+	const struct mr_entity *e = op->entity;
+	for (size_t i = 0; i < e->n; i++) {
+		const struct mr_field *f = &e->fields[i];
+		if (!insert && (i == 0 || f->key))
+			continue;
+		if (!cells[i].given && !may_be_left_out(e, (int)i))
+			return mr_fail(&op->refusal, MR_BAD_VALUE, "%s.%s is required", e->name.p, f->name.p);
+	}
 	return true;
 }
 
@@ -227,7 +286,7 @@ static void insert_sql(struct mr_op *op, const struct cell *cells)
 		if (!cells[i].given)
 			continue;
 		mr_buf_z(b, op->params.n ? ", " : " (");
-		mr_sql_ident(b, e->fields[i].name);
+		mr_sql_ident(b, e->fields[i].column);
 		mr_buf_printf(&values, "%s$%d", op->params.n ? ", " : ") values (", op->params.n + 1);
 		mr_params_add_value(&op->params, &cells[i].value);
 	}
@@ -248,18 +307,23 @@ static void insert_sql(struct mr_op *op, const struct cell *cells)
 void mr_txn_insert(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)
 {
 	struct mr_op *op = new_write(txn, w, cb, arg);
-	const struct cell *cells = read_cells(op, w, true);
+	const struct cell *cells = read_cells(op, w, NULL);
 	op->key = w->key;
-	if (cells && refuse_missing(op, cells))
+	if (cells && refuse_missing(op, cells, true))
 		insert_sql(op, cells);
 	send_write(op);
 }
 
 static void where_id(struct mr_op *op, const char *tail)
 {
-	mr_buf_z(&op->sql, " as r where r.");
-	mr_sql_ident(&op->sql, op->entity->fields[0].name);
-	mr_buf_printf(&op->sql, " = $1::uuid%s", tail);
+	const struct mr_entity *e = op->entity;
+	for (size_t i = 0; i < e->n_key; i++) {
+		const struct mr_field *f = &e->fields[e->key[i]];
+		mr_buf_z(&op->sql, i ? " and r." : " as r where r.");
+		mr_sql_ident(&op->sql, f->column);
+		mr_buf_printf(&op->sql, " = $%zu::%s", i + 1, mr_sql_cast(f->type));
+	}
+	mr_buf_z(&op->sql, tail);
 }
 
 /* `= r.n + $2`, of the row as it is when the statement gets it: concurrent ones wait for each other and none is lost. */
@@ -267,7 +331,7 @@ static void add_sql(struct mr_op *op, const struct mr_field *f, const struct mr_
 {
 	struct mr_buf *b = &op->sql;
 	mr_buf_z(b, f->optional ? " = coalesce(r." : " = r.");
-	mr_sql_ident(b, f->name);
+	mr_sql_ident(b, f->column);
 	mr_buf_printf(b, "%s + $%d::%s", f->optional ? ", 0)" : "", mr_params_add_value(&op->params, amount), mr_sql_cast(f->type));
 }
 
@@ -278,9 +342,13 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 	const struct mr_entity *e = op->entity;
 	struct mr_buf *b = &op->sql;
 	bool verdicts = asks_sets(op->allow_old) || asks_sets(op->allow_new);
-	mr_buf_z(b, "with o as materialized (select r.");
-	mr_sql_ident(b, e->fields[0].name);
-	mr_buf_z(b, " as key, row_to_json(r.*)::text as image, set_config('millrace.capturing', ");
+	mr_buf_z(b, "with o as materialized (select ");
+	for (size_t i = 0; i < e->n_key; i++) {
+		mr_buf_z(b, "r.");
+		mr_sql_ident(b, e->fields[e->key[i]].column);
+		mr_buf_printf(b, " as key%zu, ", i);
+	}
+	mr_buf_z(b, "row_to_json(r.*)::text as image, set_config('millrace.capturing', ");
 	mr_sql_literal(b, e->name);
 	mr_buf_z(b, ", true)");
 	if (verdicts)
@@ -292,11 +360,11 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 	mr_buf_z(b, " as r set");
 	const char *comma = " ";
 	for (size_t i = 1; i < e->n; i++) {
-		if (!cells[i].given && !replace)
+		if ((!cells[i].given && !replace) || e->fields[i].key)
 			continue;
 		mr_buf_z(b, comma);
 		comma = ", ";
-		mr_sql_ident(b, e->fields[i].name);
+		mr_sql_ident(b, e->fields[i].column);
 		if (cells[i].added)
 			add_sql(op, &e->fields[i], &cells[i].value);
 		else if (cells[i].given)
@@ -304,9 +372,12 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 		else
 			mr_buf_z(b, " = default");
 	}
-	mr_buf_z(b, " from o where r.");
-	mr_sql_ident(b, e->fields[0].name);
-	mr_buf_z(b, " = o.key returning o.image, row_to_json(r.*)::text, nextval('millrace.seq')");
+	for (size_t i = 0; i < e->n_key; i++) {
+		mr_buf_z(b, i ? " and r." : " from o where r.");
+		mr_sql_ident(b, e->fields[e->key[i]].column);
+		mr_buf_printf(b, " = o.key%zu", i);
+	}
+	mr_buf_z(b, " returning o.image, row_to_json(r.*)::text, nextval('millrace.seq')");
 	if (verdicts) {
 		mr_buf_z(b, ", o.allowed");
 		verdict_sql(op, op->allow_new);
@@ -325,10 +396,10 @@ static void select_sql(struct mr_op *op)
 	where_id(op, " for update");
 }
 
-static bool writes_something(const struct mr_op *op, const struct cell *cells)
+static bool writes_something(const struct mr_op *op, const struct cell *cells, bool replace)
 {
 	for (size_t i = 1; i < op->entity->n; i++) {
-		if (cells[i].given)
+		if (cells[i].given || (replace && !op->entity->fields[i].key))
 			return true;
 	}
 	return false;
@@ -337,12 +408,13 @@ static bool writes_something(const struct mr_op *op, const struct cell *cells)
 static void update(struct mr_txn *txn, const struct mr_write *w, bool replace, mr_txn_cb *cb, void *arg)
 {
 	struct mr_op *op = new_write(txn, w, cb, arg);
-	struct cell *cells = read_id(op, w->id) ? read_cells(op, w, false) : NULL;
+	struct mr_value *key;
+	struct cell *cells = read_id(op, w->id, &key) ? read_cells(op, w, key) : NULL;
 	if (cells && !replace && !read_amounts(op, w->add, cells))
 		cells = NULL;
-	if (cells && replace && !refuse_missing(op, cells))
+	if (cells && replace && !refuse_missing(op, cells, false))
 		cells = NULL;
-	bool something = cells && ((replace && op->entity->n > 1) || writes_something(op, cells));
+	bool something = cells && writes_something(op, cells, replace);
 	if (cells && something)
 		update_sql(op, cells, replace);
 	else if (cells)
@@ -368,7 +440,8 @@ void mr_txn_replace(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb,
 void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, void *arg)
 {
 	struct mr_op *op = new_write(txn, w, cb, arg);
-	if (read_id(op, w->id)) {
+	struct mr_value *key;
+	if (read_id(op, w->id, &key)) {
 		mr_buf_z(&op->sql, "delete from ");
 		mr_sql_table(&op->sql, op->entity);
 		where_id(op, " returning row_to_json(r.*)::text, null, nextval('millrace.seq')");

@@ -11,7 +11,7 @@ import { Transaction } from "./layers.js";
 import { initialLink, type LinkEvent, type LinkState, type LinkStatus, linkStatus, stepLink } from "./link.js";
 import { Limits } from "./limits.js";
 import type { Spec } from "./results.js";
-import type { ClientRow, EntitiesOf, EntityName, InsertOf, OrderOf, PatchOf, WhereOf } from "./server/schema.js";
+import type { ClientRow, EntitiesOf, EntityName, IdOf, InsertOf, OrderOf, PatchOf, WhereOf } from "./server/schema.js";
 import { browserStores, type Stores } from "./stores.js";
 import { cleanArgs, specKey, specOf } from "./specs.js";
 import { type Snapshot, Sync } from "./sync.js";
@@ -77,10 +77,10 @@ export interface EntityQuery<R> {
 
 /** What an optimistic function may do: it says what the mutation is expected to change. */
 export interface OptimisticTx<App = unknown> {
-	/** Gives the id: that of `value`, or a new one. */
-	insert<E extends EntityName<App>>(entity: E, value: Partial<ClientInsert<App, E>>): string;
-	update<E extends EntityName<App>>(entity: E, id: string, changes: PatchOf<App, E>): void;
-	delete<E extends EntityName<App>>(entity: E, id: string): void;
+	/** Gives the id: that of `value`, what the fields of its key say, or a new one, which stands until the server says another. */
+	insert<E extends EntityName<App>>(entity: E, value: Partial<ClientInsert<App, E>>): IdOf<App, E>;
+	update<E extends EntityName<App>>(entity: E, id: IdOf<App, E>, changes: PatchOf<App, E>): void;
+	delete<E extends EntityName<App>>(entity: E, id: IdOf<App, E>): void;
 }
 type ClientInsert<App, E> = E extends keyof EntitiesOf<App>
 	? InsertOf<App, E>
@@ -579,7 +579,7 @@ class MillraceClient {
 		this.connect();
 		const name = functionName(fn);
 		const args = cleanArgs(given);
-		const tx = new Transaction(newId, cleanValue);
+		const tx = new Transaction(newId, cleanValue, (entity) => this.sync.keyOf(entity));
 		options?.optimistic?.(tx, given ?? {});
 		const { optimisticUpdate } = options ?? {};
 		const update = optimisticUpdate && ((store: LocalStore) => optimisticUpdate(store, given ?? {}));

@@ -8,12 +8,13 @@
 
 import type { EntitySpec, Result } from "./results.js";
 import { mergeSorted } from "./results.js";
+import { idOf, type RowId } from "./keys.js";
 import { type FieldTypes, matchWhere, type Row, shareUnchanged, type Value } from "./values.js";
 
 export type Operation =
-	| { readonly op: "insert"; readonly entity: string; readonly id: string; readonly fields: { readonly [field: string]: Value } }
-	| { readonly op: "update"; readonly entity: string; readonly id: string; readonly fields: { readonly [field: string]: Value } }
-	| { readonly op: "delete"; readonly entity: string; readonly id: string };
+	| { readonly op: "insert"; readonly entity: string; readonly id: RowId; readonly fields: { readonly [field: string]: Value } }
+	| { readonly op: "update"; readonly entity: string; readonly id: RowId; readonly fields: { readonly [field: string]: Value } }
+	| { readonly op: "delete"; readonly entity: string; readonly id: RowId };
 
 const pendingRows = new WeakSet<object>();
 
@@ -22,7 +23,7 @@ export function isPending(row: object): boolean {
 	return pendingRows.has(row);
 }
 
-type Overlay = Map<string, Row | null>;
+type Overlay = Map<RowId, Row | null>;
 
 export class Layers {
 	private readonly layers = new Map<string, readonly Operation[]>();
@@ -52,7 +53,7 @@ export class Layers {
 	}
 
 	/** What the layers make of an entity's rows: id -> row, or null for deleted. `known` finds the server's row. */
-	overlay(entity: string, known: (id: string) => Row | undefined, types: FieldTypes): Overlay {
+	overlay(entity: string, known: (id: RowId) => Row | undefined, types: FieldTypes): Overlay {
 		const rows: Overlay = new Map();
 		for (const operations of this.layers.values())
 			for (const one of operations) if (one.entity === entity) applyOperation(rows, one, known, types);
@@ -70,7 +71,7 @@ export class Layers {
 	}
 }
 
-function applyOperation(rows: Overlay, one: Operation, known: (id: string) => Row | undefined, types: FieldTypes): void {
+function applyOperation(rows: Overlay, one: Operation, known: (id: RowId) => Row | undefined, types: FieldTypes): void {
 	const below = rows.has(one.id) ? rows.get(one.id) : known(one.id);
 	switch (one.op) {
 		case "insert": {
@@ -117,23 +118,26 @@ export class Transaction {
 	readonly operations: Operation[] = [];
 	private readonly mint: () => string;
 	private readonly clean: (value: unknown, path: string) => Value;
-	constructor(mint: () => string, clean: (value: unknown, path: string) => Value) {
+	private readonly keyOf: (entity: string) => readonly string[];
+	/** `keyOf`: the fields of an entity's key, as far as the server has told of it. */
+	constructor(mint: () => string, clean: (value: unknown, path: string) => Value, keyOf: (entity: string) => readonly string[] = () => ["id"]) {
 		this.mint = mint;
 		this.clean = clean;
+		this.keyOf = keyOf;
 	}
 	private fields(value: object): { readonly [field: string]: Value } {
 		return this.clean(value, "optimistic value") as { readonly [field: string]: Value };
 	}
-	insert(entity: string, value: { readonly id?: string | undefined; readonly [field: string]: unknown }): string {
+	insert(entity: string, value: { readonly id?: RowId | undefined; readonly [field: string]: unknown }): RowId {
 		const fields = this.fields(value);
-		const id = typeof value.id === "string" ? value.id : this.mint();
+		const id = (fields["id"] as RowId | undefined) ?? idOf(this.keyOf(entity), fields) ?? this.mint();
 		this.operations.push({ op: "insert", entity, id, fields });
 		return id;
 	}
-	update(entity: string, id: string, changes: object): void {
+	update(entity: string, id: RowId, changes: object): void {
 		this.operations.push({ op: "update", entity, id, fields: this.fields(changes) });
 	}
-	delete(entity: string, id: string): void {
+	delete(entity: string, id: RowId): void {
 		this.operations.push({ op: "delete", entity, id });
 	}
 }

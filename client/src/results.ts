@@ -1,6 +1,7 @@
 // What the server has told of one live query: a set of rows in the query's order, or a value. It holds no optimistic rows (layers.ts)
 // and knows no subscriber (sync.ts). Rows and values that did not change keep their identity.
 
+import type { RowId } from "./keys.js";
 import type { Body, ErrorInfo, Seg } from "./tables.js";
 import { type FieldTypes, type Order, type Row, rowComparator, sameValue, shareUnchanged, type Value, type Where } from "./values.js";
 
@@ -26,7 +27,7 @@ function keepSame(old: Row | undefined, next: Row): Row {
 }
 
 export class RowSet {
-	private readonly byId = new Map<string, Row>();
+	private readonly byId = new Map<RowId, Row>();
 	private sorted: readonly Row[] = [];
 	private compare: (a: Row, b: Row) => number;
 	private readonly order: Order | undefined;
@@ -35,8 +36,8 @@ export class RowSet {
 		this.order = order;
 		this.compare = rowComparator(order, types);
 	}
-	setTypes(types: FieldTypes): void {
-		this.compare = rowComparator(this.order, types);
+	setTypes(types: FieldTypes, key: readonly string[]): void {
+		this.compare = rowComparator(this.order, types, key);
 	}
 	get rows(): readonly Row[] {
 		return this.sorted;
@@ -44,7 +45,7 @@ export class RowSet {
 	get comparator(): (a: Row, b: Row) => number {
 		return this.compare;
 	}
-	get(id: string): Row | undefined {
+	get(id: RowId): Row | undefined {
 		return this.byId.get(id);
 	}
 
@@ -57,8 +58,8 @@ export class RowSet {
 	}
 
 	/** Rows that entered or changed, rows that left. */
-	change(changed: ReadonlyMap<string, Row | null>): void {
-		const moved = new Set<string>();
+	change(changed: ReadonlyMap<RowId, Row | null>): void {
+		const moved = new Set<RowId>();
 		const fresh: Row[] = [];
 		for (const [id, row] of changed) {
 			const old = this.byId.get(id);
@@ -110,6 +111,8 @@ export function applySegs(old: Value | undefined, segs: readonly Seg[]): Value {
 export class Result {
 	readonly rows: RowSet;
 	types: FieldTypes = {};
+	/** Of the key, where it is more than the id. */
+	private fields: readonly string[] = [];
 	value: Value | undefined;
 	/** Whether there is anything to show: an answer came at least once. */
 	has = false;
@@ -125,11 +128,12 @@ export class Result {
 		this.rows = new RowSet(isEntitySpec(spec) ? spec.order : undefined, {});
 	}
 
-	/** The subscribe was answered: bodies apply to what is held, or to nothing. */
-	answer(key: string, keep: boolean, types: FieldTypes | undefined): void {
-		if (types && !sameValue(types, this.types)) {
+	/** The subscribe was answered: bodies apply to what is held, or to nothing. `fields`: the key's, where it is more than the id. */
+	answer(key: string, keep: boolean, types: FieldTypes | undefined, fields: readonly string[] = []): void {
+		if (types && !(sameValue(types, this.types) && sameValue(fields, this.fields))) {
 			this.types = types;
-			this.rows.setTypes(types);
+			this.fields = fields;
+			this.rows.setTypes(types, fields);
 			this.rows.reset(this.rows.rows);
 		}
 		this.key = key;
@@ -166,7 +170,7 @@ export class Result {
 			return this.rows.reset(body.rows);
 		}
 		this.finish();
-		const changed = new Map<string, Row | null>();
+		const changed = new Map<RowId, Row | null>();
 		for (const id of body.del ?? []) changed.set(id, null);
 		for (const row of body.put ?? []) changed.set(row.id, row);
 		for (const [id, part] of body.patch ?? []) {

@@ -15,6 +15,7 @@
 import { Calls, type Call, callMessage, tell } from "./calls.js";
 import { MillraceError } from "./error.js";
 import { newSecret } from "./ids.js";
+import type { RowId } from "./keys.js";
 import { Layers, type Operation, viewRows } from "./layers.js";
 import { isEntitySpec, Result, type Spec } from "./results.js";
 import { baseKey, specKey } from "./specs.js";
@@ -104,6 +105,7 @@ const SEND_AGAIN: ReadonlySet<string> = new Set(["no_workers", "postgres_unavail
 export class Sync {
 	private readonly options: SyncOptions;
 	private readonly queries = new Map<string, LiveQuery>();
+	private readonly keys = new Map<string, readonly string[]>();
 	private readonly byId = new Map<number, LiveQuery>();
 	private readonly byInstance = new Map<number, Set<LiveQuery>>();
 	private readonly layers = new Layers();
@@ -309,7 +311,8 @@ export class Sync {
 		if (!sharing) this.byInstance.set(ack.i, (sharing = new Set()));
 		sharing.add(query);
 		query.fresh = true;
-		query.result.answer(ack.k, ack.keep ?? false, ack.types);
+		query.result.answer(ack.k, ack.keep ?? false, ack.types, ack.key);
+		if (isEntitySpec(query.spec)) this.keys.set(query.spec.entity, ack.key ?? ["id"]);
 		changed.add(query);
 	}
 
@@ -413,8 +416,12 @@ export class Sync {
 		if (entities.size > 0)
 			for (const query of this.byId.values()) if (isEntitySpec(query.spec) && entities.has(query.spec.entity)) changed.add(query);
 	}
+	/** The fields of an entity's key, as far as it is known. */
+	keyOf(entity: string): readonly string[] {
+		return this.keys.get(entity) ?? ["id"];
+	}
 	/** The server's row, whichever query holds it. */
-	findRow(entity: string, id: string): Row | undefined {
+	findRow(entity: string, id: RowId): Row | undefined {
 		for (const query of this.byId.values()) {
 			if (!isEntitySpec(query.spec) || query.spec.entity !== entity) continue;
 			const row = query.result.rows.get(id);
@@ -428,7 +435,7 @@ export class Sync {
 	private show(changed: Set<LiveQuery>): void {
 		this.replayUpdates(changed);
 		const tell: LiveQuery[] = [];
-		const overlays = new Map<string, Map<string, Row | null>>();
+		const overlays = new Map<string, Map<RowId, Row | null>>();
 		for (const query of changed) {
 			const next = this.makeSnapshot(query, overlays);
 			if (next === query.snapshot) continue;
@@ -454,7 +461,7 @@ export class Sync {
 		return known;
 	}
 
-	private makeSnapshot(query: LiveQuery, overlays: Map<string, Map<string, Row | null>>): Snapshot {
+	private makeSnapshot(query: LiveQuery, overlays: Map<string, Map<RowId, Row | null>>): Snapshot {
 		const { result, spec } = query;
 		const error = result.error ? sameError(query.snapshot.error, result.error) : undefined;
 		const over = isEntitySpec(spec) || error ? undefined : this.updates.over(query.key);
@@ -476,7 +483,7 @@ export class Sync {
 		return sameSnapshot(query.snapshot, next) ? query.snapshot : next;
 	}
 
-	private viewOf(query: LiveQuery, entity: string, overlays: Map<string, Map<string, Row | null>>): readonly Row[] {
+	private viewOf(query: LiveQuery, entity: string, overlays: Map<string, Map<RowId, Row | null>>): readonly Row[] {
 		const { spec, result } = query;
 		if (!isEntitySpec(spec)) return [];
 		let overlay = overlays.get(entity);

@@ -1,10 +1,12 @@
 // Printed by proto/print_tables.py from the tables in proto/tables. Do not edit.
 
+import type { RowId } from "./keys.js";
+
 import type { Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "80f66d5fe9983ee8";
+export const TABLES_HASH = "12c72df7ee8cfdf4";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -141,6 +143,8 @@ export interface Ack {
 	keep?: boolean;
 	/** Entity queries: field -> type of the columns, for comparing. */
 	types?: Record<string, string>;
+	/** Entity queries: the fields of the key, where it is more than `id` (docs/adopt.md). */
+	key?: string[];
 }
 
 /** What changed in one instance. Exactly one of rows, (put, patch, del), value, segs, error is meant. */
@@ -153,10 +157,10 @@ export interface Body {
 	rows?: Row[];
 	/** Entity query: rows that entered, whole; replaces a row of the same id. */
 	put?: Row[];
-	/** Entity query: id and the fields that changed. */
-	patch?: [string, Row][];
+	/** Entity query: id (text; of adopted tables also a number: docs/adopt.md) and the fields that changed. */
+	patch?: [RowId, Row][];
 	/** Entity query: ids that left; in the answer to who comes back also of rows that came and went meanwhile. */
-	del?: string[];
+	del?: RowId[];
 	/** Function query: the whole result. */
 	value?: Value;
 	/** Function query whose result is an array: the new array as pieces, in order. */

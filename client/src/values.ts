@@ -1,11 +1,13 @@
 // The value language: what may travel, and how values of the column types compare. The same rules as SQL and the C matcher
 // (proto/value.h): text by code point, NaN equal to itself and largest, datetimes by microsecond, numerics exactly.
 
+import type { RowId } from "./keys.js";
+
 export type Value =
 	null | boolean | number | bigint | string | Uint8Array | readonly Value[] | { readonly [key: string]: Value | undefined };
 
 /** A row as it travels: its id and its fields. */
-export type Row = { readonly id: string; readonly [field: string]: Value };
+export type Row = { readonly id: RowId; readonly [field: string]: Value };
 
 export type Scalar = null | boolean | number | bigint | string | Uint8Array;
 
@@ -216,15 +218,15 @@ export function shareUnchanged(old: Value | undefined, next: Value): Value {
 	return sameValue(old, next) ? old : next;
 }
 
-function idOf(item: Value): string | undefined {
+function idOf(item: Value): RowId | undefined {
 	if (!isPlainObject(item)) return undefined;
 	const id = item["id"] ?? item["_id"];
-	return typeof id === "string" ? id : undefined;
+	return typeof id === "string" || typeof id === "number" || typeof id === "bigint" ? id : undefined;
 }
 
 /** Elements are paired by `id` (or `_id`) where they have one, else by place. */
 function shareArray(old: readonly Value[], next: readonly Value[]): Value {
-	const byId = new Map<string, Value>();
+	const byId = new Map<RowId, Value>();
 	for (const item of old) {
 		const id = idOf(item);
 		if (id !== undefined) byId.set(id, item);
@@ -339,17 +341,26 @@ export function matchWhere(where: Where, row: Row, types: FieldTypes): Truth {
 	return and(members(where, row, types));
 }
 
-/** A comparator for an order: nulls last ascending and first descending, as Postgres; the id breaks ties in the last direction. */
-export function rowComparator(order: Order | undefined, types: FieldTypes): (a: Row, b: Row) => number {
-	const terms = [...(order ?? [])];
-	if (!terms.some(([field]) => field === "id")) terms.push(["id", terms[terms.length - 1]?.[1] ?? "asc"]);
+/** With the key behind it, in the last direction, so that no two rows have one place. An id that is made of several fields stands for these. */
+export function orderWithKey(order: Order, key: readonly string[]): Order {
+	const fields = key.length > 1 ? key : ["id"];
+	const own = order.findIndex(([field]) => field === "id");
+	const given = own < 0 ? order : order.slice(0, own);
+	const direction = own < 0 ? (order.at(-1)?.[1] ?? "asc") : (order[own]?.[1] ?? "asc");
+	const rest = fields.filter((name) => !given.some(([field]) => field === name));
+	return [...given, ...rest.map((name) => [name, direction] as const), ...(own < 0 || key.length > 1 ? [] : order.slice(own + 1))];
+}
+
+/** A comparator for an order: nulls last ascending and first descending, as Postgres; the key breaks ties. */
+export function rowComparator(order: Order | undefined, types: FieldTypes, key: readonly string[] = []): (a: Row, b: Row) => number {
+	const terms = orderWithKey(order ?? [], key);
 	return (a, b) => {
 		for (const [field, direction] of terms) {
 			const x = fieldOf(a, field);
 			const y = fieldOf(b, field);
 			let d = 0;
 			if (x === null || y === null) d = x === y ? 0 : x === null ? 1 : -1;
-			else d = compareValues(field === "id" ? "uuid" : types[field], x, y);
+			else d = compareValues(types[field] ?? (field === "id" ? "uuid" : undefined), x, y);
 			if (d !== 0) return direction === "desc" ? -d : d;
 		}
 		return 0;

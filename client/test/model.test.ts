@@ -9,6 +9,7 @@ import { memoryStore } from "../src/stores.js";
 import { specKey } from "../src/specs.js";
 import { Sync } from "../src/sync.js";
 import type { ClientMessage, ServerMessage } from "../src/tables.js";
+import type { RowId } from "../src/keys.js";
 import { type Row, sameValue, type Value } from "../src/values.js";
 import { decodeMessage, encodeMessage } from "../src/wire.js";
 import { naiveQuery, World } from "./world.js";
@@ -187,10 +188,10 @@ class Model {
 	expected(spec: Spec): Value | undefined {
 		const told = this.told.get(specKey(spec));
 		if (told === undefined || !isEntitySpec(spec)) return told;
-		const known = new Map<string, Row>();
+		const known = new Map<RowId, Row>();
 		for (const { spec: other } of this.watched.values())
 			if (isEntitySpec(other)) for (const row of (this.told.get(specKey(other)) ?? []) as readonly Row[]) known.set(row.id, row);
-		const touched = new Map<string, Row | null>();
+		const touched = new Map<RowId, Row | null>();
 		for (const { operations } of this.layers)
 			for (const one of operations) {
 				const below = touched.has(one.id) ? touched.get(one.id) : known.get(one.id);

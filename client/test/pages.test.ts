@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { after, END, placeOf, upTo, wholeOrder } from "../src/runtime/pages.js";
-import { type Direction, matchWhere, type Row, rowComparator } from "../src/values.js";
+import { after, END, placeOf, upTo } from "../src/runtime/pages.js";
+import { type Direction, matchWhere, type Row, rowComparator, orderWithKey } from "../src/values.js";
 
 const TYPES = { a: "int", b: "string", c: "float", id: "uuid" };
 const NULLABLE = (field: string) => field === "b" || field === "c";
@@ -23,7 +23,7 @@ const rows = (n: number): Row[] =>
 	}));
 const order = () => {
 	const fields = ["a", "b", "c", "id"].filter(() => random(2));
-	return wholeOrder((fields.length ? fields : ["a"]).map((field) => [field, random(2) ? "asc" : "desc"] as [string, Direction]));
+	return orderWithKey((fields.length ? fields : ["a"]).map((field) => [field, random(2) ? "asc" : "desc"] as [string, Direction]), []);
 };
 
 test("rows behind a cursor and up to it", () => {
@@ -42,7 +42,7 @@ test("rows behind a cursor and up to it", () => {
 });
 
 test("a cursor of another query, or of nobody, is refused", () => {
-	const terms = wholeOrder([["a", "asc"]]);
+	const terms = orderWithKey([["a", "asc"]], []);
 	assert.deepEqual(terms, [["a", "asc"], ["id", "asc"]]);
 	for (const cursor of ["", "x", "[1]", "[1,2,3]", "{}", 5, undefined])
 		assert.throws(() => after(terms, cursor, NULLABLE), { code: "bad_args", message: /begin again with null/ });

@@ -713,3 +713,49 @@ crons.weekly("e", { dayOfWeek: "mon", hourUTC: 1, minuteUTC: 2 }, internal.neste
 cron("f", "0 3 * * *", api.messages.recent, { channel: "c" });
 // @ts-expect-error an interval has no time zone
 crons.interval("g", { minutes: 1 }, api.messages.send, { channel: "c", body: "b" }, { timeZone: "UTC" });
+// Adopted tables: ids have their column's type, keys of several columns are text or their values; what the table fills in may be left out.
+const adopted = {
+	Order: entity.adopt("shop.orders", {
+		name: "Order",
+		fields: { id: field.int().generated(), total: field.numeric(), note: field.string().optional().column("remark") },
+	}),
+	products: entity.adopt("shop.products", { key: "sku", fields: { sku: field.string(), order: field.int().references("Order") } }),
+	Line: entity
+		.adopt("lines", { name: "Line", key: ["tenant", "no"], fields: { tenant: field.string(), no: field.int(), qty: field.int() } })
+		.index("by_qty", ["tenant", "qty"]),
+};
+type B = typeof adopted;
+assert<Equals<ServerRow<B, "Order">, { readonly id: number; readonly total: string; readonly note: string | null }>>();
+assert<Equals<ClientRow<B, "products">, { readonly id: string; readonly sku: string; readonly order: number }>>();
+assert<Equals<ClientRow<B, "Line">, { readonly id: string; readonly tenant: string; readonly no: number; readonly qty: number }>>();
+async function overAdopted(ctx: MutationCtx<B>) {
+	const id = await ctx.db.insert("Order", { total: "1.50" });
+	assert<Equals<typeof id, number>>();
+	await ctx.db.get("Order", 5);
+	await ctx.db.get("Order", id);
+	// @ts-expect-error the id is a number
+	await ctx.db.get("Order", "5");
+	await ctx.db.patch("Line", { tenant: "a", no: 1 }, { qty: 2 });
+	await ctx.db.patch("Line", ["a", 1], { qty: 2 });
+	await ctx.db.delete("Line", '["a",1]');
+	// @ts-expect-error half a key
+	await ctx.db.delete("Line", { tenant: "a" });
+	// @ts-expect-error the other way round
+	await ctx.db.delete("Line", [1, "a"]);
+	await ctx.db.query("Order").where({ id: { $gt: 3 } });
+	const [product] = await ctx.db.query("products").include({ of: "order" });
+	assert<Equals<NonNullable<typeof product>["of"], ServerRow<B, "Order"> | null>>();
+	// @ts-expect-error is not the table's
+	await ctx.db.insert("Order", { total: "1", createdAt: "now" });
+}
+void overAdopted;
+async function optimisticOverAdopted(client: Client<B>) {
+	await client.mutation(functionRef<"mutation", object, null>("x"), {}, { optimistic: (tx) => tx.update("Order", 5, { total: "2" }) });
+	// @ts-expect-error the id is a number
+	await client.mutation(functionRef<"mutation", object, null>("x"), {}, { optimistic: (tx) => tx.update("Order", "5", { total: "2" }) });
+	const [line] = await client.query("Line", { where: { tenant: "a" } });
+	assert<Equals<NonNullable<typeof line>["id"], string>>();
+}
+void optimisticOverAdopted;
+// @ts-expect-error a key that is none of the fields
+void (() => entity.adopt("t", { key: "nr", fields: { no: field.int() } }));

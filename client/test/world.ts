@@ -1,6 +1,7 @@
 // A small server for tests: one entity in memory, naive by intent, speaking the protocol. Ticks and calls run when the test says so.
 
 import type { Ack, Body, CallMessage, ClientMessage, ErrorInfo, Seg, ServerMessage, SubscribeMessage } from "../src/tables.js";
+import type { RowId } from "../src/keys.js";
 import { type Row, sameValue, type Value } from "../src/values.js";
 
 export const TYPES = { id: "uuid", channel: "string", n: "int", body: "string" };
@@ -51,7 +52,7 @@ export function hashOf(value: unknown): string {
 }
 
 export class World {
-	readonly rows = new Map<string, Row>();
+	readonly rows = new Map<RowId, Row>();
 	readonly sessions = new Set<Session>();
 	readonly done = new Map<string, Value>();
 	readonly executed: string[] = [];
@@ -239,7 +240,7 @@ export class World {
 		if (sub.message.entity === undefined) return { i: sub.instance, segs: segments(sub.sent as Value[], value as Value[]), ...h };
 		const before = new Map((sub.sent as Row[]).map((row) => [row.id, row]));
 		const put: Row[] = [];
-		const patch: [string, Row][] = [];
+		const patch: [RowId, Row][] = [];
 		for (const row of value as Row[]) {
 			const old = before.get(row.id);
 			before.delete(row.id);

@@ -57,7 +57,7 @@ static void print_row(const struct mr_entity *e, const struct mr_node *row, stru
 static void print_id(const struct mr_node *row, struct mr_buf *out)
 {
 	mr_buf_z(out, "{\"id\":");
-	mr_json_quote(out, mr_node_str(row, "id"));
+	mr_buf_str(out, mr_node_get(row, "id")->raw);
 	mr_buf_char(out, '}');
 }
 
@@ -188,7 +188,7 @@ static bool check_locked(struct act *act, const struct mr_node *old, struct mr_e
 	for (size_t i = 0; i < act->value->n; i++) {
 		const struct mr_node *v = &act->value->items[i];
 		int f = mr_entity_field(e, v->key);
-		if (f != 0 && !e->fields[f].owner && !e->fields[f].readonly)
+		if (f != 0 && !e->fields[f].key && !e->fields[f].owner && !e->fields[f].readonly)
 			map->items[map->n++] = *v;
 		else if (!mr_obey_same(&job->attempt, e, f, v, mr_node_get(old, e->fields[f].name.p)))
 			return mr_fail(err, MR_FORBIDDEN, "%s.%s cannot be changed.", e->name.p, e->fields[f].name.p);

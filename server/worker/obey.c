@@ -89,7 +89,7 @@ static bool leaves_locked(const struct mr_entity *e, const struct mr_node *value
 {
 	for (size_t i = 0; value && i < value->n; i++) {
 		int f = mr_entity_field(e, value->items[i].key);
-		if (f == 0 || (f > 0 && (e->fields[f].owner || e->fields[f].readonly)))
+		if (f == 0 || (f > 0 && (e->fields[f].key || e->fields[f].owner || e->fields[f].readonly)))
 			return mr_fail(err, MR_FORBIDDEN, "%s.%s cannot be changed.", e->name.p, e->fields[f].name.p);
 	}
 	return true;

@@ -1,4 +1,5 @@
 /* What a function asks of the database: operations of docs/manifest.md, read and handed to storage. Functions stand above policies. */
+#include "proto/key.h"
 #include "sessions.h"
 
 enum { OPERATION_DEPTH = 256 };
@@ -28,7 +29,7 @@ static void print_answer(struct mr_op *op, struct mr_str json)
 	struct mr_arena *a = &op->job->attempt;
 	struct mr_error err;
 	if (op->form == MR_OP_ID)
-		mr_json_quote(&op->json, mr_node_str(mr_json_read(a, mr_arena_str(a, json), OPERATION_DEPTH, false, &err), "id"));
+		mr_buf_str(&op->json, mr_node_get(mr_json_read(a, mr_arena_str(a, json), OPERATION_DEPTH, false, &err), "id")->raw);
 	else
 		mr_buf_str(&op->json, op->form == MR_OP_ONE ? only_row(json) : json);
 }
@@ -65,10 +66,13 @@ const struct mr_entity *mr_entity_of(struct mr_worker *w, const struct mr_node *
 
 const struct mr_pred *mr_where_id(struct mr_arena *a, const struct mr_entity *e, struct mr_str id, struct mr_error *err)
 {
-	struct mr_node *where = mr_arena_alloc(a, 2 * sizeof *where);
-	where[0] = (struct mr_node){.kind = MR_MAP, .items = &where[1], .n = 1};
-	where[1] = (struct mr_node){.kind = MR_STRING, .key = MR_STR("id"), .text = id};
-	return mr_pred_from_where(a, e, where, false, err);
+	struct mr_value *key = mr_arena_alloc(a, e->n_key * sizeof *key);
+	if (!mr_key_read(a, e, id.p ? id : MR_STR(""), key, err))
+		return NULL;
+	const struct mr_pred *all = mr_pred_compare(a, MR_P_EQ, e->key[0], &key[0]);
+	for (size_t i = 1; i < e->n_key; i++)
+		all = mr_pred_and(a, all, mr_pred_compare(a, MR_P_EQ, e->key[i], &key[i]));
+	return all;
 }
 
 const struct mr_pred *mr_where_read(
@@ -194,7 +198,7 @@ static bool read_key(const struct mr_node *names, struct mr_write *w, struct mr_
 		int field = mr_entity_field(w->entity, names->items[i].text);
 		if (field < 0)
 			return mr_fail(err, MR_UNKNOWN_FIELD, "%s has no field of this name.", w->entity->name.p);
-		w->key |= mr_field_bit(field);
+		w->key |= mr_field_bit(mr_entity_column(w->entity, w->entity->fields[field].column)); /* as txn_error.c names them */
 	}
 	return true;
 }

@@ -12,7 +12,7 @@ struct reader {
 static int field_named(const struct reader *r, const struct mr_node *name)
 {
 	int field = name && name->kind == MR_STRING ? mr_entity_field(r->entity, name->text) : -1;
-	if (field >= 0 && !(r->visible && r->entity->fields[field].server_only))
+	if (field >= 0 && !mr_field_computed(&r->entity->fields[field]) && !(r->visible && r->entity->fields[field].server_only))
 		return field;
 	mr_fail(r->err, MR_UNKNOWN_FIELD, "%s has no field of this name to group or measure by.", r->entity->name.p);
 	return -1;

@@ -10,6 +10,7 @@
 #include "fanout/body.h"
 #include "fanout/matcher.h"
 #include "fanout/rowset.h"
+#include "proto/key.h"
 
 enum { ROWS = 40, QUERIES = 60, STEPS = 4000 };
 
@@ -146,7 +147,7 @@ static void check(struct world *w, struct query *q)
 	assert_true(hash == q->rows.hash);
 	assert_int_equal(n, mr_rowset_size(&q->rows));
 	for (size_t i = 0; i < n; i++)
-		assert_non_null(mr_rowset_get(&q->rows, (const char *)rows[i].v[0].uuid));
+		assert_non_null(mr_rowset_get(&q->rows, mr_row_key(&rows[i])));
 }
 
 static void make_query(struct world *w, struct query *q, size_t i)
@@ -198,7 +199,7 @@ static void check_reverted(struct query *q)
 	mr_rowset_revert(&q->rows);
 	for (size_t i = 0; (item = mr_rowset_next(&q->rows, &i));) {
 		shown[id_of(&item->row)] = item->hash;
-		assert_ptr_equal(mr_rowset_get(&q->rows, item->id), item);
+		assert_ptr_equal(mr_rowset_get(&q->rows, mr_row_key(&item->row)), item);
 	}
 	assert_memory_equal(shown, q->held, sizeof shown);
 	assert_true(mr_rowset_dry(&q->rows));

@@ -5,7 +5,7 @@ import type { Client, EntityQuery, MutationOptions, SyncStatus } from "../client
 import type { MillraceError } from "../error.js";
 import { isFunctionRef } from "../api.js";
 import type { EntitySpec } from "../results.js";
-import type { ClientRow, EntityName } from "../server/schema.js";
+import type { ClientRow, EntityName, IdOf } from "../server/schema.js";
 import type { PaginationResult } from "../server/functions.js";
 import { entitySpec, functionSpec } from "../specs.js";
 import { type Caller, type Mutator, useActor, useMutator } from "./calls.js";
@@ -59,7 +59,7 @@ export interface Db<App> {
 	/** Rows of an entity, live. */
 	useQuery<E extends EntityName<App>>(entity: E, query?: EntityQuery<ClientRow<App, E>> | "skip"): QueryResult<ClientRow<App, E>>;
 	/** One row by id, live; null: there is none. */
-	useQueryOne<E extends EntityName<App>>(entity: E, id: string | null | undefined | "skip"): OneResult<ClientRow<App, E>>;
+	useQueryOne<E extends EntityName<App>>(entity: E, id: IdOf<App, E> | null | undefined | "skip"): OneResult<ClientRow<App, E>>;
 	/** The result of a query function, live. */
 	useReactiveQuery<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: QueryArgs<Args>): ValueResult<Result>;
 	/** Rows, some more at a time: of a function whose pages adjoin whatever comes and goes, or of an entity. */
@@ -96,8 +96,8 @@ export function createDb<App = unknown>(givenClient?: Client<App>): Db<App> {
 			const { data, loading, synced, behind, error } = now;
 			return { data: (data ?? NO_ROWS) as unknown as readonly ClientRow<App, E>[], loading, synced, behind, error };
 		},
-		useQueryOne<E extends EntityName<App>>(entity: E, id: string | null | undefined) {
-			const spec = typeof id !== "string" || id === "skip" ? "skip" : entitySpec(entity, { where: { id } });
+		useQueryOne<E extends EntityName<App>>(entity: E, id: IdOf<App, E> | null | undefined | "skip") {
+			const spec = id === null || id === undefined || id === "skip" ? "skip" : entitySpec(entity, { where: { id } });
 			const { data, loading, synced, error } = useSnapshot(useClientOr(given), spec);
 			const rows = (data ?? NO_ROWS) as unknown as readonly ClientRow<App, E>[];
 			return { data: rows[0] ?? null, loading, synced, error };

@@ -2,6 +2,7 @@
 
 import { MillraceError } from "../error.js";
 import { dateText, printWire, ValueError } from "../json.js";
+import { keyText } from "../keys.js";
 import { Field, Increment, registry } from "../server/schema.js";
 import { ObjectValidator, type Shape, UUID, ValidationError, Validator } from "../server/validators.js";
 import { defineKey, isPlainObject, type Row, type Value, type Where } from "../values.js";
@@ -125,7 +126,33 @@ function rowMeant(method: string, args: readonly unknown[]): { readonly entity: 
 	if (alone && isDocuments(alone.table)) return { entity: alone.table, id: alone.uuid, rest: second };
 	const entity = text(first, `ctx.db.${method}: the entity`);
 	if (isDocuments(entity)) return { entity, id: uuidOf(entity, second, `ctx.db.${method}`), rest: third };
-	return { entity, id: text(second, `ctx.db.${method}: the id`), rest: third };
+	return { entity, id: idText(entity, second, `ctx.db.${method}`), rest: third };
+}
+
+/** An id, or the values that it is made of, as the worker takes it. */
+function idText(entity: string, given: unknown, what: string): string {
+	const key = registry.entities.get(entity)?.key;
+	if (typeof given === "string") return given;
+	if (!key) return text(given, `${what}: the id`);
+	if (key.length === 1 && (typeof given === "number" || typeof given === "bigint" || typeof given === "boolean")) return String(given);
+	if (key.length === 1 && given instanceof Date) return given.toISOString();
+	const values: readonly unknown[] = Array.isArray(given) ? given : isPlainObject(given) ? key.map((name) => given[name]) : [];
+	if (key.length === 1 || values.length !== key.length || values.some((value) => value === undefined || value === null))
+		throw new Error(`${what}: the id of ${entity} is ${key.length === 1 ? `its ${key[0] ?? ""}` : `made of ${key.join(", ")}: { ${key.join(": ..., ")}: ... }, or its text`}`);
+	return keyText(values);
+}
+
+/** An id that came from outside, as rows have it; null when it cannot be one. */
+function normalId(entity: string, key: readonly string[], id: string): Value {
+	const field: unknown = registry.entities.get(entity)?.fields[key[0] ?? ""];
+	const type = key.length === 0 ? "uuid" : key.length === 1 && field instanceof Field ? field.facts.type : "string";
+	if (type === "uuid") return UUID.test(id) ? id.toLowerCase() : null;
+	if (type === "int" || type === "bigint") {
+		const n = /^-?\d{1,19}$/.test(id) ? BigInt.asIntN(64, BigInt(id)) : undefined;
+		if (n === undefined || n !== BigInt(id)) return null;
+		return type === "int" && Number.isSafeInteger(Number(n)) ? Number(n) : n;
+	}
+	return id;
 }
 
 /** Jobs are written by ctx.scheduler alone. */
@@ -176,7 +203,8 @@ function makeReader(call: CallDoor) {
 			const name = text(entity, "ctx.db.normalizeId: the entity");
 			if (!registry.entities.has(name)) throw new Error(`ctx.db.normalizeId: no entity named ${name} is declared`);
 			if (isDocuments(name)) return readDocumentId(id)?.table === name ? id : null;
-			return typeof id === "string" && UUID.test(id) ? id.toLowerCase() : null;
+			if (typeof id !== "string") return null;
+			return normalId(name, registry.entities.get(name)?.key ?? [], id);
 		},
 		sql: makeSql(call),
 	};
@@ -209,9 +237,10 @@ function needUnique(entity: string, key: Where): void {
 	const declared = registry.entities.get(entity);
 	const single = (name: string) => {
 		const field: unknown = declared?.fields[name];
-		return name === "id" || (field instanceof Field && field.facts.unique === true);
+		const own = declared?.key ?? ["id"];
+		return own.length === 1 && (name === "id" || name === own[0]) ? true : field instanceof Field && field.facts.unique === true;
 	};
-	const whole = declared?.indexes.some((one) => one.unique && !one.where && [...one.fields].sort().join() === names);
+	const whole = (declared?.key && [...declared.key].sort().join() === names) || declared?.indexes.some((one) => one.unique && !one.where && [...one.fields].sort().join() === names);
 	if (!whole && !single(names))
 		throw new Error(`ctx.db.upsert: the key of ${entity} is its id, a unique field, or the fields of a unique index; (${names}) is none of them`);
 	for (const [name, value] of Object.entries(key))
@@ -259,7 +288,7 @@ function makeWriter(call: CallDoor) {
 		const found = await reader.query(name).where(by).select("id").forUpdate().first();
 		if (!found) return insert(name, { ...fields(others ?? {}, name), ...withoutIncrements(fields(changes, name)), ...by }, Object.keys(by));
 		await put("patch", [name, found.id, changes]);
-		return found.id ?? null;
+		return found.id;
 	};
 	return {
 		...reader,

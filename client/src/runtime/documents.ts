@@ -46,8 +46,9 @@ const timeOf = (uuid: string): number => Number.parseInt(uuid.slice(0, 8) + uuid
 
 export function documentOf(table: string, row: Row): Row {
 	const { ids, optional } = columnsOf(table);
-	const isAsked = row.id !== undefined; // by select()
-	const out: Record<string, Value> = !isAsked ? {} : { _id: documentId(table, row.id), _creationTime: timeOf(row.id) };
+	const id = row.id as string | undefined;
+	const isAsked = id !== undefined; // by select()
+	const out: Record<string, Value> = !isAsked ? {} : { _id: documentId(table, id), _creationTime: timeOf(id) };
 	if (table === SCHEDULED) return { ...out, ...jobOf(row) } as Row;
 	for (const [name, value] of Object.entries(row)) {
 		if (name === "id" || (value === null && optional.has(name))) continue;

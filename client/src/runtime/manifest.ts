@@ -37,7 +37,7 @@ function entityManifest(name: string): object {
 	});
 	const { schema, table } = entity.place;
 	const checks = entity.checks.length ? { checks: entity.checks } : {};
-	return { name, schema, table, fields, indexes: entity.indexes, ...checks };
+	return { name, schema, table, ...(entity.key ? { key: entity.key } : {}), fields, indexes: entity.indexes, ...checks };
 }
 
 /** Ids in documents may be of documents that are gone, as in Convex, and so may those of jobs: no foreign key. */

@@ -2,17 +2,12 @@
 
 import { MillraceError } from "../error.js";
 import { parseWire, printWire } from "../json.js";
-import type { Order, Row, Scalar, Where } from "../values.js";
+import type { Row, Scalar, Where } from "../values.js";
 
 /** Behind the last row there is. */
 export const END = "end";
 
 type Term = readonly [field: string, direction: "asc" | "desc"];
-
-/** With the id behind it, so that no two rows have one place. */
-export function wholeOrder(order: Order): readonly Term[] {
-	return order.some(([field]) => field === "id") ? order : [...order, ["id", order.at(-1)?.[1] ?? "asc"]];
-}
 
 export function placeOf(row: Row, order: readonly Term[]): string {
 	return printWire(order.map(([field]) => row[field] ?? null));

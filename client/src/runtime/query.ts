@@ -1,13 +1,14 @@
 // ctx.db.query(entity): an immutable description that becomes one operation when it is awaited.
 
 import { printWire, whereToJson } from "../json.js";
+import type { RowId } from "../keys.js";
 import type { Expression, IndexRange, PaginationOptions, PaginationResult } from "../server/functions.js";
 import { fieldOfValidator } from "../server/columns.js";
 import { Field, registry } from "../server/schema.js";
 import { Validator } from "../server/validators.js";
-import { defineKey, isPlainObject, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
+import { defineKey, isPlainObject, orderWithKey, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
 import { documentsOf, isDocuments, storedField, storedWhere } from "./documents.js";
-import { after, END, placeOf, upTo, wholeOrder } from "./pages.js";
+import { after, END, placeOf, upTo } from "./pages.js";
 import { bothWheres, normalWhere, whereFromFilter } from "./where.js";
 
 export type Run = (kind: "query" | "summary", json: string) => Promise<Value>;
@@ -239,12 +240,12 @@ export class QueryBuilder {
 			const ids = [...new Set(rows.flatMap((row) => row[field] ?? []))] as string[];
 			const others = QueryBuilder.start(this.run, referredBy(entity, field)).where({ id: { $in: ids } });
 			const found = ids.length ? await others.rows() : [];
-			return { name, field, byId: new Map(found.map((row) => [row.id, others.shown([row])[0]])) };
+			return { name, field, byId: new Map(found.map((row) => [String(row.id), others.shown([row])[0]])) };
 		});
 		const read = await Promise.all(parts);
 		return rows.map((row) => {
 			const out: { [field: string]: Value } = { ...row };
-			for (const { name, field, byId } of read) defineKey(out, name, byId.get(row[field] as string) ?? null);
+			for (const { name, field, byId } of read) defineKey(out, name, byId.get(String(row[field] as RowId)) ?? null);
 			return out as Row;
 		});
 	}
@@ -265,7 +266,7 @@ export class QueryBuilder {
 		if (most === 0) throw new Error("paginate: numItems is 0");
 		const { entity, limit, fields, include } = this.state;
 		if (limit !== undefined) throw new Error("paginate: the query has a limit of its own");
-		const order = wholeOrder(this.state.order ?? normalOrder("asc", this.state.natural));
+		const order = orderWithKey(this.state.order ?? normalOrder("asc", this.state.natural), registry.entities.get(entity)?.key ?? []);
 		const nullable = (field: string) => mayBeNull(entity, field);
 		const whole = this.with({ order, fields: fields && union(fields, order.map(([field]) => field)) });
 		const from = options.cursor === null ? whole : whole.where(after(order, options.cursor, nullable));

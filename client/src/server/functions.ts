@@ -4,7 +4,7 @@ import type { ArgsOf, FunctionRef } from "../api.js";
 import type { DocumentReader, DocumentWriter, Schema } from "./documents.js";
 import type { Scheduler, SystemReader } from "./scheduler.js";
 import type { CallSession, OwnSessions, Sessions } from "./sessions.js";
-import type { ChangesOf, ClientRow, EntityName, IndexesOf, InsertOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
+import type { ChangesOf, ClientRow, EntityName, IdOf, IndexesOf, InsertOf, KeyOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
 import type { Row, Value } from "../values.js";
@@ -104,11 +104,11 @@ export type SqlParam = Value | Date;
 
 export interface DbReader<App = unknown> {
 	/** The row, or null. */
-	get<E extends EntityName<App>>(entity: E, id: string): Promise<ServerRow<App, E> | null>;
+	get<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>): Promise<ServerRow<App, E> | null>;
 	/** Rows of an entity; awaiting the query itself gives all of them. */
 	query<E extends EntityName<App>>(entity: E): Query<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
 	/** The id as it is kept, or null when it is none: for ids that come from outside. Says nothing of whether there is such a row. */
-	normalizeId<E extends EntityName<App>>(entity: E, id: string): string | null;
+	normalizeId<E extends EntityName<App>>(entity: E, id: string): IdOf<App, E> | null;
 	/** What somebody may: the caller (`ctx.auth`), another identity, or nobody (null). Under the read policies, and without fields that are for the
 	 * server only. Functions by themselves stand above policies. */
 	as(who: Auth | Caller | null): ObeyingReader<App>;
@@ -123,25 +123,25 @@ export type Caller = { readonly userId: string; readonly [claim: string]: Value 
 type ObeyingQuery<App, E> = Query<ClientRow<App, E>, IndexesOf<App, E>, ClientRow<App, E>, RefsOf<App, E, "client">>;
 export interface ObeyingReader<App = unknown> {
 	/** The row, or null: when there is none, or it may not be seen. */
-	get<E extends EntityName<App>>(entity: E, id: string): Promise<ClientRow<App, E> | null>;
+	get<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>): Promise<ClientRow<App, E> | null>;
 	query<E extends EntityName<App>>(entity: E): ObeyingQuery<App, E>;
 }
 /** What the policies do not allow is `forbidden`. */
 export interface ObeyingWriter<App = unknown> extends ObeyingReader<App> {
 	/** Fields of the owner are the caller. */
-	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<string>;
+	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<IdOf<App, E>>;
 	/** Neither the id nor fields that are `owner` or `readonly`. */
-	patch<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
-	update<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
-	delete<E extends EntityName<App>>(entity: E, id: string): Promise<void>;
+	patch<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>, changes: ChangesOf<App, E>): Promise<void>;
+	update<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>, changes: ChangesOf<App, E>): Promise<void>;
+	delete<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>): Promise<void>;
 }
 
 export interface DbWriter<App = unknown> extends DbReader<App> {
 	/** The row, or null. `forUpdate`: nobody else changes or locks it until this call has ended; who wants to waits. */
-	get<E extends EntityName<App>>(entity: E, id: string, options?: { readonly forUpdate?: boolean }): Promise<ServerRow<App, E> | null>;
+	get<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>, options?: { readonly forUpdate?: boolean }): Promise<ServerRow<App, E> | null>;
 	query<E extends EntityName<App>>(entity: E): LockingQuery<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
 	/** Gives the id: the one in `value`, or a new one. */
-	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<string>;
+	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<IdOf<App, E>>;
 	/** Changes the row of this key, or inserts it: with the key, `changes`, and `others` besides. The key: the fields of a unique index, a unique
 	 * field, or the id. Gives the id. However many do so at once, there is one row. */
 	upsert<E extends EntityName<App>, const K extends Partial<InsertOf<App, E>>, const C extends ChangesOf<App, E>>(
@@ -149,14 +149,14 @@ export interface DbWriter<App = unknown> extends DbReader<App> {
 		key: K & NoOthers<K, InsertOf<App, E>>,
 		changes: C & NoOthers<C, ChangesOf<App, E>>,
 		...others: RestOf<InsertOf<App, E>, keyof K | keyof C>
-	): Promise<string>;
+	): Promise<IdOf<App, E>>;
 	/** Changes the fields given: to a value, or by `increment(n)`. */
-	patch<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
+	patch<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>, changes: ChangesOf<App, E>): Promise<void>;
 	/** The same as patch. */
-	update<E extends EntityName<App>>(entity: E, id: string, changes: ChangesOf<App, E>): Promise<void>;
+	update<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>, changes: ChangesOf<App, E>): Promise<void>;
 	/** Sets all fields; those not given get null or their default. */
-	replace<E extends EntityName<App>>(entity: E, id: string, value: InsertOf<App, E>): Promise<void>;
-	delete<E extends EntityName<App>>(entity: E, id: string): Promise<void>;
+	replace<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>, value: InsertOf<App, E>): Promise<void>;
+	delete<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>): Promise<void>;
 	as(who: Auth | Caller | null): ObeyingWriter<App>;
 }
 

@@ -1,6 +1,7 @@
 // How an app declares its entities and policies. Declaring registers: the manifest holds whatever the app's modules declared.
 
 import { toJson, whereToJson } from "../json.js";
+import type { RowId } from "../keys.js";
 import type { Row, Value, Where } from "../values.js";
 import { type IdValidator, Validator } from "./validators.js";
 
@@ -20,6 +21,9 @@ export interface FieldManifest {
 	owner?: true;
 	references?: string;
 	onDelete?: OnDelete;
+	/** Of an adopted table: its name there, where that is another; and that the table fills it in. */
+	column?: string;
+	generated?: true;
 	/** The only values there are, bounds, and how many characters or bytes: kept by the database (CHECK). */
 	values?: readonly unknown[];
 	min?: unknown;
@@ -74,6 +78,18 @@ export class Field<
 	max(value: number | bigint | string | Date): Field<Out, In, Null, Auto, Hidden, Ref> {
 		return this.with(isLong(this.facts.type) ? { maxLength: Number(value) } : { max: toJson(value, "max") });
 	}
+	/** Of an adopted table: what the column is called there. */
+	column(name: string): Field<Out, In, Null, Auto, Hidden, Ref> {
+		return this.with({ column: name });
+	}
+	/** Of an adopted table: it fills the column in, by a default, an identity or an expression; an insert may leave it out. */
+	generated(): Field<Out, In, Null, true, Hidden, Ref> {
+		return this.with({ generated: true });
+	}
+	/** Holds the id of a row of another entity, whose key is of this type: a foreign key. */
+	references<const E extends string>(entity: E, options?: { onDelete?: OnDelete }): Field<Out, In, Null, Auto, Hidden, E> {
+		return new Field({ ...this.facts, references: entity, ...(options?.onDelete ? { onDelete: options.onDelete } : {}) });
+	}
 	/** Never leaves the server, and cannot be used in clients' filters. */
 	serverOnly(): Field<Out, In, Null, Auto, true, Ref> {
 		return this.with({ serverOnly: true });
@@ -108,6 +124,8 @@ export const field = {
 	number: (): Field<number> => new Field({ type: "float" }),
 	bool: (): Field<boolean> => new Field({ type: "bool" }),
 	boolean: (): Field<boolean> => new Field({ type: "bool" }),
+	/** A uuid that is no reference, as lower-case text. */
+	uuid: (): Field<string> => new Field({ type: "uuid" }),
 	/** A decimal of any size, as text. */
 	numeric: (): Field<string, string | number | bigint> => new Field({ type: "numeric" }),
 	/** A point in time, as ISO 8601 text in UTC. */
@@ -147,10 +165,12 @@ type Indexes = { readonly [name: string]: readonly string[] };
 interface EntityOptions<Name extends string> {
 	readonly indexes?: readonly { readonly name: string; readonly fields: readonly (Name | "id")[]; readonly unique?: boolean }[];
 }
+/** The fields that are an adopted table's primary key. */
+type Key = string | readonly string[];
 type StoredRow<F extends Fields> = { readonly id: string } & { readonly [K in keyof F]: OutOf<F[K]> };
 
-export class Entity<Name extends string, F extends Fields, I extends Indexes = Record<never, never>> {
-	declare readonly _types?: { indexes: I };
+export class Entity<Name extends string, F extends Fields, I extends Indexes = Record<never, never>, K extends Key = "id"> {
+	declare readonly _types?: { indexes: I; key: K };
 	readonly name: Name;
 	readonly fields: F;
 	/** @internal */
@@ -161,6 +181,8 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 	readonly checks: CheckManifest[] = [];
 	/** @internal */
 	place: { schema: string; table: string };
+	/** @internal Of a table that is adopted as it stands: the fields of its primary key. */
+	key: readonly string[] | undefined;
 
 	/** @internal */
 	constructor(name: Name, fields: F) {
@@ -173,7 +195,7 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 		name: N,
 		fields: L,
 		options?: { readonly unique?: boolean; readonly where?: WhereOf<StoredRow<F>> },
-	): Entity<Name, F, I & Readonly<Record<N, L>>> {
+	): Entity<Name, F, I & Readonly<Record<N, L>>, K> {
 		if (this.indexes.some((index) => index.name === name)) throw new Error(`entity ${this.name} has two indexes named ${name}`);
 		for (const f of fields)
 			if (f !== "id" && !Object.hasOwn(this.fields, f))
@@ -181,7 +203,7 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 		const where = options?.where as Where | undefined;
 		if (where) this.partial[name] = where;
 		this.indexes.push({ name, fields: [...fields], unique: options?.unique ?? false, ...(where ? { where: whereToJson(where) } : {}) });
-		return this as unknown as Entity<Name, F, I & Readonly<Record<N, L>>>;
+		return this as unknown as Entity<Name, F, I & Readonly<Record<N, L>>, K>;
 	}
 
 	/** No row is written for which this is false: the database sees to it, whoever writes. Unknown, as of nulls, is not false. */
@@ -191,7 +213,7 @@ export class Entity<Name extends string, F extends Fields, I extends Indexes = R
 		return this;
 	}
 
-	/** Uses a table that exists already, as it stands. */
+	/** Another table than the one of its name: an existing one gets what the declaration has and it has not. */
 	adopt(place: { readonly schema?: string; readonly table?: string }): this {
 		if (place.schema === "millrace") throw new Error(`entity ${this.name}: the schema millrace is Millrace's own`);
 		this.place = { schema: place.schema ?? "public", table: place.table ?? this.name };
@@ -206,13 +228,11 @@ export function entity<Name extends string, F extends Fields>(
 	fields: F,
 	options?: EntityOptions<keyof F & string>,
 ): Entity<Name, F> {
-	if (!NAME.test(name)) throw new Error(`entity name ${JSON.stringify(name)}: letters, digits and _ only, at most 63`);
-	if (registry.entities.has(name)) throw new Error(`entity ${name} is declared twice`);
+	checkNames(name, fields);
 	for (const [key, value] of Object.entries(fields)) {
-		if (!NAME.test(key)) throw new Error(`field name ${JSON.stringify(key)} of entity ${name}: letters, digits and _ only, at most 63`);
 		if (key === "id") throw new Error(`entity ${name}: the field id is there by itself`);
-		if (!(value instanceof Field || value instanceof Validator))
-			throw new Error(`entity ${name}, field ${key}: use field.string(), field.int(), ..., or v.string(), ...`);
+		if (value instanceof Field && (value.facts.column !== undefined || value.facts.generated))
+			throw new Error(`entity ${name}, field ${key}: column() and generated() are for tables that exist: entity.adopt("schema.table", ...)`);
 	}
 	const made = new Entity<Name, F>(name, fields);
 	for (const index of options?.indexes ?? []) {
@@ -223,6 +243,48 @@ export function entity<Name extends string, F extends Fields>(
 	registry.entities.set(name, made);
 	return made;
 }
+
+function checkNames(name: string, fields: Fields): void {
+	if (!NAME.test(name)) throw new Error(`entity name ${JSON.stringify(name)}: letters, digits and _ only, at most 63`);
+	if (registry.entities.has(name)) throw new Error(`entity ${name} is declared twice`);
+	for (const [key, value] of Object.entries(fields)) {
+		if (!NAME.test(key)) throw new Error(`field name ${JSON.stringify(key)} of entity ${name}: letters, digits and _ only, at most 63`);
+		if (!(value instanceof Field || value instanceof Validator))
+			throw new Error(`entity ${name}, field ${key}: use field.string(), field.int(), ..., or v.string(), ...`);
+	}
+}
+
+type TableName<T extends string> = T extends `${string}.${infer Table}` ? Table : T;
+
+/**
+ * A table that exists, as it stands: nothing of it is changed but that it gets the triggers that see its changes. `fields`: the columns that
+ * the app knows, all of the primary key among them. `key`: the fields of the primary key, unless that is `id`. `name`: the entity's, unless
+ * it is to be the table's.
+ */
+function adopt<const T extends string, F extends Fields, const K extends (keyof F & string) | readonly (keyof F & string)[] = "id", const N extends string = TableName<T>>(
+	table: T,
+	options: { readonly fields: F; readonly key?: K; readonly name?: N },
+): Entity<N, F, Record<never, never>, K> {
+	const [, schema = "public", base = ""] = /^(?:([^.]+)\.)?([^.]+)$/.exec(table) ?? [];
+	if (!base) throw new Error(`entity.adopt(${JSON.stringify(table)}): expected "table" or "schema.table"`);
+	const name = (options.name ?? base) as N;
+	const { fields } = options;
+	const key: readonly string[] = typeof options.key === "object" ? options.key : [(options.key as string | undefined) ?? "id"];
+	if (!NAME.test(name)) throw new Error(`entity.adopt(${JSON.stringify(table)}): no entity can be named so; give it a name: { name: "Order", ... }`);
+	checkNames(name, fields);
+	if (key.length === 0) throw new Error(`entity ${name}: key: [] names no field`);
+	for (const one of key)
+		if (!Object.hasOwn(fields, one))
+			throw new Error(`entity ${name}: its key is ${one}, which is not among its fields; declare it, or say the key: { key: "order_no", ... }`);
+	if (Object.hasOwn(fields, "id") && (key.length > 1 || key[0] !== "id"))
+		throw new Error(`entity ${name}: a field named id is the whole key; give the column another name, as in nr: field.int().column("id")`);
+	const made = new Entity<N, F, Record<never, never>, K>(name, fields);
+	made.place = { schema, table: base };
+	made.key = key;
+	registry.entities.set(name, made);
+	return made;
+}
+entity.adopt = adopt;
 
 export interface PolicyManifest {
 	entity: string;
@@ -286,6 +348,7 @@ interface EntityLike {
 	readonly partial: { readonly [index: string]: Where };
 	readonly checks: readonly CheckManifest[];
 	readonly place: { schema: string; table: string };
+	readonly key: readonly string[] | undefined;
 }
 
 // --- types that follow from declarations; App is the type of the module app.ts (`typeof import("./app")`) ---
@@ -309,35 +372,57 @@ type MayOmit<F> = TypesOf<F> extends { null: true } ? true : TypesOf<F> extends 
 
 /** The entities that a module exports, by name. */
 export type EntitiesOf<App> = {
-	[K in keyof App as App[K] extends Entity<infer N, infer _F, infer _I> ? N : never]: App[K];
+	[K in keyof App as App[K] extends Entity<infer N, infer _F, infer _I, infer _K> ? N : never]: App[K];
 };
 export type EntityName<App> = keyof EntitiesOf<App> extends never ? string : keyof EntitiesOf<App> & string;
 
 type FieldsOf<App, E> = E extends keyof EntitiesOf<App>
-	? EntitiesOf<App>[E] extends Entity<infer _N, infer F, infer _I>
+	? EntitiesOf<App>[E] extends Entity<infer _N, infer F, infer _I, infer _K>
 		? F
 		: never
 	: never;
 
+/** Of one entity: the id's type, and what its rows are asked for by. */
+type IdIn<F, K> = K extends readonly [infer One] ? IdIn<F, One> : K extends keyof F ? OutOf<F[K]> : string;
+type PartsIn<F, K> = K extends readonly (keyof F)[]
+	? K extends readonly [unknown]
+		? never
+		: { readonly [P in K[number]]: InOf<F[P]> } | { readonly [P in keyof K]: K[P] extends keyof F ? InOf<F[K[P]]> : never }
+	: never;
+/** The type of a row's `id`: that of its key's one column; else, and of the app's own entities, text. */
+export type IdOf<App, E> = E extends keyof EntitiesOf<App>
+	? EntitiesOf<App>[E] extends Entity<infer _N, infer F, infer _I, infer K>
+		? IdIn<F, K>
+		: string
+	: string;
+/** What names a row: its id, or the values of a key of several fields, by name or in their order. */
+export type KeyOf<App, E> = E extends keyof EntitiesOf<App>
+	? EntitiesOf<App>[E] extends Entity<infer _N, infer F, infer _I, infer K>
+		? IdIn<F, K> | PartsIn<F, K>
+		: string
+	: RowId | readonly Value[] | { readonly [field: string]: Value };
+
 /** A row as functions see it. */
 export type ServerRow<App, E> = E extends keyof EntitiesOf<App>
-	? Flat<{ readonly id: string } & { readonly [K in keyof FieldsOf<App, E>]: OutOf<FieldsOf<App, E>[K]> }>
-	: Row;
+	? Flat<{ readonly id: IdOf<App, E> } & { readonly [K in keyof FieldsOf<App, E>]: OutOf<FieldsOf<App, E>[K]> }>
+	: LooseRow;
 
 /** A row as clients see it: without fields that are for the server only. */
 export type ClientRow<App, E> = E extends keyof EntitiesOf<App>
 	? Flat<
-			{ readonly id: string } & {
+			{ readonly id: IdOf<App, E> } & {
 				readonly [K in keyof FieldsOf<App, E> as IsHidden<FieldsOf<App, E>[K]> extends true ? never : K]: OutOf<FieldsOf<App, E>[K]>;
 			}
 		>
-	: Row;
+	: LooseRow;
 
+/** Of entities that are not known here. */
+type LooseRow = Row & { readonly id: string };
 type LooseWrite = { readonly [field: string]: Value | Date | undefined };
 
 export type InsertOf<App, E> = E extends keyof EntitiesOf<App>
 	? Flat<
-			{ readonly id?: string } & {
+			{ readonly id?: IdOf<App, E> } & {
 				readonly [K in keyof FieldsOf<App, E> as MayOmit<FieldsOf<App, E>[K]> extends true ? never : K]: InOf<FieldsOf<App, E>[K]>;
 			} & {
 				readonly [K in keyof FieldsOf<App, E> as MayOmit<FieldsOf<App, E>[K]> extends true ? K : never]?:
@@ -358,7 +443,7 @@ export type RefsOf<App, E, Side extends "server" | "client" = "server"> = E exte
 				Side
 			>;
 		}
-	: { readonly [field: string]: Row };
+	: { readonly [field: string]: LooseRow };
 
 /** What is added to a field on the server: whatever the row holds when the statement gets it. */
 export class Increment<N extends number | bigint | string = number | bigint | string> {
@@ -399,7 +484,7 @@ export type ChangesOf<App, E> = E extends keyof EntitiesOf<App>
 	: { readonly [field: string]: Value | Date | Increment | undefined };
 
 export type IndexesOf<App, E> = E extends keyof EntitiesOf<App>
-	? EntitiesOf<App>[E] extends Entity<infer _N, infer _F, infer I>
+	? EntitiesOf<App>[E] extends Entity<infer _N, infer _F, infer I, infer _K>
 		? I
 		: never
 	: Indexes;

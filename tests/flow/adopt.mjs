@@ -1,0 +1,228 @@
+// Tables that somebody else made (entity.adopt), with keys of one and of several columns: read, live, written by clients, functions and psql.
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { millrace, ROOT, temporary } from "../lib/cli.mjs";
+import { run, test } from "../lib/net_client.mjs";
+import { Stack, until } from "../lib/stack.mjs";
+
+const host = await Stack.start();
+host.psql("create role shop login");
+host.psql("create role clerk login");
+host.psql("create database shop owner shop");
+const urlOf = (user) => `postgresql:///shop?host=${host.psql("show unix_socket_directories")}&user=${user}`;
+const url = urlOf("shop");
+const psql = (sql, as = url) => {
+	const { status, out, err } = millrace(["psql", "--data-dir", host.data, "--database-url", as, "--", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+	assert.equal(status, 0, err);
+	return out.trim();
+};
+psql(`create schema shop;
+	create table shop.customers (id bigint generated always as identity primary key, name text not null, email varchar(100) unique, hidden jsonb not null
+		default '{}', created_at timestamptz not null default now());
+	create table shop.products (sku varchar(20) primary key, name text not null, price numeric(10,2) not null, stock int not null default 7);
+	create table shop.tokens (uid uuid primary key default gen_random_uuid(), label text not null);
+	create table shop.lines ("no" int, tenant text, customer_id bigint references shop.customers, qty smallint not null, id text, primary key (tenant, "no"));
+	create index on shop.lines (tenant collate "C", qty);
+	insert into shop.customers (name) select 'c' || n from generate_series(1, 3) n;
+	insert into shop.products values ('a/b', 'slash', 1.50), ('secret', 'hidden', 2);
+	insert into shop.lines (tenant, "no", qty) select 't', n, n from generate_series(1, 30) n`);
+
+const shape = () => psql(`select string_agg(md5(c.relname || a.attname || a.atttypid || a.attnotnull || a.attnum), '' order by a.attrelid, a.attnum)
+	|| (select string_agg(pg_get_indexdef(indexrelid), '' order by indexrelid) from pg_index i join pg_class t on t.oid = i.indrelid where relnamespace = 'shop'::regnamespace)
+	from pg_attribute a join pg_class c on c.oid = a.attrelid where c.relnamespace = 'shop'::regnamespace`);
+const before = shape();
+
+let stack;
+test("a plan says what it does to adopted tables: triggers, nothing else", async () => {
+	const app = temporary("adopt");
+	stack = await Stack.start(["--database-url", url], app, join(ROOT, "tests", "flow", "adopt_app"));
+	assert.equal(shape(), before);
+	const plan = millrace(["migrate", "--app-dir", stack.app, "--data-dir", join(app, "other"), "--database-url", url]);
+	assert.equal(plan.status, 0, plan.out);
+	assert.match(plan.err, /Nothing to do/);
+});
+
+let client;
+const sorted = (live) => [...live.rows.keys()];
+test("rows with keys of all kinds, live, whoever writes", async () => {
+	client = await stack.client({ token: stack.token("ann") });
+	const customers = await client.live({ entity: "Customer" });
+	assert.deepEqual(sorted(customers).sort(), [1, 2, 3]);
+	assert.deepEqual(Object.keys(customers.list[0]).sort(), ["createdAt", "email", "id", "name"]);
+	const products = await client.live({ entity: "Product" });
+	assert.deepEqual(products.list, [{ id: "a/b", sku: "a/b", name: "slash", price: "1.5", stock: 7 }]);
+	const lines = await client.live({ entity: "Line", where: { qty: { $lte: 3 } } });
+	assert.deepEqual(sorted(lines).sort(), ['["t",1]', '["t",2]', '["t",3]']);
+	const one = await client.live({ entity: "Line", where: { id: '["t", 2]' } });
+	assert.deepEqual(one.list, [{ id: '["t",2]', tenant: "t", no: 2, customer: null, qty: 2, code: null }]);
+	const some = await client.live({ entity: "Line", where: { id: { $in: ['["t",5]', '["t",6]'] } } });
+	assert.equal(some.rows.size, 2);
+	const others = await client.live({ entity: "Line", where: { qty: { $lte: 2 }, id: { $not: '["t",1]' } } });
+	assert.deepEqual(sorted(others), ['["t",2]']);
+
+	psql(`update shop.lines set "no" = 1002 where "no" = 2; update shop.customers set name = 'x' where id = 2; update shop.products set sku = 'new' where sku = 'a/b'`);
+	await client.until("the changed keys", () => lines.rows.has('["t",1002]') && products.rows.has("new") && customers.rows.get(2)?.name === "x");
+	assert.deepEqual(sorted(lines).sort(), ['["t",1002]', '["t",1]', '["t",3]']);
+	assert.deepEqual(sorted(products), ["new"]);
+	await client.until("it is gone", () => one.rows.size === 0);
+	psql(`insert into shop.lines (tenant, "no", qty) values ('t', 2, 2); update shop.products set sku = 'secret2' where sku = 'new'; update shop.products set sku = 'new' where sku = 'secret'`);
+	await client.until("a row that the policy hid", () => products.rows.get("new")?.name === "hidden" && products.rows.has("secret2"));
+	psql(`begin; update shop.lines set "no" = 500 where "no" = 1002; update shop.lines set "no" = 1002 where "no" = 1; update shop.lines set "no" = 1 where "no" = 500; commit`);
+	await client.until("two that changed places", () => lines.rows.get('["t",1]')?.qty === 2 && lines.rows.get('["t",1002]')?.qty === 1);
+	psql("delete from shop.lines where qty = 3");
+	await client.until("one less", () => !lines.rows.has('["t",3]'));
+	assert.equal(one.rows.size, 1);
+});
+
+test("functions name rows by text, by values, by names; what the table fills in is left out", async () => {
+	const made = await client.value("shop.addCustomer", { name: "new" });
+	assert.deepEqual(made, { id: 4, name: "new", made: true });
+	assert.match(await client.value("shop.addToken"), /^[0-9a-f-]{36}$/);
+	assert.equal(await client.value("shop.addLine", { tenant: "j", no: 1, qty: 5, customer: 4 }), '["j",1]');
+	assert.deepEqual(await client.value("shop.withCustomers"), [['["j",1]', "new"]]);
+	const { id, row } = await client.value("shop.bump", { tenant: "j", no: 1 });
+	assert.equal(id, '["j",1]');
+	assert.deepEqual(row, { id, tenant: "j", no: 1, customer: null, qty: 3, code: "up" });
+	assert.ok((await client.value("shop.named")).includes('["j",1]'));
+	assert.equal((await client.call("shop.moveLine", { id })).error.code, "bad_value");
+	const bad = await client.call("shop.dropLine", { id: "[1]" });
+	assert.match(bad.error.message, /list of tenant and no/);
+	await client.value("shop.dropLine", { id });
+	assert.equal(psql("select count(*) from shop.lines where tenant = 'j'"), "0");
+	const taken = await client.call("shop.addLine", { tenant: "t", no: 5, qty: 5 });
+	assert.equal(taken.error.code, "unique_violation");
+});
+
+test("a page and the next one adjoin", async () => {
+	psql("update shop.lines set qty = 50 where qty between 10 and 20");
+	const all = [];
+	for (let cursor = null, isDone = false; !isDone; ) {
+		const page = await client.value("shop.page", { paginationOpts: { numItems: 4, cursor } });
+		all.push(...page.page.map((row) => row.id));
+		({ isDone, continueCursor: cursor } = page);
+	}
+	const want = psql(`select '["' || tenant || '",' || "no" || ']' from shop.lines order by qty desc, tenant desc, "no" desc`).split("\n");
+	assert.deepEqual(all, want);
+});
+
+test("a window of rows that are equal but for their keys", async () => {
+	const window = await client.live({ entity: "Line", order: [["qty", "desc"]], limit: 4, where: { qty: 50 } });
+	const first = () => psql(`select '["t",' || "no" || ']' from shop.lines where qty = 50 order by tenant desc, "no" desc limit 4`).split("\n").sort();
+	assert.deepEqual(sorted(window).sort(), first());
+	psql(`delete from shop.lines where "no" in (18, 20)`);
+	await client.until("what moves up", () => JSON.stringify(sorted(window).sort()) === JSON.stringify(first()));
+	psql(`insert into shop.lines (tenant, "no", qty) values ('t', 2000, 50)`);
+	await client.until("what comes first", () => JSON.stringify(sorted(window).sort()) === JSON.stringify(first()));
+	const byId = await client.live({ entity: "Line", order: [["id", "asc"]], limit: 2 });
+	assert.deepEqual(sorted(byId), ['["t",1]', '["t",2]']);
+	assert.match((await client.refused({ t: "subscribe", id: 900, entity: "Line", where: { id: { $gt: "x" } } })).error.message, /made of tenant and no/);
+});
+
+test("over HTTP, under the policies", async () => {
+	const ann = { authorization: `Bearer ${stack.token("ann")}` };
+	const line = `/api/entities/Line/${encodeURIComponent('["t",1]')}`;
+	assert.equal((await stack.http("GET", line)).json.data.qty, 2);
+	assert.equal((await stack.http("PATCH", line, { no: 1, tenant: "t", qty: 3 }, ann)).json.data.qty, 3);
+	assert.equal((await stack.http("PATCH", line, { no: 7 }, ann)).code, "forbidden");
+	assert.equal((await stack.http("GET", "/api/entities/Line/1")).code, "bad_value");
+	assert.equal((await stack.http("GET", "/api/entities/Customer/2")).json.data.name, "x");
+	assert.equal((await stack.http("GET", "/api/entities/Customer/two")).code, "bad_value");
+	assert.equal((await stack.http("GET", "/api/entities/Customer/99")).code, "not_found");
+	assert.equal((await stack.http("POST", "/api/entities/Customer", { name: "of nobody" })).code, "unauthenticated");
+	assert.deepEqual((await stack.http("POST", "/api/entities/Customer", { name: "ann" }, ann)).json, { id: 5 });
+	assert.equal((await stack.http("PATCH", "/api/entities/Customer/5", { email: "a@b" }, ann)).json.data.email, "a@b");
+	assert.equal((await stack.http("PATCH", "/api/entities/Customer/4", { email: "a" }, ann)).code, "forbidden");
+	assert.deepEqual((await stack.http("POST", "/api/entities/Product", { id: "p 1/ü", name: "by id", price: "2" }, ann)).json, { id: "p 1/ü" });
+	assert.equal((await stack.http("GET", `/api/entities/Product/${encodeURIComponent("p 1/ü")}`)).json.data.stock, 7);
+	psql("insert into shop.products values ('x/y', 'slash', 1)");
+	assert.equal((await stack.http("GET", "/api/entities/Product/x%2Fy")).json.data.name, "slash");
+	assert.equal((await stack.http("POST", "/api/entities/Product", { id: "p", sku: "q", name: "two", price: "2" }, ann)).code, "bad_value");
+	assert.equal((await stack.http("POST", "/api/entities/Product", { name: "no key", price: "2" }, ann)).code, "bad_value");
+	assert.deepEqual((await stack.http("POST", "/api/entities/Line", { id: '["h",1]', qty: 1 }, ann)).json, { id: '["h",1]' });
+	assert.equal((await stack.http("DELETE", `/api/entities/Line/${encodeURIComponent('["h",1]')}`, undefined, ann)).status, 200);
+});
+
+test("who comes back is told of what changed its key meanwhile", async () => {
+	const live = await client.live({ entity: "Line", where: { qty: { $lt: 6 } } });
+	const held = sorted(live).length;
+	client.close();
+	await until("the end of the socket", () => client.closed !== undefined);
+	psql(`update shop.lines set "no" = 3000 where "no" = 4; delete from shop.lines where "no" = 5`);
+	await client.again();
+	await client.until("an answer", () => live.answered && live.rows.has('["t",3000]'));
+	assert.ok(live.kept, "it was told what is other");
+	assert.equal(live.rows.size, held - 1);
+	assert.ok(!live.rows.has('["t",4]') && !live.rows.has('["t",5]'));
+});
+
+test("a policy that looks at other rows", async () => {
+	const bob = await stack.client({ token: stack.token("bob") });
+	const live = await bob.live({ entity: "Line", where: { qty: { $gte: 100 } } });
+	psql(`insert into shop.lines (tenant, "no", qty) values ('m', 1, 200), ('o', 1, 300)`);
+	psql(`insert into "Member" ("user", tenant) values ('bob', 'm')`);
+	await bob.until("what the member sees", () => live.rows.size === 1 && live.rows.has('["m",1]'));
+	psql(`update shop.lines set tenant = 'm', "no" = 2 where tenant = 'o'`);
+	await bob.until("a row that came by its key", () => live.rows.size === 2);
+	psql(`delete from "Member"`);
+	await bob.until("nothing", () => live.rows.size === 0);
+	bob.close();
+});
+
+// ---- what cannot be ----
+
+/** The sentence with which a declaration is refused; an empty one: it is not. */
+function refusal(source, as = url) {
+	const home = temporary("refused");
+	writeFileSync(join(home, "app.ts"), `import { entity, field } from "millrace/server";\n${source}\n`);
+	const { status, err } = millrace(["migrate", "--apply", "--app-dir", home, "--data-dir", join(home, "data"), "--database-url", as]);
+	return status === 0 ? "" : err;
+}
+
+test("what does not fit is refused with a sentence", async () => {
+	psql(`create type shop.mood as enum ('good', 'bad');
+		create collation shop.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+		create table shop.odd (id int primary key, f real, m shop.mood, t timestamp, c char(3), d int not null, l text collate shop.loose);
+		create table shop.keyless (a int); create table shop.later (a int primary key deferrable initially deferred);
+		create table shop.floats (f float8 primary key); create view shop.seen as select * from shop.odd; create unlogged table shop.fast (id int primary key)`);
+	const odd = (fields) => refusal(`export const Odd = entity.adopt("shop.odd", { fields: { id: field.int(), d: field.int(), ${fields} } });`);
+	assert.equal(odd(""), "");
+	assert.match(odd("f: field.float().optional()"), /odd\.f is declared as float, but the column "f" is of type real/);
+	assert.match(odd("m: field.string().optional()"), /the column "m" is of the enum shop\.mood/);
+	assert.match(odd("t: field.datetime().optional()"), /timestamp without time zone/);
+	assert.match(odd("c: field.string().optional()"), /of type character/);
+	assert.match(odd("l: field.string().optional()"), /nondeterministic collation/);
+	assert.match(odd("x: field.string().optional()"), /has no column "x"/);
+	assert.match(odd("f: field.int()"), /odd\.f is declared as int/);
+	assert.match(odd("z: field.int().column('d').optional()"), /takes no nulls/);
+	assert.match(odd("z: field.int().column('d').generated()"), /nothing fills in the column "d"/);
+	assert.match(odd("z: field.int().column('d').default(3)"), /declared with a default, but the column "d" has none/);
+	assert.match(odd("z: field.int().column('d').unique()"), /is adopted, so nothing of its table is changed; .*create unique index "odd_z_key" on "shop"."odd" \("d"\)/);
+	const adopt = (table, fields, more = "") => refusal(`export const A = entity.adopt("${table}", { name: "A", ${more} fields: { ${fields} } });`);
+	assert.match(adopt("shop.keyless", "a: field.int()", 'key: "a",'), /has no primary key/);
+	assert.match(adopt("shop.later", "a: field.int()", 'key: "a",'), /is deferrable/);
+	assert.match(adopt("shop.floats", "f: field.float()", 'key: "f",'), /a key is made of bool, int/);
+	assert.match(adopt("shop.seen", "id: field.int().optional()"), /is required/);
+	assert.match(adopt("shop.seen", "id: field.int()"), /is not a table, but a view/);
+	assert.match(adopt("shop.fast", "id: field.int()"), /unlogged/);
+	assert.match(adopt("shop.none", "id: field.int()"), /there is no table "shop"\."none"/);
+	assert.match(adopt("shop.lines", "no: field.int(), tenant: field.string()", 'key: "no",'), /another key than the primary key of "lines", which is \(no, tenant\)/);
+	assert.match(adopt("shop.odd", "d: field.int()"), /its key is id, which is not among its fields/);
+	assert.match(adopt("shop.lines", "id: field.string(), no: field.int(), tenant: field.string()", 'key: ["tenant", "no"],'), /a field named id is the whole key/);
+});
+
+test("of another's table it is said what its owner must run", async () => {
+	psql("create table shop.owned (id int primary key); alter table shop.owned owner to clerk; grant select on shop.owned to shop", urlOf(host.psql("select current_user")));
+	const said = () => refusal(`export const O = entity.adopt("shop.owned", { fields: { id: field.int() } });`);
+	assert.match(said(), /by the owner of "owned", clerk; let it run: grant clerk to shop/);
+	host.psql("grant clerk to shop");
+	assert.equal(said(), "");
+});
+
+test("the end", async () => {
+	client.close();
+	assert.equal((await stack.stop()).code, 0);
+	assert.equal((await host.stop()).code, 0);
+});
+
+await run();
