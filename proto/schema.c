@@ -119,6 +119,14 @@ static bool read_type(struct reader *r, struct mr_str where, struct mr_str name,
 	return refuse(r, where, "\"type\" must be one of bool int bigint float numeric string uuid datetime bytes json");
 }
 
+static bool read_as(struct reader *r, struct mr_str where, struct mr_str as, struct mr_field *f)
+{
+	bool text = mr_str_is(as, "text"), utc = mr_str_is(as, "utc");
+	f->as = text ? MR_AS_TEXT : utc ? MR_AS_UTC : MR_AS_ITSELF;
+	return (text && f->type == MR_T_STRING) || (utc && f->type == MR_T_DATETIME) || !as.n ||
+	       refuse(r, where, "\"as\" is \"text\" of strings or \"utc\" of datetimes");
+}
+
 static bool check_field(struct reader *r, struct mr_str where, const struct mr_field *f)
 {
 	struct mr_value v;
@@ -139,7 +147,7 @@ static bool check_field(struct reader *r, struct mr_str where, const struct mr_f
 
 static bool read_field(struct reader *r, struct mr_str where, const struct mr_node *n, struct mr_field *f)
 {
-	struct mr_str type = {0};
+	struct mr_str type = {0}, as = {0};
 	if (n->kind != MR_MAP || !text_member(r, where, n, "name", &f->name))
 		return n->kind == MR_MAP ? false : refuse(r, where, "a field must be a map");
 	where = place(r, where, "field", f->name);
@@ -147,7 +155,7 @@ static bool read_field(struct reader *r, struct mr_str where, const struct mr_no
 		return refuse(r, where, "a name is a letter or _, then letters, digits and _, at most 63");
 	f->column = f->name;
 	bool ok = text_member(r, where, n, "type", &type) && read_type(r, where, type, &f->type) &&
-		  text_member(r, where, n, "column", &f->column) && bool_member(r, where, n, "generated", &f->generated) &&
+		  text_member(r, where, n, "as", &as) && read_as(r, where, as, f) && text_member(r, where, n, "column", &f->column) && bool_member(r, where, n, "generated", &f->generated) &&
 		  text_member(r, where, n, "references", &f->references) && text_member(r, where, n, "onDelete", &f->on_delete) &&
 		  bool_member(r, where, n, "optional", &f->optional) && bool_member(r, where, n, "unique", &f->unique) &&
 		  bool_member(r, where, n, "serverOnly", &f->server_only) && bool_member(r, where, n, "readonly", &f->readonly) &&
@@ -178,7 +186,7 @@ static bool read_key_field(struct reader *r, struct mr_str where, struct mr_enti
 	if (*at < 0)
 		return refuse(r, where, "there is no such field");
 	struct mr_field *f = &fields[*at];
-	if (!may_be_key(f->type))
+	if (!may_be_key(f->type) || f->as)
 		return refuse(r, where, "a key is made of bool, int, bigint, numeric, string, uuid and datetime");
 	if (f->optional || f->server_only || f->key)
 		return refuse(r, where, "a field of the key is required, is seen by clients, and is named once");

@@ -22,10 +22,18 @@ enum mr_type {
 const char *mr_type_name(enum mr_type t); /* "bool", "int", ... as in the manifest */
 const char *mr_type_sql(enum mr_type t);  /* "boolean", "bigint", "text", ... without collation */
 
+/* Columns of adopted tables whose type is not among these, and which are read as if it were. */
+enum mr_column_as {
+	MR_AS_ITSELF,
+	MR_AS_TEXT, /* a string: an enum's label, a date, a time of day */
+	MR_AS_UTC,  /* a datetime: a timestamp without time zone */
+};
+
 struct mr_field {
 	struct mr_str name;   /* NUL-terminated, as all names here */
 	struct mr_str column; /* in the table; NUL-terminated; empty: the field is made of those of the key */
 	enum mr_type type;
+	enum mr_column_as as;
 	bool optional; /* null allowed */
 	bool unique;
 	bool server_only;          /* never leaves the server; not usable in clients' filters */

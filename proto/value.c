@@ -507,6 +507,16 @@ static bool hidden(const struct mr_entity *e, size_t field, bool all)
 	return e->fields[field].server_only && !all;
 }
 
+bool mr_field_from_image(struct mr_arena *a, const struct mr_field *f, const struct mr_node *image, struct mr_value *v)
+{
+	const struct mr_node *n = mr_node_get(image, f->column.p);
+	if (!n || f->as != MR_AS_UTC || n->kind != MR_STRING || (*n->text.p | 0x20) == 'i' || n->text.p[0] == '-')
+		return n && mr_value_from_image(a, f->type, n, v);
+	struct mr_str zoned = mr_arena_printf(a, "%.*sZ", (int)n->text.n, n->text.p);
+	*v = (struct mr_value){.type = f->type};
+	return mr_datetime_read(zoned, &v->i);
+}
+
 bool mr_row_from_image(struct mr_arena *a, const struct mr_entity *e, const struct mr_node *image, struct mr_row *row)
 {
 	row->entity = e;
@@ -514,8 +524,7 @@ bool mr_row_from_image(struct mr_arena *a, const struct mr_entity *e, const stru
 	for (size_t i = 0; i < e->n; i++) {
 		if (mr_field_computed(&e->fields[i]))
 			continue;
-		const struct mr_node *n = mr_node_get(image, e->fields[i].column.p);
-		if (!n || !mr_value_from_image(a, e->fields[i].type, n, &row->v[i]))
+		if (!mr_field_from_image(a, &e->fields[i], image, &row->v[i]))
 			return false;
 	}
 	for (size_t i = 0; i < e->n_key; i++)

@@ -56,11 +56,20 @@ static void fit_default(struct mr_draft *d, const struct mr_entity *e, const str
 		mr_draft_refuse(d, e->name, f->name, "is declared with a default, but the column \"%s\" has none", f->column.p);
 }
 
+static bool fits(const struct mr_field *f, const char *type, const char *kind)
+{
+	if (f->as == MR_AS_UTC)
+		return !strcmp(type, "timestamp without time zone");
+	if (f->as == MR_AS_TEXT)
+		return !strcmp(kind, "the enum") || !strcmp(type, "date") || !strcmp(type, "time without time zone");
+	return strcmp(kind, "the enum") != 0 && mr_draft_type_fits(f->type, type);
+}
+
 static void fit_column(struct mr_draft *d, const struct mr_entity *e, const struct mr_field *f, const PGresult *res, int row)
 {
 	const char *type = PQgetvalue(res, row, C_TYPE);
 	bool not_null = PQgetvalue(res, row, C_NOT_NULL)[0] == 't';
-	if (!mr_draft_type_fits(f->type, type))
+	if (!fits(f, type, PQgetvalue(res, row, C_KIND)))
 		mr_draft_refuse(d, e->name, f->name, "is declared as %s, but the column \"%s\" is of %s %s", mr_type_name(f->type),
 			f->column.p, PQgetvalue(res, row, C_KIND), type);
 	else if (PQgetvalue(res, row, C_DETERMINISTIC)[0] == 'f')

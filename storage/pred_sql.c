@@ -47,8 +47,7 @@ static void given(struct mr_buf *sql, struct mr_params *params, struct mr_str te
 
 static void column(struct mr_buf *sql, const struct mr_params *params, const struct mr_entity *e, int field)
 {
-	mr_buf_z(sql, params->plan ? "" : params->members ? "s." : "r.");
-	mr_sql_ident(sql, e->fields[field].column);
+	mr_sql_column(sql, params->plan ? "" : params->members ? "s." : "r.", &e->fields[field]);
 }
 
 /* Order of text is by bytes, whatever the column's collation; equality is so under every collation that the installer takes, and without

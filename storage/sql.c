@@ -31,6 +31,15 @@ void mr_sql_table(struct mr_buf *b, const struct mr_entity *e)
 	mr_sql_ident(b, e->table);
 }
 
+void mr_sql_column(struct mr_buf *b, const char *alias, const struct mr_field *f)
+{
+	static const char *const around[][2] = {
+		[MR_AS_ITSELF] = {"", ""}, [MR_AS_TEXT] = {"(", ")::text"}, [MR_AS_UTC] = {"(", " at time zone 'UTC')"}};
+	mr_buf_printf(b, "%s%s", around[f->as][0], alias);
+	mr_sql_ident(b, f->column);
+	mr_buf_z(b, around[f->as][1]);
+}
+
 void mr_sql_key_name(struct mr_buf *b, const struct mr_entity *e, struct mr_str what, const char *suffix)
 {
 	mr_buf_printf(b, "%.*s_%.*s%s", (int)e->table.n, e->table.p, (int)what.n, what.p, suffix);

@@ -12,6 +12,8 @@ enum { MR_SCHEMA_VERSION = 4 };
 
 void mr_sql_ident(struct mr_buf *b, struct mr_str name);        /* "name" */
 void mr_sql_table(struct mr_buf *b, const struct mr_entity *e); /* "schema"."table" */
+/* The column as a value of the field's type, so that it compares as everywhere; alias: "r.", or "". */
+void mr_sql_column(struct mr_buf *b, const char *alias, const struct mr_field *f);
 /* "Table_what" and suffix, as constraints and indexes are named: cut to what Postgres keeps; a cut name ends with a hash of the whole. */
 void mr_sql_key_name(struct mr_buf *b, const struct mr_entity *e, struct mr_str what, const char *suffix);
 void mr_sql_literal(struct mr_buf *b, struct mr_str text); /* 'text', whatever standard_conforming_strings says */

@@ -51,8 +51,8 @@ static void ask(struct mr_txn *txn, const struct mr_plan *plan, const struct mr_
 	op->entity = plan->entity;
 	op->only_reads = true;
 	op->ahead = p->values[0].i - plan->now;
-	mr_buf_z(&op->sql, "select min(r.");
-	mr_sql_ident(&op->sql, plan->entity->fields[p->field].column);
+	mr_buf_z(&op->sql, "select min(");
+	mr_sql_column(&op->sql, "r.", &plan->entity->fields[p->field]);
 	mr_buf_z(&op->sql, ")::text");
 	mr_op_print_from(op, &ahead);
 	mr_op_send(op, 0, mr_is_keyed(ahead.where), txn->capturing, take_moment);

@@ -76,11 +76,8 @@ static bool encode_whole(struct mr_enc *enc, struct mr_arena *a, const struct mr
 static bool read_field(struct mr_arena *a, const struct mr_entity *e, int field, const struct mr_node *image, struct mr_value *row)
 {
 	const struct mr_field *f = &e->fields[field];
-	bool computed = mr_field_computed(f);
-	if (!computed) {
-		const struct mr_node *n = mr_node_get(image, f->column.p);
-		return n && mr_value_from_image(a, f->type, n, &row[field]);
-	}
+	if (!mr_field_computed(f))
+		return mr_field_from_image(a, f, image, &row[field]);
 	for (size_t i = 0; i < e->n_key; i++)
 		if (!read_field(a, e, e->key[i], image, row))
 			return false;

@@ -150,7 +150,8 @@ static const struct mr_pred *pinned(struct mr_arena *a, const struct mr_entity *
 	for (size_t i = 0; i < check->n_conds; i++) {
 		const struct mr_sql_cond *c = &check->conds[i];
 		int field = is_on(c, t) ? mr_entity_column(e, c->column) : -1;
-		const struct mr_pred *p = field < 0 ? NULL : pred_of(a, e, field, c, params);
+		/* What the statement compares is not what the field is: 'now' of a date, a time in another zone. */
+		const struct mr_pred *p = field < 0 || e->fields[field].as ? NULL : pred_of(a, e, field, c, params);
 		if (p)
 			kids[n++] = p;
 	}

@@ -43,8 +43,7 @@ static enum mr_type type_of(const struct mr_entity *e, const struct mr_measure *
 
 static void column(struct mr_buf *b, const struct mr_entity *e, int field)
 {
-	mr_buf_z(b, "r.");
-	mr_sql_ident(b, e->fields[field].column);
+	mr_sql_column(b, "r.", &e->fields[field]);
 	if (e->fields[field].type == MR_T_STRING)
 		mr_buf_z(b, " collate \"C\"");
 }

@@ -24,6 +24,8 @@ psql(`create schema shop;
 	create table shop.tokens (uid uuid primary key default gen_random_uuid(), label text not null);
 	create table shop.lines ("no" int, tenant text, customer_id bigint references shop.customers, qty smallint not null, id text, primary key (tenant, "no"));
 	create index on shop.lines (tenant collate "C", qty);
+	create type shop.mood as enum ('good', 'bad');
+	create table shop.visits (id serial primary key, mood shop.mood, day date not null, hour time, at timestamp not null default now());
 	insert into shop.customers (name) select 'c' || n from generate_series(1, 3) n;
 	insert into shop.products values ('a/b', 'slash', 1.50), ('secret', 'hidden', 2);
 	insert into shop.lines (tenant, "no", qty) select 't', n, n from generate_series(1, 30) n`);
@@ -92,6 +94,25 @@ test("functions name rows by text, by values, by names; what the table fills in 
 	assert.equal(psql("select count(*) from shop.lines where tenant = 'j'"), "0");
 	const taken = await client.call("shop.addLine", { tenant: "t", no: 5, qty: 5 });
 	assert.equal(taken.error.code, "unique_violation");
+});
+
+test("enums, dates and timestamps without a zone are what they say, in SQL, live and in functions", async () => {
+	const visits = await client.live({ entity: "Visit", where: { day: { $gte: "2026-02-01" }, at: { $gte: "2026-01-01T00:00:00Z" }, $or: [{ mood: "bad" }, { mood: null }] } });
+	psql(`set timezone = 'Asia/Tokyo'; set datestyle = 'German'; insert into shop.visits (mood, day, hour, at) values ('bad', '2026-02-03', '13:59', '2026-02-03 04:05:06.000007'),
+		('good', '2026-02-03', null, '2026-02-03 04:05:06'), (null, '2026-01-31', null, '2026-02-03 04:05:06'), (null, '2026-02-01', null, '2025-12-31 23:59:59')`);
+	await client.until("the row", () => visits.rows.size === 1);
+	assert.deepEqual(visits.list, [{ id: 1, mood: "bad", day: "2026-02-03", hour: "13:59:00", at: "2026-02-03T04:05:06.000007Z" }]);
+	const again = await client.live({ entity: "Visit", where: { mood: "bad", at: "2026-02-03T13:05:06.000007+09:00" }, order: [["mood", "desc"]], limit: 2 });
+	assert.deepEqual(again.list, visits.list);
+	const { rows, days } = await client.value("shop.visits", { until: "2026-02-03T04:05:06Z" });
+	assert.deepEqual(rows.map((row) => row.mood), ["good", null, null]);
+	assert.deepEqual(days.map(({ day, count }) => `${day} ${count}`).sort(), ["2026-01-31 1", "2026-02-01 1", "2026-02-03 2"]);
+	const made = await stack.http("POST", "/api/entities/Visit", { mood: "good", day: "2026-03-01", at: "2026-03-01T09:00:00+09:00" });
+	assert.equal(psql(`select at || ' ' || mood from shop.visits where id = ${made.json.id}`), "2026-03-01 00:00:00 good");
+	assert.equal((await stack.http("PATCH", `/api/entities/Visit/${made.json.id}`, { hour: "07:00" })).json.data.hour, "07:00:00");
+	assert.equal((await stack.http("POST", "/api/entities/Visit", { mood: "so so", day: "2026-03-01" })).code, "bad_value");
+	psql("update shop.visits set mood = 'good' where id = 1");
+	await client.until("nothing", () => visits.rows.size === 0);
 });
 
 test("a page and the next one adjoin", async () => {
@@ -180,16 +201,18 @@ function refusal(source, as = url) {
 }
 
 test("what does not fit is refused with a sentence", async () => {
-	psql(`create type shop.mood as enum ('good', 'bad');
-		create collation shop.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+	psql(`create collation shop.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 		create table shop.odd (id int primary key, f real, m shop.mood, t timestamp, c char(3), d int not null, l text collate shop.loose);
 		create table shop.keyless (a int); create table shop.later (a int primary key deferrable initially deferred);
 		create table shop.floats (f float8 primary key); create view shop.seen as select * from shop.odd; create unlogged table shop.fast (id int primary key)`);
-	const odd = (fields) => refusal(`export const Odd = entity.adopt("shop.odd", { fields: { id: field.int(), d: field.int(), ${fields} } });`);
+	const odd = (fields) => refusal(`export const Odd = entity.adopt("shop.odd", { fields: { id: field.int(), ${fields} } });`);
 	assert.equal(odd(""), "");
 	assert.match(odd("f: field.float().optional()"), /odd\.f is declared as float, but the column "f" is of type real/);
 	assert.match(odd("m: field.string().optional()"), /the column "m" is of the enum shop\.mood/);
+	assert.match(odd("m: field.date()"), /may be null/);
 	assert.match(odd("t: field.datetime().optional()"), /timestamp without time zone/);
+	assert.match(odd("t: field.date().optional()"), /timestamp without time zone/);
+	assert.match(odd("d: field.timestamp().column('d')"), /is of type integer/);
 	assert.match(odd("c: field.string().optional()"), /of type character/);
 	assert.match(odd("l: field.string().optional()"), /nondeterministic collation/);
 	assert.match(odd("x: field.string().optional()"), /has no column "x"/);

@@ -24,6 +24,7 @@ export interface FieldManifest {
 	/** Of an adopted table: its name there, where that is another; and that the table fills it in. */
 	column?: string;
 	generated?: true;
+	as?: "text" | "utc";
 	/** The only values there are, bounds, and how many characters or bytes: kept by the database (CHECK). */
 	values?: readonly unknown[];
 	min?: unknown;
@@ -130,6 +131,14 @@ export const field = {
 	numeric: (): Field<string, string | number | bigint> => new Field({ type: "numeric" }),
 	/** A point in time, as ISO 8601 text in UTC. */
 	datetime: (): DatetimeField => new DatetimeField({ type: "datetime" }),
+	/** Of an adopted table: a timestamp without time zone, which is meant to be in UTC. As `datetime`. */
+	timestamp: (): DatetimeField => new DatetimeField({ type: "datetime", as: "utc" }),
+	/** Of an adopted table: a date as text, `2026-11-21`. */
+	date: (): Field<string> => new Field({ type: "string", as: "text" }),
+	/** Of an adopted table: a time of day as text, `13:59:00`. */
+	time: (): Field<string> => new Field({ type: "string", as: "text" }),
+	/** Of an adopted table: a column of an enum type of Postgres, with its labels. Ordered as text. */
+	pgEnum: <const L extends string>(..._labels: readonly L[]): Field<L> => new Field({ type: "string", as: "text" }),
 	/** Any JSON. It cannot be used in filters. */
 	json: <T extends Value = Value>(): Field<T> => new Field({ type: "json" }),
 	bytes: (): Field<Uint8Array> => new Field({ type: "bytes" }),
@@ -231,8 +240,8 @@ export function entity<Name extends string, F extends Fields>(
 	checkNames(name, fields);
 	for (const [key, value] of Object.entries(fields)) {
 		if (key === "id") throw new Error(`entity ${name}: the field id is there by itself`);
-		if (value instanceof Field && (value.facts.column !== undefined || value.facts.generated))
-			throw new Error(`entity ${name}, field ${key}: column() and generated() are for tables that exist: entity.adopt("schema.table", ...)`);
+		if (value instanceof Field && (value.facts.column !== undefined || value.facts.generated || value.facts.as))
+			throw new Error(`entity ${name}, field ${key}: column(), generated(), timestamp, date, time and pgEnum are for tables that exist: entity.adopt("schema.table", ...)`);
 	}
 	const made = new Entity<Name, F>(name, fields);
 	for (const index of options?.indexes ?? []) {

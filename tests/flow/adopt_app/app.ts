@@ -33,9 +33,21 @@ export const Line = entity
 	})
 	.index("by_qty", ["tenant", "qty"]);
 
+export const Visit = entity.adopt("shop.visits", {
+	name: "Visit",
+	fields: {
+		id: field.int().generated(),
+		mood: field.pgEnum("good", "bad").optional(),
+		day: field.date(),
+		hour: field.time().optional(),
+		at: field.timestamp().defaultNow(),
+	},
+});
+
 export const Member = entity("Member", { user: field.string(), tenant: field.string() });
 
 policy(Customer, { read: true, insert: "auth.userId != null", update: "data.name == auth.userId", delete: "data.id > 1000" });
 policy(Product, { read: "data.id != 'secret'", insert: true, update: true, delete: true });
 policy("tokens", { read: true, insert: true });
+policy(Visit, { read: true, insert: true, update: "data.mood != 'bad'" });
 policy(Line, { read: "data.qty < 100 || exists(Member, user == auth.userId && tenant == data.tenant)", insert: true, update: true, delete: true });

@@ -54,5 +54,15 @@ export const withCustomers = query({
 	},
 });
 
+export const visits = query({
+	...opts,
+	args: { until: v.string() },
+	async handler(ctx, { until }) {
+		const rows = await ctx.db.query("Visit").where({ at: { $lte: until } }).order({ mood: "asc" }).collect();
+		const days = await ctx.db.query("Visit").groupBy("day").count();
+		return { rows, days };
+	},
+});
+
 export const named = query({ ...opts, args: {}, handler: async (ctx) => (await ctx.db.query("Line").select("id", "qty").collect()).map((row) => row.id) });
 export const bySql = query({ ...opts, args: { no: v.int() }, handler: (ctx, { no }) => ctx.db.sql`select sum(qty) as n from shop.lines where "no" = ${no}` });
