@@ -154,13 +154,13 @@ static bool read_field(struct reader *r, struct mr_str where, const struct mr_no
 	if (!is_name(f->name))
 		return refuse(r, where, "a name is a letter or _, then letters, digits and _, at most 63");
 	f->column = f->name;
-	bool ok = text_member(r, where, n, "type", &type) && read_type(r, where, type, &f->type) &&
-		  text_member(r, where, n, "as", &as) && read_as(r, where, as, f) && text_member(r, where, n, "column", &f->column) && bool_member(r, where, n, "generated", &f->generated) &&
-		  text_member(r, where, n, "references", &f->references) && text_member(r, where, n, "onDelete", &f->on_delete) &&
-		  bool_member(r, where, n, "optional", &f->optional) && bool_member(r, where, n, "unique", &f->unique) &&
-		  bool_member(r, where, n, "serverOnly", &f->server_only) && bool_member(r, where, n, "readonly", &f->readonly) &&
-		  bool_member(r, where, n, "owner", &f->owner) && bool_member(r, where, n, "defaultNow", &f->default_now) &&
-		  bool_member(r, where, n, "checked", &f->checked);
+	bool ok = text_member(r, where, n, "type", &type) && read_type(r, where, type, &f->type) && text_member(r, where, n, "as", &as) &&
+		  read_as(r, where, as, f) && text_member(r, where, n, "column", &f->column) &&
+		  bool_member(r, where, n, "generated", &f->generated) && text_member(r, where, n, "references", &f->references) &&
+		  text_member(r, where, n, "onDelete", &f->on_delete) && bool_member(r, where, n, "optional", &f->optional) &&
+		  bool_member(r, where, n, "unique", &f->unique) && bool_member(r, where, n, "serverOnly", &f->server_only) &&
+		  bool_member(r, where, n, "readonly", &f->readonly) && bool_member(r, where, n, "owner", &f->owner) &&
+		  bool_member(r, where, n, "defaultNow", &f->default_now) && bool_member(r, where, n, "checked", &f->checked);
 	if (!ok)
 		return false;
 	if (f->references.n && !f->on_delete.n)

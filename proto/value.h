@@ -25,7 +25,8 @@ struct mr_value {
 bool mr_value_from_node(struct mr_arena *a, enum mr_type type, const struct mr_node *n, struct mr_value *v, struct mr_error *err);
 /* The same from a row image: JSON as Postgres's row_to_json prints it under the pinned settings. False: does not fit the type. */
 bool mr_value_from_image(struct mr_arena *a, enum mr_type type, const struct mr_node *n, struct mr_value *v);
-bool mr_field_from_image(struct mr_arena *a, const struct mr_field *f, const struct mr_node *image, struct mr_value *v); /* of a whole row's */
+/* The same from a whole row's. */
+bool mr_field_from_image(struct mr_arena *a, const struct mr_field *f, const struct mr_node *image, struct mr_value *v);
 /* The same from a column in libpq's text format (pinned settings: ISO dates in UTC, hex bytea). */
 bool mr_value_from_pgtext(struct mr_arena *a, enum mr_type type, struct mr_str text, struct mr_value *v);
 

@@ -56,8 +56,15 @@ static void tell_notes(const char *conninfo, const char *dir)
 	mr_buf_fini(&notes);
 }
 
-static int plan_and_apply(const struct mr_cli *cli, const char *conninfo, const char *dir, bool apply)
+struct migration {
+	const char *dir; /* of the build */
+	bool apply;
+};
+
+static int plan_and_apply(const struct mr_cli *cli, const char *conninfo, void *arg)
 {
+	const char *dir = ((const struct migration *)arg)->dir;
+	bool apply = ((const struct migration *)arg)->apply;
 	struct mr_buf sql = {0};
 	struct mr_error err;
 	int status = MR_EXIT_OK;
@@ -83,21 +90,20 @@ static int plan_and_apply(const struct mr_cli *cli, const char *conninfo, const 
 	return status;
 }
 
-/* Uses the database that runs; else starts the private one for as long as it takes. */
-static int with_database(const struct mr_cli *cli, const char *dir, bool apply)
+int mr_cli_with_database(const struct mr_cli *cli, int (*run)(const struct mr_cli *cli, const char *conninfo, void *arg), void *arg)
 {
 	struct mr_buf conninfo = {0};
 	struct mr_error err;
 	int status;
 	if (mr_database_running(&cli->settings, &conninfo)) {
-		status = plan_and_apply(cli, conninfo.p, dir, apply);
+		status = run(cli, conninfo.p, arg);
 	} else {
 		struct mr_database db;
 		int lock = mr_data_dir_lock(&cli->settings, &err);
 		if (lock < 0)
 			return mr_cli_fail(MR_EXIT_FAILED, "%s", err.message);
 		if (mr_database_open(&db, &cli->settings, &err)) {
-			status = plan_and_apply(cli, db.conninfo.p, dir, apply);
+			status = run(cli, db.conninfo.p, arg);
 			mr_database_close(&db, &cli->settings);
 		} else {
 			status = mr_cli_fail(MR_EXIT_FAILED, "%s", err.message);
@@ -116,7 +122,7 @@ int mr_cmd_migrate(struct mr_cli *cli)
 		return MR_EXIT_USAGE;
 	if (!mr_cli_build(cli, &made))
 		return MR_EXIT_FAILED;
-	int status = with_database(cli, made.dir, apply);
+	int status = mr_cli_with_database(cli, plan_and_apply, &(struct migration){made.dir, apply});
 	mr_app_build_fini(&made);
 	return status;
 }

@@ -16,6 +16,7 @@ static const struct {
 	{"jobs", mr_cmd_jobs},
 	{"migrate", mr_cmd_migrate},
 	{"psql", mr_cmd_psql},
+	{"pull", mr_cmd_pull},
 	{"serve", mr_cmd_serve},
 	{"sessions", mr_cmd_sessions},
 	{"settings", mr_cmd_settings},
@@ -41,6 +42,17 @@ bool mr_cli_no_more(const struct mr_cli *cli)
 	mr_cli_fail(
 		MR_EXIT_USAGE, "%s is not an option of `millrace %s`; see `millrace help %s`.", cli->argv[1], cli->command, cli->command);
 	return false;
+}
+
+const char *mr_cli_option(const struct mr_cli *cli, int *i, const char *name)
+{
+	const char *word = cli->argv[*i];
+	size_t n = strlen(name);
+	if (strncmp(word, name, n) != 0 || (word[n] && word[n] != '='))
+		return NULL;
+	if (word[n] == '=')
+		return word + n + 1;
+	return ++*i < cli->argc ? cli->argv[*i] : "";
 }
 
 static int help(const char *command)

@@ -31,27 +31,15 @@ static int64_t duration(const char *text)
 	return 0;
 }
 
-/* Takes `--name value` or `--name=value`; NULL: it is another option; "" (and *i beyond the end): no value follows. */
-static const char *option(const struct mr_cli *cli, int *i, const char *name)
-{
-	const char *word = cli->argv[*i];
-	size_t n = strlen(name);
-	if (strncmp(word, name, n) != 0 || (word[n] && word[n] != '='))
-		return NULL;
-	if (word[n] == '=')
-		return word + n + 1;
-	return ++*i < cli->argc ? cli->argv[*i] : "";
-}
-
 static bool read_options(const struct mr_cli *cli, struct wanted *w)
 {
 	for (int i = 1; i < cli->argc; i++) {
 		const char *word = cli->argv[i], *value;
-		if ((value = option(cli, &i, "--user"))) {
+		if ((value = mr_cli_option(cli, &i, "--user"))) {
 			w->user = value;
-		} else if ((value = option(cli, &i, "--expires"))) {
+		} else if ((value = mr_cli_option(cli, &i, "--expires"))) {
 			w->expires = value;
-		} else if ((value = option(cli, &i, "--claim")) && w->n_claims < CLAIMS_MOST) {
+		} else if ((value = mr_cli_option(cli, &i, "--claim")) && w->n_claims < CLAIMS_MOST) {
 			w->claims[w->n_claims++] = value;
 		} else {
 			mr_cli_fail(MR_EXIT_USAGE, "%s is not an option of `millrace token`; see `millrace help token`.", word);
