@@ -1,11 +1,11 @@
-/* Plans and applies: the order of a plan, its refusals, settings of the triggers, retention. */
+/* Plans: the order of a plan, its refusals, settings of the triggers, retention. */
 #include "install_private.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Held by whoever applies a plan or settings, so that two do not at once. */
+/* Held by whoever stores settings, and by the transaction of a plan (install_apply.c). */
 #define INSTALL_LOCK "select pg_advisory_xact_lock(7838371846531)"
 
 /* ---- drafts ---- */
@@ -58,6 +58,7 @@ static bool find_table(struct mr_draft *d, struct mr_draft_table *t)
 		return false;
 	if (PQntuples(res)) {
 		snprintf(t->oid, sizeof(t->oid), "%s", PQgetvalue(res, 0, 0));
+		t->partitioned = PQgetvalue(res, 0, 1)[0] == 'p';
 		if (!strchr("rp", PQgetvalue(res, 0, 1)[0]))
 			mr_draft_refuse(d, t->entity->name, MR_STR(""), "cannot be installed: \"%s\".\"%s\" exists and is not a table%s",
 				t->entity->schema.p, t->entity->table.p, kind_of(PQgetvalue(res, 0, 1)[0]));
@@ -199,7 +200,7 @@ static bool draft(struct mr_draft *d, struct mr_buf *sql)
 		mr_buf_z(sql, mr_sql_crons);
 		mr_buf_z(sql, mr_sql_sessions);
 	}
-	struct mr_buf *parts[] = {&d->tables, &d->constraints, &d->triggers, &d->marks};
+	struct mr_buf *parts[] = {&d->tables, &d->constraints, &d->triggers, &d->marks, &d->later};
 	for (size_t i = 0; i < MR_COUNT(parts); i++)
 		mr_buf_str(sql, mr_buf_view(parts[i]));
 	return true;
@@ -213,26 +214,9 @@ bool mr_install_plan(const char *conninfo, const struct mr_app *app, struct mr_b
 	/* One snapshot, so that a plan is not drawn up between two halves of somebody else's. */
 	bool ok = mr_sync_run(d.conn, err, "begin isolation level repeatable read read only") && draft(&d, sql);
 	PQfinish(d.conn);
-	struct mr_buf *parts[] = {&d.tables, &d.constraints, &d.triggers, &d.marks, &d.refused};
+	struct mr_buf *parts[] = {&d.tables, &d.constraints, &d.triggers, &d.marks, &d.later, &d.refused};
 	for (size_t i = 0; i < MR_COUNT(parts); i++)
 		mr_buf_fini(parts[i]);
-	return ok;
-}
-
-/* ---- applying ---- */
-
-bool mr_install_apply(const char *conninfo, struct mr_str sql, struct mr_error *err)
-{
-	if (!sql.n)
-		return true;
-	PGconn *conn = mr_sync_open(conninfo, err);
-	if (!conn)
-		return false;
-	char *text = mr_strndup(sql.p, sql.n);
-	bool ok = mr_sync_run(conn, err, "begin; set local lock_timeout = '5s'; " INSTALL_LOCK) && mr_sync_run(conn, err, text) &&
-		  mr_sync_run(conn, err, "commit");
-	free(text);
-	PQfinish(conn);
 	return ok;
 }
 

@@ -13,8 +13,11 @@
 bool mr_install_plan(const char *conninfo, const struct mr_app *app, struct mr_buf *sql, struct mr_error *err);
 /* Appends a sentence and a line end for each column that no field declares and that makes inserts fail. */
 bool mr_install_left(const char *conninfo, const struct mr_app *app, struct mr_buf *out, struct mr_error *err);
-/* Runs a plan in one transaction (lock_timeout 5 s). Running a plan of nothing is fine. */
-bool mr_install_apply(const char *conninfo, struct mr_str sql, struct mr_error *err);
+/* Runs a plan: its first part in one transaction, and the steps behind it that take long on tables with rows (install_apply.c). A statement
+ * waits for its lock no longer than that; then all is taken back, others get their turn, and it is tried again, a few times. conflict: a
+ * lock was not to be had, and err says who holds it. What was done stays; the next plan goes on from there. Running a plan of nothing is
+ * fine. */
+bool mr_install_apply(const char *conninfo, struct mr_str sql, int64_t lock_timeout_ms, struct mr_error *err);
 /* Settings that triggers read (capture_max_rows, ...) are kept in millrace.setting. */
 bool mr_install_settings(
 	const char *conninfo, int64_t capture_max_rows, int64_t capture_max_bytes, int log_retention, struct mr_error *err);

@@ -158,7 +158,10 @@ static void refuse_changes(struct mr_draft *d, const struct mr_entity *e, struct
 {
 	if (part->n == from)
 		return;
-	const char *first = part->p + from, *end = strstr(first, ";\n");
+	const char *first = part->p + from;
+	if (!strncmp(first, MR_DRAFT_STEP, strlen(MR_DRAFT_STEP)))
+		first = strchr(first, '\n') + 1;
+	const char *end = strstr(first, ";\n");
 	mr_draft_refuse(d, e->name, MR_STR(""), "is adopted, so nothing of its table is changed; declare what is there, or run: %.*s",
 		(int)(end ? end - first : 0), first);
 	part->n = from;
@@ -167,10 +170,11 @@ static void refuse_changes(struct mr_draft *d, const struct mr_entity *e, struct
 
 bool mr_draft_adopted_rest(struct mr_draft *d, struct mr_draft_table *t)
 {
-	size_t before = d->constraints.n;
+	size_t before = d->constraints.n, later = d->later.n;
 	if (!mr_draft_keys(d, t) || !mr_draft_checks(d, t))
 		return false;
 	refuse_changes(d, t->entity, &d->constraints, before);
+	refuse_changes(d, t->entity, &d->later, later);
 	return true;
 }
 

@@ -46,12 +46,24 @@ static void drop_check(struct mr_draft *d, const struct mr_entity *e, const char
 	mr_buf_z(&d->constraints, ";\n");
 }
 
-static void add_check(struct mr_draft *d, const struct mr_entity *e, struct mr_str name, struct mr_str is)
+void mr_draft_validate(struct mr_draft *d, const struct mr_entity *e, struct mr_str name)
 {
+	mr_buf_z(&d->later, MR_DRAFT_AGAIN "alter table ");
+	mr_sql_table(&d->later, e);
+	mr_buf_z(&d->later, " validate constraint ");
+	mr_sql_ident(&d->later, name);
+	mr_buf_z(&d->later, ";\n");
+}
+
+static void add_check(struct mr_draft *d, const struct mr_draft_table *t, struct mr_str name, struct mr_str is)
+{
+	const struct mr_entity *e = t->entity;
 	struct mr_buf *b = &d->constraints, said = {0};
 	mr_buf_printf(&said, MR_DRAFT_SAYS "%.*s", (int)is.n, is.p);
 	alter_constraint(d, e, "add", name);
-	mr_buf_printf(b, " check (%.*s);\ncomment on constraint ", (int)is.n, is.p);
+	mr_buf_printf(b, " check (%.*s)%s;\ncomment on constraint ", (int)is.n, is.p, mr_draft_gently(t) ? " not valid" : "");
+	if (mr_draft_gently(t))
+		mr_draft_validate(d, e, name);
 	mr_sql_ident(b, name);
 	mr_buf_z(b, " on ");
 	mr_sql_table(b, e);
@@ -107,7 +119,7 @@ static bool refuse_breakers(struct mr_draft *d, struct mr_draft_table *t, const 
 
 /* ---- the draft ---- */
 
-enum { K_NAME, K_SAYS };
+enum { K_NAME, K_SAYS, K_VALID };
 
 static int find(const PGresult *have, const char *name)
 {
@@ -136,7 +148,9 @@ static bool draft_check(struct mr_draft *d, struct mr_draft_table *t, const PGre
 		if (i >= 0)
 			drop_check(d, t->entity, name.p);
 		ok = !t->rows || refuse_breakers(d, t, c, mr_buf_view(&is));
-		add_check(d, t->entity, mr_buf_view(&name), mr_buf_view(&is));
+		add_check(d, t, mr_buf_view(&name), mr_buf_view(&is));
+	} else if (PQgetvalue(have, i, K_VALID)[0] != 't') {
+		mr_draft_validate(d, t->entity, mr_buf_view(&name));
 	}
 	mr_buf_fini(&name);
 	mr_buf_fini(&is);
@@ -156,7 +170,7 @@ bool mr_draft_checks(struct mr_draft *d, struct mr_draft_table *t)
 	if (*t->oid) {
 		const char *params[] = {t->oid};
 		have = mr_draft_ask(d,
-			"select conname, coalesce(obj_description(oid, 'pg_constraint'), '') from pg_constraint "
+			"select conname, coalesce(obj_description(oid, 'pg_constraint'), ''), convalidated from pg_constraint "
 			"where conrelid = $1::oid and contype = 'c' order by conname",
 			1, params);
 		if (!have)

@@ -30,9 +30,9 @@ static void print_says(struct mr_buf *b, const struct mr_entity *e, const struct
 	mr_draft_pred(b, e, x->where);
 }
 
-static void comment_index(struct mr_draft *d, const struct mr_entity *e, const struct mr_index *x, struct mr_str name)
+static void comment_index(struct mr_buf *b, const struct mr_entity *e, const struct mr_index *x, struct mr_str name)
 {
-	struct mr_buf *b = &d->constraints, says = {0};
+	struct mr_buf says = {0};
 	print_says(&says, e, x);
 	mr_buf_z(b, "comment on index ");
 	index_name(b, e, name);
@@ -42,10 +42,19 @@ static void comment_index(struct mr_draft *d, const struct mr_entity *e, const s
 	mr_buf_fini(&says);
 }
 
-static void create_index(struct mr_draft *d, const struct mr_entity *e, const struct mr_index *x, struct mr_str name)
+/* Where there are rows nobody waits for it. An attempt that was broken off left an index that serves nothing: it is among those dropped. */
+static void create_index(struct mr_draft *d, const struct mr_draft_table *t, const struct mr_index *x, struct mr_str name, bool taken)
 {
-	struct mr_buf *b = &d->constraints;
-	mr_buf_printf(b, "create %sindex ", x->unique ? "unique " : "");
+	const struct mr_entity *e = t->entity;
+	bool gently = mr_draft_gently(t);
+	struct mr_buf *b = gently ? &d->later : &d->constraints;
+	const char *how = gently ? "concurrently " : "", *step = gently ? MR_DRAFT_ALONE : "";
+	if (taken) {
+		mr_buf_printf(b, "%sdrop index %s", step, how);
+		index_name(b, e, name);
+		mr_buf_z(b, ";\n");
+	}
+	mr_buf_printf(b, "%screate %sindex %s", step, x->unique ? "unique " : "", how);
 	mr_sql_ident(b, name);
 	mr_buf_z(b, " on ");
 	mr_sql_table(b, e);
@@ -57,8 +66,10 @@ static void create_index(struct mr_draft *d, const struct mr_entity *e, const st
 		mr_draft_pred(b, e, x->where);
 	}
 	mr_buf_z(b, ";\n");
-	if (x->where)
-		comment_index(d, e, x, name);
+	if (x->where) {
+		mr_buf_z(b, gently ? MR_DRAFT_AGAIN : "");
+		comment_index(b, e, x, name);
+	}
 }
 
 /* ---- what is there ---- */
@@ -180,12 +191,7 @@ static bool draft_index(struct mr_draft *d, struct mr_draft_table *t, const PGre
 		return true;
 	if (*t->oid && x->unique && t->rows && !refuse_doubles(d, t, x))
 		return false;
-	if (taken) {
-		mr_buf_z(&d->constraints, "drop index ");
-		index_name(&d->constraints, t->entity, name);
-		mr_buf_z(&d->constraints, ";\n");
-	}
-	create_index(d, t->entity, x, name);
+	create_index(d, t, x, name, taken);
 	return true;
 }
 
@@ -259,8 +265,9 @@ static bool refuse_orphans(struct mr_draft *d, struct mr_draft_table *t, const s
 }
 
 static void add_reference(
-	struct mr_draft *d, const struct mr_entity *e, const struct mr_field *f, const struct mr_entity *to, const char *action)
+	struct mr_draft *d, const struct mr_draft_table *t, const struct mr_field *f, const struct mr_entity *to, const char *action)
 {
+	const struct mr_entity *e = t->entity;
 	struct mr_buf *b = &d->constraints, name = {0};
 	mr_sql_key_name(&name, e, f->name, "_fkey");
 	mr_buf_z(b, "alter table ");
@@ -273,7 +280,9 @@ static void add_reference(
 	mr_sql_table(b, to);
 	mr_buf_z(b, " (");
 	mr_sql_ident(b, to->fields[0].column);
-	mr_buf_printf(b, ") on delete %s;\n", action);
+	mr_buf_printf(b, ") on delete %s%s;\n", action, mr_draft_gently(t) ? " not valid" : "");
+	if (mr_draft_gently(t))
+		mr_draft_validate(d, e, mr_buf_view(&name));
 	mr_buf_fini(&name);
 }
 
@@ -283,7 +292,8 @@ static int find_reference(struct mr_draft *d, struct mr_draft_table *t, const st
 {
 	const char *params[] = {t->oid, f->column.p, to->schema.p, to->table.p};
 	PGresult *res = mr_draft_ask(d,
-		"select k.conname, replace(k.confdeltype::text, 'a', 'r') from pg_constraint k join pg_class c on c.oid = k.confrelid "
+		"select k.conname, replace(k.confdeltype::text, 'a', 'r'), k.convalidated from pg_constraint k join pg_class c on c.oid = "
+		"k.confrelid "
 		"join pg_namespace n on n.oid = c.relnamespace "
 		"join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1] "
 		"where k.conrelid = $1::oid and k.contype = 'f' and cardinality(k.conkey) = 1 and a.attname = $2 and n.nspname = $3 "
@@ -294,6 +304,8 @@ static int find_reference(struct mr_draft *d, struct mr_draft_table *t, const st
 	int found = 0;
 	for (int i = 0; i < PQntuples(res) && found != 1; i++)
 		found = PQgetvalue(res, i, 1)[0] == letter ? 1 : 2;
+	if (found == 1 && !t->entity->adopted && PQntuples(res) == 1 && PQgetvalue(res, 0, 2)[0] != 't')
+		mr_draft_validate(d, t->entity, mr_sync_str(res, 0, 0));
 	if (found == 2) {
 		mr_buf_z(&d->constraints, "alter table ");
 		mr_sql_table(&d->constraints, t->entity);
@@ -326,7 +338,7 @@ static bool draft_reference(struct mr_draft *d, struct mr_draft_table *t, const 
 		return true;
 	if (found == 0 && t->rows && !refuse_orphans(d, t, f, to))
 		return false;
-	add_reference(d, t->entity, f, to, action);
+	add_reference(d, t, f, to, action);
 	return true;
 }
 

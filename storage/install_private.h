@@ -10,7 +10,8 @@ struct mr_draft {
 	PGconn *conn;
 	const struct mr_app *app;
 	struct mr_error *err;
-	struct mr_buf tables, constraints, triggers, marks;
+	struct mr_buf tables, constraints, triggers, marks; /* one transaction */
+	struct mr_buf later;                                /* steps after it */
 	/* Why the plan is refused: the first sentence, and the names of all. */
 	char sentence[400];
 	struct mr_buf refused;
@@ -21,7 +22,8 @@ struct mr_draft {
 struct mr_draft_table {
 	const struct mr_entity *entity;
 	char oid[16];
-	bool rows;    /* there are some */
+	bool rows; /* there are some */
+	bool partitioned;
 	bool changed; /* rows may look different after the plan, or were not captured before it */
 };
 
@@ -47,6 +49,18 @@ bool mr_draft_adopted_columns(struct mr_draft *d, struct mr_draft_table *t);
 bool mr_draft_adopted_key(struct mr_draft *d, struct mr_draft_table *t);
 bool mr_draft_adopted_rest(struct mr_draft *d, struct mr_draft_table *t);  /* indexes, references, checks */
 bool mr_draft_adopted_owner(struct mr_draft *d, struct mr_draft_table *t); /* asked when triggers are to be made */
+
+/* Steps behind the transaction of a plan begin with such a line: alone, as `concurrently` must be, or a transaction again. */
+#define MR_DRAFT_STEP  "-- ==== "
+#define MR_DRAFT_ALONE MR_DRAFT_STEP "By itself, while others write:\n"
+#define MR_DRAFT_AGAIN MR_DRAFT_STEP "In a transaction of its own, while others write:\n"
+/* Whether what reads all rows is put off, so that nobody waits for it. */
+static inline bool mr_draft_gently(const struct mr_draft_table *t)
+{
+	return t->rows && !t->partitioned;
+}
+/* A step that proves a constraint which is there, but not of rows from before it. */
+void mr_draft_validate(struct mr_draft *d, const struct mr_entity *e, struct mr_str name);
 
 /* How the comment begins of a check or partial index that a plan made; behind it its filter as SQL. */
 #define MR_DRAFT_SAYS "millrace: "

@@ -156,6 +156,25 @@ static bool has_nulls(struct mr_draft *d, const struct mr_entity *e, const struc
 	return mr_draft_asks(d, &sql, answer);
 }
 
+/* By a check that is proved while others write: with it Postgres need not look at the rows. One from before may be left. */
+static void require(struct mr_draft *d, const struct mr_entity *e, const struct mr_field *f)
+{
+	struct mr_buf name = {0}, quoted = {0}, column = {0}, table = {0}, *b = &d->later;
+	mr_sql_key_name(&name, e, f->column, "_not_null");
+	mr_sql_ident(&quoted, mr_buf_view(&name));
+	mr_sql_ident(&column, f->column);
+	mr_sql_table(&table, e);
+	mr_buf_printf(&d->tables, "alter table %s drop constraint if exists %s;\n", table.p, quoted.p);
+	mr_buf_printf(&d->tables, "alter table %s add constraint %s check (%s is not null) not valid;\n", table.p, quoted.p, column.p);
+	mr_draft_validate(d, e, mr_buf_view(&name));
+	mr_buf_printf(b, MR_DRAFT_AGAIN "alter table %s alter column %s set not null;\n", table.p, column.p);
+	mr_buf_printf(b, "alter table %s drop constraint %s;\n", table.p, quoted.p);
+	mr_buf_fini(&name);
+	mr_buf_fini(&quoted);
+	mr_buf_fini(&column);
+	mr_buf_fini(&table);
+}
+
 static bool fit_null(struct mr_draft *d, struct mr_draft_table *t, int field, bool not_null)
 {
 	const struct mr_entity *e = t->entity;
@@ -171,6 +190,8 @@ static bool fit_null(struct mr_draft *d, struct mr_draft_table *t, int field, bo
 		return false;
 	if (nulls)
 		mr_draft_refuse(d, e->name, f->name, "cannot become required: the table holds nulls in it");
+	else if (mr_draft_gently(t))
+		require(d, e, f);
 	else
 		alter_column(d, e, f, "set not null");
 	return true;

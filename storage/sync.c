@@ -18,7 +18,7 @@ static const struct {
 	{"", MR_SQL_ERROR},
 };
 
-static bool refuse(struct mr_error *err, const PGconn *conn, const PGresult *res)
+bool mr_sync_refuse(struct mr_error *err, const PGconn *conn, const PGresult *res)
 {
 	const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
 	const char *primary = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
@@ -66,7 +66,7 @@ PGresult *mr_sync_query(PGconn *conn, struct mr_error *err, const char *sql, int
 	ExecStatusType status = PQresultStatus(res);
 	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY)
 		return res;
-	refuse(err, conn, res);
+	mr_sync_refuse(err, conn, res);
 	PQclear(res);
 	return NULL;
 }

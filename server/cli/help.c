@@ -59,8 +59,10 @@ static const struct {
 	{"migrate", "millrace migrate [--apply] [--settings...]\n"
 		    "\n"
 		    "Prints the SQL that takes the database from what it is to what the app declares; status 3 when\n"
-		    "there is any. With --apply it is run, in one transaction. What would destroy or rewrite data is\n"
-		    "refused with a sentence; do that by hand.\n"},
+		    "there is any. With --apply it is run: in one transaction, and then what takes long on tables with\n"
+		    "rows, by steps that let others write. A statement waits for its lock no longer than\n"
+		    "migrate_lock_timeout; the rest is tried again, and who is in the way is named. What would destroy\n"
+		    "or rewrite data is refused with a sentence; do that by hand.\n"},
 	{"pull", "millrace pull [--schema public] [--table NAME]... [--out FILE [--force]] [--settings...]\n"
 		 "\n"
 		 "Prints the declarations that adopt the tables of a database that is there already, as they\n"

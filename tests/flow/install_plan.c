@@ -59,7 +59,7 @@ static void fresh(void **state)
 		    "'0'))::bit(64)::bigint) "
 		    "< 60000 from \"Message\"");
 	struct mr_error err;
-	assert_true(mr_install_apply(rig.conninfo.p, MR_STR(""), &err));
+	assert_true(mr_install_apply(rig.conninfo.p, MR_STR(""), 5000, &err));
 }
 
 static void adds(void **state)
@@ -203,7 +203,7 @@ static void no_superuser(void **state)
 	mr_buf_printf(&info, "%s dbname=plaindb user=plain", rig.conninfo.p);
 	struct mr_error err;
 	struct mr_buf plan = {0};
-	if (!mr_install_plan(info.p, rig.app, &plan, &err) || !mr_install_apply(info.p, mr_buf_view(&plan), &err) ||
+	if (!mr_install_plan(info.p, rig.app, &plan, &err) || !mr_install_apply(info.p, mr_buf_view(&plan), 5000, &err) ||
 		!mr_install_settings(info.p, 5, 5000, 3, &err) || !mr_log_retain(info.p, &err))
 		fail_msg("%s", err.message);
 	mr_buf_reset(&plan);
@@ -261,7 +261,7 @@ static void upgrade_from_days(void **state)
 		"create function millrace.retain() returns boolean language sql return false; "
 		"insert into millrace.change_log (part, day, session, call) "
 		"select millrace.part_of(d), d, 's', d || '.1' from generate_series(millrace.today() - 5, millrace.today() + 1) d"));
-	if (!mr_install_plan(info.p, rig.app, &plan, &err) || !mr_install_apply(info.p, mr_buf_view(&plan), &err) ||
+	if (!mr_install_plan(info.p, rig.app, &plan, &err) || !mr_install_apply(info.p, mr_buf_view(&plan), 5000, &err) ||
 		!mr_install_settings(info.p, 5, 5000, 48, &err))
 		fail_msg("%s", err.message);
 	bool same = false;

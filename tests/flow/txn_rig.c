@@ -86,7 +86,7 @@ void rig_install(const struct mr_app *app)
 {
 	struct mr_error err;
 	struct mr_buf plan = {0};
-	if (!mr_install_plan(rig.conninfo.p, app, &plan, &err) || !mr_install_apply(rig.conninfo.p, mr_buf_view(&plan), &err))
+	if (!mr_install_plan(rig.conninfo.p, app, &plan, &err) || !mr_install_apply(rig.conninfo.p, mr_buf_view(&plan), 5000, &err))
 		fail_msg("%s\n%s", err.message, plan.p ? plan.p : "");
 	mr_buf_fini(&plan);
 }

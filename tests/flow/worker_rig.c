@@ -107,7 +107,7 @@ static void install(struct rig *r)
 {
 	struct mr_error err;
 	struct mr_buf sql = {0};
-	if (!mr_install_plan(r->pg.conninfo, r->app, &sql, &err) || !mr_install_apply(r->pg.conninfo, mr_buf_view(&sql), &err))
+	if (!mr_install_plan(r->pg.conninfo, r->app, &sql, &err) || !mr_install_apply(r->pg.conninfo, mr_buf_view(&sql), 5000, &err))
 		mr_die("install: %s", err.message);
 	mr_buf_fini(&sql);
 }
