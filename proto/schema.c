@@ -388,7 +388,7 @@ static bool read_checks(struct reader *r, struct mr_str where, const struct mr_n
 
 /* Entities */
 
-/* What clients see of the entity; every piece is delimited, so that no two shapes run together. */
+/* What clients see of the entity, and by what rows are named; every piece is delimited, so that no two shapes run together. */
 static uint64_t shape_of(const struct mr_entity *e)
 {
 	struct mr_buf b = {0};
@@ -397,6 +397,8 @@ static uint64_t shape_of(const struct mr_entity *e)
 		mr_json_quote(&b, e->fields[i].name);
 		mr_buf_printf(&b, "%s%s", types[e->fields[i].type].name, e->fields[i].server_only ? " server" : "");
 	}
+	for (size_t i = 0; e->adopted && i < e->n_key; i++)
+		mr_json_quote(&b, e->fields[e->key[i]].column);
 	uint64_t h = mr_hash_fixed(b.p, b.n, 0);
 	mr_buf_fini(&b);
 	return h;

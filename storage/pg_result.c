@@ -30,6 +30,7 @@ static const struct {
 	{"26000", MR_INTERNAL}, /* no such prepared statement */
 	{"PIPEL", MR_INTERNAL},
 	{"22", MR_BAD_VALUE},
+	{"428C9", MR_BAD_VALUE}, /* a column that the table alone fills in */
 	{"", MR_SQL_ERROR},
 };
 
