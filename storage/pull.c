@@ -97,9 +97,9 @@ static void name_tables(struct pull *p)
 static const char *constant_tail(struct mr_str name)
 {
 	static const char words[] =
-		" break case catch class const continue debugger default delete do else entity enum export extends false field "
-		"finally for function if implements import in instanceof interface let new null package private protected public "
-		"return static super switch this throw true try typeof var void while with yield await ";
+		" arguments break case catch class const continue debugger default delete do else entity enum eval export extends false "
+		"field finally for function if implements import in instanceof interface let new null package policy private protected "
+		"public return static super switch this throw true try typeof undefined v var void while with yield await ";
 	char word[NAME_MOST + 3];
 	snprintf(word, sizeof word, " %s ", name.p);
 	return strstr(words, word) ? "_" : "";

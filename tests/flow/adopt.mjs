@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { millrace, ROOT, temporary } from "../lib/cli.mjs";
 import { run, test } from "../lib/net_client.mjs";
 import { Psql } from "../lib/psql.mjs";
-import { Stack, until } from "../lib/stack.mjs";
+import { createClient, functionRef, isPending, memoryStore } from "../../client/dist/index.js";
+import { Stack, until, WebSocket } from "../lib/stack.mjs";
 
 const host = await Stack.start();
 host.psql("create role shop login");
@@ -190,6 +191,27 @@ test("a policy that looks at other rows", async () => {
 	psql(`delete from "Member"`);
 	await bob.until("nothing", () => live.rows.size === 0);
 	bob.close();
+});
+
+test("the SDK shows an optimistic row once, before and after the server tells its id", async () => {
+	const sdk = createClient({ url: stack.url, WebSocket, storage: { tab: memoryStore(), device: memoryStore() } });
+	const seen = { lines: [], customers: [] };
+	sdk.onUpdate("Line", { where: { tenant: "s" }, orderBy: { qty: "desc" } }, (rows) => seen.lines.push(rows));
+	sdk.onUpdate("Customer", { where: { name: "sdk" } }, (rows) => seen.customers.push(rows));
+	await until("both", () => seen.lines.length && seen.customers.length);
+	const line = { tenant: "s", no: 1, qty: 1 };
+	await sdk.mutation(functionRef("shop.addLine"), line, { optimistic: (tx) => assert.equal(tx.insert("Line", { ...line, customer: null, code: null }), '["s",1]') });
+	await sdk.mutation(functionRef("shop.addLine"), { ...line, no: 10 }, { optimistic: (tx) => tx.insert("Line", { ...line, no: 10, customer: null, code: null }) });
+	await sdk.mutation(functionRef("shop.addLine"), { ...line, no: 9 });
+	assert.deepEqual(seen.lines.at(-1).map((row) => row.id), ['["s",10]', '["s",9]', '["s",1]']);
+	assert.ok(seen.lines.some((rows) => rows.some((row) => isPending(row))) && !seen.lines.at(-1).some((row) => isPending(row)));
+	await sdk.mutation(functionRef("shop.dropLine"), { id: '["s",9]' }, { optimistic: (tx) => tx.delete("Line", '["s",9]') });
+	for (const rows of seen.lines) assert.equal(new Set(rows.map((row) => row.no)).size, rows.length);
+	const { id } = await sdk.mutation(functionRef("shop.addCustomer"), { name: "sdk" }, { optimistic: (tx) => tx.insert("Customer", { name: "sdk", email: null }) });
+	await until("its own id", () => seen.customers.at(-1)[0]?.id === id);
+	assert.ok(seen.customers.every((rows) => rows.length <= 1) && seen.customers.some(([row]) => row && isPending(row)));
+	assert.equal((await sdk.query("Customer", { where: { id } }))[0].name, "sdk");
+	sdk.close();
 });
 
 test("whatever becomes of keys, each client holds what Postgres holds, also who was away", async () => {
