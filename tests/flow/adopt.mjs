@@ -28,6 +28,8 @@ psql(`create schema shop;
 	create index on shop.lines (tenant collate "C", qty);
 	create type shop.mood as enum ('good', 'bad');
 	create table shop.visits (id serial primary key, mood shop.mood, day date not null, hour time, at timestamp not null default now());
+	create table shop.logs (region text not null, id bigserial, body text not null, primary key (region, id)) partition by list (region);
+	create table shop.logs_eu partition of shop.logs for values in ('eu'); create table shop.logs_rest partition of shop.logs default;
 	insert into shop.customers (name) select 'c' || n from generate_series(1, 3) n;
 	insert into shop.products values ('a/b', 'slash', 1.50), ('secret', 'hidden', 2);
 	insert into shop.lines (tenant, "no", qty) select 't', n, n from generate_series(1, 30) n`);
@@ -115,6 +117,22 @@ test("rule 22: enums, dates and timestamps without a zone are what they say, in 
 	assert.equal((await stack.http("POST", "/api/entities/Visit", { mood: "so so", day: "2026-03-01" })).code, "bad_value");
 	psql("update shop.visits set mood = 'good' where id = 1");
 	await client.until("nothing", () => visits.rows.size === 0);
+});
+
+test("a partitioned table, whose rows move", async () => {
+	const logs = await client.live({ entity: "Log", where: { region: { $in: ["eu", "us"] } } });
+	const made = await stack.http("POST", "/api/entities/Log", { region: "eu", body: "one" });
+	assert.deepEqual(made.json, { id: '["eu",1]' });
+	await client.until("the row", () => logs.rows.get('["eu",1]')?.body === "one");
+	assert.deepEqual(logs.list, [{ id: '["eu",1]', region: "eu", nr: { $int: "1" }, body: "one" }]);
+	psql("update shop.logs set region = 'us', body = 'two'");
+	await client.until("it moved", () => logs.rows.size === 1 && logs.rows.get('["us",1]')?.body === "two");
+	const path = `/api/entities/Log/${encodeURIComponent('["us",1]')}`;
+	assert.equal((await stack.http("PATCH", path, { body: "three" })).json.data.body, "three");
+	psql("insert into shop.logs_eu values ('eu', 9007199254740993, 'direct'); update shop.logs set region = 'asia' where region = 'us'");
+	await client.until("one came and one went", () => logs.rows.size === 1 && logs.rows.get('["eu",9007199254740993]')?.body === "direct");
+	psql("truncate shop.logs_eu");
+	await client.until("nothing", () => logs.rows.size === 0);
 });
 
 test("a page and the next one adjoin", async () => {

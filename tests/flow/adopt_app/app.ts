@@ -44,10 +44,18 @@ export const Visit = entity.adopt("shop.visits", {
 	},
 });
 
+/** Its rows are in partitions, and move when their region changes. */
+export const Log = entity.adopt("shop.logs", {
+	name: "Log",
+	key: ["region", "nr"],
+	fields: { region: field.string(), nr: field.bigint().column("id").generated(), body: field.string() },
+});
+
 export const Member = entity("Member", { user: field.string(), tenant: field.string() });
 
 policy(Customer, { read: true, insert: "auth.userId != null", update: "data.name == auth.userId", delete: "data.id > 1000" });
 policy(Product, { read: "data.id != 'secret'", insert: true, update: true, delete: true });
 policy("tokens", { read: true, insert: true });
+policy(Log, { read: true, insert: true, update: true });
 policy(Visit, { read: true, insert: true, update: "data.mood != 'bad'" });
 policy(Line, { read: "data.qty < 100 || exists(Member, user == auth.userId && tenant == data.tenant)", insert: true, update: true, delete: true });
