@@ -336,7 +336,7 @@ static void add_sql(struct mr_op *op, const struct mr_field *f, const struct mr_
 }
 
 /* The row is locked first: what is returned as old is then what the update replaces, also under read committed. That it is captured here is
- * said on the way, which saves a statement. */
+ * said on the way, which saves a statement. Its key is key, key1, ... there. */
 static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 {
 	const struct mr_entity *e = op->entity;
@@ -346,7 +346,7 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 	for (size_t i = 0; i < e->n_key; i++) {
 		mr_buf_z(b, "r.");
 		mr_sql_ident(b, e->fields[e->key[i]].column);
-		mr_buf_printf(b, " as key%zu, ", i);
+		mr_buf_printf(b, " as key%.0zu, ", i);
 	}
 	mr_buf_z(b, "row_to_json(r.*)::text as image, set_config('millrace.capturing', ");
 	mr_sql_literal(b, e->name);
@@ -375,7 +375,7 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 	for (size_t i = 0; i < e->n_key; i++) {
 		mr_buf_z(b, i ? " and r." : " from o where r.");
 		mr_sql_ident(b, e->fields[e->key[i]].column);
-		mr_buf_printf(b, " = o.key%zu", i);
+		mr_buf_printf(b, " = o.key%.0zu", i);
 	}
 	mr_buf_z(b, " returning o.image, row_to_json(r.*)::text, nextval('millrace.seq')");
 	if (verdicts) {

@@ -5,7 +5,7 @@ export const SENT = {
 	begin: "begin isolation level serializable, read write",
 	settings: "select set_config('millrace.capturing', $1, true), set_config('enable_seqscan', $2, true), set_config('jit', 'off', true)",
 	insert: `insert into "public"."Note" as r ("channel", "body") values ($1, $2) returning null, row_to_json(r.*)::text, nextval('millrace.seq')`,
-	get: `select row_to_json(r.*)::text from "public"."Account" as r where (r."id" = $1::uuid) order by r."id" asc`,
+	get: `select row_to_json(r.*)::text from "public"."Account" as r where r."id" = $1::uuid order by r."id" asc`,
 	patch: `with o as materialized (select r."id" as key, row_to_json(r.*)::text as image, set_config('millrace.capturing', 'Account', true) from "public"."Account" as r where r."id" = $1::uuid for update) update "public"."Account" as r set "balance" = $2 from o where r."id" = o.key returning o.image, row_to_json(r.*)::text, nextval('millrace.seq')`,
 	log: `insert into millrace.change_log (part, hour, token, session, call, fn, args_hash, user_id, result, changes) select case when not coalesce(pg_try_advisory_xact_lock_shared($10), true) then millrace.refuse_turn() when c.hour < millrace.kept_from(c.now) then millrace.refuse_expired() when c.hour > c.now + 1 then millrace.refuse_ahead() else millrace.part_of(c.hour) end, c.hour, $2, $3, $4, $5, $6, $7, $8::json, $9::json from (select coalesce($1::integer, t.now) as hour, t.now from (select millrace.this_hour() as now) t) c returning xid::text, set_config('millrace.capturing', '', true), set_config('synchronous_commit', case current_setting('synchronous_commit') when 'remote_apply' then 'remote_apply' else 'on' end, true)`,
 	commit: "commit",
