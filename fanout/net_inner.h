@@ -89,7 +89,7 @@ struct mr_req {
 	struct mr_arena arena;
 	struct mr_str path, raw_path, query;
 	bool answered;
-	bool to_itself; /* mr_req_keep_to_itself */
+	bool to_itself;   /* mr_req_keep_to_itself */
 	uint64_t entered; /* the address among whose connections it counts; 0: none */
 	void (*gone)(void *arg);
 	void *gone_arg;
