@@ -7,6 +7,8 @@
 #include "sql.h"
 #include "txn.h"
 
+enum { MR_LOOKED_AT = 4 };
+
 struct mr_txn {
 	struct mr_pg *pg;
 	const struct mr_app *app;
@@ -39,6 +41,10 @@ struct mr_txn {
 	struct mr_map reads;
 	struct mr_str *read_list;
 	size_t n_reads, cap_reads;
+	/* For mr_txn_verify. */
+	const struct mr_entity *looked_at[MR_LOOKED_AT];
+	size_t n_looked_at;
+	bool looked_around; /* at more than these, or at who knows what */
 	int64_t moment; /* microseconds since 2000: at which the reads give something else; INT64_MAX: none */
 
 	struct mr_txn_commit *commit; /* asked for; sent when no operation is under way */
@@ -100,6 +106,8 @@ bool mr_is_keyed(const struct mr_pred *where);                       /* some fie
 void mr_txn_add_change(struct mr_txn *txn, const struct mr_entity *e, int64_t seq, struct mr_str was, struct mr_str now);
 void mr_txn_print_changes(struct mr_txn *txn, struct mr_buf *json);
 
+/* txn_verify.c: the transaction has read of this table; NULL: of some that are not known by name. */
+void mr_txn_look_at(struct mr_txn *txn, const struct mr_entity *e);
 /* txn_reads.c: where NULL is the whole table; fields: what is looked at beside those of `where`. */
 void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct mr_pred *where, mr_fields fields);
 /* txn_moments.c: the same for a plan that has been sent, and for the moments at which it reads something else. */

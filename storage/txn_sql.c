@@ -214,6 +214,7 @@ void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *pa
 	mr_buf_str(&op->sql, text);
 	for (size_t i = 0; i < n; i++)
 		add_param(op, &params->items[i]);
+	mr_txn_look_at(txn, NULL);
 	if (txn->kind == MR_TXN_READ && mr_sql_reads(txn, check, params, &op->arena))
 		mr_sql_send_opaque(op);
 	else
