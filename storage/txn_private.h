@@ -45,7 +45,7 @@ struct mr_txn {
 	const struct mr_entity *looked_at[MR_LOOKED_AT];
 	size_t n_looked_at;
 	bool looked_around; /* at more than these, or at who knows what */
-	int64_t moment; /* microseconds since 2000: at which the reads give something else; INT64_MAX: none */
+	int64_t moment;     /* microseconds since 2000: at which the reads give something else; INT64_MAX: none */
 
 	struct mr_txn_commit *commit; /* asked for; sent when no operation is under way */
 	void (*rolled_back)(void *arg);
