@@ -82,17 +82,6 @@ static void give_piece(struct exchange *x)
 
 /* --- the answer's head --- */
 
-/* A name of a header, by RFC 9110. */
-static bool is_token(struct mr_str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i], low = c | 0x20;
-		if (!((low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c))))
-			return false;
-	}
-	return s.n > 0;
-}
-
 /* One line of characters up to U+00FF, as bytes. */
 static bool to_latin(struct mr_str s, struct mr_buf *out)
 {
@@ -153,7 +142,7 @@ static bool check_head(const struct mr_node *n, struct head *head)
 		const struct mr_node *pair = &head->headers->items[i];
 		struct mr_buf scratch = {0};
 		bool ok = pair->kind == MR_ARRAY && pair->n == 2 && pair->items[0].kind == MR_STRING && pair->items[1].kind == MR_STRING &&
-			  is_token(pair->items[0].text) && to_latin(pair->items[1].text, &scratch);
+			  mr_is_http_token(pair->items[0].text) && to_latin(pair->items[1].text, &scratch);
 		mr_buf_fini(&scratch);
 		if (!ok)
 			return false;

@@ -55,6 +55,8 @@ struct mr_route_match {
 void mr_routes_find(const struct mr_app *app, struct mr_arena *a, struct mr_str path, struct mr_str method, struct mr_route_match *match);
 bool mr_route_has(const struct mr_route *route, struct mr_str method); /* HEAD where it has GET */
 
+bool mr_is_http_token(struct mr_str s); /* the name of a header, by RFC 9110 */
+
 /* For schema.c: the manifest's "routes" (may be absent). */
 bool mr_app_read_routes(struct mr_app *app, const struct mr_node *list, struct mr_error *err);
 

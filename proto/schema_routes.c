@@ -59,7 +59,7 @@ static bool read_methods(const struct reader *r, const struct mr_node *n, struct
 
 /* ---- CORS ---- */
 
-static bool is_token(struct mr_str s)
+bool mr_is_http_token(struct mr_str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i], low = c | 0x20;
@@ -107,7 +107,7 @@ static bool read_names(const struct reader *r, const struct mr_node *n, const ch
 		return false;
 	bool ok = true;
 	for (size_t i = 0; i < count; i++) {
-		ok = ok && is_token(v[i]);
+		ok = ok && mr_is_http_token(v[i]);
 		mr_buf_printf(&b, "%s%s", i ? ", " : "", v[i].p);
 	}
 	if (count)
