@@ -45,7 +45,7 @@ void mr_action_answered(struct mr_job *job, bool ok, struct mr_str json)
 	answer(op, ok, json.n ? json : MR_STR("null"));
 }
 
-static void print_call(struct mr_buf *b, const struct mr_job *job, const struct mr_node *in)
+void mr_call_print(struct mr_buf *b, const struct mr_node *in)
 {
 	const struct mr_node *args = mr_node_get(in, "args");
 	mr_buf_z(b, "{\"t\":\"call\",\"kind\":");
@@ -55,6 +55,11 @@ static void print_call(struct mr_buf *b, const struct mr_job *job, const struct 
 	mr_buf_z(b, ",\"args\":");
 	mr_buf_str(b, args ? args->raw : MR_STR("{}"));
 	mr_buf_z(b, ",\"auth\":");
+}
+
+static void print_call(struct mr_buf *b, const struct mr_job *job, const struct mr_node *in)
+{
+	mr_call_print(b, in);
 	mr_buf_str(b, job->auth ? job->auth->raw : MR_STR("null"));
 	if (job->auth_session.n) {
 		mr_buf_z(b, ",\"sid\":");

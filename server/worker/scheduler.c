@@ -49,14 +49,8 @@ static struct mr_scheduled *find(struct mr_scheduler *s, struct mr_str id)
 
 static void print_message(struct mr_buf *b, const struct mr_node *claimed)
 {
-	const struct mr_node *args = mr_node_get(claimed, "args");
-	mr_buf_z(b, "{\"t\":\"call\",\"kind\":");
-	mr_json_quote(b, mr_node_str(claimed, "kind"));
-	mr_buf_z(b, ",\"fn\":");
-	mr_json_quote(b, mr_node_str(claimed, "fn"));
-	mr_buf_z(b, ",\"args\":");
-	mr_buf_str(b, args ? args->raw : MR_STR("{}"));
-	mr_buf_z(b, ",\"auth\":null}");
+	mr_call_print(b, claimed);
+	mr_buf_z(b, "null}");
 }
 
 void mr_scheduled_begin(struct mr_scheduler *s, const struct mr_node *claimed)

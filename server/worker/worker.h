@@ -266,6 +266,8 @@ void mr_run_op_answered(struct mr_op *op); /* run.c: json and ok are set; it wil
 void mr_run_op_free(struct mr_op *op);     /* out of its run, as if it had never been asked for */
 
 /* action.c */
+/* A call of `kind`, `fn` and `args` as job.c reads it, up to its "auth", whose value is to follow. */
+void mr_call_print(struct mr_buf *b, const struct mr_node *in);
 void mr_action_op(struct mr_op *op, struct mr_str kind, struct mr_str json);
 void mr_action_answered(struct mr_job *job, bool ok, struct mr_str json); /* a job that an action asked for has ended */
 
