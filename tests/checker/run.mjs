@@ -23,6 +23,7 @@ import { entityWriter, outsider, sweeper } from "./writers.mjs";
 const TICK_MS = 25; // each client acts as often
 const OPEN_CALLS_SECONDS = 60;
 const SETTLED_SECONDS = 60; // a sanitized build on a busy machine; an idle one needs a fraction of one
+const HANGS_SECONDS = OPEN_CALLS_SECONDS + SETTLED_SECONDS + 50; // after the time that was asked for: something waits for ever
 const OUTSIDERS = 4;
 const POINT_EVERY_MS = 800;
 const OTHER_EVERY_MS = 2000;
@@ -35,6 +36,8 @@ function option(name, fallback) {
 }
 const flag = (name) => process.argv.includes(`--${name}`);
 const say = (text) => process.env.MR_VERBOSE && console.error(`${new Date().toISOString()} ${text}`);
+let step = "the start";
+const begin = (text) => say((step = text));
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 async function within(seconds, test) {
 	const end = Date.now() + seconds * 1000;
@@ -75,7 +78,7 @@ function spoil(checker, crowd) {
 
 /** Two at a time: one at the steps of a call's life, one of all others. */
 function injectAll(stack, crowd, going, done) {
-	const at = () => ({ doing: say, stack, crowd, random: seeded(random.below(1 << 30)), psql: stack.psql() });
+	const at = () => ({ doing: begin, stack, crowd, random: seeded(random.below(1 << 30)), psql: stack.psql() });
 	const faults = [...chosen(stack.faults.points, asked)];
 	const some = (isPoint) => new Map(faults.filter(([name]) => name.includes(" at ") === isPoint));
 	const every = option("every", 0);
@@ -92,6 +95,7 @@ async function check(dir) {
 	const checker = new Checker(new Audit(reader));
 	const crowd = Array.from({ length: clients }, (_, i) => new (i % 10 === 9 ? SdkClient : Client)(i, stack.url, seeded(seed + i + 1), checker));
 	spoil(checker, crowd);
+	setTimeout(() => tellHang(stack, crowd), (seconds + HANGS_SECONDS) * 1000).unref();
 	const running = crowd.map((client) => client.run());
 	const faults = new Map();
 	const state = { acting: true, writing: true, judging: true };
@@ -116,17 +120,17 @@ async function check(dir) {
 	await Promise.race([sleep(seconds * 1000), failure, first]);
 
 	/* Nobody asks or writes any more: every call comes to its end, then every client to what Postgres holds. */
-	say("the end: waits for faults");
+	begin("the end: waits for faults");
 	state.acting = false;
 	await faulty;
 	stack.faults.disarm();
-	say("waits for calls");
+	begin("waits for calls");
 	await within(OPEN_CALLS_SECONDS, () => enough() || crowd.every((client) => client.calls.size === 0));
-	say("waits for writers");
+	begin("waits for writers");
 	state.writing = false;
 	const written = [(await outside).reduce((a, b) => a + b, 0), await entities];
 	let stuck = [];
-	say("waits for clients");
+	begin("waits for clients");
 	await within(SETTLED_SECONDS, async () => enough() || (stuck = await checker.behindNow(crowd)).length === 0);
 	for (const { client, held, want, state: is } of stuck.slice(0, 10))
 		checker.fault(`client ${client}, query ${JSON.stringify(held.query.ask)}, ${SETTLED_SECONDS} s after the last write\n  Postgres: ${want}\n  client:   ${is}\n` +
@@ -135,6 +139,7 @@ async function check(dir) {
 	for (const client of crowd) client.stop();
 	await Promise.all(running);
 	if (selfTest === "text") [...checker.seen.values()].find((s) => s.views.length).views[0].text += " corrupted";
+	begin("judges the end");
 	await checker.judge(true);
 	if (stuck.length) console.log(`processes: ${stack.states().join("; ")}`);
 	const open = crowd.reduce((n, client) => n + client.calls.size, 0);
@@ -147,8 +152,22 @@ async function check(dir) {
 		writeFileSync(kept, JSON.stringify({ seed, ...checker.history }, null, "\t"));
 		console.log(`the shortest history that differs is in ${kept}: node tests/checker/replay.mjs ${kept}`);
 	}
+	begin("stops the server");
 	await stack.stop();
 	return checker;
+}
+
+/** Who waits for whom in Postgres, and what every process does. */
+const ACTIVITY = `select pid, pg_blocking_pids(pid), state, wait_event, now() - xact_start, left(query, 200) from pg_stat_activity
+	where backend_type = 'client backend' and (state <> 'idle' or xact_start is not null); select gid, now() - prepared from pg_prepared_xacts;`;
+async function tellHang(stack, crowd) {
+	console.log(`the check did not end; its last step: ${step}, ${stack.lives} lives of the supervisor`);
+	console.log(`calls without an answer: ${crowd.map((client) => client.calls.size).filter((n) => n).join(" ") || "none"}`);
+	console.log(`processes: ${stack.states().join("; ")}`);
+	console.log(`Postgres: ${await Promise.race([stack.psql().run(ACTIVITY), sleep(5000).then(() => "does not answer")])}`);
+	console.log(stack.output.slice(-3000));
+	await endAll();
+	process.exit(2);
 }
 
 const list = (counts) => [...counts].map(([name, n]) => `${name} ${n}`).join(", ") || "none";
