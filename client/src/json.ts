@@ -63,10 +63,15 @@ export function base64ToBytes(text: string): Uint8Array {
 	return out;
 }
 
+const UNFIT = /\p{Surrogate}|\0/u;
+/** The engine's own, where it has it: it knows of most texts at once. */
+const { isWellFormed } = String.prototype as { readonly isWellFormed?: () => boolean };
+const isText = isWellFormed ? (text: string) => isWellFormed.call(text) && !text.includes("\0") : (text: string) => !UNFIT.test(text);
+
 /** Postgres has no NUL in text, and UTF-8 no half of a surrogate pair: refused here, where the place is known. */
 function checkText(text: string, path: string): string {
-	const at = text.search(/\p{Surrogate}|\0/u);
-	if (at < 0) return text;
+	if (isText(text)) return text;
+	const at = text.search(UNFIT);
 	throw new ValueError(
 		`${path}: the text holds ${text.charCodeAt(at) === 0 ? "a NUL character" : "half of a surrogate pair"}, which cannot be stored`,
 	);
@@ -155,8 +160,36 @@ export function parseWire(text: string): Value {
 	return text.includes('"$') || text.includes("\\u0024") ? fromJson(json) : (json as Value);
 }
 
+/** Whether JSON.stringify prints it in wire form as it is, as nearly all values. */
+function isPlain(value: unknown, depth = 0): boolean {
+	switch (typeof value) {
+		case "string":
+			return isText(value);
+		case "boolean":
+			return true;
+		case "number":
+			return floatWord(value) === undefined;
+		case "object":
+			return value === null || (depth < MAX_DEPTH && (Array.isArray(value) ? isPlainList(value, depth) : isPlainObject(value) && isPlainMap(value, depth)));
+		default:
+			return false;
+	}
+}
+function isPlainList(list: readonly unknown[], depth: number): boolean {
+	if (Object.getPrototypeOf(list) !== Array.prototype) return false;
+	for (let i = 0; i < list.length; i++) if (!isPlain(list[i], depth + 1)) return false;
+	return true;
+}
+function isPlainMap(map: Record<string, unknown>, depth: number): boolean {
+	for (const key of Object.keys(map)) {
+		const item = map[key];
+		if (item !== undefined && (key.startsWith("$") || !isText(key) || !isPlain(item, depth + 1))) return false;
+	}
+	return true;
+}
+
 export function printWire(value: unknown, path?: string): string {
-	return JSON.stringify(toJson(value, path));
+	return JSON.stringify(isPlain(value) ? value : toJson(value, path));
 }
 
 /** A where in wire form: its operators keep their `$`. */

@@ -156,9 +156,17 @@ function start({ functions, routes }: Declared, n: number, name: string, args: s
 	begin(n);
 	const call: Call = { n, env, functions, ran: 0, clock: { looked: false } };
 	const frame = new Frame((kind, json) => operate(n, kind, json), 0);
-	(route ? serve(call, route, args, frame) : run(call, fn as RegisteredFunction, args, frame, 0))
-		.then((result) => host().done(n, true, result), fail)
-		.finally(() => forget(n));
+	const ending = (how: (what: string) => void) => (what: unknown) => {
+		try {
+			how(what as string);
+		} finally {
+			forget(n);
+		}
+	};
+	(route ? serve(call, route, args, frame) : run(call, fn as RegisteredFunction, args, frame, 0)).then(
+		ending((result) => host().done(n, true, result)),
+		ending(fail),
+	);
 }
 
 function checkWrite(entity: string, json: string): string {

@@ -55,29 +55,32 @@ uint64_t mr_hash_fixed(const void *p, size_t n, uint64_t seed)
 	return siphash(p, n, key, 2, 4);
 }
 
-void mr_sha256(const void *p, size_t n, uint8_t out[32])
-{
-	SHA256(p ? p : "", n, out);
-}
-
-/* HMAC() looks up its algorithms by name each time, which costs more than the rest. */
+/* SHA256() and HMAC() look up their algorithms by name each time, which costs more than the rest. */
+static EVP_MD *sha256;
 static EVP_MAC_CTX *hmac_sha256;
-static pthread_once_t hmac_once = PTHREAD_ONCE_INIT;
+static pthread_once_t algorithms_once = PTHREAD_ONCE_INIT;
 
-static void make_hmac(void)
+static void make_algorithms(void)
 {
 	char digest[] = "SHA256";
+	sha256 = EVP_MD_fetch(NULL, digest, NULL);
 	const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
 	hmac_sha256 = mac ? EVP_MAC_CTX_new(mac) : NULL;
-	MR_ASSERT(hmac_sha256 && EVP_MAC_CTX_set_params(hmac_sha256, params));
+	MR_ASSERT(sha256 && hmac_sha256 && EVP_MAC_CTX_set_params(hmac_sha256, params));
 	EVP_MAC_free(mac);
+}
+
+void mr_sha256(const void *p, size_t n, uint8_t out[32])
+{
+	pthread_once(&algorithms_once, make_algorithms);
+	MR_ASSERT(EVP_Digest(p ? p : "", n, out, NULL, sha256, NULL));
 }
 
 void mr_hmac_sha256(struct mr_str key, struct mr_str data, uint8_t out[32])
 {
 	size_t n = 0;
-	pthread_once(&hmac_once, make_hmac);
+	pthread_once(&algorithms_once, make_algorithms);
 	EVP_MAC_CTX *mac = EVP_MAC_CTX_dup(hmac_sha256);
 	bool ok = mac && EVP_MAC_init(mac, (const uint8_t *)(key.p ? key.p : ""), key.n, NULL) &&
 		  EVP_MAC_update(mac, (const uint8_t *)(data.p ? data.p : ""), data.n) && EVP_MAC_final(mac, out, &n, 32);

@@ -55,8 +55,8 @@ struct mr_js_env {
 enum mr_js_end mr_js_call(
 	struct mr_js *js, uint64_t n, struct mr_str fn, struct mr_str args, const struct mr_js_env *env, struct mr_error *err);
 enum mr_js_end mr_js_settle(struct mr_js *js, uint64_t n, uint64_t op, bool ok, struct mr_str json, struct mr_error *err);
-/* The host is done with call n: its clock, its random numbers and what the bundle keeps for it are dropped. Never runs the call's own code.
- */
+/* The host gives call n up: its clock, its random numbers and what the bundle keeps for it are dropped, as they are by themselves once it
+ * has ended (host.done). Never runs the call's own code. */
 void mr_js_forget(struct mr_js *js, uint64_t n);
 /* Appends the manifest as the bundle prints it (without version). */
 bool mr_js_manifest(struct mr_js *js, struct mr_buf *out, struct mr_error *err);

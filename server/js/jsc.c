@@ -63,21 +63,26 @@ static JSValueRef string_value(struct mr_js *js, struct mr_str s)
 	return v;
 }
 
-/* Appends the value as text; false: it has none (its toString threw, or it is no valid text). */
-static bool string_get(struct mr_js *js, JSValueRef v, struct mr_buf *b)
+static bool text_get(JSStringRef text, struct mr_buf *b)
 {
-	JSValueRef exception = NULL;
-	JSStringRef text = JSValueToStringCopy(js->ctx, v, &exception);
-	if (!text)
-		return false;
 	size_t room = JSStringGetMaximumUTF8CStringSize(text);
 	size_t n = JSStringGetUTF8CString(text, mr_buf_room(b, room), room);
-	JSStringRelease(text);
 	if (n == 0)
 		return false;
 	b->n += n - 1; /* the count includes the NUL */
 	b->p[b->n] = 0;
 	return true;
+}
+
+/* Appends the value as text; false: it has none (its toString threw, or it is no valid text). */
+static bool string_get(struct mr_js *js, JSValueRef v, struct mr_buf *b)
+{
+	JSValueRef exception = NULL;
+	JSStringRef text = JSValueToStringCopy(js->ctx, v, &exception);
+	bool ok = text && text_get(text, b);
+	if (text)
+		JSStringRelease(text);
+	return ok;
 }
 
 /* The same for an argument that the bundle gave to the host: bounded by text_bytes. The slice lives in js->out until scratch_done. */
@@ -88,15 +93,12 @@ static bool argument_get(struct mr_js *js, JSValueRef v, struct mr_str *s)
 	mr_buf_reset(&js->out);
 	JSStringRef text = JSValueToStringCopy(js->ctx, v, NULL);
 	size_t length = JSStringGetLength(text);
+	bool fits = length <= js->limits.text_bytes, ok = !fits || text_get(text, &js->out);
 	JSStringRelease(text);
-	if (length > js->limits.text_bytes) {
-		*s = (struct mr_str){NULL, length};
-		return true;
-	}
-	if (!string_get(js, v, &js->out))
-		return false;
-	*s = js->out.n > js->limits.text_bytes ? (struct mr_str){NULL, js->out.n} : mr_buf_view(&js->out);
-	return true;
+	if (fits)
+		length = js->out.n;
+	*s = length > js->limits.text_bytes ? (struct mr_str){NULL, length} : mr_buf_view(&js->out);
+	return ok;
 }
 
 static JSValueRef property(struct mr_js *js, JSObjectRef o, const char *name)
@@ -438,30 +440,16 @@ bool mr_js_load(struct mr_js *js, struct mr_str source, const char *name, struct
 
 /* ---- entries ---- */
 
-static struct mr_str seed_key(struct mr_str seed, char hex[65])
-{
-	static const char digits[] = "0123456789abcdef";
-	uint8_t sum[32];
-	mr_sha256(seed.p, seed.n, sum);
-	for (int i = 0; i < 32; i++) {
-		hex[2 * i] = digits[sum[i] >> 4];
-		hex[2 * i + 1] = digits[sum[i] & 15];
-	}
-	hex[64] = 0;
-	return (struct mr_str){hex, 64};
-}
-
 enum mr_js_end mr_js_call(
 	struct mr_js *js, uint64_t n, struct mr_str fn, struct mr_str args, const struct mr_js_env *env, struct mr_error *err)
 {
-	char hex[65];
 	JSValueRef argv[] = {
 		JSValueMakeNumber(js->ctx, (double)n),
 		string_value(js, fn),
 		string_value(js, args),
 		string_value(js, env->json),
 		JSValueMakeNumber(js->ctx, env->now_ms),
-		string_value(js, seed_key(env->seed, hex)),
+		string_value(js, env->seed),
 		JSValueMakeBoolean(js->ctx, env->live),
 	};
 	return enter(js, DOOR_CALL, MR_COUNT(argv), argv, NULL, err);

@@ -21,11 +21,13 @@
 		state = calls.get(n);
 	}
 
-	// --- randomness: a ChaCha20 keystream for each call, keyed by its seed (64 hex digits made by the host)
+	// --- randomness: a ChaCha20 keystream for each call that asks for some, keyed by the SHA-256 of its seed
 	function Stream(seed) {
+		const text = new Uint8Array(seed.length * 3);
+		const hash = new DataView(native.digest("SHA-256", text.slice(0, put(seed, text).written)).buffer);
 		this.key = new Uint32Array(16);
 		this.key.set([0x61707865, 0x3320646e, 0x79622d32, 0x6b206574]);
-		for (let i = 0; i < 8; i++) this.key[4 + i] = parseInt(seed.slice(i * 8, i * 8 + 8), 16);
+		for (let i = 0; i < 8; i++) this.key[4 + i] = hash.getUint32(4 * i);
 		this.block = new Uint32Array(16);
 		this.at = 16;
 	}
@@ -486,44 +488,49 @@
 		countReset(label = "default") { counts.delete(label); },
 	});
 
-	// --- the bundle's door to the host
+	// --- the bundle's door to the host; its functions are looked up once, which the engine does slowly for an object of the host's
+	const { op, done, identity } = native;
 	global("__host", Object.freeze({
-		op: (n, kind, json) => native.op(n, kind, json),
-		done: (n, ok, json) => native.done(n, Boolean(ok), json),
+		op: (n, kind, json) => op.call(native, n, kind, json),
+		done: (n, ok, json) => {
+			calls.delete(n);
+			done.call(native, n, Boolean(ok), json);
+		},
 		log: (n, level, text) => log(n ?? current, level, text),
-		identity: (n) => native.identity(n),
+		identity: (n) => identity.call(native, n),
 		current: () => current,
 		live: () => state?.live === true,
 	}));
 
 	// --- the host's doors to the bundle
+	let bundle;
 	return {
 		loaded() {
-			const b = globalThis.__millrace;
-			if (typeof b?.manifest !== "function" || typeof b.call !== "function" || typeof b.settle !== "function")
+			bundle = globalThis.__millrace;
+			if (typeof bundle?.manifest !== "function" || typeof bundle.call !== "function" || typeof bundle.settle !== "function")
 				throw new TypeError("The bundle is no app: it does not set globalThis.__millrace");
 		},
 		manifest() {
 			enter(0);
-			return String(globalThis.__millrace.manifest());
+			return String(bundle.manifest());
 		},
 		check(entity, json) {
 			enter(0);
-			return String(globalThis.__millrace.check(entity, json));
+			return String(bundle.check(entity, json));
 		},
 		call(n, fn, args, env, at, seed, live) {
 			calls.set(n, { now: live ? realNow() : at, live, seed, stream: undefined });
 			enter(n);
-			globalThis.__millrace.call(n, fn, args, env);
+			bundle.call(n, fn, args, env);
 		},
 		settle(n, op, ok, json) {
 			enter(n);
-			globalThis.__millrace.settle(op, ok, json);
+			bundle.settle(op, ok, json);
 		},
 		forget(n) {
 			calls.delete(n);
 			enter(0);
-			if (typeof globalThis.__millrace.forget === "function") globalThis.__millrace.forget(n);
+			if (typeof bundle.forget === "function") bundle.forget(n);
 		},
 		variables(text) {
 			global("process", Object.freeze({ env: Object.freeze({ __proto__: null, ...parse(text) }) }));

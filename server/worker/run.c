@@ -326,7 +326,8 @@ void mr_run_stop(struct mr_job *job)
 		op->drop = NULL;
 	}
 	mr_fetch_end_all(job);
-	mr_js_forget(job->w->js, number);
+	if (!run->done)
+		mr_js_forget(job->w->js, number);
 }
 
 static void op_free(struct mr_op *op)

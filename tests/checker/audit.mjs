@@ -56,10 +56,15 @@ export class Psql {
 	}
 	async run(sql) {
 		while (!this.up) await new Promise((resolve) => setTimeout(resolve, 20));
+		this.asked = sql;
 		return new Promise((resolve) => {
 			this.waiting.push(resolve);
 			this.child.stdin.write(`${sql}\n\\echo --done--\n`);
 		});
+	}
+	/** For the one who must find out what it waits for; nothing when it does not. */
+	about() {
+		return this.waiting.length || !this.up ? `psql ${this.child.pid}${this.up ? "" : " (ended)"}: ${this.asked}\n  said: ${this.out}\n  ${this.errors.slice(-500)}` : "";
 	}
 	close() {
 		this.closed = true;

@@ -107,7 +107,7 @@ async function check(dir) {
 	};
 	const began = Date.now();
 	const outside = Promise.all(Array.from({ length: OUTSIDERS }, (_, i) => outsider(i, stack.psql(), seeded(seed + 1000 + i), () => state.writing)));
-	const entities = entityWriter(stack.url, seeded(seed + 2000), () => state.writing);
+	const entities = entityWriter(stack.url, seeded(seed + 2000), () => state.writing, (what) => (stack.entityWrite = what));
 	const works = [outside, entities, sweeper(stack.psql(), () => state.writing), every(1000, "judging", () => checker.judge())];
 	works.push(every(30000, "judging", () => say(`so far: ${checker.acked.size} calls, ${checker.transitions} transitions, ${checker.faults.length} differences`)));
 	works.push(every(TICK_MS, "acting", () => crowd.forEach((client) => client.act(client.number % 5 === 0))));
@@ -161,10 +161,12 @@ async function check(dir) {
 const ACTIVITY = `select pid, pg_blocking_pids(pid), state, wait_event, now() - xact_start, left(query, 200) from pg_stat_activity
 	where backend_type = 'client backend' and (state <> 'idle' or xact_start is not null); select gid, now() - prepared from pg_prepared_xacts;`;
 async function tellHang(stack, crowd) {
-	console.log(`the check did not end; its last step: ${step}, ${stack.lives} lives of the supervisor`);
+	console.log(`${new Date().toISOString()} the check did not end; its last step: ${step}, ${stack.lives} lives of the supervisor`);
 	console.log(`calls without an answer: ${crowd.map((client) => client.calls.size).filter((n) => n).join(" ") || "none"}`);
 	console.log(`processes: ${stack.states().join("; ")}`);
 	console.log(`Postgres: ${await Promise.race([stack.psql().run(ACTIVITY), sleep(5000).then(() => "does not answer")])}`);
+	for (const psql of stack.psqls) if (psql.about()) console.log(psql.about());
+	console.log(`the last entity write: ${stack.entityWrite}`);
 	console.log(stack.output.slice(-3000));
 	await endAll();
 	process.exit(2);

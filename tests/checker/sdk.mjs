@@ -75,7 +75,8 @@ export class SdkClient {
 		await new Promise((resolve) => (this.ended = resolve));
 	}
 	heard(message) {
-		const ended = message.t === "transition" ? (message.r ?? []) : message.t === "reply" ? [message] : [];
+		// a call that was refused may be sent again by the SDK; its promise tells when it ends
+		const ended = message.t === "transition" ? (message.r ?? []) : message.t === "reply" && !message.error ? [message] : [];
 		for (const { id } of ended) {
 			this.calls.delete(this.ids.get(id));
 			if (!message.ahead) this.doubtful.delete(this.ids.get(id));

@@ -28,7 +28,7 @@ const DRAWN = {
 export class Stack {
 	/** fixed: settings that are not drawn; env: more environment of the server. */
 	constructor(dir, random, { fixed = {}, env = {} } = {}) {
-		Object.assign(this, { fixed, env, dir, random, data: join(dir, "data"), app: join(dir, "app"), lives: 0, smallRings: 0, stopping: false, disk: false });
+		Object.assign(this, { fixed, env, dir, random, data: join(dir, "data"), app: join(dir, "app"), lives: 0, smallRings: 0, stopping: false, disk: false, psqls: [] });
 		this.faults = new FaultFile(join(dir, "faults"));
 	}
 	async start() {
@@ -109,7 +109,9 @@ export class Stack {
 		if (status !== 0) throw new Error(err);
 	}
 	psql() {
-		return new Psql(MILLRACE, ["psql", "--data-dir", this.data, "--", "-qAtX", "-v", "ON_ERROR_STOP=0"]);
+		const psql = new Psql(MILLRACE, ["psql", "--data-dir", this.data, "--", "-qAtX", "-v", "ON_ERROR_STOP=0"]);
+		this.psqls.push(psql);
+		return psql;
 	}
 	async stop() {
 		this.stopping = true;

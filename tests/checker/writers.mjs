@@ -49,10 +49,11 @@ export async function outsider(number, psql, random, going) {
 }
 
 /** Inserts, changes and deletes single rows over HTTP; gives how many were done. */
-export async function entityWriter(url, random, going) {
+export async function entityWriter(url, random, going, doing) {
 	const own = [];
 	let done = 0;
 	const ask = async (method, path, body) => {
+		doing(`${new Date().toISOString()} ${method} ${path}`);
 		const response = await fetch(new URL(path, url), {
 			method,
 			headers: { "content-type": "application/json", connection: "close" },

@@ -3,7 +3,7 @@
 import { MillraceError } from "../error.js";
 import { dateText, printWire, ValueError } from "../json.js";
 import { keyText } from "../keys.js";
-import { Field, Increment, registry } from "../server/schema.js";
+import { type EntityLike, Field, Increment, registry } from "../server/schema.js";
 import { ObjectValidator, type Shape, UUID, ValidationError, Validator } from "../server/validators.js";
 import { defineKey, isPlainObject, type Row, type Value, type Where } from "../values.js";
 import { type SessionOptions, SESSIONS } from "../server/sessions.js";
@@ -59,14 +59,21 @@ function fields(value: unknown, what: string): object {
 	return value;
 }
 
+const validators = new WeakMap<EntityLike, readonly (readonly [name: string, field: Validator<unknown>])[]>();
+function validatorsOf(declared: EntityLike) {
+	let list = validators.get(declared);
+	if (!list) validators.set(declared, (list = Object.entries(declared.fields).filter((pair): pair is [string, Validator<unknown>] => pair[1] instanceof Validator)));
+	return list;
+}
+
 /** Fields that are validators, as those want them: with the defaults inside JSON. What the database keeps is its own to say. */
 export function checkedFields(entity: string, all: object): { readonly [name: string]: unknown } {
-	const declared = registry.entities.get(entity)?.fields ?? {};
+	const declared = registry.entities.get(entity);
 	const given = all as { readonly [name: string]: unknown };
 	let out = given;
-	for (const [name, item] of Object.entries(given)) {
-		const field: unknown = Object.hasOwn(declared, name) ? declared[name] : undefined;
-		if (!(field instanceof Validator) || item === undefined || item instanceof Increment) continue;
+	for (const [name, field] of declared ? validatorsOf(declared) : []) {
+		const item = Object.hasOwn(given, name) ? given[name] : undefined;
+		if (item === undefined || item instanceof Increment) continue;
 		if (item === null && (field.mayBeNull || field.presence === "optional")) continue;
 		const is = checkField(field, item, entity, name);
 		if (is === item) continue;
@@ -89,11 +96,11 @@ function stored(entity: string, all: { readonly [name: string]: unknown }, isCha
 	return isDocuments(entity) ? storedFields(entity, all, isChange) : all;
 }
 
-function values(value: unknown, what: string, more: object = {}): string {
-	const all = { ...more, ...stored(what, checkedFields(what, fields(value, what)), false) };
-	for (const [name, item] of Object.entries(all))
-		if (item instanceof Increment) throw new ValueError(`${what}.${name}: increment is for ctx.db.patch`);
-	return printWire(all, what);
+function values(value: unknown, what: string, more?: object): string {
+	const given = stored(what, checkedFields(what, fields(value, what)), false);
+	for (const name of Object.keys(given))
+		if (given[name] instanceof Increment) throw new ValueError(`${what}.${name}: increment is for ctx.db.patch`);
+	return printWire(more ? { ...more, ...given } : given, what);
 }
 
 /** Values to be set, and apart from them amounts to be added. */
@@ -101,7 +108,8 @@ function changes(value: unknown, what: string): string {
 	const all = stored(what, checkedFields(what, fields(value, what)), true);
 	let set = all as { [name: string]: unknown };
 	let add: { [name: string]: unknown } | undefined;
-	for (const [name, item] of Object.entries(all)) {
+	for (const name of Object.keys(all)) {
+		const item = all[name];
 		if (!(item instanceof Increment)) continue;
 		if (!add) {
 			add = {};
@@ -117,6 +125,15 @@ function changes(value: unknown, what: string): string {
 function quiet<T>(promise: Promise<T>): Promise<T> {
 	promise.catch(() => undefined);
 	return promise;
+}
+
+/** What refuses before it has begun is told as all else. */
+function begun<T>(begin: () => Promise<T>): Promise<T> {
+	try {
+		return begin();
+	} catch (e) {
+		return quiet(Promise.reject(e as Error));
+	}
 }
 
 /** Which row is meant: an entity and an id, or the id of a document, which names its table; and what follows it. */
@@ -257,17 +274,17 @@ function withoutIncrements(changes: object): object {
 
 function makeWriter(call: CallDoor) {
 	const reader = makeReader(call);
-	const change = (kind: "patch" | "replace") => (...args: unknown[]) => quiet(put(kind, args));
-	const put = async (kind: "patch" | "replace", args: readonly unknown[]) => {
+	const change = (kind: "patch" | "replace") => (...args: unknown[]) => begun(() => put(kind, args));
+	const put = (kind: "patch" | "replace", args: readonly unknown[]) => {
 		const { entity, id, rest } = rowMeant(kind, args);
 		writable(entity);
 		const set = kind === "patch" ? changes(rest, entity) : `"value":${values(rest, entity)}`;
-		await call.operate(kind, `{"entity":${printWire(entity)},"id":${printWire(id)},${set}}`);
+		return call.operate(kind, `{"entity":${printWire(entity)},"id":${printWire(id)},${set}}`);
 	};
-	const remove = async (args: readonly unknown[]) => {
+	const remove = (args: readonly unknown[]) => {
 		const { entity, id } = rowMeant("delete", args);
 		writable(entity);
-		await call.operate("delete", printWire({ entity, id }));
+		return call.operate("delete", printWire({ entity, id }));
 	};
 	const insertDocument = async (table: string, value: unknown): Promise<Value> => {
 		for (const name of ["_id", "_creationTime"])
@@ -290,16 +307,15 @@ function makeWriter(call: CallDoor) {
 		await put("patch", [name, found.id, changes]);
 		return found.id;
 	};
-	return {
-		...reader,
+	return Object.assign(reader, {
 		insert: (entity: unknown, value: unknown): Promise<Value> =>
 			typeof entity === "string" && isDocuments(entity) ? quiet(insertDocument(writable(entity), value)) : insert(entity, value),
 		upsert: (entity: unknown, key: unknown, changes: unknown, others?: unknown) => quiet(upsert(entity, key, changes, others)),
 		patch,
 		update: patch,
 		replace: change("replace"),
-		delete: (...args: unknown[]) => quiet(remove(args)),
-	};
+		delete: (...args: unknown[]) => begun(() => remove(args)),
+	});
 }
 
 function makeAuth(kind: string, call: CallDoor) {
@@ -353,31 +369,38 @@ function makeSystem(call: CallDoor) {
 	};
 }
 
+/** A member that is made when it is first looked at, as most functions never do; else like others: it may be copied, and replaced. */
+function lazily<T extends object>(target: T, name: string, make: () => unknown): T {
+	let made: unknown;
+	const get = () => (made ??= make());
+	const set = (value: unknown) => (made = value);
+	return Object.defineProperty(target, name, { get, set, enumerable: true, configurable: true });
+}
+
+function makeDatabase<T extends object>(call: CallDoor, make: (call: CallDoor) => T): object {
+	const db = Object.assign(make(call), { as: (who: unknown) => make(obeying(call, who)) });
+	return lazily(db, "system", () => makeSystem(call));
+}
+
 export function makeContext(kind: string, call: CallDoor): object {
-	const random = seededRandom(call.env.seed);
+	let random: (() => number) | undefined;
 	const base = {
-		auth: makeAuth(kind, call),
 		env: variables(),
 		now: () => {
 			call.clock.looked = true;
 			return call.env.now;
 		},
-		random: () => random(),
+		random: () => (random ??= seededRandom(call.env.seed))(),
 		error: (code: unknown, message: unknown, data?: { readonly [key: string]: Value }): never => {
 			throw new AppError(text(code, "ctx.error: the code"), text(message, "ctx.error: the message"), data);
 		},
 	};
+	lazily(base, "auth", () => makeAuth(kind, call));
 	const runQuery = (ref: unknown, args: unknown) => call.run("query", ref, args);
-	if (kind === "query") {
-		const as = (who: unknown) => makeReader(obeying(call, who));
-		return { ...base, db: { ...makeReader(call), as, system: makeSystem(call) }, runQuery };
-	}
-	const as = (who: unknown) => makeWriter(obeying(call, who));
-	const scheduler = makeScheduler(kind, call);
-	if (kind === "mutation") {
-		const db = { ...makeWriter(call), as, system: makeSystem(call) };
-		return { ...base, db, scheduler, runQuery, runMutation: (ref: unknown, args: unknown) => call.run("mutation", ref, args) };
-	}
-	if (kind === "action") return { ...base, now: () => Date.now(), ...makeActions(call), scheduler };
-	return base;
+	if (kind === "query") return Object.assign(base, { db: makeDatabase(call, makeReader), runQuery });
+	if (kind !== "mutation" && kind !== "action") return base;
+	lazily(base, "scheduler", () => makeScheduler(kind, call));
+	if (kind === "action") return Object.assign(base, { now: () => Date.now() }, makeActions(call));
+	const runMutation = (ref: unknown, args: unknown) => call.run("mutation", ref, args);
+	return Object.assign(base, { db: makeDatabase(call, makeWriter), runQuery, runMutation });
 }

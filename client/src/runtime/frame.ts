@@ -12,7 +12,9 @@ export class Frame {
 	/** Savepoints around it. */
 	readonly level: number;
 	readonly #channel: Channel;
-	readonly #open = new Set<Promise<unknown>>();
+	/** How much of what it started has not ended. */
+	#open = 0;
+	#idle: (() => void) | undefined;
 	/** The end of the last part that others wait for. */
 	#turn: Promise<void> | undefined;
 	#over = false;
@@ -33,16 +35,17 @@ export class Frame {
 
 	/** What the function has started is part of it, awaited or not. */
 	track<T>(one: Promise<T>): Promise<T> {
-		this.#open.add(one);
-		one.then(
-			() => this.#open.delete(one),
-			(e: unknown) => {
-				this.#open.delete(one);
-				this.#stray ??= e;
-			},
-		);
+		this.#open++;
+		one.then(this.#ended, this.#failed);
 		return one;
 	}
+	readonly #ended = (): void => {
+		if (--this.#open === 0) this.#idle?.();
+	};
+	readonly #failed = (e: unknown): void => {
+		this.#stray ??= e;
+		this.#ended();
+	};
 
 	/** A part that is done whole or taken back alone; what else the function asks for meanwhile waits for its end. */
 	part<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
@@ -81,7 +84,7 @@ export class Frame {
 		try {
 			const result = await body();
 			this.#stray = undefined; // what failed so far was the function's to see
-			while (this.#open.size > 0) await Promise.allSettled(this.#open);
+			while (this.#open > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
 			if (this.#stray !== undefined) throw this.#stray;
 			return result;
 		} finally {

@@ -50,24 +50,31 @@ export function host(): Host {
 	return found;
 }
 
-type Waiting = { readonly n: number; readonly resolve: (value: Value) => void; readonly reject: (error: MillraceError) => void };
-const waiting = new Map<number, Waiting>();
 /** A call that runs. */
 interface Running {
+	readonly n: number;
 	/** Operations without an answer. */
-	readonly open: Set<number>;
+	open: number;
 	/** By their numbers, with the operation that each waits for. */
-	readonly timers: Map<number, { op: number }>;
+	timers?: Map<number, { op: number }>;
 }
+interface Waiting {
+	readonly call: Running;
+	readonly kind: OperationKind;
+	readonly resolve: (value: Value) => void;
+	readonly reject: (error: MillraceError) => void;
+}
+const waiting = new Map<number, Waiting>();
 const running = new Map<number, Running>();
 
 export function begin(n: number): void {
-	running.set(n, { open: new Set(), timers: new Map() });
+	running.set(n, { n, open: 0 });
 }
 
 export function forget(n: number): void {
-	for (const op of running.get(n)?.open ?? []) waiting.delete(op);
+	const call = running.get(n);
 	running.delete(n);
+	if (call && call.open > 0) for (const [op, one] of waiting) if (one.call === call) waiting.delete(op);
 }
 
 /** Asks the host; the promise ends in `settle`. */
@@ -82,36 +89,44 @@ export function begun(n: number, kind: OperationKind, json: string): { readonly 
 		const call = running.get(n);
 		if (!call) return;
 		op = host().op(n, kind, json);
-		call.open.add(op);
-		waiting.set(op, { n, resolve, reject });
+		call.open++;
+		waiting.set(op, { call, kind, resolve, reject });
 	});
 	return { op, answer };
 }
 
 /** Timers of call n; those that have this timer among them. */
-export function timersOf(n: number): Running["timers"] | undefined {
-	return running.get(n)?.timers;
+export function timersOf(n: number): Running["timers"] {
+	const call = running.get(n);
+	return call && (call.timers ??= new Map());
 }
-export function timersWith(id: number): Running["timers"] | undefined {
-	for (const { timers } of running.values()) if (timers.has(id)) return timers;
+export function timersWith(id: number): Running["timers"] {
+	for (const { timers } of running.values()) if (timers?.has(id)) return timers;
 	return undefined;
+}
+
+function take(op: number): Waiting | undefined {
+	const one = waiting.get(op);
+	if (!one) return undefined;
+	waiting.delete(op);
+	one.call.open--;
+	return one;
 }
 
 /** Nobody waits for it any more: its answer does not come. */
 export function drop(op: number): void {
-	const one = waiting.get(op);
-	if (!one) return;
-	waiting.delete(op);
-	running.get(one.n)?.open.delete(op);
-	void operate(one.n, "drop", `{"op":${op}}`);
+	const one = take(op);
+	if (one) void operate(one.call.n, "drop", `{"op":${op}}`);
+}
+
+function givesNothing(kind: OperationKind): boolean {
+	return kind === "patch" || kind === "replace" || kind === "delete";
 }
 
 export function settle(op: number, ok: boolean, json: string): void {
-	const one = waiting.get(op);
+	const one = take(op);
 	if (!one) return;
-	waiting.delete(op);
-	running.get(one.n)?.open.delete(op);
-	if (ok) return one.resolve(json === "" ? null : parseWire(json));
+	if (ok) return one.resolve(givesNothing(one.kind) ? (undefined as unknown as Value) : json === "" ? null : parseWire(json));
 	const info = parseWire(json) as { code: ErrorCode; message: string; data?: Value };
 	one.reject(new MillraceError(info.code, info.message, info.data));
 }

@@ -350,7 +350,7 @@ export const registry: {
 	/** Of functions that do not say. */
 	access: "user" | "public";
 } = { entities: new Map(), policies: [], documents: new Set(), access: "user" };
-interface EntityLike {
+export interface EntityLike {
 	readonly name: string;
 	readonly fields: Fields;
 	readonly indexes: readonly IndexManifest[];

@@ -255,6 +255,14 @@ function member(path: string, key: string): string {
 	return /^[A-Za-z_][\w]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
 }
 
+/** A shape's members, and how each is told in a path: looked at for every call. */
+const members = new WeakMap<Shape, readonly (readonly [key: string, validator: AnyValidator, place: string])[]>();
+function membersOf(shape: Shape) {
+	let list = members.get(shape);
+	if (!list) members.set(shape, (list = Object.entries(shape).map(([key, validator]) => [key, validator, member("", key)])));
+	return list;
+}
+
 function nothingMore(shape: Shape, value: Record<string, unknown>, path: string): void {
 	for (const key of Object.keys(value))
 		if (!Object.hasOwn(shape, key) && value[key] !== undefined)
@@ -272,9 +280,9 @@ export function checkShape(shape: Shape, value: unknown, path: string): Record<s
 	if (!isPlainObject(value)) fail(path, "object", value);
 	nothingMore(shape, value, path);
 	let out = value;
-	for (const [key, validator] of Object.entries(shape)) {
+	for (const [key, validator, place] of membersOf(shape)) {
 		const item = Object.hasOwn(value, key) ? value[key] : undefined;
-		const checked = checkMember(validator, item, member(path, key));
+		const checked = checkMember(validator, item, path + place);
 		if (checked === item) continue;
 		if (out === value) out = { ...value };
 		defineKey(out, key, checked);
