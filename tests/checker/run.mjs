@@ -160,13 +160,19 @@ async function check(dir) {
 /** Who waits for whom in Postgres, and what every process does. */
 const ACTIVITY = `select pid, pg_blocking_pids(pid), state, wait_event, now() - xact_start, left(query, 200) from pg_stat_activity
 	where backend_type = 'client backend' and (state <> 'idle' or xact_start is not null); select gid, now() - prepared from pg_prepared_xacts;`;
+async function answersNow(stack) {
+	const ask = () => fetch(new URL("/healthz", stack.url), { headers: { connection: "close" }, signal: AbortSignal.timeout(2000) }).then(() => true, () => false);
+	return (await Promise.all(Array.from({ length: 10 }, ask))).filter((ok) => ok).length;
+}
 async function tellHang(stack, crowd) {
 	console.log(`${new Date().toISOString()} the check did not end; its last step: ${step}, ${stack.lives} lives of the supervisor`);
 	console.log(`calls without an answer: ${crowd.map((client) => client.calls.size).filter((n) => n).join(" ") || "none"}`);
 	console.log(`processes: ${stack.states().join("; ")}`);
 	console.log(`Postgres: ${await Promise.race([stack.psql().run(ACTIVITY), sleep(5000).then(() => "does not answer")])}`);
 	for (const psql of stack.psqls) if (psql.about()) console.log(psql.about());
-	console.log(`the last entity write: ${stack.entityWrite}`);
+	console.log(`the last entity write: ${stack.entityWrite}; of ten requests ${await answersNow(stack)} are answered`);
+	const sockets = spawnSync("ss", ["-tnap"], { encoding: "utf8" }).stdout ?? "";
+	console.log(sockets.split("\n").filter((line) => line.includes(`:${stack.port} `)).slice(0, 60).join("\n"));
 	console.log(stack.output.slice(-3000));
 	await endAll();
 	process.exit(2);
