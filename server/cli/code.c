@@ -12,6 +12,9 @@
 #include "typecheck.h"
 #include "watch.h"
 
+/* Until what failed is tried again by itself: Postgres may have refused it for a reason that passes, or somebody killed the workers. */
+enum { AGAIN_FIRST_US = 1000000, AGAIN_MOST_US = 60000000 };
+
 struct mr_app_code {
 	struct mr_code_config config;
 	struct mr_builder builder;
@@ -21,11 +24,16 @@ struct mr_app_code {
 	struct mr_job *build, *check;
 	char *error; /* what browsers are shown, or NULL */
 	int waiting; /* MR_CHANGED_... that came during a build */
+	struct mr_timer *again;
+	int64_t pause_us;
+	bool by_itself; /* the last build was no answer to a change */
 	bool served, checked_bad;
 };
 
 /* What a build job writes back: `built VERSION WEB\n` and warnings, or `pending\n` and SQL. */
 static const char built_word[] = "built ", pending_word[] = "pending\n", away_word[] = "away\n";
+
+static void on_again(void *arg);
 
 struct mr_app_code *mr_code_new(const struct mr_code_config *config)
 {
@@ -34,6 +42,7 @@ struct mr_app_code *mr_code_new(const struct mr_code_config *config)
 	c->builder = (struct mr_builder){config->place, config->settings->app_dir, config->settings->data_dir, config->development};
 	c->build = mr_job_new(config->loop, "the build");
 	c->check = mr_job_new(config->loop, "the type check");
+	c->again = mr_timer_new(config->loop, on_again, c);
 	return c;
 }
 
@@ -43,6 +52,7 @@ void mr_code_delete(struct mr_app_code **cp)
 	*cp = NULL;
 	if (!c)
 		return;
+	mr_timer_delete(&c->again);
 	mr_job_delete(&c->build);
 	mr_job_delete(&c->check);
 	free(c->error);
@@ -72,11 +82,19 @@ static char *printable(struct mr_str text)
 	return out;
 }
 
-/* Shows an error and keeps it for browsers that come later. */
+/* Shows an error and keeps it for browsers that come later; nothing new where the same is met again without a change. */
 static void fail(struct mr_app_code *c, int status, struct mr_str text)
 {
-	free(c->error);
+	char *before = c->error;
 	c->error = printable(text);
+	bool told = c->by_itself && before && strcmp(before, c->error) == 0;
+	free(before);
+	if (c->config.development && status == MR_EXIT_FAILED) {
+		mr_timer_start(c->again, c->pause_us);
+		c->pause_us = MR_MIN(c->pause_us * 2, AGAIN_MOST_US);
+	}
+	if (told)
+		return;
 	fprintf(stderr, "%s%s", c->error, text.n && text.p[text.n - 1] == '\n' ? "" : "\n");
 	if (c->serving)
 		mr_log(MR_ERROR, "the new code is not taken (see above); the old code keeps serving");
@@ -255,7 +273,7 @@ static void web_done(bool ok, struct mr_str out, void *arg)
 	next(c);
 }
 
-void mr_code_change(struct mr_app_code *c, int changed)
+static void build(struct mr_app_code *c, int changed)
 {
 	if (mr_job_running(c->build)) {
 		c->waiting |= changed;
@@ -264,6 +282,21 @@ void mr_code_change(struct mr_app_code *c, int changed)
 	/* A page alone is exchanged under the serving build; while code is broken or on its way, all is built. */
 	bool web = changed == MR_CHANGED_WEB && c->serving && !c->starting && !c->error;
 	mr_job_start(c->build, web ? work_web : work_build, web ? web_done : build_done, c);
+}
+
+void mr_code_change(struct mr_app_code *c, int changed)
+{
+	c->by_itself = false;
+	c->pause_us = AGAIN_FIRST_US;
+	mr_timer_stop(c->again);
+	build(c, changed);
+}
+
+static void on_again(void *arg)
+{
+	struct mr_app_code *c = arg;
+	c->by_itself = true;
+	build(c, MR_CHANGED_CODE | MR_CHANGED_WEB);
 }
 
 /* --- the edge's word --- */

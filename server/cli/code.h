@@ -14,7 +14,7 @@ struct mr_code_config {
 	const struct mr_settings *settings;
 	const struct mr_place *place;
 	struct mr_crews *crews;
-	bool development; /* apply migrations, check types, go on after errors */
+	bool development; /* apply migrations, check types, go on after errors, and try again what failed, now and then */
 	int workers;
 	void (*first)(void *arg);                                  /* the app serves for the first time */
 	void (*failed)(int status, struct mr_str text, void *arg); /* it cannot serve and nothing serves; told once per failure */

@@ -251,7 +251,7 @@ static void on_code_failed(int status, struct mr_str text, void *arg)
 		mr_cli_fail(0, "The database lacks the changes above; look at them and run `millrace migrate --apply`.");
 		finish(s, status);
 	} else if (s->development && status != MR_EXIT_NO_DATABASE) {
-		mr_log(MR_INFO, "nothing is served yet; correct the app and save, it is tried again");
+		mr_log(MR_INFO, "nothing is served yet; correct the app and save; it is tried again now and then besides");
 	} else {
 		mr_cli_fail(0, "The app cannot be served; the reason is above.");
 		finish(s, MR_EXIT_FAILED);

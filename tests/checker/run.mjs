@@ -141,7 +141,7 @@ async function check(dir) {
 	if (selfTest === "text") [...checker.seen.values()].find((s) => s.views.length).views[0].text += " corrupted";
 	begin("judges the end");
 	await checker.judge(true);
-	if (stuck.length) console.log(`processes: ${stack.states().join("; ")}`);
+	if (stuck.length) console.log(`processes: ${stack.states().join("; ")}\n${stack.output.slice(-3000)}`);
 	const open = crowd.reduce((n, client) => n + client.calls.size, 0);
 	const told = crowd.flatMap((client) => [...client.calls].map(([id, call]) => ({ client: client.number, id, ...call, now: client.about?.() })));
 	if (open && !enough()) checker.fault(`${open} calls had no answer ${OPEN_CALLS_SECONDS} s after the last one was asked: ${JSON.stringify(told.slice(0, 5))}`);
