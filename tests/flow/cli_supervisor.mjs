@@ -7,6 +7,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { alive, BUILD, call, descendants, endAll, freePort, makeApp, millrace, remove, serve, SMALL_APP, until } from "../lib/cli.mjs";
+import { Psql } from "../lib/psql.mjs";
 
 after(endAll);
 
@@ -183,6 +184,22 @@ test("an app that does not build is served once it does", async () => {
 	const production = await serve(["serve", ...args.slice(1)]);
 	assert.equal((await production.ended).code, 1);
 	writeFileSync(functions, source);
+});
+
+test("what somebody was in the way of is done once he is gone, without another save", async () => {
+	server = await serve([...args, "--migrate-lock-timeout", "50ms"]);
+	await server.ready();
+	const other = new Psql(readFileSync(join(data, "run", "database"), "utf8").trim());
+	await other.ask('begin; lock table "Message" in access share mode');
+	writeFileSync(join(app, "app.ts"), readFileSync(join(app, "app.ts"), "utf8").replace("body: ", "title: field.string().optional(), body: "));
+	const told = () => server.err.split("the new code is not taken").length - 1;
+	await until("what is in the way", told);
+	await new Promise((resolve) => setTimeout(resolve, 1500)); // tried again, and not told again
+	assert.equal(told(), 1, server.err);
+	await other.ask("rollback");
+	await until("the new code", () => /the new code serves/.test(server.out + server.err));
+	await other.end();
+	await server.stop();
 });
 
 test("a database that is not there, and one that refuses, are told in one sentence", async () => {
