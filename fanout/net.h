@@ -83,7 +83,7 @@ struct mr_str mr_req_header(const struct mr_req *req, const char *name);
 bool mr_req_next_header(const struct mr_req *req, size_t *at, struct mr_str *name, struct mr_str *value);
 struct mr_str mr_req_raw_path(const struct mr_req *req); /* as it stands in the request line, without the query */
 struct mr_str mr_req_query(const struct mr_req *req);    /* what stands behind "?"; p NULL: nothing does, nor a "?" */
-bool mr_req_is_tls(const struct mr_req *req);
+bool mr_req_is_tls(const struct mr_req *req);            /* the client's own way here: as a trusted proxy says, else this connection's */
 struct mr_str mr_req_body(const struct mr_req *req);
 struct mr_arena *mr_req_arena(struct mr_req *req); /* freed with the request */
 /* Who asks, by key (proto/peer.h): as a trusted proxy says, else the connection's other end. 0: it has no address. */

@@ -164,11 +164,6 @@ struct mr_str mr_req_query(const struct mr_req *req)
 	return req->query;
 }
 
-bool mr_req_is_tls(const struct mr_req *req)
-{
-	return req->net->tls.context != NULL;
-}
-
 struct mr_str mr_req_body(const struct mr_req *req)
 {
 	return (struct mr_str){req->h2o->entity.base, req->h2o->entity.base ? req->h2o->entity.len : 0};

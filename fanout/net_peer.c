@@ -56,6 +56,20 @@ uint64_t mr_req_address(const struct mr_req *req)
 	return mr_ip_key(&peer);
 }
 
+bool mr_req_is_tls(const struct mr_req *req)
+{
+	static const char *const names[] = {[MR_X_FORWARDED_FOR] = "x-forwarded-proto", [MR_FORWARDED] = "forwarded"};
+	const struct mr_net_config *c = &req->net->config;
+	enum mr_scheme scheme = MR_SCHEME_UNSAID;
+	struct sockaddr_storage address;
+	struct mr_str lines[HEADER_LINES];
+	uint64_t key;
+
+	if (peer_of(req, &address, &key) == MR_PEER_PROXY)
+		scheme = mr_scheme_behind(&c->proxies, c->proxy_header, lines, header_lines(req, names[c->proxy_header], lines));
+	return scheme == MR_SCHEME_UNSAID ? req->net->tls.context != NULL : scheme == MR_SCHEME_HTTPS;
+}
+
 /* A connection of a client's own was counted when it came. */
 bool mr_req_enter(struct mr_req *req, struct mr_error *err)
 {

@@ -197,21 +197,44 @@ static struct mr_str cut(struct mr_str *s, char end, bool quotes)
 	return part;
 }
 
-/* `for` of one element of Forwarded; a text with escapes in it is no address. */
-static bool read_for(struct mr_str element, struct mr_ip *ip)
+static bool quotes_close(struct mr_str s)
+{
+	bool quoted = false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '"')
+			quoted = !quoted;
+		else if (quoted && s.p[i] == '\\')
+			i++;
+	}
+	return !quoted;
+}
+
+/* What one element of Forwarded says under this name, without quotes; false when it says nothing, or says it twice. One that ends within
+ * quotes says nothing: who opened them may not be who wrote the rest. */
+static bool find_pair(struct mr_str element, const char *wanted, struct mr_str *value)
 {
 	bool found = false;
+	if (!quotes_close(element))
+		return false;
 	while (element.p) {
 		struct mr_str pair = trim(cut(&element, ';', true)), name = cut(&pair, '=', false);
-		if (name.n != 3 || strncasecmp(name.p, "for", 3) != 0)
+		if (name.n != strlen(wanted) || strncasecmp(name.p, wanted, name.n) != 0)
 			continue;
 		if (pair.n >= 2 && pair.p[0] == '"' && pair.p[pair.n - 1] == '"')
 			pair = (struct mr_str){pair.p + 1, pair.n - 2};
-		if (found || !mr_ip_read(pair, ip))
+		if (found || !pair.p)
 			return false;
+		*value = pair;
 		found = true;
 	}
 	return found;
+}
+
+/* `for` of one element of Forwarded; a text with escapes in it is no address. */
+static bool read_for(struct mr_str element, struct mr_ip *ip)
+{
+	struct mr_str text;
+	return find_pair(element, "for", &text) && mr_ip_read(text, ip);
 }
 
 /* As if read from the right, by what is known of all up to here. */
@@ -242,4 +265,41 @@ struct mr_ip mr_ip_behind(
 		}
 	}
 	return b.known ? b.ip : *peer;
+}
+
+static bool is_word(struct mr_str s, const char *word)
+{
+	return s.n == strlen(word) && strncasecmp(s.p, word, s.n) == 0;
+}
+
+static enum mr_scheme read_scheme(struct mr_str s)
+{
+	return is_word(s, "https") ? MR_SCHEME_HTTPS : is_word(s, "http") ? MR_SCHEME_HTTP : MR_SCHEME_UNSAID;
+}
+
+static enum mr_scheme scheme_of(struct mr_str element)
+{
+	struct mr_str proto;
+	return find_pair(element, "proto", &proto) ? read_scheme(proto) : MR_SCHEME_UNSAID;
+}
+
+enum mr_scheme mr_scheme_behind(const struct mr_ip_ranges *trusted, enum mr_proxy_header header, const struct mr_str *values, size_t n)
+{
+	enum mr_scheme scheme = MR_SCHEME_UNSAID;
+	bool first = true;
+	for (size_t i = 0; i < n; i++) {
+		struct mr_str rest = values[i];
+		while (rest.p) {
+			struct mr_str element = trim(cut(&rest, ',', header == MR_FORWARDED));
+			struct mr_ip ip;
+			if (!element.n)
+				continue;
+			if (header == MR_X_FORWARDED_FOR)
+				scheme = read_scheme(element);
+			else if (first || !read_for(element, &ip) || !mr_ip_ranges_have(trusted, &ip))
+				scheme = scheme_of(element); /* who wrote what stands before is not known */
+			first = false;
+		}
+	}
+	return scheme;
 }

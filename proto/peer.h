@@ -37,4 +37,10 @@ enum mr_proxy_header { MR_X_FORWARDED_FOR, MR_FORWARDED /* RFC 7239 */ };
 struct mr_ip mr_ip_behind(
 	const struct mr_ip_ranges *trusted, const struct mr_ip *peer, enum mr_proxy_header header, const struct mr_str *values, size_t n);
 
+enum mr_scheme { MR_SCHEME_UNSAID, MR_SCHEME_HTTP, MR_SCHEME_HTTPS };
+/* By which scheme those behind a trusted peer asked, where the header goes with MR_X_FORWARDED_FOR: the values of X-Forwarded-Proto, of
+ * which the last one counts, the peer's; or those of Forwarded: what the outermost trusted proxy says. Unsaid where that is neither http
+ * nor https. */
+enum mr_scheme mr_scheme_behind(const struct mr_ip_ranges *trusted, enum mr_proxy_header header, const struct mr_str *values, size_t n);
+
 #endif

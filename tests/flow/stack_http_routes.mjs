@@ -308,4 +308,30 @@ test("many at once, on kept connections, and one after the other on one", async 
 test("it stops", async () => {
 	await stack.stop();
 });
+
+test("rule 28: https is what a trusted proxy says, and nobody else", async () => {
+	const asked = async (proxies, headers) => {
+		const one = await Stack.start(proxies);
+		try {
+			const seen = [];
+			for (const h of headers) {
+				const address = new URL("/r/echo?a=1", one.url), { url } = await (await fetch(address, { headers: h })).json();
+				assert.equal(url.replace(/^https?:/, "http:"), address.href);
+				seen.push(new URL(url).protocol);
+			}
+			return seen;
+		} finally {
+			await one.stop();
+		}
+	};
+	const proto = (value) => ({ "x-forwarded-proto": value, "x-forwarded-host": "evil.example" });
+	const said = (value) => ({ ...proto("https"), forwarded: value });
+	const values = ["https", "http", "HTTPS", "https, http", "http, https", "https://evil.example", "", "ftp"].map(proto);
+	const trusted = ["--trusted-proxies", "127.0.0.0/8, ::1"];
+	assert.deepEqual(await asked(["--trusted-proxies", "10.0.0.0/8"], [...values, said("proto=https")]), Array(9).fill("http:"));
+	assert.deepEqual(await asked(trusted, [...values, { forwarded: "proto=https" }]),
+		["https:", "http:", "https:", "http:", "https:", "http:", "http:", "http:", "http:"]);
+	assert.deepEqual(await asked([...trusted, "--proxy-header", "forwarded"], [proto("https"), said("for=1.2.3.4"), said("for=6.6.6.6, for=1.2.3.4;proto=https, for=127.0.0.2;proto=http")]),
+		["http:", "http:", "https:"]);
+});
 await run();

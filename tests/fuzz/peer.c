@@ -26,6 +26,8 @@ static void as_header(struct mr_str bytes)
 		struct mr_str more[] = {lines[0], lines[1], header == MR_FORWARDED ? MR_STR("for=1.2.3.4") : MR_STR("1.2.3.4")};
 		struct mr_ip added = mr_ip_behind(&trusted, &peer, (enum mr_proxy_header)header, more, 3), want;
 		MR_ASSERT(mr_ip_read(MR_STR("1.2.3.4"), &want) && memcmp(&added, &want, sizeof want) == 0);
+		more[2] = header == MR_FORWARDED ? MR_STR("for=1.2.3.4;proto=https") : MR_STR("https");
+		MR_ASSERT(mr_scheme_behind(&trusted, (enum mr_proxy_header)header, more, 3) == MR_SCHEME_HTTPS);
 	}
 	mr_ip_ranges_fini(&trusted);
 }

@@ -165,9 +165,64 @@ static void rule_28_forwarded_from_the_right(void **state)
 		{{"for=6.6.6.6, for=\"x, for=\"[2001:db8::1]\""}, "10.0.0.1"},
 		{{"for=6.6.6.6, for=\"1.2.3.4"}, "10.0.0.1"},
 		{{"for=\"x", "for=1.2.3.4"}, "1.2.3.4"},
+		{{"for=6.6.6.6;x=\", for=1.2.3.4"}, "10.0.0.1"},
+		{{"for=6.6.6.6;x=\", for=\"[2001:db8::1]\""}, "10.0.0.1"},
+		{{"for=6.6.6.6;x=\"\\, for=1.2.3.4"}, "10.0.0.1"},
 		{{"1.2.3.4"}, "10.0.0.1"},
 	};
 	speak(MR_FORWARDED, said, MR_COUNT(said));
+}
+
+static const char *scheme_of(enum mr_proxy_header header, const char *const *said)
+{
+	static const char *const names[] = {[MR_SCHEME_UNSAID] = "unsaid", [MR_SCHEME_HTTP] = "http", [MR_SCHEME_HTTPS] = "https"};
+	struct mr_ip_ranges trusted;
+	struct mr_error err;
+	struct mr_str lines[3];
+	size_t n = 0;
+	assert_true(mr_ip_ranges_read(&trusted, MR_STR("10.0.0.0/8, fd00::/8"), &err));
+	for (; n < 3 && said[n]; n++)
+		lines[n] = mr_str(said[n]);
+	enum mr_scheme scheme = mr_scheme_behind(&trusted, header, lines, n);
+	mr_ip_ranges_fini(&trusted);
+	return names[scheme];
+}
+
+static void rule_28_the_scheme_is_what_trusted_proxies_say(void **state)
+{
+	static const struct said proto[] = {
+		{{NULL}, "unsaid"},
+		{{""}, "unsaid"},
+		{{"https"}, "https"},
+		{{"HTTP"}, "http"},
+		{{"https, http"}, "http"},
+		{{"http", "https"}, "https"},
+		{{"http, https, , "}, "https"},
+		{{"https, wss"}, "unsaid"},
+		{{"https,httpsx"}, "unsaid"},
+		{{"http://"}, "unsaid"},
+		{{"\"https\""}, "unsaid"},
+		{{"proto=https"}, "unsaid"},
+	};
+	static const struct said forwarded[] = {
+		{{NULL}, "unsaid"},
+		{{"https"}, "unsaid"},
+		{{"for=1.2.3.4;proto=https"}, "https"},
+		{{"Proto=\"HTTPS\""}, "https"},
+		{{"proto=https;proto=https;for=1.2.3.4"}, "unsaid"},
+		{{"proto;for=1.2.3.4"}, "unsaid"},
+		{{"proto=https", "proto=http;for=1.2.3.4"}, "http"},
+		{{"for=6.6.6.6;proto=https, for=1.2.3.4;proto=http, for=10.0.0.2;proto=https"}, "http"},
+		{{"for=6.6.6.6;proto=http, for=1.2.3.4;proto=https, for=10.0.0.2;proto=http", "for=\"[fd00::3]\";proto=http"}, "https"},
+		{{"for=6.6.6.6;proto=https, for=1.2.3.4, for=10.0.0.2;proto=http"}, "unsaid"},
+		{{"for=6.6.6.6;proto=https, for=unknown;proto=http"}, "http"},
+		{{"proto=https;x=\", for=1.2.3.4;proto=http"}, "unsaid"},
+		{{"for=10.0.0.3;proto=https, for=10.0.0.2;proto=http"}, "https"},
+	};
+	for (size_t i = 0; i < MR_COUNT(proto); i++)
+		assert_string_equal(scheme_of(MR_X_FORWARDED_FOR, proto[i].lines), proto[i].means);
+	for (size_t i = 0; i < MR_COUNT(forwarded); i++)
+		assert_string_equal(scheme_of(MR_FORWARDED, forwarded[i].lines), forwarded[i].means);
 }
 
 int main(void)
@@ -179,6 +234,7 @@ int main(void)
 		cmocka_unit_test(ranges),
 		cmocka_unit_test(rule_28_x_forwarded_for_from_the_right),
 		cmocka_unit_test(rule_28_forwarded_from_the_right),
+		cmocka_unit_test(rule_28_the_scheme_is_what_trusted_proxies_say),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
