@@ -11,7 +11,7 @@ import { Transaction } from "./layers.js";
 import { initialLink, type LinkEvent, type LinkState, type LinkStatus, linkStatus, stepLink } from "./link.js";
 import { Limits } from "./limits.js";
 import type { Spec } from "./results.js";
-import type { ClientRow, EntitiesOf, EntityName, IdOf, InsertOf, OrderOf, PatchOf, WhereOf } from "./server/schema.js";
+import type { ClientRow, EntitiesOf, EntityName, IdOf, InsertOf, OrderOf, PatchOf, ReadName, WhereOf } from "./server/schema.js";
 import { browserStores, type Stores } from "./stores.js";
 import { cleanArgs, specKey, specOf } from "./specs.js";
 import { type Snapshot, Sync } from "./sync.js";
@@ -97,7 +97,7 @@ export type { ArgsOf };
 
 export interface Client<App = unknown> {
 	/** Keeps a query live; the callback gets each new result. Gives the undo. */
-	onUpdate<E extends EntityName<App>>(
+	onUpdate<E extends ReadName<App>>(
 		entity: E,
 		query: EntityQuery<ClientRow<App, E>>,
 		callback: (rows: readonly ClientRow<App, E>[]) => void,
@@ -110,7 +110,7 @@ export interface Client<App = unknown> {
 		onError?: (error: MillraceError) => void,
 	): () => void;
 	/** Asks once. */
-	query<E extends EntityName<App>>(entity: E, query?: EntityQuery<ClientRow<App, E>>): Promise<readonly ClientRow<App, E>[]>;
+	query<E extends ReadName<App>>(entity: E, query?: EntityQuery<ClientRow<App, E>>): Promise<readonly ClientRow<App, E>[]>;
 	query<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: ArgsOf<Args>): Promise<Result>;
 	/** Runs a mutation exactly once, also over reconnects and a reload. Rejects with a MillraceError. */
 	mutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>, args: Args, options?: MutationOptions<App, Args>): Promise<Result>;

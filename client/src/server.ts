@@ -16,6 +16,7 @@ export type {
 	OrderOf,
 	PatchOf,
 	PolicyRules,
+	ReadName,
 	ServerRow,
 	WhereOf,
 } from "./server/schema.js";
@@ -72,4 +73,5 @@ export { cron, cronJobs } from "./server/crons.js";
 export type { CronOptions, Crons, CronTimeOptions, DayOfWeek, Interval } from "./server/crons.js";
 export type { JobDocument, JobRow, JobState, RetryOptions, ScheduleOptions, Scheduler } from "./server/scheduler.js";
 export type { Session, SessionOptions, SessionRow } from "./server/sessions.js";
+export type { SystemName, SystemRows } from "./server/system.js";
 export type { Row, Value, Where } from "./values.js";

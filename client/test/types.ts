@@ -1,7 +1,7 @@
 // Compile-time tests: what flows from app.ts and functions/ to the client, with nothing but what _generated/ holds. Never run.
 
 import { type Client, createClient, type FunctionRef, functionRef, type WebSocketMaker } from "millrace";
-import type { ClientRow, Infer, InferIn, InsertOf, MutationCtx, ParamsOf, QueryCtx, ServerRow } from "millrace/server";
+import type { ClientRow, Infer, InferIn, InsertOf, JobRow, MutationCtx, ParamsOf, QueryCtx, ServerRow, SessionRow } from "millrace/server";
 import * as convex from "millrace/convex/react";
 import type { DocumentOf, Id } from "millrace/convex/server";
 import { v as cv } from "millrace/convex/values";
@@ -682,6 +682,69 @@ void mutation({
 		return jobs.map((job) => job.runAt);
 	},
 });
+
+// --- Millrace's own entities are read like the app's, and not written ---
+
+void mutation({
+	args: {},
+	handler: async (ctx) => {
+		const jobs = await ctx.db.query("_scheduled_functions").withIndex("by_cron", (q) => q.eq("cron", "a").eq("state", "failed")).collect();
+		assert<Equals<typeof jobs, JobRow[]>>();
+		const session = await ctx.db.get("_sessions", "id", { forUpdate: true });
+		assert<Equals<typeof session, SessionRow | null>>();
+		const ended = await ctx.db.query("_sessions").withIndex("by_user", (q) => q.eq("userId", "ann")).where({ revokedAt: { $not: null } }).select("id").first();
+		assert<Equals<typeof ended, Pick<SessionRow, "id"> | null>>();
+		const seen = await ctx.db.as(ctx.auth).query("_sessions").first();
+		assert<Equals<typeof seen, SessionRow | null>>();
+		assert<Equals<typeof session, Awaited<ReturnType<typeof ofSystem>>>>();
+		function ofSystem() {
+			return ctx.db.system.get("_sessions", "id");
+		}
+		const sessions = await ctx.db.system.query("_sessions").where({ userId: "ann" }).count();
+		assert<Equals<typeof sessions, number>>();
+		assert<Equals<ReturnType<typeof normal>, string | null>>();
+		function normal() {
+			return ctx.db.normalizeId("_scheduled_functions", "x");
+		}
+		// @ts-expect-error they have no such field
+		void ctx.db.query("_sessions").where({ user: "ann" });
+		// @ts-expect-error nor such an index
+		void ctx.db.query("_sessions").withIndex("by_cron");
+		// @ts-expect-error what it is compared with is a text
+		void ctx.db.query("_scheduled_functions").where({ name: 3 });
+		// @ts-expect-error its fields refer to nothing
+		void ctx.db.query("_sessions").include({ user: "userId" });
+		// @ts-expect-error no such entity
+		void ctx.db.query("_session");
+		// @ts-expect-error ctx.auth writes it
+		void ctx.db.insert("_sessions", { userId: "eve" });
+		// @ts-expect-error ctx.scheduler writes it
+		void ctx.db.patch("_scheduled_functions", "id", { state: "pending" });
+		// @ts-expect-error nobody may
+		void ctx.db.as(ctx.auth).delete("_sessions", "id");
+		// @ts-expect-error nor here
+		void ctx.db.system.delete("_sessions", "id");
+	},
+});
+function OwnSessions() {
+	const { data } = db.useQuery("_sessions", { where: { revokedAt: null }, orderBy: { createdAt: "desc" }, limit: 10 });
+	assert<Equals<typeof data, readonly SessionRow[]>>();
+	const one = db.useQueryOne("_scheduled_functions", "id");
+	assert<Equals<typeof one.data, JobRow | null>>();
+	const pages = db.usePaginatedQuery("_scheduled_functions", { where: { state: "failed" } }, { initialNumItems: 10 });
+	assert<Equals<(typeof pages.results)[number], JobRow>>();
+	// @ts-expect-error no such state
+	db.useQuery("_scheduled_functions", { where: { state: "done" } });
+	// @ts-expect-error no such field
+	db.useQuery("_sessions", { orderBy: { at: "desc" } });
+	const client = db.useClient();
+	const rows = client.query("_sessions", { where: { userId: "ann" } });
+	assert<Equals<Awaited<typeof rows>, readonly SessionRow[]>>();
+	client.onUpdate("_scheduled_functions", {}, (jobs) => assert<Equals<typeof jobs, readonly JobRow[]>>());
+	// @ts-expect-error what nobody writes is not expected to change
+	void client.mutation(api.messages.send, { channel: "c", body: "b" }, { optimistic: (tx) => tx.delete("_sessions", "id") });
+}
+void OwnSessions;
 void query({
 	args: {},
 	handler: async (ctx) => {
@@ -698,6 +761,14 @@ void portedMutation({
 		const job = await ctx.db.system.get(id);
 		assert<Equals<NonNullable<typeof job>["state"]["kind"], "pending" | "inProgress" | "success" | "canceled" | "failed">>();
 		assert<Equals<NonNullable<typeof job>["scheduledTime"], number>>();
+		const session = await ctx.db.system.get("_sessions", "id");
+		assert<Equals<typeof session, SessionRow | null>>();
+		const sessions = await ctx.db.system.query("_sessions").withIndex("by_user", (q) => q.eq("userId", "ann")).collect();
+		assert<Equals<typeof sessions, SessionRow[]>>();
+		// @ts-expect-error documents alone are asked for by their ids alone
+		void ctx.db.system.get("id");
+		// @ts-expect-error of Millrace's own, not of the schema
+		void ctx.db.query("_sessions");
 	},
 });
 

@@ -107,10 +107,10 @@ static const char db_text[] = "import type * as App from \"../app\";\n"
 			      "export const db = createDb<typeof App>();\n";
 
 static const char model_text[] = "import type * as App from \"../app\";\n"
-				 "import type { DocumentOf, Id as AnyId, TableName } from \"millrace/convex/server\";\n"
+				 "import type { DocumentOf, Id as AnyId, SystemTableName, TableName } from \"millrace/convex/server\";\n"
 				 "export type TableNames = TableName<typeof App>;\n"
 				 "export type Doc<Table extends TableNames> = DocumentOf<typeof App, Table>;\n"
-				 "export type Id<Table extends TableNames> = AnyId<Table>;\n";
+				 "export type Id<Table extends TableNames | SystemTableName> = AnyId<Table>;\n";
 
 /* Apps that were written for Convex import the types of their documents from here. */
 static bool has_schema(const char *app_dir, bool *has, struct mr_error *err)

@@ -102,6 +102,18 @@ test("a user's sessions are a live query, of functions and of clients under a po
 	eve.close();
 });
 
+test("functions read sessions and jobs by the names of their entities, and by ctx.db.system; under policies only where these say so", async () => {
+	const s = await signIn("way"), eve = { authorization: `Bearer ${stack.token("eve")}` };
+	const job = (await stack.call("later.plan", { fn: "put", grp: "ways", ms: 3_600_000 })).json.value;
+	const read = async (headers) => (await stack.call("sessions.ways", { id: s.sessionId, job }, headers)).json.value;
+	const mine = await read(bearer(s.token)), hers = await read(eve);
+	for (const one of [...mine.session, ...mine.own, ...hers.session]) assert.deepEqual([one?.id, one?.userId, one?.revokedAt], [s.sessionId, "way", null]);
+	assert.deepEqual([mine.byUser, hers.byUser, hers.own], [1, 0, [null, null]]);
+	assert.deepEqual([mine.job, hers.job, mine.ownJob], [Array(4).fill("later.put"), Array(4).fill("later.put"), null]);
+	assert.deepEqual(mine.ids, [s.sessionId, null]);
+	assert.equal((await stack.call("sessions.lockOwn", { id: s.sessionId }, bearer(s.token))).json.value, "way");
+});
+
 test("refresh: another token of the same session, for as long again; not after its end", async () => {
 	const s = await signIn("ref", { ms: 4000, role: "r" });
 	await sleep(1100);

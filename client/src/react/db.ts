@@ -5,7 +5,7 @@ import type { Client, EntityQuery, MutationOptions, SyncStatus } from "../client
 import type { MillraceError } from "../error.js";
 import { isFunctionRef } from "../api.js";
 import type { EntitySpec } from "../results.js";
-import type { ClientRow, EntityName, IdOf } from "../server/schema.js";
+import type { ClientRow, IdOf, ReadName } from "../server/schema.js";
 import type { PaginationResult } from "../server/functions.js";
 import { entitySpec, functionSpec } from "../specs.js";
 import { type Caller, type Mutator, useActor, useMutator } from "./calls.js";
@@ -57,9 +57,9 @@ type Filter<R> = Omit<EntityQuery<R>, "limit">;
 
 export interface Db<App> {
 	/** Rows of an entity, live. */
-	useQuery<E extends EntityName<App>>(entity: E, query?: EntityQuery<ClientRow<App, E>> | "skip"): QueryResult<ClientRow<App, E>>;
+	useQuery<E extends ReadName<App>>(entity: E, query?: EntityQuery<ClientRow<App, E>> | "skip"): QueryResult<ClientRow<App, E>>;
 	/** One row by id, live; null: there is none. */
-	useQueryOne<E extends EntityName<App>>(entity: E, id: IdOf<App, E> | null | undefined | "skip"): OneResult<ClientRow<App, E>>;
+	useQueryOne<E extends ReadName<App>>(entity: E, id: IdOf<App, E> | null | undefined | "skip"): OneResult<ClientRow<App, E>>;
 	/** The result of a query function, live. */
 	useReactiveQuery<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: QueryArgs<Args>): ValueResult<Result>;
 	/** Rows, some more at a time: of a function whose pages adjoin whatever comes and goes, or of an entity. */
@@ -68,13 +68,13 @@ export interface Db<App> {
 		args: PagedArgs<Args> | "skip",
 		paging: Paging,
 	): PaginatedResult<Item>;
-	usePaginatedQuery<E extends EntityName<App>>(
+	usePaginatedQuery<E extends ReadName<App>>(
 		entity: E,
 		query: Filter<ClientRow<App, E>> | "skip",
 		paging: Paging,
 	): PaginatedResult<ClientRow<App, E>>;
 	/** The same of an entity, in Pylon's words; 20 at a time unless `pageSize` says otherwise. */
-	useInfiniteQuery<E extends EntityName<App>>(
+	useInfiniteQuery<E extends ReadName<App>>(
 		entity: E,
 		query?: (Filter<ClientRow<App, E>> & { readonly pageSize?: number }) | "skip",
 	): InfiniteResult<ClientRow<App, E>>;
@@ -91,12 +91,12 @@ const windowSpec = (entity: string, query: object | "skip"): EntitySpec | "skip"
 export function createDb<App = unknown>(givenClient?: Client<App>): Db<App> {
 	const given = givenClient as unknown as Client | undefined;
 	return {
-		useQuery<E extends EntityName<App>>(entity: E, query: EntityQuery<ClientRow<App, E>> | "skip" = {}) {
+		useQuery<E extends ReadName<App>>(entity: E, query: EntityQuery<ClientRow<App, E>> | "skip" = {}) {
 			const now = useSnapshot(useClientOr(given), query === "skip" ? "skip" : entitySpec(entity, query));
 			const { data, loading, synced, behind, error } = now;
 			return { data: (data ?? NO_ROWS) as unknown as readonly ClientRow<App, E>[], loading, synced, behind, error };
 		},
-		useQueryOne<E extends EntityName<App>>(entity: E, id: IdOf<App, E> | null | undefined | "skip") {
+		useQueryOne<E extends ReadName<App>>(entity: E, id: IdOf<App, E> | null | undefined | "skip") {
 			const spec = id === null || id === undefined || id === "skip" ? "skip" : entitySpec(entity, { where: { id } });
 			const { data, loading, synced, error } = useSnapshot(useClientOr(given), spec);
 			const rows = (data ?? NO_ROWS) as unknown as readonly ClientRow<App, E>[];
@@ -113,7 +113,7 @@ export function createDb<App = unknown>(givenClient?: Client<App>): Db<App> {
 			if (isFunctionRef(what)) return usePages<never>(client, what, args, initialNumItems); // eslint-disable-line react-hooks/rules-of-hooks
 			return useWindow<never>(client, windowSpec(what as string, args as object | "skip"), initialNumItems); // eslint-disable-line react-hooks/rules-of-hooks
 		},
-		useInfiniteQuery<E extends EntityName<App>>(entity: E, query: { readonly pageSize?: number } | "skip" = {}) {
+		useInfiniteQuery<E extends ReadName<App>>(entity: E, query: { readonly pageSize?: number } | "skip" = {}) {
 			const pageSize = query === "skip" ? 1 : (query.pageSize ?? 20);
 			const { results, status, isLoading, loadMore, error } = useWindow<ClientRow<App, E>>(useClientOr(given), windowSpec(entity, query), pageSize);
 			return { data: results, loading: query !== "skip" && isLoading, hasMore: status === "CanLoadMore", loadMore: () => loadMore(pageSize), error };

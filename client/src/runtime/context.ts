@@ -360,11 +360,11 @@ function variables(): object {
 function makeSystem(call: CallDoor) {
 	const { get, query } = makeReader(call);
 	const own = (table: unknown) => {
-		if (table !== SCHEDULED) throw new Error(`ctx.db.system has the table ${SCHEDULED} only`);
+		if (table !== SCHEDULED && table !== SESSIONS) throw new Error(`ctx.db.system has the tables ${SCHEDULED} and ${SESSIONS} only`);
 		return table;
 	};
 	return {
-		get: (first: unknown, second?: unknown) => get(SCHEDULED, second === undefined ? first : own(first) && second),
+		get: (first: unknown, second?: unknown) => (second === undefined ? get(SCHEDULED, first) : get(own(first), second)),
 		query: (table: unknown) => query(own(table)),
 	};
 }

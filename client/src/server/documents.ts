@@ -3,8 +3,8 @@
 // `_creationTime` (runtime/documents.ts).
 
 import type { LockingQuery, Query, Sql } from "./functions.js";
-import type { SystemDocumentReader } from "./scheduler.js";
 import { entity, type Entity, type Increment, registry } from "./schema.js";
+import type { SystemDocumentReader } from "./system.js";
 import { describe, type ObjectOf, ObjectValidator, type Shape, ValidationError, Validator } from "./validators.js";
 
 /** The id of a document: text that names its table. */
@@ -116,7 +116,7 @@ export interface DocumentReader<App> {
 	query<T extends TableName<App>>(table: T): Query<DocumentOf<App, T>, IndexesOf<App, T>, DocumentOf<App, T>, ReferredBy<App, T>>;
 	/** The id, or null when it is none of this table. Says nothing of whether there is such a document. */
 	normalizeId<T extends TableName<App>>(table: T, id: string): Id<T> | null;
-	/** Scheduled functions: `ctx.db.system.query("_scheduled_functions")`. */
+	/** Scheduled functions and sessions: `ctx.db.system.query("_scheduled_functions")`. */
 	readonly system: SystemDocumentReader;
 	readonly sql: Sql;
 }

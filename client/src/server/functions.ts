@@ -2,9 +2,10 @@
 
 import type { ArgsOf, FunctionRef } from "../api.js";
 import type { DocumentReader, DocumentWriter, Schema } from "./documents.js";
-import type { Scheduler, SystemReader } from "./scheduler.js";
+import type { Scheduler } from "./scheduler.js";
 import type { CallSession, OwnSessions, Sessions } from "./sessions.js";
-import type { ChangesOf, ClientRow, EntityName, IdOf, IndexesOf, InsertOf, KeyOf, OrderOf, RefsOf, ServerRow, WhereOf } from "./schema.js";
+import type { ChangesOf, ClientRow, EntityName, IdOf, IndexesOf, InsertOf, KeyOf, OrderOf, ReadName, RefsOf, ServerRow, WhereOf } from "./schema.js";
+import type { SystemReader } from "./system.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
 import type { Row, Value } from "../values.js";
@@ -104,15 +105,15 @@ export type SqlParam = Value | Date;
 
 export interface DbReader<App = unknown> {
 	/** The row, or null. */
-	get<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>): Promise<ServerRow<App, E> | null>;
+	get<E extends ReadName<App>>(entity: E, id: KeyOf<App, E>): Promise<ServerRow<App, E> | null>;
 	/** Rows of an entity; awaiting the query itself gives all of them. */
-	query<E extends EntityName<App>>(entity: E): Query<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
+	query<E extends ReadName<App>>(entity: E): Query<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
 	/** The id as it is kept, or null when it is none: for ids that come from outside. Says nothing of whether there is such a row. */
-	normalizeId<E extends EntityName<App>>(entity: E, id: string): IdOf<App, E> | null;
+	normalizeId<E extends ReadName<App>>(entity: E, id: string): IdOf<App, E> | null;
 	/** What somebody may: the caller (`ctx.auth`), another identity, or nobody (null). Under the read policies, and without fields that are for the
 	 * server only. Functions by themselves stand above policies. */
 	as(who: Auth | Caller | null): ObeyingReader<App>;
-	/** Scheduled functions: `ctx.db.system.query("_scheduled_functions")`. */
+	/** Scheduled functions and sessions, and these alone: `ctx.db.system.query("_scheduled_functions")`. */
 	readonly system: SystemReader;
 	readonly sql: Sql;
 }
@@ -123,8 +124,8 @@ export type Caller = { readonly userId: string; readonly [claim: string]: Value 
 type ObeyingQuery<App, E> = Query<ClientRow<App, E>, IndexesOf<App, E>, ClientRow<App, E>, RefsOf<App, E, "client">>;
 export interface ObeyingReader<App = unknown> {
 	/** The row, or null: when there is none, or it may not be seen. */
-	get<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>): Promise<ClientRow<App, E> | null>;
-	query<E extends EntityName<App>>(entity: E): ObeyingQuery<App, E>;
+	get<E extends ReadName<App>>(entity: E, id: KeyOf<App, E>): Promise<ClientRow<App, E> | null>;
+	query<E extends ReadName<App>>(entity: E): ObeyingQuery<App, E>;
 }
 /** What the policies do not allow is `forbidden`. */
 export interface ObeyingWriter<App = unknown> extends ObeyingReader<App> {
@@ -138,8 +139,8 @@ export interface ObeyingWriter<App = unknown> extends ObeyingReader<App> {
 
 export interface DbWriter<App = unknown> extends DbReader<App> {
 	/** The row, or null. `forUpdate`: nobody else changes or locks it until this call has ended; who wants to waits. */
-	get<E extends EntityName<App>>(entity: E, id: KeyOf<App, E>, options?: { readonly forUpdate?: boolean }): Promise<ServerRow<App, E> | null>;
-	query<E extends EntityName<App>>(entity: E): LockingQuery<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
+	get<E extends ReadName<App>>(entity: E, id: KeyOf<App, E>, options?: { readonly forUpdate?: boolean }): Promise<ServerRow<App, E> | null>;
+	query<E extends ReadName<App>>(entity: E): LockingQuery<ServerRow<App, E>, IndexesOf<App, E>, ServerRow<App, E>, RefsOf<App, E>>;
 	/** Gives the id: the one in `value`, or a new one. */
 	insert<E extends EntityName<App>>(entity: E, value: InsertOf<App, E>): Promise<IdOf<App, E>>;
 	/** Changes the row of this key, or inserts it: with the key, `changes`, and `others` besides. The key: the fields of a unique index, a unique

@@ -3,9 +3,8 @@
 
 import type { FunctionRef } from "../api.js";
 import type { Id } from "./documents.js";
-import type { Query } from "./functions.js";
 import { entity, Field, field, registry } from "./schema.js";
-import type { Row, Value } from "../values.js";
+import type { Value } from "../values.js";
 
 export const SCHEDULED = "_scheduled_functions";
 
@@ -61,12 +60,7 @@ export interface JobRow {
 	readonly startedAt: string | null;
 	readonly finishedAt: string | null;
 }
-type JobIndexes = { readonly by_finish: readonly ["finishedAt"]; readonly by_cron: readonly ["cron", "state"] };
-export interface SystemReader {
-	get(id: string): Promise<JobRow | null>;
-	get(table: typeof SCHEDULED, id: string): Promise<JobRow | null>;
-	query(table: typeof SCHEDULED): Query<JobRow, JobIndexes, JobRow, { readonly [field: string]: Row }>;
-}
+export type JobIndexes = { readonly by_finish: readonly ["finishedAt"]; readonly by_cron: readonly ["cron", "state"] };
 
 /** The same as a document, as Convex has it. */
 export interface JobDocument {
@@ -79,12 +73,6 @@ export interface JobDocument {
 	readonly state:
 		| { readonly kind: "pending" | "inProgress" | "success" | "canceled" }
 		| { readonly kind: "failed"; readonly error: string };
-}
-type DocumentIndexes = { readonly by_creation_time: readonly ["_creationTime"]; readonly by_id: readonly ["_id"] };
-export interface SystemDocumentReader {
-	get(id: Id<typeof SCHEDULED>): Promise<JobDocument | null>;
-	get(table: typeof SCHEDULED, id: Id<typeof SCHEDULED>): Promise<JobDocument | null>;
-	query(table: typeof SCHEDULED): Query<JobDocument & { readonly "state.kind": JobState }, DocumentIndexes, JobDocument>;
 }
 
 /** Declares the entity, when the app's modules have declared theirs. */

@@ -3,6 +3,7 @@
 import { toJson, whereToJson } from "../json.js";
 import type { RowId } from "../keys.js";
 import type { Row, Value, Where } from "../values.js";
+import type { SystemIndexes, SystemName, SystemRows } from "./system.js";
 import { type IdValidator, Validator } from "./validators.js";
 
 export type FieldType = "bool" | "int" | "bigint" | "float" | "numeric" | "string" | "uuid" | "datetime" | "bytes" | "json";
@@ -384,6 +385,8 @@ export type EntitiesOf<App> = {
 	[K in keyof App as App[K] extends Entity<infer N, infer _F, infer _I, infer _K> ? N : never]: App[K];
 };
 export type EntityName<App> = keyof EntitiesOf<App> extends never ? string : keyof EntitiesOf<App> & string;
+/** What can be read: these, and Millrace's own. */
+export type ReadName<App> = EntityName<App> | SystemName;
 
 type FieldsOf<App, E> = E extends keyof EntitiesOf<App>
 	? EntitiesOf<App>[E] extends Entity<infer _N, infer F, infer _I, infer _K>
@@ -409,12 +412,14 @@ export type KeyOf<App, E> = E extends keyof EntitiesOf<App>
 	? EntitiesOf<App>[E] extends Entity<infer _N, infer F, infer _I, infer K>
 		? IdIn<F, K> | PartsIn<F, K>
 		: string
-	: RowId | readonly Value[] | { readonly [field: string]: Value };
+	: E extends SystemName
+		? string
+		: RowId | readonly Value[] | { readonly [field: string]: Value };
 
 /** A row as functions see it. */
 export type ServerRow<App, E> = E extends keyof EntitiesOf<App>
 	? Flat<{ readonly id: IdOf<App, E> } & { readonly [K in keyof FieldsOf<App, E>]: OutOf<FieldsOf<App, E>[K]> }>
-	: LooseRow;
+	: OtherRow<E>;
 
 /** A row as clients see it: without fields that are for the server only. */
 export type ClientRow<App, E> = E extends keyof EntitiesOf<App>
@@ -423,9 +428,11 @@ export type ClientRow<App, E> = E extends keyof EntitiesOf<App>
 				readonly [K in keyof FieldsOf<App, E> as IsHidden<FieldsOf<App, E>[K]> extends true ? never : K]: OutOf<FieldsOf<App, E>[K]>;
 			}
 		>
-	: LooseRow;
+	: OtherRow<E>;
 
-/** Of entities that are not known here. */
+/** Of entities that the app does not declare. */
+type OtherRow<E> = E extends SystemName ? SystemRows[E] : LooseRow;
+/** Of those that are not known here. */
 type LooseRow = Row & { readonly id: string };
 type LooseWrite = { readonly [field: string]: Value | Date | undefined };
 
@@ -452,7 +459,9 @@ export type RefsOf<App, E, Side extends "server" | "client" = "server"> = E exte
 				Side
 			>;
 		}
-	: { readonly [field: string]: LooseRow };
+	: E extends SystemName
+		? Record<never, never>
+		: { readonly [field: string]: LooseRow };
 
 /** What is added to a field on the server: whatever the row holds when the statement gets it. */
 export class Increment<N extends number | bigint | string = number | bigint | string> {
@@ -496,7 +505,9 @@ export type IndexesOf<App, E> = E extends keyof EntitiesOf<App>
 	? EntitiesOf<App>[E] extends Entity<infer _N, infer _F, infer I, infer _K>
 		? I
 		: never
-	: Indexes;
+	: E extends SystemName
+		? SystemIndexes[E]
+		: Indexes;
 
 /** A point in time is compared as text or as a Date. */
 type Compared<T> = string extends T ? T | Date : T;

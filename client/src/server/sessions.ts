@@ -34,11 +34,11 @@ export interface SessionRow {
 	readonly expiresAt: string;
 	readonly revokedAt: string | null;
 }
-type Refs = { readonly [field: string]: { readonly [field: string]: Value } };
+export type SessionIndexes = { readonly by_user: readonly ["userId", "createdAt"]; readonly by_end: readonly ["expiresAt"] };
 
 export interface OwnSessions {
 	/** The caller's own, those that are over included. */
-	sessions(): Query<SessionRow, { readonly by_user: readonly ["userId", "createdAt"] }, SessionRow, Refs>;
+	sessions(): Query<SessionRow, SessionIndexes, SessionRow, Record<never, never>>;
 }
 export interface CallSession {
 	/** Of the session that the caller's token is of; null for tokens of others. */

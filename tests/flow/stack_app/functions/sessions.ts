@@ -34,6 +34,19 @@ export const renewAll = mutation({
 	},
 });
 export const mine = query({ args: {}, handler: (ctx) => ctx.auth.sessions() });
+/** Every way to read what is Millrace's own: `as` the caller, under the policies, too. */
+export const ways = query({
+	args: { id: v.string(), job: v.string() },
+	handler: async (ctx, { id, job }) => ({
+		session: [await ctx.db.get("_sessions", id), await ctx.db.system.get("_sessions", id), await ctx.db.query("_sessions").where({ id }).first(), await ctx.db.system.query("_sessions").where({ id }).first()],
+		own: [await ctx.db.as(ctx.auth).get("_sessions", id), await ctx.db.as(ctx.auth).query("_sessions").where({ id }).first()],
+		byUser: (await ctx.db.query("_sessions").withIndex("by_user", (q) => q.eq("userId", ctx.auth.userId)).collect()).length,
+		job: [await ctx.db.get("_scheduled_functions", job), await ctx.db.system.get(job), await ctx.db.system.get("_scheduled_functions", job), await ctx.db.query("_scheduled_functions").where({ id: job }).unique()].map((one) => one?.name ?? null),
+		ownJob: await ctx.db.as(ctx.auth).get("_scheduled_functions", job),
+		ids: [ctx.db.normalizeId("_sessions", id.toUpperCase()), ctx.db.normalizeId("_scheduled_functions", "x")],
+	}),
+});
+export const lockOwn = mutation({ args: { id: v.string() }, handler: async (ctx, { id }) => (await ctx.db.get("_sessions", id, { forUpdate: true }))?.userId ?? null });
 export const current = mutation({ auth: "public", args: {}, handler: (ctx) => ctx.auth.sessionId });
 export const currentInAction = action({ auth: "public", args: {}, handler: async (ctx) => [ctx.auth.sessionId, await ctx.runMutation("sessions.current")] });
 export const inQuery = query({ auth: "public", args: {}, handler: (ctx) => "sessionId" in ctx.auth || "createSession" in ctx.auth });
