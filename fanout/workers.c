@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "jobs.h"
+#include "lost.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
@@ -223,16 +224,20 @@ static void on_peer_gone(struct mr_worker *w)
 		leave_lane(w);
 	}
 	mr_jobs_orphaned(w, running, reason);
+	mr_lost_add(w);
 	mr_link_delete(&w->link);
 	free(w->version);
 	free(w);
 	count_workers(all);
+	mr_lost_tell(all);
 	mr_jobs_dispatch(all);
 	mr_ticks_want(all->hub->ticks);
 }
 
-static bool is_dead(pid_t process)
+bool mr_worker_is_dead(pid_t process)
 {
+	if (process <= 0)
+		return true;
 	/* A process that nobody has waited for is dead as well: this tells, kill does not. */
 	int fd = (int)syscall(SYS_pidfd_open, process, 0);
 	if (fd < 0)
@@ -247,8 +252,7 @@ static bool is_dead(pid_t process)
  * would spoil what the next one writes (GIVEN_EARLY in proto/ring.pml). Where the kernel knows no process, the link's end must do. */
 static bool is_free(const struct mr_workers *all, int lane)
 {
-	pid_t had = all->lane_process[lane];
-	return !all->lane_used[lane] && (had <= 0 || is_dead(had));
+	return !all->lane_used[lane] && mr_worker_is_dead(all->lane_process[lane]);
 }
 
 static int find_lane(const struct mr_workers *all)
@@ -298,10 +302,14 @@ static void welcome_supervisor(struct mr_worker *w)
 	mr_link_send(w->link, (struct mr_str){text, (size_t)n});
 }
 
-static void on_ready(struct mr_worker *w)
+static void on_ready(struct mr_worker *w, struct mr_str holder)
 {
+	uint8_t uuid[16];
 	w->ready = true;
+	if (mr_uuid_read(holder, uuid))
+		memcpy(w->holder, holder.p, holder.n);
 	count_workers(w->all);
+	mr_lost_tell(w->all);
 	consider(w->all);
 }
 
@@ -352,9 +360,11 @@ static void handle(struct mr_worker *w, struct mr_str text, const struct mr_node
 	if (mr_str_is(t, "log"))
 		mr_jobs_console(w, (uint64_t)n, text);
 	else if (mr_str_is(t, "ready"))
-		on_ready(w);
+		on_ready(w, mr_node_str(m, "holder"));
 	else if (mr_str_is(t, "jobs"))
 		count_jobs(all->hub, m);
+	else if (mr_str_is(t, "lost"))
+		mr_lost_known(all, mr_node_str(m, "holder"));
 	else if (mr_str_is(t, "hello") && mr_str_is(mr_node_str(m, "role"), "worker"))
 		welcome_worker(w, m);
 	else if (mr_str_is(t, "hello") && mr_str_is(mr_node_str(m, "role"), "supervisor"))
@@ -469,6 +479,7 @@ static void on_janitor(void *arg)
 {
 	struct mr_workers *all = arg;
 	mr_jobs_overdue(all);
+	mr_lost_tell(all);
 	mr_timer_start(all->janitor, JANITOR_US);
 }
 
@@ -495,6 +506,7 @@ struct mr_workers *mr_workers_new(struct mr_hub *hub, const char *path, struct m
 	all->ring_fd = all->bell = -1;
 	mr_list_init(&all->workers);
 	mr_list_init(&all->waiting);
+	mr_list_init(&all->lost);
 	mr_list_init(&all->waiting_actions);
 	mr_random(all->origin, sizeof all->origin);
 	all->listener = mr_link_listen(path);
@@ -529,6 +541,7 @@ void mr_workers_delete(struct mr_workers **all)
 	if (!ws)
 		return;
 	mr_jobs_delete_all(ws);
+	mr_lost_delete_all(ws);
 	mr_map_fini(&ws->jobs);
 	MR_LIST_FOR (e, &ws->workers) {
 		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);

@@ -12,14 +12,17 @@
 #include "proto/link.h"
 #include "proto/ring.h"
 
+enum { MR_HOLDER_BYTES = 37 /* a uuid's text and its end */ };
+
 struct mr_worker {
 	struct mr_list in_workers;
 	struct mr_workers *all;
 	struct mr_link *link;
-	int lane;      /* -1: not a worker (yet) */
-	int pid;       /* as it says */
-	pid_t process; /* as the kernel says; 0: it does not */
-	char *version; /* of the code it loaded */
+	int lane;                     /* -1: not a worker (yet) */
+	int pid;                      /* as it says */
+	pid_t process;                /* as the kernel says; 0: it does not */
+	char *version;                /* of the code it loaded */
+	char holder[MR_HOLDER_BYTES]; /* by what name it holds scheduled functions; "": it has none */
 	bool ready, draining;
 	struct mr_list jobs; /* given to it and not answered */
 	size_t n_jobs;       /* all of them */
@@ -32,6 +35,8 @@ struct mr_workers {
 	struct mr_list waiting;         /* jobs for which there is no worker */
 	struct mr_list waiting_actions; /* those for which no worker has room */
 	struct mr_map jobs;             /* by number */
+	struct mr_list lost;            /* lost.c; so many */
+	size_t n_lost;
 	struct mr_ring *ring;
 	int ring_fd, bell, lanes;
 	bool *lane_used;
@@ -56,6 +61,9 @@ void mr_workers_delete(struct mr_workers **all);
 void mr_workers_listen_bell(struct mr_workers *all, struct mr_net *net);
 /* Everything that is new in the ring goes into the payloads. */
 void mr_workers_read_ring(struct mr_workers *all, struct mr_payloads *payloads);
+
+/* A process; one that the kernel does not know (0) is dead as well. */
+bool mr_worker_is_dead(pid_t process);
 
 /* For jobs.c. */
 struct mr_worker *mr_workers_least_busy(struct mr_workers *all);

@@ -4,7 +4,8 @@
  *
  * worker -> fanout
  *   hello   { role: "worker", pid, app: version, protocol }
- *   ready   {}                                       its code is loaded and Postgres answers
+ *   ready   { holder? }                              its code is loaded and Postgres answers; holder: by what name it holds
+ *             scheduled functions, a uuid
  *   reply   { n, value | error, xid?, dup?, reads?, again?, snapshot?, split? }
  *             the end of call or run n; split: it looked at its identity; again: milliseconds since 1970 at which a run gives
  *             something else, though nobody writes
@@ -14,6 +15,7 @@
  *             piece of the request's body, answered by part { bytes }
  *   log     { n, fn, level, text, session? }
  *   jobs    { done, failed, late }                   scheduled functions since the last one (counters.md)
+ *   lost    { holder }                               Postgres knows that worker to be dead
  * fanout -> worker
  *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
  *   call    { n, kind: "query"|"mutation"|"action"|"http"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?,
@@ -35,6 +37,8 @@
  *   part    { n, bytes | taken: true | gone: true }  to an action that answers a request: a piece of the request's body (null: its
  *             end); the last piece of the answer is taken; the client is gone
  *   cancel  { n }
+ *   lost    { holder }                               that worker is dead: what it held is anybody's; answered by lost { holder }
+ *             when Postgres knows
  *   drain   {}                                       finish what runs, then exit 0
  * supervisor -> fanout
  *   hello   { role: "supervisor" }                   answered by welcome { port }

@@ -8,7 +8,7 @@
 
 /* storage/sql/ *.sql, embedded by the build and run one after the other; the version row in millrace.sql is MR_SCHEMA_VERSION. */
 extern const char mr_sql_millrace[], mr_sql_scheduler[], mr_sql_crons[], mr_sql_sessions[];
-enum { MR_SCHEMA_VERSION = 4 };
+enum { MR_SCHEMA_VERSION = 5 };
 
 void mr_sql_ident(struct mr_buf *b, struct mr_str name);        /* "name" */
 void mr_sql_table(struct mr_buf *b, const struct mr_entity *e); /* "schema"."table" */

@@ -111,10 +111,27 @@ void mr_door_jobs(struct mr_worker *w, int64_t done, int64_t failed, int64_t lat
 	mr_buf_fini(&b);
 }
 
+void mr_door_lost(struct mr_worker *w, struct mr_str holder)
+{
+	struct mr_buf b = {0};
+	if (!w->link)
+		return;
+	mr_buf_printf(&b, "{\"t\":\"lost\",\"holder\":\"%.*s\"}", (int)holder.n, holder.p);
+	mr_link_send(w->link, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
 void mr_door_ready(struct mr_worker *w)
 {
+	struct mr_buf b = {0};
+	const char *holder = mr_scheduler_holder(w);
 	w->ready = true;
-	mr_link_send(w->link, MR_STR("{\"t\":\"ready\"}"));
+	mr_buf_z(&b, "{\"t\":\"ready\"");
+	if (holder)
+		mr_buf_printf(&b, ",\"holder\":\"%s\"", holder);
+	mr_buf_char(&b, '}');
+	mr_link_send(w->link, mr_buf_view(&b));
+	mr_buf_fini(&b);
 	mr_log(MR_INFO, "ready: app %.*s", (int)w->app->version.n, w->app->version.p);
 }
 
@@ -200,6 +217,8 @@ static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, i
 		on_number(w, m, false);
 	else if (mr_str_is(t, "part"))
 		on_number(w, m, true);
+	else if (mr_str_is(t, "lost"))
+		mr_scheduler_lost(w, mr_node_str(m, "holder"));
 	else if (mr_str_is(t, "drain"))
 		mr_jobs_drain(w);
 	else if (mr_str_is(t, "welcome"))

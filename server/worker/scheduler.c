@@ -237,6 +237,22 @@ void mr_scheduler_soon(struct mr_worker *w)
 		mr_timer_start(s->timer, 0);
 }
 
+const char *mr_scheduler_holder(const struct mr_worker *w)
+{
+	return w->scheduler ? w->scheduler->me : NULL;
+}
+
+void mr_scheduler_lost(struct mr_worker *w, struct mr_str holder)
+{
+	struct mr_scheduler *s = w->scheduler;
+	uint8_t uuid[16];
+	if (!s || !mr_uuid_read(holder, uuid))
+		return;
+	mr_buf_str(&s->lost, holder);
+	mr_buf_char(&s->lost, ',');
+	mr_scheduler_soon(w);
+}
+
 bool mr_scheduler_idle(const struct mr_worker *w)
 {
 	return !w->scheduler || (mr_list_empty(&w->scheduler->jobs) && !w->scheduler->turning);

@@ -30,6 +30,8 @@ struct mr_scheduler {
 	bool failed, told;   /* the last turn; and the log has it */
 	bool more;           /* the last claim filled all places */
 	int asked;           /* these */
+	struct mr_buf lost;  /* holders that are dead, a comma behind each, until Postgres knows */
+	size_t losing;       /* so much of it Postgres is being told */
 	struct mr_pg *pg;
 	int out;                             /* answers that are missing */
 	int64_t next_us;                     /* when something is known to be due; 0: nothing */

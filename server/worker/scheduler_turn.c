@@ -11,6 +11,7 @@ enum {
 	RETAIN_MOST = 500,
 	RETAIN_EVERY_US = 60 * 1000 * 1000,
 	AGAIN_US = 100 * 1000, /* after a turn that failed */
+	HOLDER_CHARS = 36,     /* a uuid's text */
 };
 
 static struct mr_str text(char *out, size_t size, const char *fmt, int64_t n)
@@ -106,6 +107,37 @@ static void ask_end(struct mr_scheduled *x)
 	mr_pg_query(s->pg, 0, "select millrace.end_job($1::uuid, $2::integer, $3, $4::jsonb, $5::integer)", (int)MR_COUNT(params), params,
 		on_end, x);
 	mr_pg_sync(s->pg);
+}
+
+/* ---- whose jobs are anybody's ---- */
+
+static void on_lost(const struct mr_pg_result *r, void *arg)
+{
+	struct mr_scheduler *s = arg;
+	if (mr_pg_ok(r)) {
+		for (size_t at = 0; at < s->losing; at += HOLDER_CHARS + 1)
+			mr_door_lost(s->w, (struct mr_str){s->lost.p + at, HOLDER_CHARS});
+		memmove(s->lost.p, s->lost.p + s->losing, s->lost.n - s->losing);
+		s->lost.n -= s->losing;
+	}
+	answered(s, r);
+}
+
+/* Before the claim, which takes over what they had. */
+static void ask_lose(struct mr_scheduler *s)
+{
+	struct mr_buf ids = {0};
+	if (!s->lost.n)
+		return;
+	s->losing = s->lost.n;
+	mr_buf_char(&ids, '{');
+	mr_buf_add(&ids, s->lost.p, s->lost.n - 1);
+	mr_buf_char(&ids, '}');
+	const struct mr_str params[] = {mr_buf_view(&ids)};
+	s->out++;
+	mr_pg_query(s->pg, 0, "select millrace.lose_workers($1::uuid[])", (int)MR_COUNT(params), params, on_lost, s);
+	mr_pg_sync(s->pg);
+	mr_buf_fini(&ids);
 }
 
 /* ---- what is due ---- */
@@ -211,6 +243,7 @@ static void on_lease(struct mr_pg *pg, const struct mr_error *err, void *arg)
 		if (x->how && !x->asked)
 			ask_end(x);
 	}
+	ask_lose(s);
 	ask_claim(s);
 	ask_retain(s);
 	if (--s->out == 0)

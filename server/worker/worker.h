@@ -198,6 +198,7 @@ void mr_worker_deserted(struct mr_worker *w); /* the fanout is gone */
 bool mr_door_open(struct mr_worker *w, const char *path, struct mr_error *err);
 void mr_door_ready(struct mr_worker *w);
 void mr_door_jobs(struct mr_worker *w, int64_t done, int64_t failed, int64_t late);
+void mr_door_lost(struct mr_worker *w, struct mr_str holder); /* Postgres knows */
 void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, struct mr_str text);
 /* Each job is answered once by one of these. `more`: further members, each beginning with a comma; may be empty. */
 void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more);
@@ -317,8 +318,10 @@ void mr_hot_ask(struct mr_job *job);  /* whether its record asks for the turn of
 void mr_hot_free(struct mr_worker *w);
 
 /* scheduler.c */
-void mr_scheduler_start(struct mr_worker *w); /* when Postgres answers */
-void mr_scheduler_soon(struct mr_worker *w);  /* something may be due */
+void mr_scheduler_start(struct mr_worker *w);                      /* when Postgres answers */
+void mr_scheduler_soon(struct mr_worker *w);                       /* something may be due */
+const char *mr_scheduler_holder(const struct mr_worker *w);        /* by what name this worker holds jobs; NULL: it has none */
+void mr_scheduler_lost(struct mr_worker *w, struct mr_str holder); /* that worker is dead: its jobs are anybody's */
 bool mr_scheduler_idle(const struct mr_worker *w);
 /* Whether one more may be scheduled by an insert of this value; true for other entities. */
 bool mr_scheduler_admits(struct mr_op *op, const struct mr_entity *e, const struct mr_node *value, struct mr_error *err);

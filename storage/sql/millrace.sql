@@ -235,4 +235,4 @@ end $body$;
 revoke all on all functions in schema millrace from public;
 grant execute on function millrace.uuid_v7(), millrace.this_hour() to public;
 
-insert into millrace.setting values ('version', '4') on conflict (key) do update set value = excluded.value;
+insert into millrace.setting values ('version', '5') on conflict (key) do update set value = excluded.value;

@@ -3,10 +3,18 @@
 
 -- Workers that have jobs in hand, and until when they are trusted to be alive.
 create table if not exists millrace.worker (id uuid primary key, until timestamptz not null);
+-- It is known to be dead. What it asked for before may be done after this, and it is not trusted again for that.
+alter table millrace.worker add column if not exists lost boolean not null default false;
 
 create or replace function millrace.job_beat(me uuid, lease interval) returns void language sql set search_path = pg_catalog, pg_temp as $body$
 	insert into millrace.worker as w values (me, clock_timestamp() + lease)
-		on conflict (id) do update set until = excluded.until where w.until < excluded.until - lease / 4;
+		on conflict (id) do update set until = excluded.until where w.until < excluded.until - lease / 4 and not w.lost;
+$body$;
+
+-- Their jobs are anybody's from now on (job_reap).
+create or replace function millrace.lose_workers(ids uuid[]) returns void language sql set search_path = pg_catalog, pg_temp as $body$
+	insert into millrace.worker select id, clock_timestamp(), true from unnest(ids) id
+		on conflict (id) do update set until = excluded.until, lost = true;
 $body$;
 
 -- Before the next attempt of a job that may be retried, in milliseconds; `tried`: attempts that count.

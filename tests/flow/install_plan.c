@@ -280,6 +280,24 @@ static void upgrade_from_days(void **state)
 	mr_buf_fini(&info);
 }
 
+/* What differs of version 4: nobody was known to be lost. */
+static void upgrade_from_4(void **state)
+{
+	rig_install(rig.app);
+	rig_sql("alter table millrace.worker drop column lost; drop function millrace.lose_workers(uuid[]); "
+		"update millrace.setting set value = '4' where key = 'version'; "
+		"insert into millrace.worker values ('00000000-0000-4000-8000-000000000001', now() + interval '1 hour')");
+	rig_install(rig.app);
+	RIG_IS("5", "select value from millrace.setting where key = 'version'");
+	RIG_IS("false true", "select lost || ' ' || (until > now()) from millrace.worker");
+	/* whoever is known to be dead is not trusted again, whatever he still asked for */
+	rig_sql("select millrace.lose_workers('{00000000-0000-4000-8000-000000000001,00000000-0000-4000-8000-000000000002}'); "
+		"select millrace.job_beat('00000000-0000-4000-8000-000000000001', interval '1 hour'), "
+		"millrace.job_beat('00000000-0000-4000-8000-000000000002', interval '1 hour')");
+	RIG_IS("2", "select count(*) from millrace.worker where lost and until <= clock_timestamp()");
+	rig_sql("truncate millrace.worker");
+}
+
 static void waits(const char *why)
 {
 	struct mr_error err;
@@ -335,6 +353,7 @@ int main(void)
 		cmocka_unit_test(no_superuser),
 		cmocka_unit_test(settings_keep_hours_in_their_parts),
 		cmocka_unit_test(upgrade_from_days),
+		cmocka_unit_test(upgrade_from_4),
 		cmocka_unit_test(rule_08_retention),
 	};
 	return cmocka_run_group_tests(tests, rig_start_bare, rig_stop);

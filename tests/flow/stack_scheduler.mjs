@@ -22,6 +22,11 @@ const left = () => Number(stack.psql("select count(*) from millrace.job where st
 const quiet = (seconds) => until("all jobs to end", () => left() === 0, seconds ?? 10);
 const workers = () => descendants(stack.server.pid).filter((p) => p.command.split(" ")[0].endsWith("millrace-worker")).map((p) => p.pid);
 if (process.env.SCHEDULER_TEST_LOG) process.on("exit", () => console.error(stack.server.err.split("\n").slice(-60).join("\n")));
+async function begin(workers, options) {
+	stack.server = await serve(["dev", "--app-dir", stack.app, "--data-dir", stack.data, "--port", String(stack.port), "--workers", workers, ...options]);
+	await stack.server.ready();
+	await client.again();
+}
 let groups = 0;
 const group = () => `later${++groups}`;
 
@@ -179,15 +184,71 @@ test("what is scheduled for later survives a restart; what nobody ran meanwhile 
 	const grp = group();
 	const id = await value("plan", { fn: "put", grp, ms: 1500 });
 	const restart = await value("plan", { fn: "put", grp, ms: 6000000 });
-	const { args } = stack;
 	client.close();
 	await stack.server.stop();
-	stack.server = await serve(["dev", "--app-dir", stack.app, "--data-dir", stack.data, "--port", String(stack.port), "--workers", "2", ...quick]);
-	await stack.server.ready();
-	await client.again();
+	await begin("2", quick);
 	assert.equal((await ended(id)).state, "success");
 	assert.equal((await job(restart)).state, "pending");
 	assert.equal(count(grp), 1);
+});
+
+/** The lease is out of the question from here on: what is done soon was done because a death was seen. */
+const LONG = [...quick, "--scheduler-lease", "600s", "--scheduler-poll-interval", "1s", "--function-time-limit", "5s", "--call-time-limit", "8s"];
+const running = (id) => until("it to run", async () => (await job(id)).state === "inProgress");
+const since = (from) => (performance.now() - from) / 1000;
+
+for (const workers_ of ["2", "1"]) {
+	test(`what a killed worker had in hand is taken over at once: of ${workers_} workers, long before its lease is over`, async () => {
+		client.close();
+		await stack.server.stop();
+		await begin(workers_, LONG);
+		const grp = group();
+		const act = await value("plan", { fn: "act", grp: `${grp} act`, n: 1000 });
+		const again = await value("plan", { fn: "actTwice", grp: `${grp} again`, retry: { attempts: 3, initialBackoffMs: 100 } });
+		await until("the actions to have begun", () => count(`${grp} act`) > 0 && count(`${grp} again`) > 0);
+		const slow = await value("plan", { fn: "sleepyPut", grp, n: 3000 });
+		await running(slow);
+		const at = performance.now();
+		for (const pid of workers()) process.kill(pid, "SIGKILL");
+		const failed = await ended(act, 30);
+		assert.deepEqual([failed.state, failed.error.code, failed.attempt], ["failed", "action_interrupted", 1]);
+		assert.ok(since(at) < 30, `known after ${since(at)} s`);
+		const done = await ended(slow, 30);
+		assert.ok(since(at) < 30, `done again after ${since(at)} s`);
+		assert.deepEqual([done.state, done.attempt, done.lost], ["success", 2, 1]);
+		assert.equal(count(grp), 1);
+		const acted = count(`${grp} act`);
+		const retried = await ended(again, 30);
+		assert.deepEqual([retried.state, retried.attempt, count(`${grp} again`)], ["success", 2, 2]);
+		assert.equal(count(`${grp} act`), acted, "it did not go on, nor begin again");
+		assert.equal(stack.psql("select count(*) from millrace.job where state = 'inProgress'"), "0");
+	});
+}
+
+test("a claim that is committed after its worker was known to be dead is anybody's too", async () => {
+	const grp = group();
+	faults.arm("scheduler_claimed", "kill"); // it has the job, and nobody but Postgres knows
+	const id = await value("plan", { fn: "put", grp, n: 1 });
+	const at = performance.now();
+	await until("the kill", () => !faults.isArmed("scheduler_claimed"));
+	assert.deepEqual([(await ended(id, 30)).lost, count(grp)], [1, 1]);
+	assert.ok(since(at) < 30, `after ${since(at)} s`);
+	const dead = stack.psql("select id from millrace.worker where lost order by until desc limit 1");
+	const late = stack.psql(`insert into millrace.job (id, name, kind, args, "runAt", state, attempt, holder) values (millrace.uuid_v7(), 'later.put', 'mutation', '{"grp":"${grp}","n":2}', now(), 'inProgress', 1, '${dead}') returning id`).split("\n")[0];
+	stack.psql(`select millrace.job_beat('${dead}', interval '1 hour')`);
+	assert.deepEqual([(await ended(late, 30)).state, count(grp)], ["success", 2]);
+});
+
+test("a worker that is only slow keeps what it has", async () => {
+	const grp = group();
+	const id = await value("plan", { fn: "sleepyPut", grp, n: 1500 });
+	await running(id);
+	const [pid] = workers();
+	process.kill(pid, "SIGSTOP");
+	await sleep(1500);
+	process.kill(pid, "SIGCONT");
+	const { state, attempt, lost } = await ended(id);
+	assert.deepEqual([state, attempt, lost, count(grp)], ["success", 1, 0, 1]);
 });
 
 test("a clean end", async () => {

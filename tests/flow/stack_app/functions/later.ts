@@ -1,11 +1,11 @@
 // Functions that run later, and those that schedule them. What ran leaves an Item of its group.
 import { v } from "millrace/server";
-import { internal } from "../_generated/api";
+import { api, internal } from "../_generated/api";
 import { action, internalAction, internalMutation, mutation, query } from "../_generated/server";
 
 const pause = (ms: number) => new Promise<void>((done) => void setTimeout(done, ms));
 const retries = v.object({ attempts: v.number(), initialBackoffMs: v.number().optional(), base: v.number().optional(), maxBackoffMs: v.number().optional() });
-const job = { fn: v.enum("put", "slowPut", "fails", "failsUntil", "act", "actFails", "actUntil", "loops", "chain"), grp: v.string(), n: v.int().default(0), ms: v.number().default(0), retry: retries.optional() };
+const job = { fn: v.enum("put", "slowPut", "sleepyPut", "fails", "failsUntil", "act", "actFails", "actUntil", "actTwice", "loops", "chain"), grp: v.string(), n: v.int().default(0), ms: v.number().default(0), retry: retries.optional() };
 
 export const put = internalMutation({ args: { grp: v.string(), n: v.int() }, handler: async (ctx, { grp, n }) => void (await ctx.db.insert("Item", { grp, n, note: ctx.auth.userId })) });
 /** Holds its connection for a while. */
@@ -14,6 +14,14 @@ export const slowPut = internalMutation({
 	handler: async (ctx, { grp, n }) => {
 		await ctx.db.insert("Item", { grp, n });
 		await ctx.db.sql`select 1 from pg_sleep(0.15)`;
+	},
+});
+/** For so many milliseconds. */
+export const sleepyPut = internalMutation({
+	args: { grp: v.string(), n: v.int() },
+	handler: async (ctx, { grp, n }) => {
+		await ctx.db.insert("Item", { grp, n });
+		await ctx.db.sql`select 1 from pg_sleep(${n / 1000}::float8)`;
 	},
 });
 export const fails = internalMutation({
@@ -59,6 +67,14 @@ export const actFails = internalAction({
 	handler: async (ctx, { grp, n }) => {
 		await ctx.runMutation(internal.later.put, { grp, n });
 		throw new Error("an action that fails");
+	},
+});
+/** Ends when it is begun the second time. */
+export const actTwice = internalAction({
+	args: { grp: v.string(), n: v.int() },
+	handler: async (ctx, { grp, n }) => {
+		await ctx.runMutation(internal.later.put, { grp, n });
+		if ((await ctx.runQuery(api.items.count, { grp })) < 2) await pause(60_000);
 	},
 });
 /** Begins again what did not come to its end. */
