@@ -30,9 +30,17 @@ static struct mr_keyring *make_ring(const struct mr_trust *trust)
 	return ring;
 }
 
-struct mr_keyring *mr_keyring_new(struct mr_str secret, int64_t leeway_ms, const struct mr_issuers *issuers)
+static int64_t whole_seconds(int64_t ms)
 {
-	struct mr_trust trust = {.secret = secret, .leeway = (leeway_ms + 999) / 1000, .issuers = issuers};
+	return (ms + 999) / 1000;
+}
+
+struct mr_keyring *mr_keyring_new(struct mr_str secret, const struct mr_settings *s, const struct mr_issuers *issuers)
+{
+	struct mr_trust trust = {.secret = secret,
+		.leeway = whole_seconds(s->auth_leeway),
+		.max_age = whole_seconds(s->auth_token_max_age),
+		.issuers = issuers};
 	return make_ring(&trust);
 }
 
@@ -303,7 +311,7 @@ struct mr_keys *mr_keys_new(struct mr_hub *hub)
 	struct mr_keys *keys = mr_alloc(sizeof *keys);
 	keys->hub = hub;
 	read_setting(keys);
-	hub->keyring = mr_keyring_new(hub->secret, hub->settings.auth_leeway, &keys->issuers);
+	hub->keyring = mr_keyring_new(hub->secret, &hub->settings, &keys->issuers);
 	if (!keys->issuers.n)
 		return keys;
 	mr_keys_fetch_init();

@@ -10,7 +10,8 @@
 
 /* What a thread has of it. Counted; any thread may drop it last. */
 struct mr_keyring;
-struct mr_keyring *mr_keyring_new(struct mr_str secret, int64_t leeway_ms, const struct mr_issuers *issuers); /* without their keys */
+/* Without the keys of the issuers. */
+struct mr_keyring *mr_keyring_new(struct mr_str secret, const struct mr_settings *s, const struct mr_issuers *issuers);
 struct mr_keyring *mr_keyring_hold(struct mr_keyring *ring);
 void mr_keyring_drop(struct mr_keyring **ring);
 

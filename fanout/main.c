@@ -60,6 +60,21 @@ static const char *control_path(int argc, char **argv)
 	exit(2);
 }
 
+/* Else they would end before the time that they were made for. */
+static void check_ages(const struct mr_settings *s)
+{
+	const struct {
+		const char *name;
+		int64_t ms;
+	} times[] = {{"auth_session_time", s->auth_session_time}, {"auth_guest_time", s->auth_guest_time}};
+	for (size_t i = 0; i < MR_COUNT(times); i++)
+		if (s->auth_token_max_age && times[i].ms > s->auth_token_max_age)
+			mr_die("%s is longer than auth_token_max_age, by which its tokens would be refused before their end: make it at "
+			       "most "
+			       "that long",
+				times[i].name);
+}
+
 static void load_settings(struct mr_hub *hub, int *argc, char **argv)
 {
 	struct mr_error err;
@@ -68,6 +83,7 @@ static void load_settings(struct mr_hub *hub, int *argc, char **argv)
 	mr_log_init("fanout", level_of(hub->settings.log_level));
 	if (!mr_ip_ranges_read(&hub->proxies, mr_str(hub->settings.trusted_proxies), &err))
 		mr_die("trusted_proxies: %s", err.message);
+	check_ages(&hub->settings);
 	hub->secret = mr_str(hub->settings.auth_secret);
 	if (hub->secret.n < 32)
 		mr_die("auth_secret must have at least 32 characters; the supervisor makes one when it is empty");

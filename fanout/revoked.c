@@ -83,6 +83,7 @@ static void on_tidy(void *arg)
 {
 	struct mr_revoked *r = arg;
 	forget(&r->sessions, mr_wall_us() / 1000 - FORGET_MS);
+	forget(&r->users, mr_wall_us() / 1000 - FORGET_MS);
 	mr_timer_start(r->tidy, TIDY_US);
 }
 
@@ -97,15 +98,25 @@ static const struct mr_value *field(const struct mr_row *row, const char *name)
 	return i < 0 ? NULL : &row->v[i];
 }
 
-static void take(struct mr_revoked *r, const struct mr_row *row)
+/* Of a user until no token from before it is taken any more by its age, if that is limited. */
+static int64_t user_until(const struct mr_revoked *r, int64_t before_ms)
+{
+	int64_t age = r->f->settings.auth_token_max_age;
+	return age && before_ms < INT64_MAX - age ? before_ms + age : INT64_MAX;
+}
+
+/* Whom it is about: a user, or (user empty) a session by the row's id; false: it is no such row. */
+static bool take(struct mr_revoked *r, const struct mr_row *row, struct mr_str *about)
 {
 	const struct mr_value *user = field(row, "userId"), *before = field(row, "before"), *until = field(row, "until");
 	if (!user || !before || !until)
-		return;
+		return false;
+	*about = user->null ? (struct mr_str){0} : user->text;
 	if (user->null)
 		keep(&r->sessions, (struct mr_str){(const char *)row->v[0].uuid, 16}, 0, ms_of(until, INT64_MAX));
 	else
-		keep(&r->users, user->text, ms_of(before, INT64_MAX), INT64_MAX);
+		keep(&r->users, user->text, ms_of(before, INT64_MAX), user_until(r, ms_of(before, INT64_MAX)));
+	return true;
 }
 
 /* --- asking --- */
@@ -149,8 +160,10 @@ static void on_read(void *arg, const struct mr_node *reply, struct mr_arena *are
 	const struct mr_node *error = mr_node_get(reply, "error");
 	bool ok = !err && !error && !r->rows.misfit;
 	r->task = NULL;
-	for (size_t i = 0; ok && i < r->rows.n; i++)
-		take(r, &r->rows.v[i]->row);
+	for (size_t i = 0; ok && i < r->rows.n; i++) {
+		struct mr_str about;
+		take(r, &r->rows.v[i]->row, &about);
+	}
 	bool again = r->again;
 	struct mr_app *app = again || !ok ? mr_app_hold(r->app) : NULL;
 	end_reading(r);
@@ -217,7 +230,7 @@ void mr_revoked_reread(struct mr_revoked *r)
 
 void mr_revoked_apply(struct mr_revoked *r, const struct mr_batch *batch)
 {
-	bool any = false, untold = false;
+	bool untold = false;
 	for (size_t i = 0; i < batch->n_changes; i++) {
 		const struct mr_change *c = &batch->changes[i];
 		if (!mr_str_is(c->entity->name, ENTITY))
@@ -225,13 +238,16 @@ void mr_revoked_apply(struct mr_revoked *r, const struct mr_batch *batch)
 		untold |= c->bulk;
 		if (c->bulk || !c->is.v)
 			continue;
-		take(r, &c->is);
-		any = true;
+		struct mr_str user;
+		if (!take(r, &c->is, &user))
+			continue;
+		if (user.n)
+			mr_sessions_revoke_user(r->f->sessions, user);
+		else
+			mr_sessions_revoke_session(r->f->sessions, c->is.v[0].uuid);
 	}
 	if (untold)
 		mr_revoked_reread(r);
-	if (any)
-		mr_sessions_revoke(r->f->sessions);
 }
 
 /* --- life --- */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bearers.h"
 #include "clock.h"
 #include "live.h"
 #include "proto/ground/log.h"
@@ -64,6 +65,7 @@ void mr_sessions_delete(struct mr_sessions **all)
 	mr_queues_fini(*all);
 	mr_timer_delete(&(*all)->janitor);
 	mr_map_fini(&(*all)->by_id);
+	mr_bearers_fini(*all);
 	free((*all)->look.v);
 	mr_share_delete(&(*all)->share);
 	free((*all)->build_error);
@@ -150,6 +152,7 @@ void mr_session_maybe_free(struct mr_session *s)
 	forget_screen(s);
 	if (s->id.n && mr_map_get(&s->all->by_id, s->id) == s)
 		mr_map_del(&s->all->by_id, s->id);
+	mr_bearers_leave(s);
 	MR_ASSERT(!s->subs_by_id);
 	if (s->resume_from)
 		mr_position_fini(s->resume_from);

@@ -69,6 +69,9 @@ struct mr_pending_reply {
 	int64_t late_us; /* when it goes out ahead of the screen */
 };
 
+/* Who have tokens of a user, by his userId, or of a session that the server signed, by its 16 bytes (bearers.c). */
+enum mr_bearers_of { MR_BEARERS_OF_USER, MR_BEARERS_OF_SESSION, MR_BEARERS_KINDS };
+
 struct mr_session {
 	/* What a transition touches lies together, up to MR_SESSION_HOT: after a system call little is left in the cache. */
 	struct mr_sessions *all;
@@ -96,12 +99,14 @@ struct mr_session {
 	struct mr_str id;         /* heap; empty until hello */
 	uint32_t n_subs, n_asked; /* n_asked: NEW or TAIL */
 	struct mr_list shown;
-	struct mr_map *subs_by_id;       /* NULL while they are few */
-	uint64_t arrival;                /* its place among all that came to the process */
-	struct mr_str auth;              /* identity as canonical JSON, heap; empty: nobody */
-	int64_t expires;                 /* seconds; 0: never, or it has */
-	int64_t issued_ms;               /* since 1970; 0: not known */
-	uint8_t auth_session[16];        /* of which it is, if has_auth_session */
+	struct mr_map *subs_by_id;                    /* NULL while they are few */
+	uint64_t arrival;                             /* its place among all that came to the process */
+	struct mr_str auth;                           /* identity as canonical JSON, heap; empty: nobody */
+	int64_t expires;                              /* seconds; 0: never, or it has */
+	int64_t issued_ms;                            /* since 1970; 0: not known */
+	uint8_t auth_session[16];                     /* of which it is, if has_auth_session */
+	struct mr_bearers *bearers[MR_BEARERS_KINDS]; /* NULL: its token is of none */
+	struct mr_list in_bearers[MR_BEARERS_KINDS];
 	int64_t notice_us;               /* wall clock, when it is told that it will; 0: it has been */
 	struct mr_list calls;            /* struct mr_session_call, in the order sent */
 	struct mr_list in_all;           /* in all->anonymous until hello, then in all->early while messages wait */
@@ -121,6 +126,7 @@ struct mr_looks {
 struct mr_sessions {
 	struct mr_fanout *f;
 	struct mr_map by_id;
+	struct mr_map bearers[MR_BEARERS_KINDS];
 	struct mr_list anonymous; /* sockets without hello */
 	struct mr_looks look;
 	struct mr_share *share;
@@ -190,6 +196,8 @@ const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_aren
 struct mr_str mr_session_identity(const struct mr_session *s);                         /* the same as text; empty: nobody */
 void mr_sessions_expire(struct mr_sessions *all);                                      /* tokens that end, or soon will */
 void mr_sessions_revoke(struct mr_sessions *all);                                      /* more is revoked than before */
+void mr_sessions_revoke_user(struct mr_sessions *all, struct mr_str user);             /* and of nobody else */
+void mr_sessions_revoke_session(struct mr_sessions *all, const uint8_t session[16]);
 const uint8_t *mr_session_auth_session(const struct mr_session *s); /* 16 bytes; NULL: its token is of no session of ours */
 void mr_session_unsubscribe(struct mr_session *s, const struct mr_node *message);
 void mr_session_reattach(struct mr_session *s);   /* the app is another */

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "bearers.h"
 #include "keys.h"
 #include "proto/ground/log.h"
 #include "revoked.h"
@@ -29,6 +30,8 @@ static void keep(struct mr_session *s, const struct mr_token *t)
 	s->issued_ms = t->issued_ms;
 	s->has_auth_session = t->has_session;
 	memcpy(s->auth_session, t->session, sizeof s->auth_session);
+	mr_bearers_put(s, MR_BEARERS_OF_USER, mr_node_str(auth, "userId"));
+	mr_bearers_put(s, MR_BEARERS_OF_SESSION, (struct mr_str){(const char *)t->session, t->has_session ? sizeof t->session : 0});
 	s->notice_us = notice_at(s, t->expires, mr_wall_us());
 	s->expired = false;
 	s->auth = (struct mr_str){auth ? mr_strndup(json.p, json.n) : NULL, json.n};
@@ -130,6 +133,9 @@ static void check(struct mr_session *s)
 {
 	struct mr_arena a = {0};
 	struct mr_error err;
+	if (!mr_session_identity(s).n || mr_map_get(&s->all->by_id, s->id) != s)
+		return;
+	s->all->f->counter[MR_C_REVOCATION_LOOKS_TOTAL]++;
 	struct mr_str user = mr_node_str(mr_session_auth(s, &a), "userId");
 	if (!mr_revoked_check(s->all->f->revoked, mr_session_auth_session(s), user, s->issued_ms, &err))
 		end(s, &err);
@@ -141,8 +147,17 @@ void mr_sessions_revoke(struct mr_sessions *all)
 	struct mr_str key;
 	void *value;
 	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
-		if (mr_session_identity(value).n)
-			check(value);
+		check(value);
+}
+
+void mr_sessions_revoke_user(struct mr_sessions *all, struct mr_str user)
+{
+	mr_bearers_each(all, MR_BEARERS_OF_USER, user, check);
+}
+
+void mr_sessions_revoke_session(struct mr_sessions *all, const uint8_t session[16])
+{
+	mr_bearers_each(all, MR_BEARERS_OF_SESSION, (struct mr_str){(const char *)session, 16}, check);
 }
 
 void mr_sessions_expire(struct mr_sessions *all)

@@ -180,6 +180,20 @@ static bool is_for_us(const struct mr_issuer *issuer, const struct mr_node *audi
 	return false;
 }
 
+static bool young_enough(const struct mr_trust *trust, int64_t now, struct mr_token *t, struct mr_error *err)
+{
+	int64_t issued = t->issued_ms / 1000, most = issued + trust->max_age;
+	if (!trust->max_age)
+		return true;
+	if (!t->issued_ms)
+		return bad(err, "\"iat\" must say when it was issued (setting auth_token_max_age)");
+	if (issued > now + trust->leeway)
+		return bad(err, "it was issued in the future");
+	t->expires = t->expires ? MR_MIN(t->expires, most) : most;
+	return now <= t->expires + trust->leeway ||
+	       mr_fail(err, MR_TOKEN_EXPIRED, "The token is older than any may be (setting auth_token_max_age); get a new one.");
+}
+
 static bool in_time(const struct mr_trust *trust, const struct mr_node *claims, int64_t now, struct mr_token *t, struct mr_error *err)
 {
 	int64_t not_before;
@@ -206,7 +220,6 @@ static bool read_user(
 	if (issuer && mr_issuers_ambiguous(trust->issuers, (size_t)t->issuer, user.text))
 		return bad(err, "its \"sub\" begins like the users of another issuer");
 	t->identity = identity(a, issuer, claims, &user);
-	t->issued_ms = issued_ms(claims);
 	t->has_session = !issuer && mr_uuid_read(mr_node_str(claims, "sid"), t->session);
 	return true;
 }
@@ -235,5 +248,6 @@ bool mr_jwt_verify(
 	} else if (!our_signature(&p, trust->secret)) {
 		return bad(err, "its signature is wrong");
 	}
-	return in_time(trust, claims, now, t, err) && read_user(a, trust, claims, t, err);
+	t->issued_ms = issued_ms(claims);
+	return in_time(trust, claims, now, t, err) && young_enough(trust, now, t, err) && read_user(a, trust, claims, t, err);
 }

@@ -290,7 +290,8 @@ static bool store_period(PGconn *conn, struct mr_error *err, int period)
 	return store_setting(conn, err, "era", numbers) && mr_sync_run(conn, err, call);
 }
 
-bool mr_install_settings(const char *conninfo, int64_t capture_max_rows, int64_t capture_max_bytes, int log_retention, struct mr_error *err)
+bool mr_install_settings(const char *conninfo, int64_t capture_max_rows, int64_t capture_max_bytes, int log_retention,
+	int64_t token_max_age_ms, struct mr_error *err)
 {
 	PGconn *conn = mr_sync_open(conninfo, err);
 	if (!conn)
@@ -298,6 +299,7 @@ bool mr_install_settings(const char *conninfo, int64_t capture_max_rows, int64_t
 	bool ok = mr_sync_run(conn, err, "begin; set local lock_timeout = '5s'; " INSTALL_LOCK) &&
 		  store_number(conn, err, "capture_max_rows", capture_max_rows) &&
 		  store_number(conn, err, "capture_max_bytes", capture_max_bytes) &&
+		  store_number(conn, err, "auth_token_max_age", token_max_age_ms) &&
 		  store_number(conn, err, "log_retention", log_retention) && store_period(conn, err, MR_MAX(log_retention, 1)) &&
 		  mr_sync_run(conn, err, "commit");
 	PQfinish(conn);

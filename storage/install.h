@@ -19,8 +19,8 @@ bool mr_install_left(const char *conninfo, const struct mr_app *app, struct mr_b
  * fine. */
 bool mr_install_apply(const char *conninfo, struct mr_str sql, int64_t lock_timeout_ms, struct mr_error *err);
 /* Settings that triggers read (capture_max_rows, ...) are kept in millrace.setting. */
-bool mr_install_settings(
-	const char *conninfo, int64_t capture_max_rows, int64_t capture_max_bytes, int log_retention, struct mr_error *err);
+bool mr_install_settings(const char *conninfo, int64_t capture_max_rows, int64_t capture_max_bytes, int log_retention,
+	int64_t token_max_age_ms, struct mr_error *err);
 
 /* The private cluster in dir (absolute): initdb when it is empty, then starts `postgres` as a child on a unix socket in dir (as user
  * postgres when we are root, see FACTS.md section 10). Waits until it accepts. conninfo is written to out. */

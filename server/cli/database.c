@@ -83,7 +83,7 @@ bool mr_database_plan(const char *conninfo, const char *build_dir, struct mr_buf
 bool mr_database_apply(const char *conninfo, const struct mr_settings *s, struct mr_str sql, struct mr_error *err)
 {
 	return (!sql.n || mr_install_apply(conninfo, sql, s->migrate_lock_timeout, err)) &&
-	       mr_install_settings(conninfo, s->capture_max_rows, s->capture_max_bytes, (int)s->log_retention, err);
+	       mr_install_settings(conninfo, s->capture_max_rows, s->capture_max_bytes, (int)s->log_retention, s->auth_token_max_age, err);
 }
 
 static bool make_folders(const struct mr_settings *s, struct mr_error *err)

@@ -65,12 +65,18 @@ end $body$;
 create or replace function millrace.retain_sessions(most integer) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
 declare
 	past timestamptz := clock_timestamp() - interval '1 day';
+	max_age bigint := (select value::bigint from millrace.setting where key = 'auth_token_max_age');
 begin
 	if to_regclass('millrace.session') is null or to_regclass('millrace.revocation') is null then
 		return;
 	end if;
 	delete from millrace.session where id in (select id from millrace.session where "expiresAt" < past limit most for update skip locked);
 	delete from millrace.revocation where id in (select id from millrace.revocation where until < past limit most for update skip locked);
+	-- Of users, when all tokens from before them are too old to be taken.
+	if max_age > 0 then
+		delete from millrace.revocation where id in (
+			select id from millrace.revocation where before < past - max_age * interval '1 ms' limit most for update skip locked);
+	end if;
 end $body$;
 
 revoke all on all functions in schema millrace from public;

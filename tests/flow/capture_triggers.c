@@ -191,7 +191,7 @@ static void rules_02_07_copy_truncate_bulk(void **state)
 		PQclear(res);
 	rig_sql("truncate \"Node\"");
 	RIG_CHANGES(mark, "Node+ Node+ Node!");
-	assert_true(mr_install_settings(rig.conninfo.p, 3, 100000, 2, &err));
+	assert_true(mr_install_settings(rig.conninfo.p, 3, 100000, 2, 0, &err));
 	mark = rig_mark();
 	rig_sql("begin; insert into \"Node\" (label) select 'x' from generate_series(1, 100); insert into \"Channel\" (name) values ('z');"
 		"update \"Node\" set label = 'y'; insert into \"Channel\" (name) values ('zz'); commit");
@@ -202,11 +202,11 @@ static void rules_02_07_copy_truncate_bulk(void **state)
 		"a;"
 		"insert into \"Node\" (label) select 'x' from generate_series(1, 2); commit; insert into \"Node\" (label) values ('x')");
 	RIG_CHANGES(mark, "Node! Node+ Node+ Node+");
-	assert_true(mr_install_settings(rig.conninfo.p, 1000, 2000, 2, &err));
+	assert_true(mr_install_settings(rig.conninfo.p, 1000, 2000, 2, 0, &err));
 	mark = rig_mark();
 	rig_sql("insert into \"Node\" (label) values (repeat('x', 3000))");
 	RIG_CHANGES(mark, "Node!");
-	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, 0, &err));
 }
 
 static void rule_06_other_roles(void **state)

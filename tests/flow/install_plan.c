@@ -204,7 +204,7 @@ static void no_superuser(void **state)
 	struct mr_error err;
 	struct mr_buf plan = {0};
 	if (!mr_install_plan(info.p, rig.app, &plan, &err) || !mr_install_apply(info.p, mr_buf_view(&plan), 5000, &err) ||
-		!mr_install_settings(info.p, 5, 5000, 3, &err) || !mr_log_retain(info.p, &err))
+		!mr_install_settings(info.p, 5, 5000, 3, 0, &err) || !mr_log_retain(info.p, &err))
 		fail_msg("%s", err.message);
 	mr_buf_reset(&plan);
 	assert_true(mr_install_plan(info.p, rig.app, &plan, &err));
@@ -217,10 +217,10 @@ static void no_superuser(void **state)
 static void settings_keep_hours_in_their_parts(void **state)
 {
 	struct mr_error err;
-	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, 0, &err));
 	char *before = rig_value(
 		"select string_agg(millrace.part_of(millrace.this_hour() + i)::text, '' order by i) from generate_series(-9, 1) i");
-	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 7, &err));
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 7, 0, &err));
 	RIG_IS(before, "select string_agg(millrace.part_of(millrace.this_hour() + i)::text, '' order by i) from generate_series(-9, 1) i");
 	RIG_IS("7", "select value from millrace.setting where key = 'log_retention'");
 	/* 200 hours on: the part of each hour goes on by one at most, and what is kept spans a whole period before this hour's */
@@ -229,8 +229,8 @@ static void settings_keep_hours_in_their_parts(void **state)
 		   "or (millrace.part_of(t + i) - millrace.part_of(millrace.kept_from(t + i)) + 4) %% 4 <> 1");
 	RIG_IS("t", "select millrace.kept_from(t + 200) <= t + 200 - 7 from millrace.this_hour() t");
 	/* back again before it began, and the same settings twice */
-	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
-	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, &err));
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, 0, &err));
+	assert_true(mr_install_settings(rig.conninfo.p, 10000, 16777216, 2, 0, &err));
 	RIG_IS(before, "select string_agg(millrace.part_of(millrace.this_hour() + i)::text, '' order by i) from generate_series(-9, 1) i");
 	free(before);
 }
@@ -262,7 +262,7 @@ static void upgrade_from_days(void **state)
 		"insert into millrace.change_log (part, day, session, call) "
 		"select millrace.part_of(d), d, 's', d || '.1' from generate_series(millrace.today() - 5, millrace.today() + 1) d"));
 	if (!mr_install_plan(info.p, rig.app, &plan, &err) || !mr_install_apply(info.p, mr_buf_view(&plan), 5000, &err) ||
-		!mr_install_settings(info.p, 5, 5000, 48, &err))
+		!mr_install_settings(info.p, 5, 5000, 48, 0, &err))
 		fail_msg("%s", err.message);
 	bool same = false;
 	assert_true(mr_sync_asks(old, &err,

@@ -279,6 +279,31 @@ test("very many at once are read anew, and what is over is forgotten", async () 
 	c.close();
 });
 
+test("whoever is meant is found at once, however many others are connected: by session, by user; all his, and nobody else", async () => {
+	const crowd = await Promise.all(Array.from({ length: 30 }, (_, i) => stack.client({ token: stack.token(`crowd${i}`, { iat: Date.now() / 1000 - 5 }) })));
+	const [one, two, three] = [await signIn("meant"), await signIn("meant"), await signIn("meant")];
+	const tabs = await Promise.all([one, one, two, three].map(({ token }) => stack.client({ token })));
+	const mixed = await stack.client({ token: stack.token("crowd7", { iat: Date.now() / 1000 - 5 }) });
+	const looks = async () => await stack.metric("millrace_revocation_looks_total");
+	const before = await looks();
+	assert.equal((await stack.call("sessions.revoke", { id: one.sessionId })).json.value, true);
+	await Promise.all(tabs.slice(0, 2).map((c) => ended(c)));
+	assert.equal((await looks()) - before, 2, "of that session");
+	mixed.send({ t: "auth", token: three.token }); // who a socket is may change
+	await until("him there", () => mixed.messages.filter((m) => m.t === "welcome").at(-1).user === "meant");
+	tabs[3].close();
+	await sleep(100);
+	const from = mixed.messages.length;
+	assert.equal((await stack.call("sessions.revokeAll", { user: "meant" })).status, 200);
+	await Promise.all([ended(tabs[2]), ended(mixed, from)]);
+	assert.equal((await looks()) - before, 4, "of that user, as far as they are connected");
+	assert.equal((await stack.call("sessions.revokeAll", { user: "crowd7" })).status, 200);
+	await ended(crowd[7]);
+	assert.equal((await looks()) - before, 5);
+	assert.deepEqual(crowd.filter((c) => c.messages.some((m) => m.t === "expiry")), [crowd[7]]);
+	for (const c of [...crowd, ...tabs, mixed]) c.close();
+});
+
 const memory = () => ({ storage: { tab: memoryStore(), device: memoryStore() }, WebSocket });
 test("the SDK: sessionAuth keeps and renews the token; signOut ends it here and on the server", async () => {
 	const store = memoryStore(), auth = sessionAuth({ url: stack.url, storage: store });
@@ -331,6 +356,29 @@ test("the SDK: a session that is revoked elsewhere: the source is asked once, an
 	assert.notEqual(await until("another", () => guest.query(functionRef("items.whoami"), {})), first);
 	client.close();
 	guest.close();
+});
+
+test("auth_token_max_age: no token is good for longer, and what is revoked of a user is forgotten when its tokens are too old", async () => {
+	const now = Date.now() / 1000;
+	const rows = () => stack.rows(`select "userId" from millrace.revocation where "userId" like 'aged%' order by 1`).map((r) => r.userId);
+	stack.psql(`insert into millrace.revocation (id, "userId", before) values (millrace.uuid_v7(), 'aged out', now() - interval '27 hours'), (millrace.uuid_v7(), 'aged in', now() - interval '25 hours')`);
+	const forget = () => stack.psql("select millrace.retain_sessions(100)");
+	forget();
+	assert.deepEqual(rows(), ["aged in", "aged out"], "kept where tokens may be of any age");
+	await works(stack.token("old", { iat: now - 90000, exp: now + 90000 }), second);
+	assert.equal((await second.server.stop()).code, 0);
+	const wrong = await serve([...secondArgs, "--auth-token-max-age", "59m"]);
+	await assert.rejects(wrong.ready(), /auth_session_time is longer than auth_token_max_age/);
+	second.server = await serve([...secondArgs, "--auth-guest-time", "1h", "--auth-token-max-age", "2h", "--auth-leeway", "0"]);
+	second.url = await second.server.ready();
+	const code = async (more) => (await second.call("items.mine", {}, bearer(stack.token("aged", more)))).code;
+	assert.deepEqual([await code({ iat: now - 100 }), await code({ iat: now - 7300, exp: now + 90000 }), await code({}), await code({ iat: now + 100 })], [undefined, "token_expired", "bad_token", "bad_token"]);
+	const c = await second.client({ token: stack.token("aged", { iat: Date.now() / 1000 - 7198, exp: now + 90000 }) });
+	await c.until("its end by its age", () => c.messages.some((m) => m.t === "expiry" && m.in === 0));
+	c.close();
+	await works((await signIn("aged")).token, second);
+	forget();
+	assert.deepEqual(rows(), ["aged in"], "a day after the last token from before it has become too old");
 });
 
 test("the end", async () => {

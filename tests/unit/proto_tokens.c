@@ -74,7 +74,6 @@ static void tokens(void **state)
 	}
 }
 
-/* header.claims with a dot between. */
 /* Of which session a token is, and when it was issued, says nothing of who its bearer is. */
 static void sessions(void **state)
 {
@@ -106,6 +105,45 @@ static void sessions(void **state)
 	}
 }
 
+/* However long a token says it is good: not longer than max_age after it was issued. */
+static void too_old(void **state)
+{
+	static const struct mr_trust most = {.secret = {"a secret of thirty-two characters", 33}, .leeway = 10, .max_age = 100};
+	static const struct {
+		const char *claims;
+		enum mr_code code;
+		int64_t expires;
+	} cases[] = {
+		{"{\"sub\":\"a\",\"iat\":950}", MR_OK, 1050},
+		{"{\"sub\":\"a\",\"iat\":950,\"exp\":1020}", MR_OK, 1020},
+		{"{\"sub\":\"a\",\"iat\":950,\"exp\":9000}", MR_OK, 1050},
+		{"{\"sub\":\"a\",\"iat\":890.9,\"exp\":9000}", MR_OK, 990},
+		{"{\"sub\":\"a\",\"iat\":889.9,\"exp\":9000}", MR_TOKEN_EXPIRED, 0},
+		{"{\"sub\":\"a\",\"iat\":889}", MR_TOKEN_EXPIRED, 0},
+		{"{\"sub\":\"a\",\"iat\":950,\"exp\":989}", MR_TOKEN_EXPIRED, 0},
+		{"{\"sub\":\"a\",\"iat\":1010}", MR_OK, 1110},
+		{"{\"sub\":\"a\",\"iat\":1011}", MR_BAD_TOKEN, 0},
+		{"{\"sub\":\"a\",\"iat\":9e11}", MR_BAD_TOKEN, 0},
+		{"{\"sub\":\"a\",\"iat\":1e300}", MR_BAD_TOKEN, 0},
+		{"{\"sub\":\"a\",\"iat\":\"950\"}", MR_BAD_TOKEN, 0},
+		{"{\"sub\":\"a\",\"exp\":2000}", MR_BAD_TOKEN, 0},
+	};
+	for (size_t i = 0; i < MR_COUNT(cases); i++) {
+		struct mr_arena a = {0};
+		struct mr_buf token = {0};
+		struct mr_error err = {0};
+		struct mr_token t;
+		mr_jwt_sign(&token, SECRET, mr_str(cases[i].claims));
+		if (mr_jwt_verify(&a, &most, mr_buf_view(&token), 1000, &t, &err))
+			assert_int_equal(t.expires, cases[i].expires);
+		if (err.code != cases[i].code)
+			fail_msg("%s: %s", cases[i].claims, mr_code_name(err.code));
+		mr_buf_fini(&token);
+		mr_arena_fini(&a);
+	}
+}
+
+/* header.claims with a dot between. */
 static void add_parts(struct mr_buf *token, const char *header, const char *claims)
 {
 	mr_base64url(token, mr_str(header));
@@ -599,6 +637,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tokens),
 		cmocka_unit_test(sessions),
+		cmocka_unit_test(too_old),
 		cmocka_unit_test(rule_28_forged_tokens),
 		cmocka_unit_test(tokens_of_issuers),
 		cmocka_unit_test(rule_28_the_algorithm_is_of_the_key),

@@ -1,0 +1,78 @@
+#include "bearers.h"
+
+#include <stdlib.h>
+
+/* In the map as long as it has sessions, or is being walked. */
+struct mr_bearers {
+	struct mr_list sessions;
+	bool walked;
+	size_t n;
+	char key[];
+};
+
+static struct mr_str key_of(const struct mr_bearers *b)
+{
+	return (struct mr_str){b->key, b->n};
+}
+
+static void leave(struct mr_session *s, enum mr_bearers_of of)
+{
+	struct mr_bearers *b = s->bearers[of];
+	s->bearers[of] = NULL;
+	mr_list_del(&s->in_bearers[of]);
+	if (!b || b->walked || !mr_list_empty(&b->sessions))
+		return;
+	mr_map_del(&s->all->bearers[of], key_of(b));
+	free(b);
+}
+
+static struct mr_bearers *find_or_make(struct mr_map *map, struct mr_str key)
+{
+	struct mr_bearers *b = mr_map_get(map, key);
+	if (b)
+		return b;
+	b = mr_alloc(sizeof *b + key.n);
+	mr_list_init(&b->sessions);
+	b->n = key.n;
+	memcpy(b->key, key.p, key.n);
+	mr_map_put(map, key_of(b), b);
+	return b;
+}
+
+void mr_bearers_put(struct mr_session *s, enum mr_bearers_of of, struct mr_str key)
+{
+	if (s->bearers[of] && mr_str_eq(key_of(s->bearers[of]), key))
+		return;
+	leave(s, of);
+	if (!key.n)
+		return;
+	s->bearers[of] = find_or_make(&s->all->bearers[of], key);
+	mr_list_add_tail(&s->bearers[of]->sessions, &s->in_bearers[of]);
+}
+
+void mr_bearers_leave(struct mr_session *s)
+{
+	for (int of = 0; of < MR_BEARERS_KINDS; of++)
+		leave(s, (enum mr_bearers_of)of);
+}
+
+void mr_bearers_each(struct mr_sessions *all, enum mr_bearers_of of, struct mr_str key, void (*cb)(struct mr_session *s))
+{
+	struct mr_bearers *b = mr_map_get(&all->bearers[of], key);
+	if (!b || b->walked)
+		return;
+	b->walked = true;
+	MR_LIST_FOR (e, &b->sessions)
+		cb(MR_CONTAINER(e - of, struct mr_session, in_bearers));
+	b->walked = false;
+	if (!mr_list_empty(&b->sessions))
+		return;
+	mr_map_del(&all->bearers[of], key_of(b));
+	free(b);
+}
+
+void mr_bearers_fini(struct mr_sessions *all)
+{
+	for (int of = 0; of < MR_BEARERS_KINDS; of++)
+		mr_map_fini(&all->bearers[of]);
+}
