@@ -163,7 +163,7 @@ static struct mr_instance *make_rows(struct mr_instances *all, struct mr_str key
 	inst->where = mr_instance_part(inst, q->where_at, q->where_n);
 	mr_rowset_init(&inst->rows, q->entity, pred, order, q->n_order, q->limit);
 	inst->watcher = (struct mr_watcher){.entity = q->entity, .pred = pred, .owner = inst};
-	if (mr_pred_members(pred)) {
+	if (mr_pred_asks_sets(pred)) {
 		mr_sets_bind(inst, pred);
 		inst->bonds->ordered = q->ordered;
 	} else {

@@ -97,6 +97,11 @@ static inline bool mr_pred_has_kids(enum mr_pred_op op)
 
 /* Members of sets (predicate_members.c). */
 size_t mr_pred_members(const struct mr_pred *p); /* how many there are in the tree */
+/* Whether what sets hold decides, beside the row; NULL, which is always met, asks for none. */
+static inline bool mr_pred_asks_sets(const struct mr_pred *p)
+{
+	return p && mr_pred_members(p) > 0;
+}
 /* The tree with something else in the place of each, in normal form; `each` is called in the order of the tree. negated: it stands under an
  * odd number of NOTs. */
 typedef const struct mr_pred *mr_pred_resolver(struct mr_arena *a, const struct mr_members *m, bool negated, void *arg);

@@ -40,8 +40,6 @@ bool mr_draft_adopted_table(struct mr_draft *d, struct mr_draft_table *t)
 
 /* ---- columns ---- */
 
-enum { C_NAME, C_TYPE, C_NOT_NULL, C_DETERMINISTIC, C_DEFAULT, C_FILLED, C_KIND };
-
 static void fit_default(struct mr_draft *d, const struct mr_entity *e, const struct mr_field *f, const char *have, bool filled)
 {
 	bool declared = f->default_now || (f->def && f->def->kind != MR_NULL);
@@ -67,12 +65,12 @@ static bool fits(const struct mr_field *f, const char *type, const char *kind)
 
 static void fit_column(struct mr_draft *d, const struct mr_entity *e, const struct mr_field *f, const PGresult *res, int row)
 {
-	const char *type = PQgetvalue(res, row, C_TYPE);
-	bool not_null = PQgetvalue(res, row, C_NOT_NULL)[0] == 't';
-	if (!fits(f, type, PQgetvalue(res, row, C_KIND)))
+	const char *type = PQgetvalue(res, row, MR_COLUMN_BASE);
+	bool not_null = PQgetvalue(res, row, MR_COLUMN_NOT_NULL)[0] == 't';
+	if (!fits(f, type, PQgetvalue(res, row, MR_COLUMN_KIND)))
 		mr_draft_refuse(d, e->name, f->name, "is declared as %s, but the column \"%s\" is of %s %s", mr_type_name(f->type),
-			f->column.p, PQgetvalue(res, row, C_KIND), type);
-	else if (PQgetvalue(res, row, C_DETERMINISTIC)[0] == 'f')
+			f->column.p, PQgetvalue(res, row, MR_COLUMN_KIND), type);
+	else if (PQgetvalue(res, row, MR_COLUMN_DETERMINISTIC)[0] == 'f')
 		mr_draft_refuse(
 			d, e->name, f->name, "has a nondeterministic collation, under which values cannot be compared by their bytes");
 	else if (f->optional && not_null)
@@ -80,31 +78,20 @@ static void fit_column(struct mr_draft *d, const struct mr_entity *e, const stru
 	else if (!f->optional && !not_null)
 		mr_draft_refuse(d, e->name, f->name, "may be null in the table; declare it with optional()");
 	else
-		fit_default(d, e, f, PQgetvalue(res, row, C_DEFAULT), PQgetvalue(res, row, C_FILLED)[0] == 't');
+		fit_default(d, e, f, PQgetvalue(res, row, MR_COLUMN_DEFAULT), PQgetvalue(res, row, MR_COLUMN_FILLED)[0] == 't');
 }
 
 bool mr_draft_adopted_columns(struct mr_draft *d, struct mr_draft_table *t)
 {
 	const struct mr_entity *e = t->entity;
-	const char *params[] = {t->oid};
-	PGresult *res = mr_draft_ask(d,
-		"select a.attname, case when y.typtype = 'd' then format_type(y.typbasetype, null) else format_type(y.oid, null) end, "
-		"a.attnotnull, "
-		"coalesce(l.collisdeterministic, true), coalesce(pg_get_expr(d.adbin, d.adrelid), ''), "
-		"a.atthasdef or a.attidentity <> '', case y.typtype when 'e' then 'the enum' when 'd' then 'a domain of' else 'type' end "
-		"from pg_attribute a join pg_type y on y.oid = a.atttypid left join pg_collation l on l.oid = a.attcollation "
-		"left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum "
-		"where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped",
-		1, params);
+	PGresult *res = mr_draft_ask_columns(d, t);
 	for (size_t i = 0; res && i < e->n; i++) {
 		const struct mr_field *f = &e->fields[i];
 		/* The key's column goes by two names; the other one is looked at. */
 		if (mr_field_computed(f) || mr_entity_column(e, f->column) != (int)i)
 			continue;
-		int row = 0;
-		while (row < PQntuples(res) && strcmp(PQgetvalue(res, row, C_NAME), f->column.p) != 0)
-			row++;
-		if (row < PQntuples(res))
+		int row = mr_draft_find_column(res, f->column);
+		if (row >= 0)
 			fit_column(d, e, f, res, row);
 		else
 			mr_draft_refuse(

@@ -42,6 +42,20 @@ bool mr_draft_checks(struct mr_draft *d, struct mr_draft_table *t);   /* install
 bool mr_draft_triggers(struct mr_draft *d, struct mr_draft_table *t); /* install_triggers.c */
 
 bool mr_draft_type_fits(enum mr_type type, const char *sql_type); /* an existing column's */
+/* The columns of a table that exists, and what is asked of each; NULL as mr_draft_ask. */
+PGresult *mr_draft_ask_columns(struct mr_draft *d, const struct mr_draft_table *t);
+enum mr_draft_column {
+	MR_COLUMN_NAME,
+	MR_COLUMN_TYPE,
+	MR_COLUMN_BASE, /* the same, but of a domain the type that it is over */
+	MR_COLUMN_KIND, /* of its type, in words: "the enum", "a domain of" or "type" */
+	MR_COLUMN_NOT_NULL,
+	MR_COLUMN_DETERMINISTIC, /* its collation, if it has one */
+	MR_COLUMN_DEFAULT,
+	MR_COLUMN_FILLED,   /* by the table, when an insert leaves it out */
+	MR_COLUMN_GENERATED /* from other columns; empty: it is not */
+};
+int mr_draft_find_column(const PGresult *columns, struct mr_str name); /* its row, or -1 */
 
 /* install_adopt.c: the same of a table that is adopted, in this order. */
 bool mr_draft_adopted_table(struct mr_draft *d, struct mr_draft_table *t);

@@ -251,27 +251,24 @@ static bool fit_default(struct mr_draft *d, struct mr_draft_table *t, int field,
 	return ok;
 }
 
-/* Columns of the catalog's answer below. */
-enum { C_NAME, C_TYPE, C_NOT_NULL, C_DETERMINISTIC, C_DEFAULT, C_GENERATED };
-
 static bool fit_column(struct mr_draft *d, struct mr_draft_table *t, int field, const PGresult *res, int row)
 {
 	const struct mr_entity *e = t->entity;
 	const struct mr_field *f = &e->fields[field];
-	if (!mr_draft_type_fits(f->type, PQgetvalue(res, row, C_TYPE))) {
+	if (!mr_draft_type_fits(f->type, PQgetvalue(res, row, MR_COLUMN_TYPE))) {
 		mr_draft_refuse(d, e->name, f->name,
 			"is declared as %s, but the existing column is of type %s; columns are never rewritten", mr_type_name(f->type),
-			PQgetvalue(res, row, C_TYPE));
+			PQgetvalue(res, row, MR_COLUMN_TYPE));
 		return true;
 	}
-	if (PQgetvalue(res, row, C_DETERMINISTIC)[0] == 'f') {
+	if (PQgetvalue(res, row, MR_COLUMN_DETERMINISTIC)[0] == 'f') {
 		mr_draft_refuse(
 			d, e->name, f->name, "has a nondeterministic collation, under which values cannot be compared by their bytes");
 		return true;
 	}
-	if (!fit_null(d, t, field, PQgetvalue(res, row, C_NOT_NULL)[0] == 't'))
+	if (!fit_null(d, t, field, PQgetvalue(res, row, MR_COLUMN_NOT_NULL)[0] == 't'))
 		return false;
-	return *PQgetvalue(res, row, C_GENERATED) || fit_default(d, t, field, PQgetvalue(res, row, C_DEFAULT));
+	return *PQgetvalue(res, row, MR_COLUMN_GENERATED) || fit_default(d, t, field, PQgetvalue(res, row, MR_COLUMN_DEFAULT));
 }
 
 static bool fit_primary_key(struct mr_draft *d, struct mr_draft_table *t)
@@ -302,28 +299,41 @@ static bool fit_primary_key(struct mr_draft *d, struct mr_draft_table *t)
 	return true;
 }
 
+PGresult *mr_draft_ask_columns(struct mr_draft *d, const struct mr_draft_table *t)
+{
+	const char *params[] = {t->oid};
+	return mr_draft_ask(d,
+		"select a.attname, format_type(y.oid, null), format_type(case y.typtype when 'd' then y.typbasetype else y.oid end, null), "
+		"case y.typtype when 'e' then 'the enum' when 'd' then 'a domain of' else 'type' end, a.attnotnull, "
+		"coalesce(l.collisdeterministic, true), coalesce(pg_get_expr(d.adbin, d.adrelid), ''), "
+		"a.atthasdef or a.attidentity <> '', a.attgenerated "
+		"from pg_attribute a join pg_type y on y.oid = a.atttypid left join pg_collation l on l.oid = a.attcollation "
+		"left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum "
+		"where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped",
+		1, params);
+}
+
+int mr_draft_find_column(const PGresult *columns, struct mr_str name)
+{
+	for (int row = 0; row < PQntuples(columns); row++)
+		if (strcmp(PQgetvalue(columns, row, MR_COLUMN_NAME), name.p) == 0)
+			return row;
+	return -1;
+}
+
 bool mr_draft_columns(struct mr_draft *d, struct mr_draft_table *t)
 {
 	const struct mr_entity *e = t->entity;
 	if (!*t->oid)
 		return create_table(d, e);
-	const char *params[] = {t->oid};
-	PGresult *res = mr_draft_ask(d,
-		"select a.attname, format_type(a.atttypid, null), a.attnotnull, coalesce(l.collisdeterministic, true), "
-		"coalesce(pg_get_expr(d.adbin, d.adrelid), ''), a.attgenerated "
-		"from pg_attribute a left join pg_collation l on l.oid = a.attcollation "
-		"left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum "
-		"where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped",
-		1, params);
+	PGresult *res = mr_draft_ask_columns(d, t);
 	if (!res)
 		return false;
 	bool ok = true;
 	int before = d->refusals;
 	for (size_t i = 0; ok && i < e->n; i++) {
-		int row = 0;
-		while (row < PQntuples(res) && strcmp(PQgetvalue(res, row, C_NAME), e->fields[i].column.p))
-			row++;
-		if (row == PQntuples(res))
+		int row = mr_draft_find_column(res, e->fields[i].column);
+		if (row < 0)
 			add_column(d, t, (int)i);
 		else
 			ok = fit_column(d, t, (int)i, res, row);

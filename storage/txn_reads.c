@@ -57,7 +57,7 @@ void mr_txn_add_read(struct mr_txn *txn, const struct mr_entity *e, const struct
 	struct mr_buf item = {0};
 	mr_txn_look_at(txn, e);
 	fields |= where ? mr_pred_reads(where) : 0;
-	if (where && mr_pred_members(where))
+	if (mr_pred_asks_sets(where))
 		where = mr_pred_resolve(&a, where, add_set, txn);
 	mr_buf_char(&item, '[');
 	mr_json_quote(&item, e->name);

@@ -188,15 +188,10 @@ static bool read_row(struct mr_op *op, struct mr_str image, struct mr_row *row, 
 }
 
 /* Of sets only Postgres knows the members: it judges in the statement that writes, by what they held before that. */
-static bool asks_sets(const struct mr_pred *allow)
-{
-	return allow && mr_pred_members(allow) > 0;
-}
-
 static void verdict_sql(struct mr_op *op, const struct mr_pred *allow)
 {
 	mr_buf_z(&op->sql, ", ");
-	if (asks_sets(allow))
+	if (mr_pred_asks_sets(allow))
 		mr_pred_sql(&op->sql, &op->params, op->entity, allow);
 	else
 		mr_buf_z(&op->sql, "null::bool");
@@ -206,7 +201,7 @@ static void verdict_sql(struct mr_op *op, const struct mr_pred *allow)
 static bool judge(struct mr_op *op, const struct mr_pred *allow, const struct mr_row *row, const struct mr_pg_result *r, int column,
 	struct mr_error *err)
 {
-	bool allowed = !allow || (asks_sets(allow) ? mr_str_is(mr_pg_value(r, 0, column), "t") : mr_pred_eval(allow, row) == 1);
+	bool allowed = !allow || (mr_pred_asks_sets(allow) ? mr_str_is(mr_pg_value(r, 0, column), "t") : mr_pred_eval(allow, row) == 1);
 	return allowed || mr_fail(err, MR_FORBIDDEN, "The policy of %s does not allow it", op->entity->name.p);
 }
 
@@ -298,7 +293,7 @@ static void insert_sql(struct mr_op *op, const struct cell *cells)
 	}
 	mr_buf_fini(&values);
 	mr_buf_z(b, " returning null, row_to_json(r.*)::text, nextval('millrace.seq')");
-	if (asks_sets(op->allow_new)) {
+	if (mr_pred_asks_sets(op->allow_new)) {
 		verdict_sql(op, NULL);
 		verdict_sql(op, op->allow_new);
 	}
@@ -341,7 +336,7 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 {
 	const struct mr_entity *e = op->entity;
 	struct mr_buf *b = &op->sql;
-	bool verdicts = asks_sets(op->allow_old) || asks_sets(op->allow_new);
+	bool verdicts = mr_pred_asks_sets(op->allow_old) || mr_pred_asks_sets(op->allow_new);
 	mr_buf_z(b, "with o as materialized (select ");
 	for (size_t i = 0; i < e->n_key; i++) {
 		mr_buf_z(b, "r.");
@@ -387,7 +382,7 @@ static void update_sql(struct mr_op *op, const struct cell *cells, bool replace)
 static void select_sql(struct mr_op *op)
 {
 	mr_buf_z(&op->sql, "select row_to_json(r.*)::text");
-	if (asks_sets(op->allow_old) || asks_sets(op->allow_new)) {
+	if (mr_pred_asks_sets(op->allow_old) || mr_pred_asks_sets(op->allow_new)) {
 		verdict_sql(op, op->allow_old);
 		verdict_sql(op, op->allow_new);
 	}
@@ -445,7 +440,7 @@ void mr_txn_remove(struct mr_txn *txn, const struct mr_write *w, mr_txn_cb *cb, 
 		mr_buf_z(&op->sql, "delete from ");
 		mr_sql_table(&op->sql, op->entity);
 		where_id(op, " returning row_to_json(r.*)::text, null, nextval('millrace.seq')");
-		if (asks_sets(op->allow_old)) {
+		if (mr_pred_asks_sets(op->allow_old)) {
 			verdict_sql(op, op->allow_old);
 			verdict_sql(op, NULL);
 		}

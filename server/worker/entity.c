@@ -224,11 +224,6 @@ static void on_inserted(struct mr_txn *txn, struct mr_str json, const struct mr_
 	written(arg, json, err, ROW_ID);
 }
 
-static bool asks_sets(const struct mr_pred *p)
-{
-	return mr_pred_members(p) > 0;
-}
-
 /* The row is read back: whether it may be seen now is not the row's alone to say. */
 static void on_read_back(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg)
 {
@@ -249,7 +244,7 @@ static void on_updated(struct mr_txn *txn, struct mr_str json, const struct mr_e
 {
 	struct act *act = arg;
 	struct mr_error why;
-	if (err || is_stale(act) || !asks_sets(act->read) || mr_str_is(json, "null")) {
+	if (err || is_stale(act) || !mr_pred_asks_sets(act->read) || mr_str_is(json, "null")) {
 		written(act, json, err, ROW_NEW);
 		return;
 	}
