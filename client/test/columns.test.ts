@@ -23,6 +23,10 @@ entity("Task", {
 	kind: v.union(v.literal("a"), v.union(v.literal("b"), v.null())),
 	owner: v.union(v.id("Team"), v.null()),
 	mixed: v.union(v.string(), v.number()),
+	mood: v.optional(v.union(v.literal("good"), v.literal("bad"))),
+	shade: v.nullable(v.union(v.literal(1), v.literal(2))),
+	rating: v.optional(v.union(v.number(), v.null())),
+	side: v.union(v.literal("l"), v.literal("r")).default("l"),
 })
 	.index("open_by_team", ["team", "due"], { where: { state: "open" } })
 	.index("one_open", ["team"], { unique: true, where: { state: "open", big: { $gt: 3n } } })
@@ -60,6 +64,10 @@ test("validators as fields", () => {
 		{ name: "kind", type: "string", optional: true, values: ["a", "b"] },
 		{ name: "owner", type: "uuid", optional: true, references: "Team" },
 		{ name: "mixed", type: "json", checked: true },
+		{ name: "mood", type: "string", optional: true, values: ["good", "bad"] },
+		{ name: "shade", type: "int", optional: true, values: [1, 2] },
+		{ name: "rating", type: "float", optional: true },
+		{ name: "side", type: "string", default: "l", values: ["l", "r"] },
 	]);
 });
 

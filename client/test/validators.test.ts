@@ -39,13 +39,15 @@ test("each kind", () => {
 	takes(v.nullable(v.int()), 1, null);
 	takes(v.string().nullable(), "x", null);
 	refuses(v.string(), [1, "args: expected string, got number"], [undefined, "args: expected string, got nothing"]);
-	refuses(v.int(), [1.5, "args: expected whole number, got number"], [2 ** 53, "args: expected whole number, got number"]);
+	refuses(v.int(), [1.5, "args: expected whole number, got 1.5"], [2 ** 53, "args: expected whole number, got 9007199254740992"], [NaN, "args: expected whole number, got NaN"]);
 	refuses(v.int64(), [1, "args: expected bigint, got number"], [2n ** 63n, "args: expected bigint, got bigint"]);
-	refuses(v.enum("open", "done"), ["gone", 'args: expected "open" or "done", got string']);
+	refuses(v.enum("open", "done"), ["gone", 'args: expected "open" or "done", got "gone"'], [[], 'args: expected "open" or "done", got array']);
+	refuses(v.literal(5), [6, "args: expected 5, got 6"], ["5", 'args: expected 5, got "5"']);
+	refuses(v.union(v.literal("a"), v.literal("b")), ["c".repeat(99), `args: expected "a" or "b", got "${"c".repeat(60)}"`]);
 	refuses(v.null(), [0, "args: expected null, got number"]);
 	refuses(v.datetime(), ["2026-01-02", "args: expected datetime (ISO 8601 text with Z or an offset), got string"]);
 	refuses(v.union(v.string(), v.null()), [1, "args: expected string or null, got number"]);
-	refuses(v.nullable(v.int()), ["x", "args: expected whole number, got string"]);
+	refuses(v.nullable(v.int()), ["x", 'args: expected whole number, got "x"']);
 	refuses(v.any(), [new Map(), "args: expected value, got object"], [[() => 1], "args[0]: expected value, got function"]);
 });
 
@@ -59,7 +61,7 @@ test("bounds", () => {
 	refuses(code, ["ab1", 'args: must be text that matches /^[A-Z]{2}\\d$/, is "ab1"']);
 	takes(v.number().min(0).max(1), 0, 0.5, 1);
 	refuses(v.number().min(0), [-1, "args: must be at least 0, is -1"], [Number.NaN, "args: must be at least 0, is NaN"]);
-	refuses(v.int().max(3), [4, "args: must be at most 3, is 4"], [2.5, "args: expected whole number, got number"]);
+	refuses(v.int().max(3), [4, "args: must be at most 3, is 4"], [2.5, "args: expected whole number, got 2.5"]);
 	refuses(v.bigint().min(1n), [0n, "args: must be at least 1, is 0"]);
 	refuses(v.array(v.int()).min(1).max(2), [[], "args: must be of at least 1 items, is of 0"], [[1, 2, 3], "args: must be of at most 2 items, is of 3"]);
 	refuses(v.bytes().length(2), [new Uint8Array(3), "args: must be of 2 bytes, is of 3"]);
@@ -102,7 +104,7 @@ test("objects: fields that may be left out, and defaults", () => {
 	refuses(
 		nested,
 		[{ items: [{ price: 1 }, { price: 2 }, { price: 3 }, { price: "4" }] }, "args.items[3].price: expected number, got string"],
-		[{ items: [], "odd key": "x" }, 'args["odd key"]: expected whole number, got string'],
+		[{ items: [], "odd key": "x" }, 'args["odd key"]: expected whole number, got "x"'],
 	);
 	assert.deepEqual(v.record(v.string(), person).parse({ a: { name: "x" } }), { a: { name: "x", role: "user" } });
 	assert.deepEqual(v.union(v.null(), person).parse({ name: "x" }), { name: "x", role: "user" });

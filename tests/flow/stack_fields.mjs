@@ -18,7 +18,7 @@ test("what a row is not given, and what it may be", async () => {
 	for (const [row, field, message] of [
 		[{ title: "x" }, "title", "Task.title: must be of at least 2 characters, is of 1"],
 		[{ title: "much too long for a title" }, "title", "Task.title: must be of at most 20 characters, is of 25"],
-		[{ title: "state", state: "gone" }, "state", 'Task.state: expected "open" or "done", got string'],
+		[{ title: "state", state: "gone" }, "state", 'Task.state: expected "open" or "done", got "gone"'],
 		[{ title: "points", points: 101 }, "points", "Task.points: must be at most 100, is 101"],
 		[{ title: "tags", tags: ["a", 5] }, "tags", "Task.tags[1]: expected string, got number"],
 	])
@@ -80,7 +80,7 @@ test("arguments: defaults are filled in, and what is wrong has its place", async
 	assert.deepEqual((await call({ title: "ok", state: "done", more: { level: 5 } })).value, { state: "done", level: 5 });
 	for (const [args, message] of [
 		[{ title: "x" }, "args.title: must be of at least 2 characters, is of 1"],
-		[{ title: "ok", state: "gone" }, 'args.state: expected "open" or "done", got string'],
+		[{ title: "ok", state: "gone" }, 'args.state: expected "open" or "done", got "gone"'],
 		[{ title: "ok", more: { level: 0 } }, "args.more.level: must be at least 1, is 0"],
 		[{ title: "ok", more: { depth: 1 } }, "args.more.depth: no such field is expected"],
 	]) {

@@ -2,7 +2,7 @@
 
 import { toJson } from "../json.js";
 import type { Facts, FieldType } from "./schema.js";
-import { type AnyValidator, type Kind, type Rules, UnionValidator, v } from "./validators.js";
+import { type AnyValidator, type Kind, type Rules, v } from "./validators.js";
 
 const TYPES: { readonly [K in Exclude<Kind, "literal" | "enum" | "null">]: FieldType } = {
 	string: "string",
@@ -50,8 +50,8 @@ function bounds(type: FieldType, rules: Rules): Partial<Facts> {
 
 /** A union that is one kind of value in all its members: of literals it is an enum, beside null the other member. Else itself. */
 function plain(validator: AnyValidator): AnyValidator {
-	if (!(validator instanceof UnionValidator)) return validator;
-	const members = (validator.members as readonly AnyValidator[]).filter((one) => one.kind !== "null").map(plain);
+	if (!validator.rules.members) return validator;
+	const members = validator.rules.members.filter((one) => one.kind !== "null").map(plain);
 	const values = members.flatMap((one) => (one.kind === "literal" || one.kind === "enum" ? (one.rules.values ?? []) : []));
 	const isEnum = members.every((one) => one.kind === "literal" || one.kind === "enum") && typeOfValues(values) !== undefined;
 	return isEnum ? v.enum(values) : members.length === 1 && members[0] ? members[0] : validator;

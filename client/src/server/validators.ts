@@ -23,6 +23,8 @@ export interface Rules {
 	readonly values?: readonly Literal[];
 	readonly entity?: string;
 	readonly default?: Value;
+	/** Of a union: what it may be. */
+	readonly members?: readonly AnyValidator[];
 }
 
 export type Kind =
@@ -129,12 +131,23 @@ function fail(path: string, wants: string, value: unknown): never {
 	throw new ValidationError(`${path}: expected ${wants}, got ${describe(value)}`);
 }
 
+function failValue(path: string, wants: string, value: unknown): never {
+	const text = typeof value === "string" ? JSON.stringify(value.slice(0, 60)) : ["number", "bigint", "boolean"].includes(typeof value) ? String(value) : describe(value);
+	throw new ValidationError(`${path}: expected ${wants}, got ${text}`);
+}
+
 const whatever = (test: (value: unknown) => boolean, wants: string): Check => (value, path) => {
 	if (!test(value)) fail(path, wants, value);
 	return value;
 };
 
 const simple = (kind: Kind, wants: string, test: (value: unknown) => boolean): Facts => ({ kind, wants, check: whatever(test, wants) });
+
+/** Of what takes some values of a kind and others not: one that it does not take is told itself, not its kind. */
+function particular(kind: Kind, wants: string, test: (value: unknown) => boolean): Facts {
+	const check: Check = (value, path) => (test(value) ? value : failValue(path, wants, value));
+	return { kind, wants, check };
+}
 
 // --- values with bounds ---
 
@@ -379,10 +392,11 @@ const literalText = (literal: Literal): string => (typeof literal === "string" ?
 type Options = readonly AnyValidator[];
 
 /** A sentence from deeper inside one of them tells more than "expected a or b". */
-function failUnion(problems: readonly ValidationError[], path: string, wants: string, value: unknown): never {
+function failUnion(problems: readonly ValidationError[], options: Options, path: string, wants: string, value: unknown): never {
 	const deeper = problems.filter((p) => !p.message.startsWith(`${path}: expected`) && p.message.startsWith(path));
 	if (deeper.length === 1 && deeper[0]) throw deeper[0];
-	fail(path, wants, value);
+	const isEnum = options.every(({ kind }) => kind === "literal" || kind === "enum" || kind === "null");
+	return isEnum ? failValue(path, wants, value) : fail(path, wants, value);
 }
 
 function checkUnion(options: Options, wants: string): Check {
@@ -396,7 +410,7 @@ function checkUnion(options: Options, wants: string): Check {
 				problems.push(e);
 			}
 		}
-		return failUnion(problems, path, wants, value);
+		return failUnion(problems, options, path, wants, value);
 	};
 }
 
@@ -405,7 +419,7 @@ export class UnionValidator<L extends Options> extends Validator<Infer<L[number]
 	/** @internal */
 	constructor(members: L) {
 		const wants = members.map((option) => option.wants).join(" or ");
-		super({ kind: "union", wants, check: checkUnion(members, wants), mayBeNull: members.some((one) => one.mayBeNull) });
+		super({ kind: "union", wants, check: checkUnion(members, wants), rules: { members }, mayBeNull: members.some((one) => one.mayBeNull) });
 		this.members = members;
 	}
 }
@@ -428,7 +442,7 @@ function record<Out, In>(keys: Validator<string>, values: Validator<Out, Presenc
 
 function oneOf<const L extends Literal>(values: readonly L[]): Validator<L> {
 	const wants = values.map(literalText).join(" or ");
-	return new Validator({ ...simple("enum", wants, (x) => values.some((one) => sameValue(x, one))), rules: { values } });
+	return new Validator({ ...particular("enum", wants, (x) => values.some((one) => sameValue(x, one))), rules: { values } });
 }
 
 function enumOf<const L extends Literal>(values: readonly L[]): Validator<L>;
@@ -449,7 +463,7 @@ export const v = {
 	number,
 	float64: number,
 	/** A whole number that is exact. */
-	int: (): NumberValidator => new NumberValidator(simple("int", "whole number", (x) => Number.isSafeInteger(x))),
+	int: (): NumberValidator => new NumberValidator(particular("int", "whole number", (x) => Number.isSafeInteger(x))),
 	int64,
 	/** The same: 64 bits. */
 	bigint: int64,
@@ -463,7 +477,7 @@ export const v = {
 	any: (): Validator<Value> => new Validator({ kind: "any", wants: "value", check: anyValue, mayBeNull: true }),
 	id: <const E extends string>(entity: E): IdValidator<E> => new IdValidator(entity),
 	literal: <const L extends Literal>(literal: L): Validator<L> =>
-		new Validator({ ...simple("literal", literalText(literal), (x) => sameValue(x, literal)), rules: { values: [literal] } }),
+		new Validator({ ...particular("literal", literalText(literal), (x) => sameValue(x, literal)), rules: { values: [literal] } }),
 	/** One of these values: `v.enum("open", "done")`. */
 	enum: enumOf,
 	array: <Out, In = Out>(item: Validator<Out, Presence, In>): ArrayValidator<Out, In> => new ArrayValidator(item),
