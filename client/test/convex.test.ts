@@ -147,7 +147,7 @@ test("pages by creation", async () => {
 });
 
 test("patch takes away what is undefined; replace and delete by the id alone", async () => {
-	const { ok, value } = await call("messages.edit", { id: one }, [null, null, row]);
+	const { ok, value } = await call("messages.edit", { id: one }, [row, row, row, row, row]);
 	assert.ok(ok, JSON.stringify(value));
 	assert.deepEqual(ops, [
 		{ kind: "patch", json: { entity: "messages", id: ONE, value: { body: "edited", likes: null, replyTo: ONE } } },
@@ -156,6 +156,11 @@ test("patch takes away what is undefined; replace and delete by the id alone", a
 		{ kind: "replace", json: { entity: "messages", id: ONE, value: { room: ROOM, body: "hi", state: "open", editor: null } } },
 		{ kind: "delete", json: { entity: "messages", id: ONE } },
 	]);
+});
+
+test("a document that is gone is neither patched nor replaced nor deleted", async () => {
+	for (const [given, method] of [[[null], "patch"], [[row, row, row, null], "replace"], [[row, row, row, row, null], "delete"]] as const)
+		assert.deepEqual((await call("messages.edit", { id: one }, [...given])).value, { code: "not_found", message: `ctx.db.${method}: there is no document ${one}` });
 });
 
 test("what is no document is refused with a sentence", async () => {

@@ -222,7 +222,13 @@ test("increments travel apart from values; rows are locked when asked for", asyn
 });
 
 test("rule 18: identity: lazily, and a shared run that reaches for it ends", async () => {
-	assert.deepEqual((await call("messages.whoami", {})).value, { me: "u1", identity: { userId: "u1", org: "o", subject: "u1" } });
+	assert.deepEqual((await call("messages.whoami", {})).value, { me: "u1", identity: { userId: "u1", org: "o", subject: "u1", tokenIdentifier: "u1" } });
+	const claims = { userId: "u1", iss: "https://x", given_name: "Ada", email: "a@x", email_verified: true, picture: "own", pictureUrl: "other", subject: "no" };
+	const { userId, iss, given_name, email, email_verified, picture, pictureUrl } = claims;
+	assert.deepEqual(((await call("messages.whoami", {}, { auth: claims })).value as { identity: unknown }).identity, {
+		...{ userId, iss, given_name, email, email_verified, picture, pictureUrl },
+		...{ subject: "u1", tokenIdentifier: "https://x|u1", issuer: "https://x", givenName: "Ada", emailVerified: true },
+	});
 	assert.deepEqual((await call("messages.whoami", {}, { auth: null })).value, { me: null, identity: null });
 	const shared = await call("messages.whoami", {}, { auth: null, shared: true });
 	assert.equal(shared.ok, false);

@@ -1,7 +1,7 @@
 // Compile-time tests: what flows from app.ts and functions/ to the client, with nothing but what _generated/ holds. Never run.
 
 import { type Client, createClient, type FunctionRef, functionRef, type WebSocketMaker } from "millrace";
-import type { ClientRow, Infer, InferIn, InsertOf, JobRow, MutationCtx, ParamsOf, QueryCtx, ServerRow, SessionRow } from "millrace/server";
+import type { ClientRow, Infer, InferIn, InsertOf, JobRow, MutationCtx, ParamsOf, QueryCtx, RegisteredFunction, ServerRow, SessionRow } from "millrace/server";
 import * as convex from "millrace/convex/react";
 import type { DocumentOf, Id } from "millrace/convex/server";
 import { v as cv } from "millrace/convex/values";
@@ -428,12 +428,21 @@ export const defaults = {
 	}),
 	whole: query({ args: person, handler: (_ctx, args) => args.role }),
 	wrongResult: query({
-		// @ts-expect-error text is no number
 		args: {},
 		returns: v.number(),
+		// @ts-expect-error text is no number
 		handler: () => "x",
 	}),
+	mapped: query({ args: {}, returns: { n: v.number(), s: v.optional(v.string()) }, handler: () => ({ n: 1 }) }),
+	// @ts-expect-error n is a number
+	wrongMember: query({ args: {}, returns: { n: v.number() }, handler: () => ({ n: "x" }) }),
+	// @ts-expect-error m is not said
+	tooMuch: query({ args: {}, returns: { n: v.number() }, handler: () => ({ n: 1, m: 2 }) }),
+	unchecked: query({ handler: async (ctx, args: { readonly title: string }) => (await ctx.db.query("Message").first())?.body ?? args.title }),
+	uncheckedMutation: mutation({ auth: "public", isolation: "read committed", handler: (ctx, args: { readonly channel: string }) => ctx.db.get("Channel", args.channel) }),
 };
+assert<Equals<typeof defaults.unchecked, RegisteredFunction<"query", { readonly title: string }, string, false>>>();
+assert<Equals<typeof defaults.mapped extends RegisteredFunction<"query", infer _A, infer R> ? R : never, { n: number }>>();
 type GivenArgs = typeof defaults.given extends { _types?: infer T } ? (NonNullable<T> extends { args: infer A } ? A : never) : never;
 assert<Equals<GivenArgs, { title: string; role?: "admin" | "user"; tags?: string[] }>>();
 
@@ -599,9 +608,9 @@ export const ported = {
 		},
 	}),
 	wrongReturn: portedQuery({
-		// @ts-expect-error an id of another table
 		args: { id: cv.id("messages") },
 		returns: cv.id("rooms"),
+		// @ts-expect-error an id of another table
 		handler: (_ctx, { id }) => id,
 	}),
 };

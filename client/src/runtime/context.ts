@@ -10,6 +10,7 @@ import { type SessionOptions, SESSIONS } from "../server/sessions.js";
 import { documentId, readDocumentId } from "../server/documents.js";
 import { documentOf, isDocuments, mintUuid, storedFields, uuidOf } from "./documents.js";
 import { makeActions } from "./action.js";
+import { identityOf } from "./identity.js";
 import type { Env, OperationKind } from "./host.js";
 import { QueryBuilder } from "./query.js";
 import { seededRandom } from "./random.js";
@@ -172,6 +173,15 @@ function normalId(entity: string, key: readonly string[], id: string): Value {
 	return id;
 }
 
+/** As Convex has it: to change a document that is not there is a mistake. Of a row nothing happens. */
+function changed(method: string, entity: string, id: string, row: Promise<Value>): Promise<Value> {
+	if (!isDocuments(entity)) return row;
+	return row.then((is) => {
+		if (is === null) throw new MillraceError("not_found", `ctx.db.${method}: there is no document ${documentId(entity, id)}`);
+		return is;
+	});
+}
+
 /** Jobs are written by ctx.scheduler alone. */
 function writable(entity: string): string {
 	if (entity === SCHEDULED) throw new MillraceError("forbidden", `${SCHEDULED} is not written by ctx.db; use ctx.scheduler`);
@@ -279,12 +289,12 @@ function makeWriter(call: CallDoor) {
 		const { entity, id, rest } = rowMeant(kind, args);
 		writable(entity);
 		const set = kind === "patch" ? changes(rest, entity) : `"value":${values(rest, entity)}`;
-		return call.operate(kind, `{"entity":${printWire(entity)},"id":${printWire(id)},${set}}`);
+		return changed(kind, entity, id, call.operate(kind, `{"entity":${printWire(entity)},"id":${printWire(id)},${set}}`));
 	};
 	const remove = (args: readonly unknown[]) => {
 		const { entity, id } = rowMeant("delete", args);
 		writable(entity);
-		return call.operate("delete", printWire({ entity, id }));
+		return changed("delete", entity, id, call.operate("delete", printWire({ entity, id })));
 	};
 	const insertDocument = async (table: string, value: unknown): Promise<Value> => {
 		for (const name of ["_id", "_creationTime"])
@@ -325,8 +335,7 @@ function makeAuth(kind: string, call: CallDoor) {
 			return look(call)?.userId ?? null;
 		},
 		async getUserIdentity() {
-			const who = look(call);
-			return who ? { ...who, subject: who.userId } : null;
+			return identityOf(look(call));
 		},
 	};
 	const own = {

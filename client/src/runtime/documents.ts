@@ -29,7 +29,7 @@ function columnsOf(table: string): Columns {
 			const { type, references } = fieldOfValidator(one, `table ${table}, field ${name}`);
 			return type === "uuid" && references !== undefined ? [[name, references] as const] : [];
 		});
-		const optional = fields.filter(([, one]) => one.presence === "optional" && !one.mayBeNull).map(([name]) => name);
+		const optional = fields.filter(([, one]) => one.presence === "optional" && (!one.mayBeNull || one.kind === "any")).map(([name]) => name);
 		columns.set(table, (found = { ids: new Map(ids), optional: new Set(optional) }));
 	}
 	return found;

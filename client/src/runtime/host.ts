@@ -122,11 +122,12 @@ export function drop(op: number): void {
 function givesNothing(kind: OperationKind): boolean {
 	return kind === "patch" || kind === "replace" || kind === "delete";
 }
+const NOTHING = undefined as unknown as Value;
 
 export function settle(op: number, ok: boolean, json: string): void {
 	const one = take(op);
 	if (!one) return;
-	if (ok) return one.resolve(givesNothing(one.kind) ? (undefined as unknown as Value) : json === "" ? null : parseWire(json));
+	if (ok) return one.resolve(givesNothing(one.kind) && json !== "null" ? NOTHING : json === "" ? null : parseWire(json));
 	const info = parseWire(json) as { code: ErrorCode; message: string; data?: Value };
 	one.reject(new MillraceError(info.code, info.message, info.data));
 }

@@ -156,6 +156,9 @@ export class QueryBuilder {
 		return new QueryBuilder(this.run, { ...this.state, ...change }) as this;
 	}
 
+	fullTableScan(): this {
+		return this;
+	}
 	withIndex(name: string, range?: (q: IndexRange<Row>) => IndexRange<Row>): this {
 		const entity = registry.entities.get(this.state.entity);
 		const index = entity?.indexes.find((one) => one.name === name) ?? this.ownIndex(name);

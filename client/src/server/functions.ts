@@ -16,8 +16,31 @@ export type Isolation = "serializable" | "repeatable read" | "read committed";
 
 // --- the context ---
 
-/** What the caller's token says. */
-export type Identity = { readonly userId: string; readonly subject: string; readonly [claim: string]: Value };
+/** What the caller's token says: its claims, those of OpenID Connect by Convex's names too. */
+export interface Identity {
+	readonly userId: string;
+	/** The userId. */
+	readonly subject: string;
+	/** One user's alone: the issuer (where its token names one) and the userId. */
+	readonly tokenIdentifier: string;
+	readonly issuer?: string;
+	readonly name?: string;
+	readonly givenName?: string;
+	readonly familyName?: string;
+	readonly nickname?: string;
+	readonly preferredUsername?: string;
+	readonly profileUrl?: string;
+	readonly pictureUrl?: string;
+	readonly email?: string;
+	readonly emailVerified?: boolean;
+	readonly gender?: string;
+	readonly birthday?: string;
+	readonly timezone?: string;
+	readonly language?: string;
+	readonly phoneNumber?: string;
+	readonly phoneNumberVerified?: boolean;
+	readonly [claim: string]: Value | undefined;
+}
 
 interface SomeAuth {
 	readonly userId: string | null;
@@ -119,7 +142,7 @@ export interface DbReader<App = unknown> {
 }
 
 /** Whose rows and rights are meant. */
-export type Caller = { readonly userId: string; readonly [claim: string]: Value };
+export type Caller = { readonly userId: string; readonly [claim: string]: Value | undefined };
 
 type ObeyingQuery<App, E> = Query<ClientRow<App, E>, IndexesOf<App, E>, ClientRow<App, E>, RefsOf<App, E, "client">>;
 export interface ObeyingReader<App = unknown> {
@@ -180,6 +203,8 @@ type Included<Out, M, Refs> = Out extends unknown ? Flat<Out & { readonly [N in 
 
 /** One query that is being built, over rows R; each method gives a new one. Out: what it gives of each row; Refs: what its fields refer to. */
 export interface Query<R = Row, I = Indexes, Out = R, Refs = Loose> extends PromiseLike<Out[]>, AsyncIterable<Out> {
+	/** All rows, in the order of their ids: what a query does that names no index. */
+	fullTableScan(): this;
 	/** Starts with a range of an index, and orders by its fields; of a partial index, with the rows that it holds. */
 	withIndex<N extends keyof I & string>(name: N, range?: (q: IndexRange<R>) => IndexRange<R>): this;
 	filter(filter: WhereOf<R> | ((q: FilterBuilder<R>) => Expression)): this;
@@ -332,37 +357,55 @@ export interface FunctionOptions {
 }
 
 type NoArgs = Record<never, never>;
+/** A validator, or a map of them. */
+type Returns<R> = Validator<R, Presence, unknown> | ({ readonly [K in keyof R]: Validator<R[K], Presence, unknown> } & Shape);
 
 interface Definition<S extends Shape, U extends Access, Ctx, R> {
 	/** A map of validators, or `v.object(...)`. */
 	readonly args?: S | ObjectValidator<S>;
-	readonly returns?: Validator<R, Presence, unknown>;
+	readonly returns?: Returns<R>;
 	/** "user": callers must be signed in, the default; of internal functions it is "public", since nobody outside calls them. */
 	readonly auth?: U;
 	readonly handler: (ctx: Ctx, args: ObjectOf<S>) => R | Promise<R>;
 }
+/** Its arguments are an object that nobody checks. */
+interface Unchecked<A, U extends Access, Ctx, R> {
+	readonly args?: undefined;
+	readonly returns?: Returns<R>;
+	readonly auth?: U;
+	readonly handler: (ctx: Ctx, args: A) => R | Promise<R>;
+}
 
 export interface QueryDeclarer<App, Internal extends boolean> {
+	<R, A = NoArgs>(handler: (ctx: QueryCtx<App, Default<App, Internal>>, args: A) => R): RegisteredFunction<"query", A, Awaited<R>, Internal>;
+	<A = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
+		definition: Unchecked<A, U, QueryCtx<App, U>, R>,
+	): RegisteredFunction<"query", A, Awaited<R>, Internal>;
 	<S extends Shape = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
 		definition: Definition<S, U, QueryCtx<App, U>, R>,
 	): RegisteredFunction<"query", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: QueryCtx<App, Default<App, Internal>>, args: A) => R): RegisteredFunction<"query", A, Awaited<R>, Internal>;
 }
 export interface MutationDeclarer<App, Internal extends boolean> {
+	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, Default<App, Internal>>, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
+	<A = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
+		definition: Unchecked<A, U, MutationCtx<App, U>, R> & { readonly isolation?: Isolation },
+	): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
 	<S extends Shape = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
 		definition: Definition<S, U, MutationCtx<App, U>, R> & { readonly isolation?: Isolation },
 	): RegisteredFunction<"mutation", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: MutationCtx<App, Default<App, Internal>>, args: A) => R): RegisteredFunction<"mutation", A, Awaited<R>, Internal>;
 }
 interface ActionOptions {
 	/** The action ends where it stands when its caller's connection closes. Else it goes on, and nobody is told its result. */
 	readonly cancelWithCaller?: boolean;
 }
 export interface ActionDeclarer<App, Internal extends boolean> {
+	<R, A = NoArgs>(handler: (ctx: ActionCtx<Default<App, Internal>>, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
+	<A = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
+		definition: Unchecked<A, U, ActionCtx<U>, R> & ActionOptions,
+	): RegisteredFunction<"action", A, Awaited<R>, Internal>;
 	<S extends Shape = NoArgs, U extends Access = Default<App, Internal>, R = unknown>(
 		definition: Definition<S, U, ActionCtx<U>, R> & ActionOptions,
 	): RegisteredFunction<"action", ObjectIn<S>, Awaited<R>, Internal>;
-	<R, A = NoArgs>(handler: (ctx: ActionCtx<Default<App, Internal>>, args: A) => R): RegisteredFunction<"action", A, Awaited<R>, Internal>;
 }
 
 type Given = Partial<FunctionOptions> | ((ctx: never, args: never) => unknown);
@@ -383,7 +426,7 @@ function declare_<Kind extends FunctionKind, Internal extends boolean>(
 		throw new Error(`${kind}(): auth is "user" or "public"`);
 	return new RegisteredFunction<Kind, never, never, Internal>(kind, internal, {
 		args,
-		returns: options.returns,
+		returns: options.returns && (options.returns instanceof Validator ? options.returns : new ObjectValidator(options.returns)),
 		auth: options.auth,
 		isolation: options.isolation,
 		cancelWithCaller: options.cancelWithCaller,
