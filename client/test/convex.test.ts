@@ -167,6 +167,8 @@ test("what is no document is refused with a sentence", async () => {
 	const { value } = await call("messages.strange", {});
 	assert.match((value as { message: string }).message, /ctx\.db\.get/);
 	assert.throws(() => defineSchema({ odd: defineTable({ _id: v.string() }) }), /table odd: the name _id is refused/);
+	assert.throws(() => defineTable(v.union(v.object({}), v.object({})) as never), /defineTable: a table has fields/);
+	assert.throws(() => defineSchema({}, { schemaValidation: false as never }), /schemaValidation: false is not to be had/);
 	assert.equal(paginationResultValidator(v.string()).parse({ page: ["a"], isDone: true, continueCursor: "end" }).page[0], "a");
 	assert.throws(() => paginationResultValidator(v.string()).parse({ page: [1], isDone: true, continueCursor: "" }, "result"), /result\.page\[0\]: expected string/);
 });

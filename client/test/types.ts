@@ -4,6 +4,7 @@ import { type Client, createClient, type FunctionRef, functionRef, type WebSocke
 import type { ClientRow, Infer, InferIn, InsertOf, JobRow, MutationCtx, ParamsOf, QueryCtx, RegisteredFunction, ServerRow, SessionRow } from "millrace/server";
 import * as convex from "millrace/convex/react";
 import type { DocumentOf, Id } from "millrace/convex/server";
+import * as convexServer from "millrace/convex/server";
 import { v as cv } from "millrace/convex/values";
 import type * as Ported_ from "./convex_app/app";
 import * as portedFunctions from "./convex_app/messages";
@@ -839,3 +840,31 @@ async function optimisticOverAdopted(client: Client<B>) {
 void optimisticOverAdopted;
 // @ts-expect-error a key that is none of the fields
 void (() => entity.adopt("t", { key: "nr", fields: { no: field.int() } }));
+
+// --- the names of convex/server and convex/react that stand for types ---
+
+type SendRef = PortedApi["messages"]["send"];
+assert<Equals<convexServer.FunctionArgs<SendRef>, { room: Id<"rooms">; body: string }>>();
+assert<Equals<convexServer.FunctionReturnType<SendRef>, Id<"messages">>>();
+assert<Equals<convexServer.OptionalRestArgs<SendRef>, [args: { room: Id<"rooms">; body: string }]>>();
+assert<Equals<convexServer.WithoutSystemFields<DocumentOf<P, "rooms">>, { name: string }>>();
+assert<Equals<convexServer.DataModelOf<P>["rooms"]["document"], DocumentOf<P, "rooms">>>();
+assert<Equals<keyof convexServer.DataModelOf<P>, "rooms" | "messages">>();
+assert<Equals<convex.PaginatedQueryItem<PortedApi["messages"]["page"]>, Posted>>();
+assert<Equals<convex.PaginatedQueryArgs<PortedApi["messages"]["page"]>, Omit<Record<never, never>, never>>>();
+assert<Equals<convex.UsePaginatedQueryReturnType<PortedApi["messages"]["page"]>["results"], Posted[]>>();
+const byName = convexServer.makeFunctionReference<"query", { readonly room: string }, number>("chat/rooms:count");
+const takesReference = (fn: convexServer.FunctionReference<"query", "public", { readonly room: string }, number>): string => convexServer.getFunctionName(fn);
+void takesReference(byName);
+async function identityOf(ctx: QueryCtx<P>): Promise<string | undefined> {
+	const identity: convexServer.UserIdentity | null = await ctx.auth.getUserIdentity();
+	const key: string | undefined = identity?.tokenIdentifier;
+	// @ts-expect-error a claim of the app's own may be anything
+	const role: string | undefined = identity?.["role"];
+	return identity?.name ?? identity?.email ?? key ?? role;
+}
+void identityOf;
+void new convex.ConvexReactClient("http://x", { unsavedChangesWarning: false }).prewarmQuery({ query: byName, args: { room: "r" } });
+// @ts-expect-error documents are always checked
+void convexServer.defineSchema({}, { schemaValidation: false });
+void convexServer.defineSchema({}, { schemaValidation: true, strictTableNameTypes: false });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { functionRef, type Value } from "../src/index.js";
 import type { MutationOptions } from "../src/client.js";
-import { insertAtBottomIfLoaded, insertAtTop, optimisticallyUpdateValueInPaginatedQuery } from "../src/convex/paginated.js";
+import { insertAtBottomIfLoaded, insertAtPosition, insertAtTop, optimisticallyUpdateValueInPaginatedQuery } from "../src/convex/paginated.js";
 import { fake, type FakeSocket } from "./fake.js";
 
 type Note = { readonly id: string; readonly body: string };
@@ -219,4 +219,30 @@ test("lists that are read page by page: at the top, at the bottom where it is lo
 	assert.deepEqual(shown(), ["new 1", "2 last", "3 last"]);
 	run((store) => optimisticallyUpdateValueInPaginatedQuery(store, paginatedQuery, { room: "r" }, (note) => ({ ...note, body: `${note.body}!` })));
 	assert.deepEqual(shown(), ["new! 1!", "2! last!", "3 last"]);
+});
+
+test("lists that are read page by page: an item where it belongs, if that is loaded", async () => {
+	type Paged = { readonly room: string; readonly paginationOpts: { readonly numItems: number; readonly cursor: string | null } };
+	const paginatedQuery = functionRef<"query", Paged, { page: Note[]; isDone: boolean; continueCursor: string }>("notes.page");
+	const { client, socket } = await started();
+	const specs = [["r", null], ["r", "e"], ["s", null]].map(([room, cursor]) => ({ fn: "notes.page", args: { room, paginationOpts: { cursor, numItems: 2 } } as Value }));
+	for (const spec of specs) client.watch(spec as never, () => undefined);
+	const page = (ids: string, isDone: boolean) => ({ page: [...ids].map((id) => ({ id, body: id })), isDone, continueCursor: "x" });
+	const q = [3, 4, 5].map((id) => ({ id, i: id, k: String(id) }));
+	socket.say({ t: "transition", n: 2, q, b: [{ i: 3, value: page("ce", false), h: "" }, { i: 4, value: page("gi", false), h: "" }, { i: 5, value: page("", true), h: "" }] });
+	const shown = () => specs.map((spec) => bodies((client.peek(spec as never).data as unknown as { page: Value }).page));
+	const put = (id: string, room?: string, sortOrder: "asc" | "desc" = "asc") =>
+		void client
+			.mutation(add, { room: "r", body: id }, { optimisticUpdate: (localQueryStore) =>
+				insertAtPosition({ paginatedQuery, ...(room ? { argsToMatch: { room } } : {}), sortOrder, sortKeyFromItem: (note) => [1, note.id], localQueryStore, item: { id, body: id } }) })
+			.catch(() => undefined);
+	put("f", "r");
+	assert.deepEqual(shown(), ["c e", "f g i", ""], "between two pages");
+	put("d");
+	assert.deepEqual(shown(), ["c d e", "f g i", "d"], "in each list that fits");
+	put("a", "r");
+	put("z", "r");
+	assert.deepEqual(shown(), ["a c d e", "f g i", "d"], "what is behind all that is loaded is not shown");
+	put("e", "s", "desc");
+	assert.deepEqual(shown()[2], "e d");
 });

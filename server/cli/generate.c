@@ -93,11 +93,14 @@ static bool put_api(const struct mr_modules *m, const char *app_dir, struct mr_e
 
 static const char server_text[] =
 	"import type * as App from \"../app\";\n"
-	"import { typed, type MutationCtx as Writing, type QueryCtx as Reading } from \"millrace/server\";\n"
+	"import { typed, type ActionCtx as Acting, type MutationCtx as Writing, type QueryCtx as Reading } from \"millrace/server\";\n"
 	"export const { query, mutation, action, internalQuery, internalMutation, internalAction } = typed<typeof App>();\n"
 	"export { httpAction } from \"millrace/server\";\n"
 	"export type QueryCtx = Reading<typeof App>;\n"
 	"export type MutationCtx = Writing<typeof App>;\n"
+	"export type ActionCtx = Acting;\n"
+	"export type DatabaseReader = QueryCtx[\"db\"];\n"
+	"export type DatabaseWriter = MutationCtx[\"db\"];\n"
 	"export type { App };\n";
 static const char client_text[] = "import type * as App from \"../app\";\n"
 				  "import { createClient, type ClientOptions } from \"millrace\";\n"
@@ -107,7 +110,8 @@ static const char db_text[] = "import type * as App from \"../app\";\n"
 			      "export const db = createDb<typeof App>();\n";
 
 static const char model_text[] = "import type * as App from \"../app\";\n"
-				 "import type { DocumentOf, Id as AnyId, SystemTableName, TableName } from \"millrace/convex/server\";\n"
+				 "import type { DataModelOf, DocumentOf, Id as AnyId, SystemTableName, TableName } from \"millrace/convex/server\";\n"
+				 "export type DataModel = DataModelOf<typeof App>;\n"
 				 "export type TableNames = TableName<typeof App>;\n"
 				 "export type Doc<Table extends TableNames> = DocumentOf<typeof App, Table>;\n"
 				 "export type Id<Table extends TableNames | SystemTableName> = AnyId<Table>;\n";

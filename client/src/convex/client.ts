@@ -10,15 +10,28 @@ export type FetchToken = (args: { readonly forceRefreshToken: boolean }) => Prom
 
 export interface ConvexClientOptions {
 	readonly webSocketConstructor?: WebSocketMaker;
+	/** Taken, and needed no more: mutations outlive the page, so nobody need be warned who leaves it. */
+	readonly unsavedChangesWarning?: boolean;
+	/** Taken, and needed no more: any url will do. */
+	readonly skipConvexDeploymentUrlCheck?: boolean;
 }
 export interface ConnectionState {
 	readonly isWebSocketConnected: boolean;
+	readonly hasEverConnected: boolean;
+	/** How often it was connected. */
+	readonly connectionCount: number;
 	readonly hasInflightRequests: boolean;
 	readonly inflightMutations: number;
 }
 export interface MutationOptions<Args> {
 	readonly optimisticUpdate?: (localStore: LocalStore, args: Args) => void;
 }
+export interface PrewarmedQuery<Args, Result> {
+	readonly query: FunctionRef<"query", Args, Result>;
+	readonly args: Args;
+	readonly extendSubscriptionFor?: number;
+}
+const PREWARMED = 5000;
 /** A query that is watched outside of components. */
 export interface Watch<T> {
 	onUpdate(callback: () => void): () => void;
@@ -28,8 +41,10 @@ export interface Watch<T> {
 
 const REFUSED: ReadonlySet<string> = new Set(["bad_token", "token_expired", "unauthenticated"]);
 
-const connectionOf = ({ state, pending }: SyncStatus): ConnectionState => ({
+const connectionOf = ({ state, pending }: SyncStatus, connectionCount: number): ConnectionState => ({
 	isWebSocketConnected: state === "connected",
+	hasEverConnected: connectionCount > 0,
+	connectionCount,
 	hasInflightRequests: pending > 0,
 	inflightMutations: pending,
 });
@@ -51,6 +66,8 @@ export class ConvexReactClient {
 	private onAuth: ((isAuthenticated: boolean) => void) | undefined;
 	/** The server has not said yet what it thinks of the last token. */
 	private asking = false;
+	private connectionCount = 0;
+	private wasConnected = false;
 
 	constructor(url?: string, options: ConvexClientOptions = {}) {
 		this.url = url;
@@ -74,7 +91,9 @@ export class ConvexReactClient {
 				else console.warn(`millrace: ${error.code}: ${error.message}`);
 			},
 		});
-		client.onStatus(({ user }) => {
+		client.onStatus(({ state, user }) => {
+			if (state === "connected" && !this.wasConnected) this.connectionCount++;
+			this.wasConnected = state === "connected";
 			if (typeof user === "string") this.tellAuth(true);
 			else if (user === null && !this.asking) this.tellAuth(false);
 		});
@@ -110,6 +129,12 @@ export class ConvexReactClient {
 		};
 	}
 
+	/** The query is live from now on, for so many milliseconds, so that its result is there when a component asks for it. */
+	prewarmQuery<Args, Result>({ query, args, extendSubscriptionFor }: PrewarmedQuery<Args, Result>): void {
+		const undo = this.client.watch(functionSpec(query, args), () => undefined);
+		setTimeout(undo, extendSubscriptionFor ?? PREWARMED);
+	}
+
 	/** `fetchToken` is asked now, and again whenever a connection is made or the last token is refused. */
 	setAuth(fetchToken: FetchToken, onChange?: (isAuthenticated: boolean) => void): void {
 		this.fetchToken = fetchToken;
@@ -134,10 +159,10 @@ export class ConvexReactClient {
 		this.onAuth = undefined;
 	}
 	connectionState(): ConnectionState {
-		return connectionOf(this.made?.status ?? NO_STATUS);
+		return connectionOf(this.made?.status ?? NO_STATUS, this.connectionCount);
 	}
 	subscribeToConnectionState(callback: (state: ConnectionState) => void): () => void {
-		return this.client.onStatus((status) => callback(connectionOf(status)));
+		return this.client.onStatus((status) => callback(connectionOf(status, this.connectionCount)));
 	}
 	async close(): Promise<void> {
 		this.made?.close();

@@ -13,8 +13,8 @@ import { ConvexReactClient, type ConnectionState, type FetchToken } from "./clie
 import { asThrown } from "./error.js";
 
 export { ConvexReactClient } from "./client.js";
-export type { ConnectionState, ConvexClientOptions, FetchToken, MutationOptions, Watch } from "./client.js";
-export { insertAtBottomIfLoaded, insertAtTop, optimisticallyUpdateValueInPaginatedQuery } from "./paginated.js";
+export type { ConnectionState, ConvexClientOptions, FetchToken, MutationOptions, PrewarmedQuery, Watch } from "./client.js";
+export { insertAtBottomIfLoaded, insertAtPosition, insertAtTop, optimisticallyUpdateValueInPaginatedQuery } from "./paginated.js";
 export type { LocalStore as OptimisticLocalStore } from "../updates.js";
 
 const ConvexContext = createContext<ConvexReactClient | undefined>(undefined);
@@ -75,6 +75,12 @@ export interface UsePaginatedQueryResult<Item> {
 	readonly isLoading: boolean;
 	readonly loadMore: (numItems: number) => void;
 }
+
+/** A function that gives pages, its arguments without those that say which page, its items, and what comes of it. */
+export type PaginatedQueryReference = PagedFunction<never, unknown>;
+export type PaginatedQueryArgs<Fn> = Fn extends FunctionRef<"query", infer Args, infer _R> ? PagedArgs<Args> : never;
+export type PaginatedQueryItem<Fn> = Fn extends FunctionRef<"query", infer _A, { readonly page: readonly (infer Item)[] }> ? Item : never;
+export type UsePaginatedQueryReturnType<Fn> = UsePaginatedQueryResult<PaginatedQueryItem<Fn>>;
 
 /** Pages of a function that takes `paginationOpts`. Throws what the function threw. */
 export function usePaginatedQuery<Args extends { readonly paginationOpts: unknown }, Item>(

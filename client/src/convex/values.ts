@@ -7,5 +7,5 @@ export const v = { ...own, id: idOf };
 
 export { ConvexError } from "./error.js";
 export type { Id as GenericId } from "../server/documents.js";
-export type { Infer, ObjectOf as ObjectType, Shape as PropertyValidators, Validator } from "../server/validators.js";
+export type { AnyValidator as GenericValidator, Infer, ObjectOf as ObjectType, Shape as PropertyValidators, Validator } from "../server/validators.js";
 export type { Value } from "../values.js";

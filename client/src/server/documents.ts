@@ -55,7 +55,10 @@ export class TableDefinition<S extends Shape = Shape, I extends Indexes = Indexe
 type Built = { readonly by_creation_time: readonly ["_creationTime"]; readonly by_id: readonly ["_id"] };
 
 export function defineTable<S extends Shape>(fields: S | ObjectValidator<S>): TableDefinition<S, Built> {
-	return new TableDefinition(fields instanceof ObjectValidator ? fields.fields : fields);
+	if (fields instanceof ObjectValidator) return new TableDefinition(fields.fields as S);
+	if ((fields as unknown) instanceof Validator)
+		throw new Error("defineTable: a table has fields, { ... } or v.object({ ... }); of several kinds of documents make one object with optional fields, or several tables");
+	return new TableDefinition(fields);
 }
 
 type Tables = { readonly [name: string]: TableDefinition<Shape, Indexes> };
@@ -68,8 +71,17 @@ export class Schema<T> {
 	}
 }
 
+interface SchemaOptions {
+	/** Documents are always as the schema has them: their columns are. */
+	readonly schemaValidation?: true;
+	/** There are no tables that are not declared. */
+	readonly strictTableNameTypes?: boolean;
+}
+
 /** Declares all tables, and that functions are everybody's unless they say `auth: "user"`, as Convex has it. */
-export function defineSchema<T extends { readonly [K in keyof T]: TableDefinition<never, never> | TableDefinition }>(tables: T): Schema<T> {
+export function defineSchema<T extends { readonly [K in keyof T]: TableDefinition<never, never> | TableDefinition }>(tables: T, options: SchemaOptions = {}): Schema<T> {
+	if ((options.schemaValidation as boolean | undefined) === false)
+		throw new Error("defineSchema: schemaValidation: false is not to be had: documents are rows, whose columns the schema declares");
 	for (const [name, table] of Object.entries(tables as unknown as Tables)) declareTable(name, table);
 	registry.access = "public";
 	return new Schema(tables);
@@ -97,6 +109,8 @@ type IndexesOf<App, T> = T extends keyof TablesOf<App> ? (TablesOf<App>[T] exten
 type Flat<T> = { [K in keyof T]: T[K] };
 // (Conditional, so that they stay what they are while T is open: a mutation's context is to serve where a query's is wanted.)
 export type DocumentOf<App, T extends string> = T extends keyof TablesOf<App> ? Flat<{ _id: Id<T>; _creationTime: number } & ObjectOf<ShapeOf<App, T>>> : never;
+/** Documents and indexes by table: `DataModel["messages"]["document"]`. */
+export type DataModelOf<App> = { readonly [T in TableName<App>]: { readonly document: DocumentOf<App, T>; readonly fieldPaths: keyof DocumentOf<App, T> & string; readonly indexes: IndexesOf<App, T> } };
 export type NewDocumentOf<App, T> = Flat<ObjectOf<ShapeOf<App, T>> & { _id?: never; _creationTime?: never }>;
 type ChangesOf<App, T> = { readonly [K in keyof ObjectOf<ShapeOf<App, T>>]?: ObjectOf<ShapeOf<App, T>>[K] | IncrementOf<ObjectOf<ShapeOf<App, T>>[K]> | undefined };
 type IncrementOf<V> = [V] extends [number | undefined] ? Increment<number> : [V] extends [bigint | undefined] ? Increment<bigint> : never;
