@@ -7,8 +7,11 @@ import { descendants, endAll, freePort, millrace, ROOT, serve, temporary, until,
 import { finish, step } from "../lib/tap.mjs";
 
 const from = (name) => readFileSync(join(ROOT, "client", "test", "convex_app", name), "utf8");
+const USERS = `	users: defineTable({ name: v.string(), key: v.string(), mood: v.optional(v.union(v.literal("good"), v.literal("bad"))), more: v.optional(v.any()) })
+		.index("by_name", ["name"]).index("by_key", ["key"]).index("by_mood", ["mood"]),
+	rooms:`;
 const app = writeFiles(temporary("documents"), {
-	"app.ts": from("app.ts"),
+	"app.ts": from("app.ts").replace("	rooms:", USERS),
 	"functions/messages.ts": `${from("messages.ts").replace("./server", "../_generated/server")}
 import type { Doc, Id } from "../_generated/dataModel";
 import type { QueryCtx } from "../_generated/server";
@@ -27,12 +30,48 @@ export const many = mutation({
 export const change = mutation({ args: { id: v.id("messages"), likes: v.optional(v.number()) }, handler: (ctx, { id, likes }) => ctx.db.patch(id, { likes, state: "done" }) });
 export const remove = mutation({ args: { id: v.id("rooms") }, handler: (ctx, { id }) => ctx.db.delete(id) });
 `,
+	"functions/users.ts": `import { ConvexError, v } from "millrace/convex/values";
+import { api, internal } from "../_generated/api";
+import { action, internalMutation, mutation, query, type ActionCtx, type DatabaseReader, type DatabaseWriter } from "../_generated/server";
+import type { DataModel, Id } from "../_generated/dataModel";
+
+const called = (db: DatabaseReader, name: string): Promise<DataModel["users"]["document"] | null> => db.query("users").withIndex("by_name", (q) => q.eq("name", name)).unique();
+const add = (db: DatabaseWriter, name: string, key: string): Promise<Id<"users">> => db.insert("users", { name, key, mood: "good" });
+export const store = mutation({
+	args: {},
+	handler: async (ctx) => {
+		const identity = await ctx.auth.getUserIdentity();
+		if (identity === null) throw new ConvexError({ code: "not signed in" });
+		const user = await ctx.db.query("users").withIndex("by_key", (q) => q.eq("key", identity.tokenIdentifier)).unique();
+		return user ? user._id : await add(ctx.db, identity.name ?? "nobody", identity.tokenIdentifier);
+	},
+});
+export const find = query({ handler: async (ctx, args: { readonly name: string }) => await called(ctx.db, args.name) });
+export const moods = query({ args: {}, returns: { good: v.number(), none: v.number() }, handler: async (ctx) => {
+	const of = async (mood: "good" | undefined) => (await ctx.db.query("users").filter((q) => q.eq(q.field("mood"), mood)).collect()).length;
+	return { good: await of("good"), none: await of(undefined) };
+} });
+export const gone = internalMutation({ args: { id: v.id("users"), how: v.union(v.literal("patch"), v.literal("delete")) }, handler: async (ctx, { id, how }) => {
+	await ctx.db.delete(id);
+	if (how === "patch") await ctx.db.patch(id, { mood: undefined });
+	else await ctx.db.delete(id);
+} });
+const why = async (ctx: ActionCtx): Promise<unknown> => {
+	try {
+		return await ctx.runMutation(api.users.store, {});
+	} catch (e) {
+		return e instanceof ConvexError ? e.data : "another error";
+	}
+};
+export const refused = action({ args: {}, handler: (ctx): Promise<unknown> => why(ctx) });
+export const twice = action({ args: { id: v.id("users"), how: v.union(v.literal("patch"), v.literal("delete")) }, handler: async (ctx, args): Promise<null> => await ctx.runMutation(internal.users.gone, args) });
+`,
 });
 const data = join(app, ".data");
 let server;
 
-async function call(fn, args = {}) {
-	const response = await fetch(new URL(`/api/fn/${fn}`, server.url), { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(args) });
+async function call(fn, args = {}, headers = {}) {
+	const response = await fetch(new URL(`/api/fn/${fn}`, server.url), { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(args) });
 	const { value, error } = await response.json();
 	if (error) throw Object.assign(new Error(error.message), error);
 	return value;
@@ -98,6 +137,21 @@ await step("ids of another table are refused, and those of what is gone are not"
 	assert.equal(await call("messages.roomName", { room }), null);
 	assert.equal((await call("messages.find", { id: ids[8], room })).message.room, room);
 	await assert.rejects(call("messages.send", { room, body: "" }), { code: "app_error", data: { code: "ConvexError", data: { why: "empty" } } });
+});
+
+await step("a user is stored by tokenIdentifier, and an optional union of literals is filtered and indexed", async () => {
+	assert.deepEqual(await call("users.refused"), { code: "not signed in" });
+	const Authorization = `Bearer ${millrace(["token", "--user", "ann", "--data-dir", data, "--app-dir", app]).out.trim()}`;
+	const id = await call("users.store", {}, { Authorization });
+	assert.equal(await call("users.store", {}, { Authorization }), id);
+	assert.deepEqual(await call("users.moods"), { good: 1, none: 0 });
+	psql(`update users set mood = null`);
+	assert.deepEqual(await call("users.moods"), { good: 0, none: 1 });
+	const user = await call("users.find", { name: "nobody" });
+	assert.deepEqual({ ...user, _creationTime: 0 }, { _id: id, _creationTime: 0, name: "nobody", key: "ann" });
+	for (const how of ["patch", "delete"])
+		await assert.rejects(call("users.twice", { id, how }), { code: "not_found", message: `ctx.db.${how}: there is no document ${id}` });
+	assert.equal((await call("users.find", { name: "nobody" }))._id, id, "which takes back all of it");
 });
 
 await step("a join on the ids is an ordinary join", async () => {
