@@ -201,6 +201,8 @@ static void on_op_result(const struct mr_pg_result *r, void *arg)
 		mr_op_fail(op, &err, true);
 	} else if (op->refusal.code) {
 		mr_op_fail(op, &op->refusal, false);
+	} else if (!mr_op_count(op, r, &err)) {
+		mr_op_fail(op, &err, true);
 	} else {
 		op->take(op, r);
 	}

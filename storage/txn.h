@@ -19,6 +19,15 @@ enum mr_txn_kind {
  * The app must outlive the transaction. */
 struct mr_txn *mr_txn_begin(struct mr_pg *pg, const struct mr_app *app, enum mr_txn_kind kind, const char *snapshot);
 
+/* How much its operations may read and write, all together: rows that come back, and that are changed; bytes of the values that come back,
+ * and that are sent to be written. What is above fails with too_many_rows or too_large, whose data names the setting. 0: as much as it
+ * likes, which holds unless this is called before the first operation. Not for mr_txn_load. */
+enum mr_txn_amount { MR_READS_ROWS, MR_READS_BYTES, MR_WRITES_ROWS, MR_WRITES_BYTES, MR_TXN_AMOUNTS };
+struct mr_txn_limits {
+	int64_t most[MR_TXN_AMOUNTS];
+};
+void mr_txn_limit(struct mr_txn *txn, const struct mr_txn_limits *limits);
+
 /* Results arrive as JSON text in wire form (docs/protocol.md), valid during the callback; err is set instead on failure, after which only
  * mr_txn_rollback is allowed. err.code conflict: the whole function may be run again (40001, 40P01). */
 typedef void mr_txn_cb(struct mr_txn *txn, struct mr_str json, const struct mr_error *err, void *arg);

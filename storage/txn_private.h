@@ -22,6 +22,8 @@ struct mr_txn {
 	int ops;  /* operations under way */
 	int refs; /* the owner, and each operation under way */
 
+	struct mr_txn_limits limits, used; /* txn_limits.c */
+
 	/* What the session's transaction-local settings are now. */
 	const struct mr_entity *capturing; /* the worker captures writes to this table itself; NULL: triggers capture all */
 	bool perhaps;                      /* ...if an update found its row, for it says so itself (mr_op_send_update) */
@@ -63,10 +65,10 @@ struct mr_op {
 	mr_op_take *take;
 	const struct mr_entity *entity;
 	const struct mr_pred *allow_old, *allow_new;
-	enum { MR_OP_PLAIN, MR_OP_INSERT, MR_OP_UPDATE, MR_OP_REMOVE } write;
 	struct mr_arena arena; /* parameters, then the rows of the result */
 	struct mr_params params;
 	struct mr_buf sql;
+	enum { MR_OP_IS_OURS, MR_OP_READS, MR_OP_WRITES } amount;
 	struct mr_error refusal; /* of our own, found before anything was sent */
 	bool only_reads;         /* whatever is captured: it stays as it is */
 	bool app_sql;            /* a statement of ctx.db.sql */
@@ -101,6 +103,9 @@ void mr_txn_commit_if_ready(struct mr_txn *txn); /* txn_commit.c */
 
 void mr_op_print_from(struct mr_op *op, const struct mr_plan *plan); /* appends " from table as r where ..." to its statement */
 bool mr_is_keyed(const struct mr_pred *where);                       /* some field is compared for equality */
+
+/* txn_limits.c: counts what came of it; false: that is more than the transaction may. */
+bool mr_op_count(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
 
 /* txn_changes.c */
 void mr_txn_add_change(struct mr_txn *txn, const struct mr_entity *e, int64_t seq, struct mr_str was, struct mr_str now);

@@ -164,6 +164,7 @@ static void read_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb 
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	op->entity = plan->entity;
 	op->only_reads = true;
+	op->amount = MR_OP_READS;
 	op->visible = plan->visible;
 	op->pick = plan->pick;
 	op->n_pick = plan->n_pick;

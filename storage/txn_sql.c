@@ -207,6 +207,7 @@ void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *pa
 		op->refusal = check->refusal;
 	else
 		refuse_in_reads(txn, check, &op->refusal);
+	op->amount = check->writes ? MR_OP_WRITES : MR_OP_READS;
 	if (op->refusal.code) {
 		mr_op_send(op, 0, false, NULL, take_sql);
 		return;

@@ -214,7 +214,7 @@ static void on_rows(const struct mr_pg_result *r, void *arg)
 	if (!mr_pg_ok(r)) {
 		mr_op_error(op, r, &err);
 		mr_txn_fail(op->txn, &err);
-	} else if (!mr_sql_rows(r, &op->sql, &err)) {
+	} else if (!mr_op_count(op, r, &err) || !mr_sql_rows(r, &op->sql, &err)) {
 		mr_txn_fail(op->txn, &err);
 	}
 }

@@ -153,6 +153,7 @@ void mr_txn_summarize(struct mr_txn *txn, const struct mr_plan *plan, const stru
 	op->entity = plan->entity;
 	op->summary = summary;
 	op->only_reads = true;
+	op->amount = MR_OP_READS;
 	write_summary(op, plan, summary);
 	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take_summary);
 	mr_txn_add_plan(txn, plan, fields_of(summary));

@@ -226,6 +226,12 @@ static enum mr_txn_kind txn_kind(const struct mr_job *job)
 	return MR_TXN_SERIALIZABLE;
 }
 
+static void limit(struct mr_txn *txn, const struct mr_settings *s)
+{
+	const struct mr_txn_limits limits = {{s->read_max_rows, s->read_max_bytes, s->write_max_rows, s->write_max_bytes}};
+	mr_txn_limit(txn, &limits);
+}
+
 static void begin(struct mr_job *job)
 {
 	struct mr_worker *w = job->w;
@@ -239,6 +245,8 @@ static void begin(struct mr_job *job)
 	if (job->kind == MR_JOB_RUN || job->kind == MR_JOB_READ)
 		MR_FAULT_PG(WORKER_RUN_BEGAN, job->pg);
 	job->txn = mr_txn_begin(job->pg, w->app, txn_kind(job), job->snapshot);
+	if (job->fn)
+		limit(job->txn, &w->settings);
 	if (job->tombstone)
 		mr_job_commit(job, mr_buf_view(&job->verdict));
 	else if (job->kind == MR_JOB_ENTITY)

@@ -6,6 +6,7 @@ import { sleep, Stack, until } from "../lib/stack.mjs";
 
 const stack = await Stack.start([
 	["--max-subscriptions", "3"], ["--max-queued-calls", "4"], ["--instance-max-rows", "20"],
+	["--read-max-rows", "40"], ["--read-max-bytes", "100000"], ["--write-max-rows", "30"], ["--write-max-bytes", "500000"],
 	["--reactive-max-hold", "300"], ["--send-buffer", "4096"], ["--history-bytes", "65536"],
 ].flat());
 const a = await stack.client();
@@ -36,6 +37,26 @@ test("rule 21: instance_max_rows: live, over HTTP, and with a limit", async () =
 	assert.equal((await stack.http("GET", `/api/entities/Item?where={"grp":"many"}`)).code, "too_many_rows");
 	assert.equal((await a.live({ entity: "Item", where: { grp: "many" }, limit: 20 })).rows.size, 20);
 	assert.equal((await a.refused({ t: "subscribe", id: 99, entity: "Item", limit: 21 })).error.code, "bad_filter");
+});
+
+test("read_max_rows, read_max_bytes, write_max_rows, write_max_bytes: of all that a function asks for", async () => {
+	const refused = async (fn, args, code, setting, what) => {
+		const { error } = await a.call(fn, args);
+		assert.deepEqual([error?.code, error?.data], [code, { setting }]);
+		assert.match(error.message, new RegExp(`^The call ${what} \\(${setting}\\); .*\\.$`));
+	};
+	await refused("items.addMany", { grp: "limit", count: 31, size: 1 }, "too_many_rows", "write_max_rows", "writes more than 30 rows");
+	await refused("items.addMany", { grp: "limit", count: 6, size: 90000 }, "too_large", "write_max_bytes", "writes more than 500000 bytes");
+	assert.equal(stack.psql(`select count(*) from "Item" where grp = 'limit'`), "0", "all of it is taken back");
+	await a.value("items.addMany", { grp: "limit", count: 30, size: 4000 });
+	await refused("items.readTimes", { grp: "limit", times: 1 }, "too_large", "read_max_bytes", "gets more than 100000 bytes from the database");
+	stack.psql(`update "Item" set note = 'x' where grp = 'limit'`);
+	assert.equal(await a.value("items.readTimes", { grp: "limit", times: 1 }), 30);
+	await refused("items.readTimes", { grp: "limit", times: 2 }, "too_many_rows", "read_max_rows", "gets more than 40 rows from the database");
+	await refused("items.readTimes", { grp: "limit", times: 2, sql: true }, "too_many_rows", "read_max_rows", "gets more than 40 rows from the database");
+	await refused("items.touchAll", {}, "too_many_rows", "write_max_rows", "writes more than 30 rows");
+	assert.equal(await a.value("items.countTimes", { grp: "limit", times: 40 }), 30, "what Postgres counts is few rows");
+	stack.psql(`delete from "Item" where grp = 'limit'`);
 });
 
 test("rule 17: reactive_max_hold: a slow query goes on by itself, marked behind, and comes back", async () => {

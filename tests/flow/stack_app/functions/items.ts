@@ -17,6 +17,28 @@ export const addMany = mutation({
 	},
 });
 
+/** How many rows a group has, by reading them, time and again. */
+export const readTimes = query({
+	args: { grp: v.string(), times: v.number(), sql: v.optional(v.boolean()) },
+	auth: "public",
+	handler: async (ctx, { grp, times, sql }) => {
+		let n = 0;
+		for (let i = 0; i < times; i++) n = (await (sql ? ctx.db.sql`select id, note from "Item" where grp = ${grp}` : ctx.db.query("Item").where({ grp }).collect())).length;
+		return n;
+	},
+});
+/** The same, counted by Postgres. */
+export const countTimes = query({
+	args: { grp: v.string(), times: v.number() },
+	auth: "public",
+	handler: async (ctx, { grp, times }) => {
+		let n = 0;
+		for (let i = 0; i < times; i++) n = await ctx.db.query("Item").where({ grp }).count();
+		return n;
+	},
+});
+export const touchAll = mutation({ args: {}, auth: "public", handler: (ctx) => ctx.db.sql`update "Item" set n = n` });
+
 /** Refuses when it has run before. */
 export const addFirst = mutation({
 	args: { grp: v.string() },

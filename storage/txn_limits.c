@@ -1,0 +1,54 @@
+/* How much one transaction of a function reads and writes, all its operations together. */
+#include "txn_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct {
+	enum mr_code code;
+	const char *setting, *does, *of, *instead;
+} told[MR_TXN_AMOUNTS] = {
+	[MR_READS_ROWS] = {MR_TOO_MANY_ROWS, "read_max_rows", "gets", "rows from the database",
+		"add a filter or a limit, or let Postgres count"},
+	[MR_READS_BYTES] = {MR_TOO_LARGE, "read_max_bytes", "gets", "bytes from the database", "select() fewer fields, or fewer rows"},
+	[MR_WRITES_ROWS] = {MR_TOO_MANY_ROWS, "write_max_rows", "writes", "rows", "let scheduled functions write them, some at a time"},
+	[MR_WRITES_BYTES] = {MR_TOO_LARGE, "write_max_bytes", "writes", "bytes", "let scheduled functions write them, some at a time"},
+};
+
+void mr_txn_limit(struct mr_txn *txn, const struct mr_txn_limits *limits)
+{
+	txn->limits = *limits;
+}
+
+static int64_t bytes_of(const struct mr_pg_result *r)
+{
+	int64_t n = 0;
+	for (int i = 0, rows = mr_pg_rows(r), columns = mr_pg_columns(r); i < rows; i++)
+		for (int k = 0; k < columns; k++)
+			n += (int64_t)mr_pg_value(r, i, k).n;
+	return n;
+}
+
+static bool add(struct mr_txn *txn, enum mr_txn_amount what, int64_t n, struct mr_error *err)
+{
+	int64_t most = txn->limits.most[what];
+	txn->used.most[what] += n;
+	if (!most || txn->used.most[what] <= most)
+		return true;
+	char data[64];
+	snprintf(data, sizeof data, "{\"setting\":\"%s\"}", told[what].setting);
+	mr_fail_data(err, told[what].code, data, "The call %s more than %" PRId64 " %s (%s); %s.", told[what].does, most, told[what].of,
+		told[what].setting, told[what].instead);
+	return false;
+}
+
+bool mr_op_count(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+{
+	struct mr_txn *txn = op->txn;
+	if (op->amount == MR_OP_READS && !(add(txn, MR_READS_ROWS, mr_pg_rows(r), err) && add(txn, MR_READS_BYTES, bytes_of(r), err)))
+		return false;
+	int64_t sent = 0;
+	for (int i = 0; op->amount == MR_OP_WRITES && i < op->params.n; i++)
+		sent += (int64_t)op->params.v[i].n;
+	return op->amount != MR_OP_WRITES || (add(txn, MR_WRITES_ROWS, mr_pg_affected(r), err) && add(txn, MR_WRITES_BYTES, sent, err));
+}
