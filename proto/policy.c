@@ -208,7 +208,8 @@ static bool as_truth(struct compiler *c, struct operand *o)
 	if (o->kind == FIELD) {
 		struct mr_value yes = true_value(true), no = true_value(false);
 		if (c->e->fields[o->field].type != MR_T_BOOL)
-			return refuse(c, "a field that stands alone must be a bool");
+			return refuse(c, c->token == T_BAD || c->token == T_NAME ? "fields are compared by ==, !=, <, <=, >, >= or in"
+										 : "a field that stands alone must be a bool");
 		*o = truth(mr_pred_compare(c->a, MR_P_EQ, o->field, &yes), mr_pred_compare(c->a, MR_P_EQ, o->field, &no));
 		return true;
 	}
@@ -482,7 +483,7 @@ static bool parse_claim(struct compiler *c, struct operand *o)
 		next(c);
 	}
 	*o = (struct operand){.kind = CONSTANT, .node = n};
-	return true;
+	return c->token != T_OPEN || refuse(c, "claims are no functions: a role is asked for by 'admin' in auth.roles");
 }
 
 static bool literal(struct compiler *c, struct operand *o, enum mr_kind kind, bool t)
@@ -546,6 +547,20 @@ static bool parse_exists(struct compiler *c, struct operand *o)
 	return true;
 }
 
+/* What other policy languages have; NULL: nothing that we know. */
+static const char *foreign(struct mr_str name)
+{
+	static const char *const names[][2] = {
+		{"now", "time alone changes no row, so nobody would be told; let a function compare with ctx.now()"},
+		{"existing", "the rows before and after an update are both \"data\", each in its turn, and both must satisfy the policy"},
+		{"input", "the rows before and after an update are both \"data\", each in its turn, and both must satisfy the policy"},
+	};
+	for (size_t i = 0; i < MR_COUNT(names); i++)
+		if (mr_str_is(name, names[i][0]))
+			return names[i][1];
+	return NULL;
+}
+
 static bool parse_name(struct compiler *c, struct operand *o)
 {
 	struct mr_str name = c->text;
@@ -558,9 +573,11 @@ static bool parse_name(struct compiler *c, struct operand *o)
 		return parse_field(c, o);
 	if (mr_str_is(name, "auth"))
 		return parse_claim(c, o);
+	if (!c->outer && foreign(name))
+		return refuse(c, foreign(name));
 	if (c->token == T_OPEN)
 		return mr_str_is(name, "exists") ? parse_exists(c, o) : refuse(c, "there are no functions but exists(...)");
-	return c->outer ? take_field(c, c->e, FIELD, name, o) : refuse(c, "names begin with auth. or data.");
+	return c->outer ? take_field(c, c->e, FIELD, name, o) : refuse(c, "names begin with \"auth.\" or \"data.\"");
 }
 
 static bool parse_term(struct compiler *c, struct operand *o)

@@ -5,7 +5,7 @@ import test from "node:test";
 import { register } from "millrace/runtime";
 import { entity, field, v } from "millrace/server";
 
-entity("Team", { name: field.string().min(1).max(40), size: field.int().min(0), state: field.enum("open", "closed").default("open") });
+entity("Team", { name: field.string().min(1).max(40), size: field.int().min(0), state: field.enum("open", "closed").default("open"), mode: field.enum(["on", "off"]) });
 entity("Task", {
 	team: v.id("Team"),
 	title: v.string().min(1).max(80).regex(/^\S/),
@@ -42,6 +42,7 @@ test("fields with rules", () => {
 		{ name: "name", type: "string", minLength: 1, maxLength: 40 },
 		{ name: "size", type: "int", min: 0 },
 		{ name: "state", type: "string", values: ["open", "closed"], default: "open" },
+		{ name: "mode", type: "string", values: ["on", "off"] },
 	]);
 	assert.equal(of("Team")?.checks, undefined);
 });
@@ -81,7 +82,7 @@ test("partial indexes and checks", () => {
 
 test("what is no column is refused with a sentence", () => {
 	assert.throws(() => entity("Bad", { a: {} as never }), /entity Bad, field a: use field\.string\(\)/);
-	assert.throws(() => field.enum(), /it has no values/);
+	assert.throws(() => field.enum([]), /it has no values/);
 	entity("Mixed", { a: v.enum("x", 1 as never) });
 	assert.throws(() => register({ modules: {} }), /entity Mixed, field a: the values of an enum must be of one kind/);
 });

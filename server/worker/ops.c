@@ -122,6 +122,12 @@ static bool op_get(struct mr_op *op, const struct mr_node *in, struct mr_error *
 	return true;
 }
 
+static bool no_field(const char *where, const struct mr_entity *e, const struct mr_node *name, struct mr_error *err)
+{
+	struct mr_str text = name->kind == MR_STRING ? name->text : MR_STR("");
+	return mr_fail(err, MR_UNKNOWN_FIELD, "%s%s has no field \"%.*s\".", where, e->name.p, (int)MR_MIN(text.n, 80), text.p);
+}
+
 /* `select`: the fields that are asked for; absent: all. */
 static bool read_pick(struct mr_arena *a, const struct mr_node *in, struct mr_plan *plan, struct mr_error *err)
 {
@@ -134,7 +140,7 @@ static bool read_pick(struct mr_arena *a, const struct mr_node *in, struct mr_pl
 	for (size_t i = 0; i < names->n; i++) {
 		pick[i] = mr_entity_field(plan->entity, names->items[i].text);
 		if (pick[i] < 0 || (plan->visible && plan->entity->fields[pick[i]].server_only))
-			return mr_fail(err, MR_UNKNOWN_FIELD, "select: %s has no field of this name.", plan->entity->name.p);
+			return no_field("select: ", plan->entity, &names->items[i], err);
 	}
 	plan->pick = pick;
 	plan->n_pick = names->n;
@@ -197,7 +203,7 @@ static bool read_key(const struct mr_node *names, struct mr_write *w, struct mr_
 	for (size_t i = 0; names && names->kind == MR_ARRAY && i < names->n; i++) {
 		int field = mr_entity_field(w->entity, names->items[i].text);
 		if (field < 0)
-			return mr_fail(err, MR_UNKNOWN_FIELD, "%s has no field of this name.", w->entity->name.p);
+			return no_field("", w->entity, &names->items[i], err);
 		w->key |= mr_field_bit(mr_entity_column(w->entity, w->entity->fields[field].column)); /* as txn_error.c names them */
 	}
 	return true;

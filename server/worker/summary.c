@@ -14,7 +14,9 @@ static int field_named(const struct reader *r, const struct mr_node *name)
 	int field = name && name->kind == MR_STRING ? mr_entity_field(r->entity, name->text) : -1;
 	if (field >= 0 && !mr_field_computed(&r->entity->fields[field]) && !(r->visible && r->entity->fields[field].server_only))
 		return field;
-	mr_fail(r->err, MR_UNKNOWN_FIELD, "%s has no field of this name to group or measure by.", r->entity->name.p);
+	struct mr_str text = name && name->kind == MR_STRING ? name->text : MR_STR("");
+	mr_fail(r->err, MR_UNKNOWN_FIELD, "%s has no field \"%.*s\" to group or measure by.", r->entity->name.p, (int)MR_MIN(text.n, 80),
+		text.p);
 	return -1;
 }
 

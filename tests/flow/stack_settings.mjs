@@ -56,7 +56,11 @@ test("read_max_rows, read_max_bytes, write_max_rows, write_max_bytes: of all tha
 	await refused("items.readTimes", { grp: "limit", times: 2, sql: true }, "too_many_rows", "read_max_rows", "gets more than 40 rows from the database");
 	await refused("items.touchAll", {}, "too_many_rows", "write_max_rows", "writes more than 30 rows");
 	assert.equal(await a.value("items.countTimes", { grp: "limit", times: 40 }), 30, "what Postgres counts is few rows");
+	const live = await a.live({ fn: "items.readTimes", args: { grp: "limit", times: 2 } });
+	assert.equal(live.error?.code, "too_many_rows");
 	stack.psql(`delete from "Item" where grp = 'limit'`);
+	await a.until("what it may read", () => !live.error && live.value === 0);
+	a.unsubscribe(live);
 });
 
 test("rule 17: reactive_max_hold: a slow query goes on by itself, marked behind, and comes back", async () => {

@@ -41,8 +41,8 @@ test("what cannot be is refused with a sentence", async () => {
 	for (const [groupBy, measures, code, said] of [
 		[[], { x: { sum: "name" } }, "bad_filter", /Counter\.name is of a type that has no sum/],
 		[[], { x: { min: "open" } }, "bad_filter", /Counter\.open is of a type that has no min/],
-		[[], { x: { sum: "nothing" } }, "unknown_field", /Counter has no field of this name/],
-		[["nothing"], { x: { count: true } }, "unknown_field", /Counter has no field of this name/],
+		[[], { x: { sum: "nothing" } }, "unknown_field", /Counter has no field "nothing"/],
+		[["nothing"], { x: { count: true } }, "unknown_field", /Counter has no field "nothing"/],
 		[[], {}, "bad_filter", /needs something to measure/],
 		[[], { x: { median: "n" } }, "function_failed", /x: expected \{ count: true \}/],
 		[["name"], { name: { count: true } }, "function_failed", /name is a field of the groups/],

@@ -248,6 +248,28 @@ static void rule_23_refused_sources(void **state)
 	mr_buf_fini(&deep);
 }
 
+/* What other languages have is told what it is here. */
+static void foreign_words(void **state)
+{
+	static const char *const cases[][2] = {
+		{"data.owner = 'x'", "compared by =="},
+		{"data.owner like 'x'", "compared by =="},
+		{"data.owner && true", "must be a bool"},
+		{"data.at < now", "ctx.now()"},
+		{"now() > data.at", "ctx.now()"},
+		{"existing.owner == auth.userId", "both \"data\""},
+		{"user.id == data.owner", "\"auth.\" or \"data.\""},
+		{"auth.hasRole('admin')", "'admin' in auth.roles"},
+		{"lower(data.owner) == 'x'", "no functions but exists"},
+	};
+	for (size_t i = 0; i < MR_COUNT(cases); i++) {
+		struct mr_error err = {0};
+		assert_false(mr_policy_check(&app->entities[0], mr_str(cases[i][0]), &err));
+		if (!strstr(err.message, cases[i][1]))
+			fail_msg("%s: %s", cases[i][0], err.message);
+	}
+}
+
 /* Filled in, it is a plain predicate: equal for all who may see the same. */
 static void compiles_to_predicates(void **state)
 {
@@ -357,6 +379,7 @@ int main(void)
 		cmocka_unit_test(allowed_or_not),
 		cmocka_unit_test(lists_and_empty_sets),
 		cmocka_unit_test(rule_23_refused_sources),
+		cmocka_unit_test(foreign_words),
 		cmocka_unit_test(compiles_to_predicates),
 		cmocka_unit_test(members_are_carried),
 		cmocka_unit_test(members_made_coarse),

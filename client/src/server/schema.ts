@@ -143,9 +143,10 @@ export const field = {
 	/** Any JSON. It cannot be used in filters. */
 	json: <T extends Value = Value>(): Field<T> => new Field({ type: "json" }),
 	bytes: (): Field<Uint8Array> => new Field({ type: "bytes" }),
-	/** Text, one of these: `field.enum("open", "done")`. */
-	enum: <const L extends string>(...values: readonly L[]): Field<L> => {
-		if (values.length === 0) throw new Error('field.enum("a", "b"): it has no values');
+	/** Text, one of these: `field.enum("open", "done")`, or a list of them. */
+	enum: <const L extends string>(first: L | readonly L[], ...more: readonly L[]): Field<L> => {
+		const values = Array.isArray(first) ? (first as readonly L[]) : [first as L, ...more];
+		if (values[0] === undefined) throw new Error('field.enum("a", "b"): it has no values');
 		return new Field({ type: "string", values });
 	},
 	/** The id of a row of another entity: a foreign key. */
