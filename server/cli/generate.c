@@ -109,12 +109,13 @@ static const char db_text[] = "import type * as App from \"../app\";\n"
 			      "import { createDb } from \"millrace/react\";\n"
 			      "export const db = createDb<typeof App>();\n";
 
-static const char model_text[] = "import type * as App from \"../app\";\n"
-				 "import type { DataModelOf, DocumentOf, Id as AnyId, SystemTableName, TableName } from \"millrace/convex/server\";\n"
-				 "export type DataModel = DataModelOf<typeof App>;\n"
-				 "export type TableNames = TableName<typeof App>;\n"
-				 "export type Doc<Table extends TableNames> = DocumentOf<typeof App, Table>;\n"
-				 "export type Id<Table extends TableNames | SystemTableName> = AnyId<Table>;\n";
+static const char model_text[] =
+	"import type * as App from \"../app\";\n"
+	"import type { DataModelOf, DocumentOf, Id as AnyId, SystemTableNames, TableName } from \"millrace/convex/server\";\n"
+	"export type DataModel = DataModelOf<typeof App>;\n"
+	"export type TableNames = TableName<typeof App>;\n"
+	"export type Doc<Table extends TableNames> = DocumentOf<typeof App, Table>;\n"
+	"export type Id<Table extends TableNames | SystemTableNames> = AnyId<Table>;\n";
 
 /* Apps that were written for Convex import the types of their documents from here. */
 static bool has_schema(const char *app_dir, bool *has, struct mr_error *err)

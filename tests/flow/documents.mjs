@@ -63,6 +63,11 @@ const why = async (ctx: ActionCtx): Promise<unknown> => {
 		return e instanceof ConvexError ? e.data : "another error";
 	}
 };
+export const remind = mutation({ args: { id: v.id("users") }, handler: async (ctx, { id }): Promise<Id<"_scheduled_functions">> => await ctx.scheduler.runAfter(60000, internal.users.gone, { id, how: "patch" }) });
+export const forget = mutation({ args: { job: v.id("_scheduled_functions") }, handler: async (ctx, { job }) => {
+	await ctx.scheduler.cancel(job);
+	return (await ctx.db.system.get(job))?.state.kind;
+} });
 export const refused = action({ args: {}, handler: (ctx): Promise<unknown> => why(ctx) });
 export const twice = action({ args: { id: v.id("users"), how: v.union(v.literal("patch"), v.literal("delete")) }, handler: async (ctx, args): Promise<null> => await ctx.runMutation(internal.users.gone, args) });
 `,
@@ -152,6 +157,7 @@ await step("a user is stored by tokenIdentifier, and an optional union of litera
 	for (const how of ["patch", "delete"])
 		await assert.rejects(call("users.twice", { id, how }), { code: "not_found", message: `ctx.db.${how}: there is no document ${id}` });
 	assert.equal((await call("users.find", { name: "nobody" }))._id, id, "which takes back all of it");
+	assert.equal(await call("users.forget", { job: await call("users.remind", { id }) }), "canceled");
 });
 
 await step("a join on the ids is an ordinary join", async () => {

@@ -5,7 +5,7 @@ import type { FunctionKind, RegisteredFunction } from "../server/functions.js";
 
 export { defineSchema, defineTable, Schema, TableDefinition } from "../server/documents.js";
 export type { DataModelOf, DocumentOf, DocumentReader, DocumentWriter, Id, NewDocumentOf, TableName, TablesOf } from "../server/documents.js";
-export type { SystemTableName } from "../server/system.js";
+export type { SystemTableNames } from "../server/system.js";
 export { cronJobs } from "../server/crons.js";
 export type { Crons } from "../server/crons.js";
 export type { Scheduler } from "../server/scheduler.js";

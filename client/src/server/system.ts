@@ -33,4 +33,4 @@ export interface SystemDocumentReader {
 	query(table: typeof SESSIONS): Query<SessionRow, SessionIndexes, SessionRow, Record<never, never>>;
 }
 /** Tables whose documents no schema declares. */
-export type SystemTableName = typeof SCHEDULED;
+export type SystemTableNames = typeof SCHEDULED;
