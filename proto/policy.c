@@ -208,8 +208,7 @@ static bool as_truth(struct compiler *c, struct operand *o)
 	if (o->kind == FIELD) {
 		struct mr_value yes = true_value(true), no = true_value(false);
 		if (c->e->fields[o->field].type != MR_T_BOOL)
-			return refuse(c, c->token == T_BAD || c->token == T_NAME ? "fields are compared by ==, !=, <, <=, >, >= or in"
-										 : "a field that stands alone must be a bool");
+			return refuse(c, "a field that stands alone must be a bool");
 		*o = truth(mr_pred_compare(c->a, MR_P_EQ, o->field, &yes), mr_pred_compare(c->a, MR_P_EQ, o->field, &no));
 		return true;
 	}
@@ -658,6 +657,8 @@ static bool parse_cmp(struct compiler *c, struct operand *o)
 		return parse_in(c, o);
 	}
 	enum token op = c->token;
+	if (o->kind == FIELD && (op == T_BAD || op == T_NAME))
+		return refuse(c, "fields are compared by ==, !=, <, <=, >, >= or in");
 	if (op < T_EQ || op > T_GE)
 		return true;
 	next(c);
