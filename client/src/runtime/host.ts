@@ -119,6 +119,7 @@ export function drop(op: number): void {
 	if (one) void operate(one.call.n, "drop", `{"op":${op}}`);
 }
 
+/** The row as it is now is nobody's to know; that there was none (null) is. */
 function givesNothing(kind: OperationKind): boolean {
 	return kind === "patch" || kind === "replace" || kind === "delete";
 }
