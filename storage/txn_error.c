@@ -105,6 +105,28 @@ static void name_check(const struct mr_app *app, const struct mr_pg_result *r, s
 	mr_buf_fini(&b);
 }
 
+/* data: {"entity":..,"fields":[..]}: the field whose references this constraint keeps, whichever side was written. */
+static void name_reference(const struct mr_app *app, const struct mr_pg_result *r, struct mr_error *err)
+{
+	const struct mr_entity *e = entity_of(app, r);
+	for (size_t i = 0; e && i < e->n; i++) {
+		const struct mr_field *f = &e->fields[i];
+		struct mr_buf name = {0}, data = {0};
+		mr_sql_key_name(&name, e, f->name, "_fkey");
+		if (f->references.n && !f->server_only && !strcmp(name.p, mr_pg_about(r, MR_PG_CONSTRAINT))) {
+			mr_buf_z(&data, "{\"entity\":");
+			mr_json_quote(&data, e->name);
+			mr_buf_z(&data, ",\"fields\":[");
+			mr_json_quote(&data, f->name);
+			mr_buf_z(&data, "]}");
+			if (data.n < sizeof err->data)
+				memcpy(err->data, data.p, data.n + 1);
+		}
+		mr_buf_fini(&name);
+		mr_buf_fini(&data);
+	}
+}
+
 /* Postgres does not say which sum it was. */
 static void name_sum(const struct mr_op *op, struct mr_error *err)
 {
@@ -163,6 +185,8 @@ void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr
 	name_fields(op->txn->app, r, err);
 	if (!strcmp(mr_pg_sqlstate(r), "23514"))
 		name_check(op->txn->app, r, err);
+	if (!strcmp(mr_pg_sqlstate(r), "23503"))
+		name_reference(op->txn->app, r, err);
 	if (op->added.n && !strcmp(mr_pg_sqlstate(r), "22003"))
 		name_sum(op, err);
 }

@@ -24,6 +24,7 @@ export const caught = query({ auth: "public", handler: async (ctx) => { try { re
 export const thrown = query({ auth: "public", handler: () => { throw new Error("nosuchtable is thrown"); } });
 export const add = mutation({ auth: "public", args: { name: v.string() }, handler: (ctx, { name }) => ctx.db.insert("Channel", { name, topic: "t" }) });
 export const refer = mutation({ auth: "public", args: { channel: v.id("Channel") }, handler: (ctx, { channel }) => ctx.db.insert("Message", { channel }) });
+export const drop = mutation({ auth: "public", args: { channel: v.id("Channel") }, handler: (ctx, { channel }) => ctx.db.delete("Channel", channel) });
 export const code = mutation({ auth: "public", args: { channel: v.id("Channel") }, handler: (ctx, { channel }) => ctx.db.insert("Message", { channel, code: "hidden" }) });
 export const clock = query({ auth: "public", handler: (ctx) => ctx.db.sql('select count(*) from "Channel" where now() > $1', "2026-01-01T00:00:00Z") });
 export const given = query({ auth: "public", handler: (ctx) => ctx.db.sql("select $1::timestamptz > '2026-01-01' as late, $2::float8 < 1 as chance", new Date(ctx.now()), ctx.random()) });
@@ -57,6 +58,10 @@ test("in development the database's words reach the developer", async () => {
 	assert.equal(twice.error.code, "unique_violation");
 	assert.match(twice.error.message, /violates unique constraint/);
 	assert.deepEqual(twice.error.data, { entity: "Channel", fields: ["name"] });
+	const { value: channel } = await call("add", { name: "referred" });
+	await call("refer", { channel });
+	for (const refused of [await call("refer", { channel: "00000000-0000-7000-8000-000000000001" }), await call("drop", { channel })])
+		assert.deepEqual([refused.error.code, refused.error.data], ["reference_violation", { entity: "Message", fields: ["channel"] }], "whichever side is written");
 });
 
 test("rule 23: a query is not let read what changes by itself; a mutation is", async () => {
@@ -78,7 +83,7 @@ test("rule 27: in production they stay in the log", async () => {
 		["syntax", {}, "sql_error"],
 		["divide", {}, "sql_error"],
 		["add", { name: "two" }, "unique_violation", { entity: "Channel", fields: ["name"] }],
-		["refer", { channel: "00000000-0000-7000-8000-000000000001" }, "reference_violation"],
+		["refer", { channel: "00000000-0000-7000-8000-000000000001" }, "reference_violation", { entity: "Message", fields: ["channel"] }],
 		["topicless", {}, "check_violation", { entity: "Channel", fields: ["topic"] }],
 		["thrown", {}, "function_failed"],
 		["reach", { url: "http://nosuchtable.invalid/" }, "fetch_failed"],
