@@ -176,10 +176,8 @@ function normalId(entity: string, key: readonly string[], id: string): Value {
 /** As Convex has it: to change a document that is not there is a mistake. Of a row nothing happens. */
 function changed(method: string, entity: string, id: string, row: Promise<Value>): Promise<Value> {
 	if (!isDocuments(entity)) return row;
-	return row.then((is) => {
-		if (is === null) throw new MillraceError("not_found", `ctx.db.${method}: there is no document ${documentId(entity, id)}`);
-		return is;
-	});
+	const none = () => new MillraceError("not_found", `ctx.db.${method}: there is no document ${documentId(entity, id)}`);
+	return quiet(row.then((is) => (is === null ? Promise.reject(none()) : is)));
 }
 
 /** Jobs are written by ctx.scheduler alone. */
