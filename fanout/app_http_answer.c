@@ -336,7 +336,7 @@ void mr_http_exchange(struct mr_req *req, struct mr_fanout *f, const struct mr_r
 	*x = (struct exchange){.f = f, .app = mr_app_hold(f->app), .route = route, .req = req};
 	x->stall = mr_timer_new(f->loop, on_stall, x);
 	f->counter[MR_C_ROUTES_TOTAL]++;
-	x->task = mr_task_new(f, members, (struct mr_str){0}, MR_REPEAT_NEVER, on_done, x);
+	x->task = mr_task_new(f, members, route->fn.name, (struct mr_str){0}, MR_REPEAT_NEVER, on_done, x);
 	mr_task_listen(x->task, on_part);
 	mr_req_on_gone(req, on_gone, x);
 }

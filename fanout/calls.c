@@ -151,7 +151,9 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 	c->cancels = rq->kind == MR_CALL_ACTION && mr_call_is_cancelled(mr_app_fn(f->app, rq->fn));
 	f->counter[MR_C_CALLS_TOTAL]++;
 	print_call(&m, f, rq);
-	c->task = mr_task_new(f, &m, rq->kind == MR_CALL_ENTITY ? (struct mr_str){0} : rq->session, repeat_of(rq), on_answer, c);
+	bool runs = rq->kind != MR_CALL_ENTITY;
+	c->task = mr_task_new(
+		f, &m, runs ? rq->fn : (struct mr_str){0}, runs ? rq->session : (struct mr_str){0}, repeat_of(rq), on_answer, c);
 	MR_FAULT(FANOUT_CALL_SENT);
 	return c;
 }

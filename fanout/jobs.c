@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "choice.h"
 #include "errors.h"
 #include "hub.h"
 #include "session.h"
@@ -12,15 +13,17 @@
 enum { DEATHS_MAX = 2, LINE_DEPTH = 16 };
 
 struct mr_job {
-	struct mr_list in_worker; /* or in all->waiting */
+	struct mr_list in_worker; /* or in one of all->waiting */
 	struct mr_worker *worker;
 	struct mr_workers *all;
 	struct mr_job_order *order;
-	int deaths; /* workers that died while this one's code ran */
-	int64_t since_us;
+	int deaths;                 /* workers that died while this one's code ran */
+	int64_t since_us, given_us; /* ordered, given to the worker that has it */
 	struct mr_buf message;
 	bool abandoned; /* its worker was told; its answer goes nowhere */
 	bool again;     /* it was given to a worker that is gone */
+	bool slow;      /* it was given to its worker as one of a slow function */
+	bool moved;     /* it was taken from a worker that was held up */
 	bool refused;   /* what is left is that a worker finds out whether it was done before */
 };
 
@@ -34,14 +37,30 @@ static bool is_action(const struct mr_job *j)
 	return j->order->repeat == MR_REPEAT_NEVER;
 }
 
+/* What is left of a call that was refused runs none of its code. */
+static bool is_slow(const struct mr_job *j)
+{
+	return !j->refused && mr_slow_is(j->all->slow, j->order->fn);
+}
+
+static void count_slow(struct mr_job *j, int by)
+{
+	if (!j->slow)
+		return;
+	j->worker->n_slow += (size_t)by;
+	j->worker->slow_us = mr_mono_us();
+}
+
 static void leave_worker(struct mr_job *j)
 {
 	mr_list_del(&j->in_worker);
 	if (j->worker) {
 		j->worker->n_jobs--;
 		j->worker->n_actions -= is_action(j);
+		count_slow(j, -1);
 	}
 	j->worker = NULL;
+	j->slow = false;
 }
 
 static void free_job(struct mr_job *j)
@@ -49,19 +68,53 @@ static void free_job(struct mr_job *j)
 	leave_worker(j);
 	mr_map_del(&j->all->jobs, key_of(&j->order->n));
 	mr_buf_fini(&j->message);
-	free((char *)j->order->session.p);
-	free(j->order);
+	mr_job_order_delete(&j->order);
 	free(j);
+}
+
+static enum mr_line line_of(const struct mr_job *j)
+{
+	if (is_slow(j))
+		return is_action(j) ? MR_LINE_SLOW_ACTIONS : MR_LINE_SLOW_CALLS;
+	return is_action(j) ? MR_LINE_ACTIONS : MR_LINE_CALLS;
+}
+
+static void wait_in_line(struct mr_job *j)
+{
+	mr_list_del(&j->in_worker);
+	mr_list_add_tail(&j->all->waiting[line_of(j)], &j->in_worker);
+}
+
+static void look_soon(struct mr_workers *all)
+{
+	if (all->hub->settings.slow_slice && !mr_timer_running(all->held_up))
+		mr_timer_start(all->held_up, all->hub->settings.slow_slice * 1000);
 }
 
 static void give(struct mr_job *j, struct mr_worker *w)
 {
 	mr_list_del(&j->in_worker);
 	j->worker = w;
+	j->slow = is_slow(j);
+	j->given_us = mr_mono_us();
+	count_slow(j, 1);
+	look_soon(j->all);
+	j->all->hub->counter[MR_C_SLOW_JOBS_TOTAL] += j->slow;
 	w->n_jobs++;
 	w->n_actions += is_action(j);
 	mr_list_add_tail(&w->jobs, &j->in_worker);
 	mr_link_send(w->link, mr_buf_view(&j->message));
+}
+
+void mr_job_order_delete(struct mr_job_order **order)
+{
+	if (!*order)
+		return;
+	mr_buf_fini(&(*order)->members);
+	free((char *)(*order)->fn.p);
+	free((char *)(*order)->session.p);
+	free(*order);
+	*order = NULL;
 }
 
 void mr_jobs_order(struct mr_workers *all, struct mr_job_order *order)
@@ -76,7 +129,7 @@ void mr_jobs_order(struct mr_workers *all, struct mr_job_order *order)
 	mr_buf_char(&j->message, '}');
 	mr_buf_fini(&order->members);
 	mr_map_put(&all->jobs, key_of(&order->n), j);
-	mr_list_add_tail(is_action(j) ? &all->waiting_actions : &all->waiting, &j->in_worker);
+	wait_in_line(j);
 	mr_jobs_dispatch(all);
 }
 
@@ -272,7 +325,7 @@ static void give_again(struct mr_job *j)
 	if (j->order->repeat == MR_REPEAT_RECORDED && !j->again)
 		add_member(j, MR_STR(",\"again\":true"));
 	j->again = true;
-	mr_list_add_tail(&j->all->waiting, &j->in_worker);
+	wait_in_line(j);
 }
 
 /* What it did, it did. */
@@ -290,6 +343,8 @@ void mr_jobs_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reas
 		struct mr_job *j = MR_CONTAINER(e, struct mr_job, in_worker);
 		struct mr_error err;
 		leave_worker(j);
+		if (j->order->n == running && !j->refused)
+			mr_workers_slow_death(w->all, j->order->fn, reason);
 		if (j->abandoned) {
 			free_job(j);
 		} else if (!j->refused && was_fatal(j, j->order->n == running, reason, &err)) {
@@ -308,27 +363,84 @@ void mr_jobs_orphaned(struct mr_worker *w, uint64_t running, enum mr_reason reas
 	}
 }
 
-static void dispatch(struct mr_workers *all, struct mr_list *waiting, struct mr_worker *(*find)(struct mr_workers *all))
+static void dispatch(struct mr_workers *all, enum mr_line line, int64_t now_us)
 {
+	struct mr_list *waiting = &all->waiting[line];
 	while (!mr_list_empty(waiting)) {
-		struct mr_worker *w = find(all);
+		struct mr_job *j = MR_CONTAINER(waiting->next, struct mr_job, in_worker);
+		if (is_slow(j) && !mr_line_is_slow(line)) {
+			wait_in_line(j); /* its function has become slow meanwhile */
+			continue;
+		}
+		struct mr_worker *w = mr_choose(all, line, now_us);
 		if (!w)
 			return;
-		give(MR_CONTAINER(waiting->next, struct mr_job, in_worker), w);
+		give(j, w);
 	}
 }
 
 void mr_jobs_dispatch(struct mr_workers *all)
 {
-	dispatch(all, &all->waiting, mr_workers_least_busy);
-	dispatch(all, &all->waiting_actions, mr_workers_for_action);
+	int64_t now_us = mr_mono_us();
+	for (int line = 0; line < MR_LINES; line++)
+		dispatch(all, line, now_us);
 }
+
+/* --- workers that are held up --- */
+
+/* It was given after the slice began in which the worker is: so the worker has not read it. It may in the very moment in which it is given
+ * to another; then a write is done once all the same, by its record, and what only reads is read twice. But an action is never given again.
+ */
+static bool may_move(const struct mr_job *j, int64_t slice_us, int64_t now_us)
+{
+	if (j->moved || j->abandoned || is_action(j) || j->given_us <= slice_us)
+		return false;
+	const struct mr_worker *to = mr_choose(j->all, line_of(j), now_us);
+	return to && to != j->worker && !mr_worker_stuck_us(to, now_us);
+}
+
+static void move(struct mr_job *j)
+{
+	char text[64];
+	int length = snprintf(text, sizeof text, "{\"t\":\"forget\",\"n\":%" PRIu64 "}", j->order->n);
+	mr_link_send(j->worker->link, (struct mr_str){text, (size_t)length});
+	leave_worker(j);
+	j->moved = true;
+	j->all->hub->counter[MR_C_CALLS_MOVED_TOTAL]++;
+	give_again(j);
+}
+
+void mr_jobs_held_up(struct mr_workers *all)
+{
+	int64_t now_us = mr_mono_us();
+	MR_LIST_FOR (e, &all->workers) {
+		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
+		int64_t slice_us = mr_worker_stuck_us(w, now_us);
+		if (!slice_us)
+			continue;
+		MR_LIST_FOR (f, &w->jobs) {
+			struct mr_job *j = MR_CONTAINER(f, struct mr_job, in_worker);
+			if (may_move(j, slice_us, now_us))
+				move(j);
+		}
+	}
+	mr_jobs_dispatch(all);
+	if (all->jobs.n)
+		look_soon(all);
+}
+
+/* --- what waits too long --- */
 
 static void give_up(struct mr_job *j)
 {
 	const struct mr_settings *s = &j->all->hub->settings;
 	struct mr_error err;
-	if (is_action(j) && mr_workers_least_busy(j->all))
+	if (is_slow(j))
+		mr_fail_data(&err, MR_NO_WORKERS, j->order->repeat == MR_REPEAT_RECORDED && j->again ? "{\"outcome\":\"unknown\"}" : "",
+			"No worker for slow functions (slow_slice) took this for %lld ms (call_time_limit); the server's log says why "
+			"the function is slow.",
+			(long long)s->call_time_limit);
+	else if (is_action(j) && mr_choose(j->all, MR_LINE_CALLS, mr_mono_us()))
 		mr_fail_data(&err, MR_TOO_MANY_CALLS, "{\"setting\":\"worker_actions\"}",
 			"The action waited %lld ms for its turn (call_time_limit): each worker runs %lld of them (worker_actions).",
 			(long long)s->call_time_limit, (long long)s->worker_actions);
@@ -353,8 +465,8 @@ static void look_at(struct mr_workers *all, struct mr_list *waiting)
 
 void mr_jobs_overdue(struct mr_workers *all)
 {
-	look_at(all, &all->waiting);
-	look_at(all, &all->waiting_actions);
+	for (int line = 0; line < MR_LINES; line++)
+		look_at(all, &all->waiting[line]);
 }
 
 void mr_jobs_delete_all(struct mr_workers *all)

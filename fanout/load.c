@@ -140,7 +140,7 @@ static void send_load(struct mr_load *load)
 		return;
 	}
 	print_load(&m, load);
-	load->task = mr_task_reading(load->clock->f, &m, on_answer, load);
+	load->task = mr_task_reading(load->clock->f, &m, (struct mr_str){0}, on_answer, load);
 	mr_task_want_rows(load->task, part_of(load->parts.next)->inst->app, load->entity, &load->rows);
 }
 

@@ -191,7 +191,7 @@ static void ask(struct mr_revoked *r)
 	struct mr_buf m = {0};
 	r->again = false;
 	mr_load_print(&m, e, MR_STR("[\"true\"]"), MR_STR("[]"), -1);
-	r->task = mr_task_reading(r->f, &m, on_read, r);
+	r->task = mr_task_reading(r->f, &m, (struct mr_str){0}, on_read, r);
 	mr_task_want_rows(r->task, r->app, e, &r->rows);
 }
 

@@ -44,19 +44,10 @@ static struct mr_str key_of(const uint64_t *n)
 	return (struct mr_str){(const char *)n, sizeof *n};
 }
 
-static void free_order(struct mr_job_order *order)
-{
-	if (!order)
-		return;
-	mr_buf_fini(&order->members);
-	free((char *)order->session.p);
-	free(order);
-}
-
 static void free_task(struct mr_task *t)
 {
 	t->f->tasks->n_out -= t->reading && !t->order;
-	free_order(t->order);
+	mr_job_order_delete(&t->order);
 	mr_list_del(&t->in_waiting);
 	mr_map_del(&t->f->tasks->by_n, key_of(&t->n));
 	mr_app_drop(&t->app);
@@ -83,16 +74,19 @@ static void on_order(void *arg)
 	mr_jobs_order(order->f->hub->workers, order);
 }
 
-static struct mr_task *make(
-	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, enum mr_repeat repeat, mr_task_done *done, void *arg)
+static struct mr_str copy(struct mr_str s)
+{
+	return s.n ? (struct mr_str){mr_strndup(s.p, s.n), s.n} : (struct mr_str){0};
+}
+
+static struct mr_task *make(struct mr_fanout *f, struct mr_buf *members, struct mr_str fn, struct mr_str session, enum mr_repeat repeat,
+	mr_task_done *done, void *arg)
 {
 	struct mr_task *t = mr_alloc(sizeof *t);
 	*t = (struct mr_task){.f = f, .n = (uint64_t)f->index << THREAD_SHIFT | ++f->tasks->last, .done = done, .arg = arg};
 	mr_map_put(&f->tasks->by_n, key_of(&t->n), t);
 	struct mr_job_order *order = mr_alloc(sizeof *order);
-	*order = (struct mr_job_order){.f = f, .n = t->n, .members = *members, .repeat = repeat};
-	if (session.n)
-		order->session = (struct mr_str){mr_strndup(session.p, session.n), session.n};
+	*order = (struct mr_job_order){.f = f, .n = t->n, .members = *members, .fn = copy(fn), .session = copy(session), .repeat = repeat};
 	*members = (struct mr_buf){0};
 	mr_list_init(&t->in_waiting);
 	t->order = order;
@@ -108,10 +102,10 @@ static void send(struct mr_task *t)
 	mr_loop_call(t->f->hub->loop, on_order, order);
 }
 
-struct mr_task *mr_task_new(
-	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, enum mr_repeat repeat, mr_task_done *done, void *arg)
+struct mr_task *mr_task_new(struct mr_fanout *f, struct mr_buf *members, struct mr_str fn, struct mr_str session, enum mr_repeat repeat,
+	mr_task_done *done, void *arg)
 {
-	struct mr_task *t = make(f, members, session, repeat, done, arg);
+	struct mr_task *t = make(f, members, fn, session, repeat, done, arg);
 	send(t);
 	return t;
 }
@@ -127,9 +121,9 @@ static void send_waiting(struct mr_fanout *f)
 	}
 }
 
-struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, mr_task_done *done, void *arg)
+struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, struct mr_str fn, mr_task_done *done, void *arg)
 {
-	struct mr_task *t = make(f, members, (struct mr_str){0}, MR_REPEAT_FREELY, done, arg);
+	struct mr_task *t = make(f, members, fn, (struct mr_str){0}, MR_REPEAT_FREELY, done, arg);
 	t->reading = true;
 	mr_list_add_tail(&f->tasks->waiting, &t->in_waiting);
 	send_waiting(f);

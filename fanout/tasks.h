@@ -19,13 +19,13 @@ enum mr_repeat {
 struct mr_task;
 /* reply: the message, in the arena (which the callee may take over by emptying it); NULL with err when no worker could do it. */
 typedef void mr_task_done(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err);
-/* members: the JSON message from `"t"` on, without braces and n; taken over and emptied. session: for console lines, or empty; copied.
- * done is called later, never at once. */
-struct mr_task *mr_task_new(
-	struct mr_fanout *f, struct mr_buf *members, struct mr_str session, enum mr_repeat repeat, mr_task_done *done, void *arg);
+/* members: the JSON message from `"t"` on, without braces and n; taken over and emptied. fn: of the function or route that it runs, or
+ * empty; session: for console lines, or empty; both copied. done is called later, never at once. */
+struct mr_task *mr_task_new(struct mr_fanout *f, struct mr_buf *members, struct mr_str fn, struct mr_str session, enum mr_repeat repeat,
+	mr_task_done *done, void *arg);
 /* The same for what live queries ask: only some of these are under way at a time, the others wait in their order, so that calls find
  * workers that are not busy with them. */
-struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, mr_task_done *done, void *arg);
+struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, struct mr_str fn, mr_task_done *done, void *arg);
 /* The answer's rows (its member "rows") are made as well, and are there before done is called: the caller's, who frees them. Where they are
  * many, that and the parsing are done aside. */
 void mr_task_want_rows(struct mr_task *t, struct mr_app *app, const struct mr_entity *e, struct mr_rows *into);

@@ -411,7 +411,7 @@ static void send_work(struct mr_work *w, const char *snapshot)
 	else
 		print_run(&m, w->inst);
 	mr_load_at(&m, snapshot);
-	w->task = mr_task_reading(w->clock->f, &m, on_answer, w);
+	w->task = mr_task_reading(w->clock->f, &m, w->inst->entity ? (struct mr_str){0} : w->inst->run->fn->name, on_answer, w);
 	if (w->inst->entity)
 		mr_task_want_rows(w->task, w->inst->app, w->inst->entity, &w->rows);
 }

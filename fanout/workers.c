@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "choice.h"
 #include "jobs.h"
 #include "lost.h"
 #include "proto/ground/fault.h"
@@ -26,42 +27,12 @@ enum { LANES = 64, JANITOR_US = 200 * 1000, MANIFEST_MAX = 64 << 20, FRAME_DEPTH
 
 /* --- the serving version --- */
 
-static bool serves(const struct mr_workers *all, const struct mr_worker *w)
-{
-	const struct mr_app *app = all->hub->app;
-	return app && w->ready && !w->draining && mr_str_is(app->version, w->version);
-}
-
 static void drain(struct mr_worker *w)
 {
 	if (w->draining)
 		return;
 	w->draining = true;
 	mr_link_send(w->link, MR_STR("{\"t\":\"drain\"}"));
-}
-
-struct mr_worker *mr_workers_least_busy(struct mr_workers *all)
-{
-	struct mr_worker *best = NULL;
-	MR_LIST_FOR (e, &all->workers) {
-		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
-		/* Actions wait for others most of the time. */
-		if (serves(all, w) && (!best || w->n_jobs - w->n_actions < best->n_jobs - best->n_actions))
-			best = w;
-	}
-	return best;
-}
-
-struct mr_worker *mr_workers_for_action(struct mr_workers *all)
-{
-	struct mr_worker *best = NULL;
-	MR_LIST_FOR (e, &all->workers) {
-		struct mr_worker *w = MR_CONTAINER(e, struct mr_worker, in_workers);
-		if (serves(all, w) && (int64_t)w->n_actions < all->hub->settings.worker_actions &&
-			(!best || w->n_actions < best->n_actions))
-			best = w;
-	}
-	return best;
 }
 
 static void tell_supervisor(struct mr_workers *all, const char *t, struct mr_str version, const struct mr_error *err)
@@ -103,6 +74,8 @@ static void take_over(struct mr_workers *all)
 	struct mr_app *old = hub->app;
 	hub->app = all->next;
 	all->next = NULL;
+	all->crew = all->next_workers;
+	mr_slow_forget(all->slow);
 	mr_log(MR_INFO, "app %s serves", hub->app->version.p);
 	all->switching += hub->n;
 	mr_ticks_app(hub->ticks);
@@ -214,6 +187,10 @@ static void on_peer_gone(struct mr_worker *w)
 	enum mr_reason reason = MR_REASON_NONE;
 	if (all->supervisor == w->link)
 		all->supervisor = NULL;
+	if (all->kept == w)
+		all->kept = NULL;
+	if (all->told == w)
+		all->told = NULL;
 	mr_list_del(&w->in_workers);
 	if (w->lane >= 0) {
 		mr_ring_last(all->ring, w->lane, &running, &reason);
@@ -313,6 +290,14 @@ static void on_ready(struct mr_worker *w, struct mr_str holder)
 	consider(w->all);
 }
 
+static void on_slow(struct mr_worker *w, const struct mr_node *m)
+{
+	int64_t ms = 0;
+	mr_node_int(mr_node_get(m, "ms"), &ms);
+	if (mr_worker_serves(w))
+		mr_workers_slow_slice(w->all, mr_node_str(m, "fn"), ms, mr_node_truth(m, "ended"));
+}
+
 static void count_jobs(struct mr_hub *hub, const struct mr_node *m)
 {
 	static const struct {
@@ -361,6 +346,8 @@ static void handle(struct mr_worker *w, struct mr_str text, const struct mr_node
 		mr_jobs_console(w, (uint64_t)n, text);
 	else if (mr_str_is(t, "ready"))
 		on_ready(w, mr_node_str(m, "holder"));
+	else if (mr_str_is(t, "slow"))
+		on_slow(w, m);
 	else if (mr_str_is(t, "jobs"))
 		count_jobs(all->hub, m);
 	else if (mr_str_is(t, "lost"))
@@ -480,7 +467,15 @@ static void on_janitor(void *arg)
 	struct mr_workers *all = arg;
 	mr_jobs_overdue(all);
 	mr_lost_tell(all);
+	mr_slow_expire(all->slow, mr_mono_us());
+	all->hub->counter[MR_C_SLOW_FUNCTIONS] = mr_slow_count(all->slow);
+	mr_workers_tell_kept(all);
 	mr_timer_start(all->janitor, JANITOR_US);
+}
+
+static void on_held_up(void *arg)
+{
+	mr_jobs_held_up(arg);
 }
 
 static bool make_ring(struct mr_workers *all, struct mr_error *err)
@@ -505,9 +500,11 @@ struct mr_workers *mr_workers_new(struct mr_hub *hub, const char *path, struct m
 	all->hub = hub;
 	all->ring_fd = all->bell = -1;
 	mr_list_init(&all->workers);
-	mr_list_init(&all->waiting);
 	mr_list_init(&all->lost);
-	mr_list_init(&all->waiting_actions);
+	for (int i = 0; i < MR_LINES; i++)
+		mr_list_init(&all->waiting[i]);
+	all->slow = mr_slow_new(&hub->settings);
+	all->held_up = mr_timer_new(hub->loop, on_held_up, all);
 	mr_random(all->origin, sizeof all->origin);
 	all->listener = mr_link_listen(path);
 	if (all->listener < 0)
@@ -562,6 +559,9 @@ void mr_workers_delete(struct mr_workers **all)
 			close(fds[i]);
 	free(ws->lane_used);
 	free(ws->lane_process);
+	mr_slow_delete(&ws->slow);
+	mr_buf_fini(&ws->leave);
+	mr_timer_delete(&ws->held_up);
 	mr_app_drop(&ws->next);
 	free(ws->next_dir);
 	free(ws);

@@ -11,6 +11,7 @@
 #include "proto/ground/hash.h"
 #include "proto/link.h"
 #include "proto/ring.h"
+#include "slow.h"
 
 enum { MR_HOLDER_BYTES = 37 /* a uuid's text and its end */ };
 
@@ -27,16 +28,25 @@ struct mr_worker {
 	struct mr_list jobs; /* given to it and not answered */
 	size_t n_jobs;       /* all of them */
 	size_t n_actions;    /* of these, actions */
+	size_t n_slow;       /* of these, given to it as those of slow functions */
+	int64_t slow_us;     /* when it last began or ended such a one; 0: never */
 };
+
+/* Jobs for which there is no worker yet, by what they need of one (choice.h). */
+enum mr_line { MR_LINE_CALLS, MR_LINE_ACTIONS, MR_LINE_SLOW_CALLS, MR_LINE_SLOW_ACTIONS, MR_LINES };
 
 struct mr_workers {
 	struct mr_hub *hub;
 	struct mr_list workers;
-	struct mr_list waiting;         /* jobs for which there is no worker */
-	struct mr_list waiting_actions; /* those for which no worker has room */
-	struct mr_map jobs;             /* by number */
-	struct mr_list lost;            /* lost.c; so many */
+	struct mr_list waiting[MR_LINES];
+	struct mr_map jobs;  /* by number */
+	struct mr_list lost; /* lost.c; so many */
 	size_t n_lost;
+	struct mr_slow *slow;
+	int64_t crew;           /* workers of the version that serves, as many as there shall be */
+	struct mr_worker *kept; /* for quick functions; choice.h's */
+	struct mr_worker *told; /* what to leave to others, as said below; NULL: nobody was */
+	struct mr_buf leave;
 	struct mr_ring *ring;
 	int ring_fd, bell, lanes;
 	bool *lane_used;
@@ -46,6 +56,7 @@ struct mr_workers {
 	struct mr_watch *watch, *bell_watch;
 	struct mr_link *supervisor;
 	struct mr_timer *janitor;
+	struct mr_timer *held_up;     /* runs while there are jobs */
 	struct mr_payloads *payloads; /* the ticks' */
 	/* The version that takes over when enough of its workers are ready. */
 	struct mr_app *next;
@@ -65,8 +76,10 @@ void mr_workers_read_ring(struct mr_workers *all, struct mr_payloads *payloads);
 /* A process; one that the kernel does not know (0) is dead as well. */
 bool mr_worker_is_dead(pid_t process);
 
-/* For jobs.c. */
-struct mr_worker *mr_workers_least_busy(struct mr_workers *all);
-struct mr_worker *mr_workers_for_action(struct mr_workers *all); /* NULL also when all have worker_actions */
+/* workers_slow.c: a slice of the function took so much CPU (ended: and was stopped); a worker died while its code ran. */
+void mr_workers_slow_slice(struct mr_workers *all, struct mr_str fn, int64_t ms, bool ended);
+/* The worker that is kept for quick functions learns which scheduled ones it leaves to the others. */
+void mr_workers_tell_kept(struct mr_workers *all);
+void mr_workers_slow_death(struct mr_workers *all, struct mr_str fn, enum mr_reason reason);
 
 #endif

@@ -16,6 +16,7 @@
  *   log     { n, fn, level, text, session? }
  *   jobs    { done, failed, late }                   scheduled functions since the last one (counters.md)
  *   lost    { holder }                               Postgres knows that worker to be dead
+ *   slow    { fn, ms, ended? }                       a slice of the function or route took more CPU than slow_slice; ended: it was stopped
  * fanout -> worker
  *   welcome { lane, origin } with two descriptors: ring memory, bell (eventfd)
  *   call    { n, kind: "query"|"mutation"|"action"|"http"|"entity", fn, args, auth: {userId,...}|null, session?, call?, hour?, lasting?,
@@ -39,6 +40,8 @@
  *   cancel  { n }
  *   lost    { holder }                               that worker is dead: what it held is anybody's; answered by lost { holder }
  *             when Postgres knows
+ *   forget  { n }                                    another worker was given it; it is not answered unless it has begun
+ *   leave   { fns }                                  functions that it does not take from the scheduler while others may; replaces the last
  *   drain   {}                                       finish what runs, then exit 0
  * supervisor -> fanout
  *   hello   { role: "supervisor" }                   answered by welcome { port }

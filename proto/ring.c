@@ -20,8 +20,8 @@ struct head {
 };
 
 struct lane {
-	mr_word intent, tail, call, reason; /* writer */
-	uint64_t pad1[28];
+	mr_word intent, tail, call, reason, since; /* writer */
+	uint64_t pad1[27];
 	mr_word epoch; /* fanout */
 	uint64_t pad2[31];
 	/* data: size bytes */
@@ -40,13 +40,14 @@ PIN(struct lane, intent, 0);
 PIN(struct lane, tail, 8);
 PIN(struct lane, call, 16);
 PIN(struct lane, reason, 24);
+PIN(struct lane, since, 32);
 PIN(struct lane, epoch, 256);
 #undef PIN
 _Static_assert(sizeof(struct head) == 256 && sizeof(struct lane) == 512, "layout of the ring: sizes");
 _Static_assert(RECORD_LENGTH == 0 && RECORD_STATE == 1 && RECORD_TOKEN == 2 && RECORD_PAYLOAD == 4, "layout of the ring: record");
 _Static_assert(MR_SLOT_PENDING == 1 && MR_SLOT_COMMITTED == 2 && MR_SLOT_ABORTED == 3, "layout of the ring: states");
 _Static_assert(MR_REASON_NONE == 0 && MR_REASON_TIME == 1 && MR_REASON_MEMORY == 2, "layout of the ring: reasons");
-_Static_assert(MR_RING_VERSION == 1, "another version: are these its layout?");
+_Static_assert(MR_RING_VERSION == 2, "another version: are these its layout?");
 
 enum { RING_MAGIC = 0x72696e67, SIZE_LEAST = 4096, LANES_MOST = 4096 };
 
@@ -224,11 +225,13 @@ void mr_ring_flip(struct mr_ring *r, uint64_t position, enum mr_slot state)
 	mr_store_release(word_at(r, l, position + 8 * RECORD_STATE), state);
 }
 
-void mr_ring_running(struct mr_ring *r, uint64_t call)
+void mr_ring_slice(struct mr_ring *r, uint64_t call, int64_t since_us)
 {
 	struct lane *l = lane_of(r, r->lane);
-	if (is_ours(r, l))
-		mr_store_release(&l->call, call);
+	if (!is_ours(r, l))
+		return;
+	mr_store_release(&l->call, call);
+	mr_store_release(&l->since, (uint64_t)since_us);
 }
 
 void mr_ring_reason(struct mr_ring *r, enum mr_reason reason)
@@ -251,6 +254,7 @@ void mr_ring_reset_lane(struct mr_ring *r, int lane)
 	mr_store_release(&l->tail, start);
 	mr_store_release(&l->call, 0);
 	mr_store_release(&l->reason, MR_REASON_NONE);
+	mr_store_release(&l->since, 0);
 	r->at[lane] = start;
 }
 
@@ -314,4 +318,9 @@ void mr_ring_last(const struct mr_ring *r, int lane, uint64_t *call, enum mr_rea
 	*call = mr_load_acquire(&l->call);
 	uint64_t why = mr_load_acquire(&l->reason);
 	*reason = why <= MR_REASON_MEMORY ? (enum mr_reason)why : MR_REASON_NONE;
+}
+
+int64_t mr_ring_since(const struct mr_ring *r, int lane)
+{
+	return (int64_t)mr_load_acquire(&lane_of(r, lane)->since);
 }

@@ -18,6 +18,8 @@
  *                    epoch than it attached to and stores no more; but one that was just storing would spoil what the new one writes.
  *   record.state     writer: pending, then once committed or aborted (release). A writer that dies in between leaves pending: the log says.
  *   lane.call, lane.reason   writer: the call whose code runs now (0: none), and why the process ended itself; read after its death.
+ *   lane.since       writer: when the slice of code that runs now began (0: none runs). Any time may be read: it says whether the writer is
+ *                    held up.
  * Bytes are copied as 8-byte atomics, each stored with release and loaded with acquire (plain moves on x86): whoever meets a byte of a
  * newer record also meets the intent that announced it. So overtaking is defined behaviour and the thread sanitizer sees it all. The reader
  * trusts no length: what a broken writer leaves can be wrong, but is never read or copied beyond the lane.
@@ -30,7 +32,7 @@
 #include "ground/mem.h"
 
 #define MR_RING_MAGIC   0x31676e69724d6c69ULL
-#define MR_RING_VERSION 1  /* grows with every change of the layout that ring.c pins by static asserts, or of what a word means */
+#define MR_RING_VERSION 2  /* grows with every change of the layout that ring.c pins by static asserts, or of what a word means */
 #define MR_TOKEN_BYTES  16 /* attempt token: 8 bytes origin, 8 bytes running number */
 
 enum mr_slot { MR_SLOT_PENDING = 1, MR_SLOT_COMMITTED = 2, MR_SLOT_ABORTED = 3 };
@@ -47,8 +49,9 @@ void mr_ring_delete(struct mr_ring **ring); /* unmaps; the fd is the caller's */
  */
 uint64_t mr_ring_publish(struct mr_ring *ring, const uint8_t token[MR_TOKEN_BYTES], struct mr_str payload);
 void mr_ring_flip(struct mr_ring *ring, uint64_t position, enum mr_slot state); /* nothing when position is 0 or was lapped */
-void mr_ring_running(struct mr_ring *ring, uint64_t call);                      /* 0: no code runs */
-void mr_ring_reason(struct mr_ring *ring, enum mr_reason reason);               /* async-signal-safe */
+/* A slice of a call's code begins now (mr_mono_us; call 0: nobody's call); since_us 0: it is over. */
+void mr_ring_slice(struct mr_ring *ring, uint64_t call, int64_t since_us);
+void mr_ring_reason(struct mr_ring *ring, enum mr_reason reason); /* async-signal-safe */
 
 /* Reader. Begins a new life of a lane, whose former writer is dead. */
 void mr_ring_reset_lane(struct mr_ring *ring, int lane);
@@ -57,5 +60,6 @@ int mr_ring_read(struct mr_ring *ring, int lane, uint8_t token[MR_TOKEN_BYTES], 
 /* State of a record seen before; 0 when it was overwritten. */
 int mr_ring_state(const struct mr_ring *ring, int lane, uint64_t position);
 void mr_ring_last(const struct mr_ring *ring, int lane, uint64_t *call, enum mr_reason *reason);
+int64_t mr_ring_since(const struct mr_ring *ring, int lane); /* since when a slice runs (mr_mono_us); 0: none does */
 
 #endif

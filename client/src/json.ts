@@ -66,11 +66,17 @@ export function base64ToBytes(text: string): Uint8Array {
 const UNFIT = /\p{Surrogate}|\0/u;
 /** The engine's own, where it has it: it knows of most texts at once. */
 const { isWellFormed } = String.prototype as { readonly isWellFormed?: () => boolean };
-const isText = isWellFormed ? (text: string) => isWellFormed.call(text) && !text.includes("\0") : (text: string) => !UNFIT.test(text);
+const isSound = isWellFormed ? (text: string) => isWellFormed.call(text) && !text.includes("\0") : (text: string) => !UNFIT.test(text);
+
+/** A text of the value is longer than the whole may be. */
+export class TextTooLong extends Error {}
+let longest = Infinity; // text of the value that is being printed
+const isText = (text: string) => text.length <= longest && isSound(text);
 
 /** Postgres has no NUL in text, and UTF-8 no half of a surrogate pair: refused here, where the place is known. */
 function checkText(text: string, path: string): string {
 	if (isText(text)) return text;
+	if (text.length > longest) throw new TextTooLong();
 	const at = text.search(UNFIT);
 	throw new ValueError(
 		`${path}: the text holds ${text.charCodeAt(at) === 0 ? "a NUL character" : "half of a surrogate pair"}, which cannot be stored`,
@@ -190,6 +196,16 @@ function isPlainMap(map: Record<string, unknown>, depth: number): boolean {
 
 export function printWire(value: unknown, path?: string): string {
 	return JSON.stringify(isPlain(value) ? value : toJson(value, path));
+}
+
+/** The same, but where a single text in it has more characters than that nothing is printed, and TextTooLong is thrown. */
+export function printWireWithin(most: number, value: unknown, path?: string): string {
+	longest = most;
+	try {
+		return printWire(value, path);
+	} finally {
+		longest = Infinity;
+	}
 }
 
 /** A where in wire form: its operators keep their `$`. */

@@ -2,7 +2,7 @@
 
 import { CONVEX_ERROR, ConvexError } from "./convex/error.js";
 import { MillraceError } from "./error.js";
-import { parseWire, printWire, ValueError } from "./json.js";
+import { parseWire, printWire, printWireWithin, TextTooLong, ValueError } from "./json.js";
 import { calledName } from "./api.js";
 import { AppError, checkedFields, IdentityTouched, makeContext } from "./runtime/context.js";
 import { cronsManifest } from "./runtime/crons.js";
@@ -94,7 +94,7 @@ function run(call: Call, fn: RegisteredFunction, args: string, frame: Frame, wit
 	const ctx = contextOf(call, fn.kind, frame, within);
 	return frame
 		.run(() => (fn.options.handler as (ctx: object, args: Value) => unknown)(ctx, readArgs(fn, args)))
-		.then((result) => printResult(fn, result));
+		.then((result) => printResult(fn, result, within === 0 ? call.env.most : Infinity));
 }
 
 /** Answers a request of a route, as an action; it has ended when the last of the response is taken. */
@@ -126,9 +126,15 @@ function needUser(call: Call, name: string): void {
 	if (!call.env.auth) throw new MillraceError("unauthenticated", `${name} needs a signed-in caller.`);
 }
 
-function printResult(fn: RegisteredFunction, result: unknown): string {
+/** What is far too long is refused before there is a second copy of it. */
+function printResult(fn: RegisteredFunction, result: unknown, most: number): string {
 	const value = result === undefined ? null : result;
-	return printWire(fn.options.returns ? fn.options.returns.check(value, "result") : value, "result");
+	try {
+		return printWireWithin(most, fn.options.returns ? fn.options.returns.check(value, "result") : value, "result");
+	} catch (e) {
+		if (!(e instanceof TextTooLong)) throw e;
+		throw new MillraceError("too_large", `The result is larger than ${most} bytes (max_result).`, { setting: "max_result" });
+	}
 }
 
 /** What the app declared, by the names that the host calls. */

@@ -117,6 +117,11 @@ void mr_guard_enter(void)
 	step();
 }
 
+int64_t mr_guard_spent_us(void)
+{
+	return guard.seen == atomic_load_explicit(&guard.slice, memory_order_relaxed) ? cpu_us() - guard.seen_us : 0;
+}
+
 void mr_guard_leave(void)
 {
 	step();

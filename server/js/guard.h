@@ -23,6 +23,7 @@ void mr_guard_start(const struct mr_guard_limits *limits, mr_guard_cb *last_word
 void mr_guard_stop(void);
 void mr_guard_enter(void); /* a slice begins */
 void mr_guard_leave(void);
+int64_t mr_guard_spent_us(void); /* CPU time of the slice that runs; up to 10 ms less than it was */
 int64_t mr_guard_resident(void); /* bytes; 0 when unknown */
 
 #endif

@@ -19,11 +19,11 @@ static enum mr_js_end ask(struct mr_job *job, struct mr_str value, struct mr_buf
 	struct mr_worker *w = job->w;
 	MR_ASSERT(!w->slicing);
 	w->slicing = job;
-	mr_ring_running(w->ring, job->root);
+	mr_ring_slice(w->ring, job->root, mr_mono_us());
 	mr_guard_enter();
 	enum mr_js_end end = mr_js_check(w->js, job->entity->name, value, said, err);
 	mr_guard_leave();
-	mr_ring_running(w->ring, 0);
+	mr_ring_slice(w->ring, 0, 0);
 	w->slicing = NULL;
 	return end;
 }

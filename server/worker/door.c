@@ -101,6 +101,21 @@ void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, s
 	mr_buf_fini(&b);
 }
 
+/* For what an action calls, the action answers: that is what the fanout finds a worker for. */
+void mr_door_slow(struct mr_job *job, int64_t us, bool ended)
+{
+	while (job->inner && job->asker)
+		job = job->asker->job;
+	if (!job->w->link || (job->inner && !job->scheduled))
+		return;
+	struct mr_buf b = {0};
+	mr_buf_z(&b, "{\"t\":\"slow\",\"fn\":");
+	mr_json_quote(&b, job->fn->name);
+	mr_buf_printf(&b, ",\"ms\":%" PRId64 "%s}", us / 1000, ended ? ",\"ended\":true" : "");
+	mr_link_send(job->w->link, mr_buf_view(&b));
+	mr_buf_fini(&b);
+}
+
 void mr_door_jobs(struct mr_worker *w, int64_t done, int64_t failed, int64_t late)
 {
 	if (!w->link)
@@ -188,15 +203,10 @@ static void on_welcome(struct mr_worker *w, const struct mr_node *m, const int *
 	mr_worker_welcomed(w);
 }
 
-static void on_number(struct mr_worker *w, const struct mr_node *m, bool part)
+static uint64_t number_of(const struct mr_node *m)
 {
 	int64_t n;
-	if (!mr_node_int(mr_node_get(m, "n"), &n) || n <= 0)
-		return;
-	if (part)
-		mr_job_body(w, (uint64_t)n, m);
-	else
-		mr_job_cancel(w, (uint64_t)n);
+	return mr_node_int(mr_node_get(m, "n"), &n) && n > 0 ? (uint64_t)n : 0;
 }
 
 static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, int n_fds, void *arg)
@@ -214,11 +224,15 @@ static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, i
 	if (mr_str_is(t, "call") || mr_str_is(t, "run") || mr_str_is(t, "read"))
 		mr_job_start(w, &a, m);
 	else if (mr_str_is(t, "cancel"))
-		on_number(w, m, false);
+		mr_job_cancel(w, number_of(m));
+	else if (mr_str_is(t, "forget"))
+		mr_job_forget(w, number_of(m));
 	else if (mr_str_is(t, "part"))
-		on_number(w, m, true);
+		mr_job_body(w, number_of(m), m);
 	else if (mr_str_is(t, "lost"))
 		mr_scheduler_lost(w, mr_node_str(m, "holder"));
+	else if (mr_str_is(t, "leave"))
+		mr_scheduler_leave(w, mr_node_get(m, "fns"));
 	else if (mr_str_is(t, "drain"))
 		mr_jobs_drain(w);
 	else if (mr_str_is(t, "welcome"))

@@ -722,6 +722,16 @@ void mr_job_cancel(struct mr_worker *w, uint64_t n)
 		cancel(job);
 }
 
+void mr_job_forget(struct mr_worker *w, uint64_t n)
+{
+	struct mr_job *job = find_anywhere(w, n);
+	if (!job || job->answered || job->step != MR_JOB_WAITING)
+		return;
+	job->answered = true; /* by the other one */
+	job_free(job);
+	mr_jobs_maybe_exit(w);
+}
+
 void mr_job_cancel_inner(struct mr_job *job)
 {
 	job->asker = NULL;

@@ -256,15 +256,24 @@ static void slice_begin(struct mr_job *job)
 	struct mr_worker *w = job->w;
 	MR_ASSERT(!w->slicing);
 	w->slicing = job;
-	mr_ring_running(w->ring, job->root);
+	mr_ring_slice(w->ring, job->root, mr_mono_us());
 	mr_guard_enter();
+}
+
+static void tell_slow(struct mr_job *job, bool ended)
+{
+	struct mr_worker *w = job->w;
+	int64_t limit_us = w->settings.slow_slice * 1000, us = limit_us ? mr_guard_spent_us() : 0;
+	if (us > limit_us)
+		mr_door_slow(job, us, ended);
 }
 
 static void slice_end(struct mr_job *job, enum mr_js_end end, const struct mr_error *err)
 {
 	struct mr_worker *w = job->w;
+	tell_slow(job, end == MR_JS_TIME);
 	mr_guard_leave();
-	mr_ring_running(w->ring, 0);
+	mr_ring_slice(w->ring, 0, 0);
 	w->slicing = NULL;
 	if (end == MR_JS_TIME) {
 		mr_log(MR_WARN, "%s: stopped: %s", job->fn->name.p, err->message);
@@ -282,8 +291,8 @@ static void print_env(struct mr_job *job, struct mr_buf *b)
 		: job->kind == MR_JOB_ACTION ? "action"
 					     : "query");
 	mr_buf_str(b, job->auth ? job->auth->raw : MR_STR("null"));
-	mr_buf_printf(b, ",\"shared\":%s,\"now\":%.0f,\"depth\":%" PRId64 ",\"seed\":", job->shared ? "true" : "false", job->now_ms,
-		job->w->settings.max_call_depth - job->depth);
+	mr_buf_printf(b, ",\"shared\":%s,\"now\":%.0f,\"depth\":%" PRId64 ",\"most\":%" PRId64 ",\"seed\":", job->shared ? "true" : "false",
+		job->now_ms, job->w->settings.max_call_depth - job->depth, job->w->settings.max_result);
 	mr_json_quote(b, job->seed);
 	/* Queries are shared by all sessions of a caller. */
 	if (job->auth_session.n && (job->kind == MR_JOB_MUTATION || job->kind == MR_JOB_ACTION)) {

@@ -192,11 +192,19 @@ bool mr_scheduler_admits(struct mr_op *op, const struct mr_entity *e, const stru
 
 /* ---- life ---- */
 
-static void print_known(struct mr_buf *b, const struct mr_app *app)
+static bool is_named(const struct mr_node *names, struct mr_str name)
+{
+	for (size_t i = 0; names && i < names->n; i++)
+		if (mr_str_eq(names->items[i].text, name))
+			return true;
+	return false;
+}
+
+static void print_known(struct mr_buf *b, const struct mr_app *app, const struct mr_node *but)
 {
 	mr_buf_char(b, '{');
 	for (size_t i = 0; i < app->n_fns; i++)
-		if (app->fns[i].kind != MR_FN_QUERY)
+		if (app->fns[i].kind != MR_FN_QUERY && !is_named(but, app->fns[i].name))
 			mr_buf_printf(b, "%s\"%s\"", b->n > 1 ? "," : "", app->fns[i].name.p);
 	mr_buf_char(b, '}');
 }
@@ -220,9 +228,19 @@ void mr_scheduler_start(struct mr_worker *w)
 	s->w = w;
 	mr_list_init(&s->jobs);
 	name_self(s);
-	print_known(&s->known, w->app);
+	print_known(&s->known, w->app, NULL);
 	s->timer = mr_timer_new(w->loop, mr_scheduler_turn, s);
 	w->scheduler = s;
+	mr_scheduler_soon(w);
+}
+
+void mr_scheduler_leave(struct mr_worker *w, const struct mr_node *names)
+{
+	struct mr_scheduler *s = w->scheduler;
+	if (!s)
+		return;
+	mr_buf_reset(&s->known);
+	print_known(&s->known, w->app, names);
 	mr_scheduler_soon(w);
 }
 

@@ -197,6 +197,7 @@ void mr_worker_deserted(struct mr_worker *w); /* the fanout is gone */
 /* door.c */
 bool mr_door_open(struct mr_worker *w, const char *path, struct mr_error *err);
 void mr_door_ready(struct mr_worker *w);
+void mr_door_slow(struct mr_job *job, int64_t us, bool ended); /* a slice of it took so much CPU */
 void mr_door_jobs(struct mr_worker *w, int64_t done, int64_t failed, int64_t late);
 void mr_door_lost(struct mr_worker *w, struct mr_str holder); /* Postgres knows */
 void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, struct mr_str text);
@@ -222,6 +223,7 @@ void mr_jobs_init(struct mr_worker *w);
 /* Takes the arena over, in which the message and its text live; answers it in any case. */
 void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message);
 void mr_job_cancel(struct mr_worker *w, uint64_t n);
+void mr_job_forget(struct mr_worker *w, uint64_t n); /* another worker has it; if it has begun here, it goes on */
 void mr_job_body(struct mr_worker *w, uint64_t n, const struct mr_node *message); /* for an action that answers a request */
 bool mr_job_writes(const struct mr_job *job);
 /* Ends of an attempt, by run.c, entity.c and read.c. */
@@ -318,10 +320,11 @@ void mr_hot_ask(struct mr_job *job);  /* whether its record asks for the turn of
 void mr_hot_free(struct mr_worker *w);
 
 /* scheduler.c */
-void mr_scheduler_start(struct mr_worker *w);                      /* when Postgres answers */
-void mr_scheduler_soon(struct mr_worker *w);                       /* something may be due */
-const char *mr_scheduler_holder(const struct mr_worker *w);        /* by what name this worker holds jobs; NULL: it has none */
-void mr_scheduler_lost(struct mr_worker *w, struct mr_str holder); /* that worker is dead: its jobs are anybody's */
+void mr_scheduler_start(struct mr_worker *w);                              /* when Postgres answers */
+void mr_scheduler_soon(struct mr_worker *w);                               /* something may be due */
+const char *mr_scheduler_holder(const struct mr_worker *w);                /* by what name this worker holds jobs; NULL: it has none */
+void mr_scheduler_lost(struct mr_worker *w, struct mr_str holder);         /* that worker is dead: its jobs are anybody's */
+void mr_scheduler_leave(struct mr_worker *w, const struct mr_node *names); /* these it leaves to other workers; NULL or empty: none */
 bool mr_scheduler_idle(const struct mr_worker *w);
 /* Whether one more may be scheduled by an insert of this value; true for other entities. */
 bool mr_scheduler_admits(struct mr_op *op, const struct mr_entity *e, const struct mr_node *value, struct mr_error *err);

@@ -143,20 +143,20 @@ static void a_lane_gets_a_new_worker(void **state)
 	uint64_t call;
 	enum mr_reason reason;
 	uint64_t old = publish(p.writer, 1);
-	mr_ring_running(p.writer, 42);
+	mr_ring_slice(p.writer, 42, 7);
 	mr_ring_reason(p.writer, MR_REASON_MEMORY);
 	mr_ring_last(p.reader, 0, &call, &reason);
-	assert_true(call == 42 && reason == MR_REASON_MEMORY);
+	assert_true(call == 42 && reason == MR_REASON_MEMORY && mr_ring_since(p.reader, 0) == 7);
 	mr_ring_reset_lane(p.reader, 0);
 	mr_ring_last(p.reader, 0, &call, &reason);
 	assert_true(call == 0 && reason == MR_REASON_NONE);
 	/* The former worker, should it live on, harms nobody by what it begins now. */
 	assert_int_equal(publish(p.writer, 2), 0);
 	mr_ring_flip(p.writer, old, MR_SLOT_COMMITTED);
-	mr_ring_running(p.writer, 43);
+	mr_ring_slice(p.writer, 43, 8);
 	mr_ring_reason(p.writer, MR_REASON_TIME);
 	mr_ring_last(p.reader, 0, &call, &reason);
-	assert_true(call == 0 && reason == MR_REASON_NONE);
+	assert_true(call == 0 && reason == MR_REASON_NONE && mr_ring_since(p.reader, 0) == 0);
 	assert_int_equal(mr_ring_state(p.reader, 0, old), MR_SLOT_PENDING);
 	struct mr_ring *next = mr_ring_attach(p.fd, 0, &why);
 	assert_int_equal(read_code(p.reader), 0);

@@ -32,6 +32,8 @@ export interface Env {
 	readonly sessionId?: string;
 	/** How many functions may be within each other. */
 	readonly depth: number;
+	/** Longest result, in bytes. */
+	readonly most: number;
 }
 
 export interface Entry {

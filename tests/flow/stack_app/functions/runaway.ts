@@ -1,3 +1,4 @@
+import { v } from "millrace/server";
 import { mutation } from "../_generated/server";
 
 export const loopPlain = mutation({
@@ -21,5 +22,26 @@ export const eatMemory = mutation({
 	handler: () => {
 		const held: string[] = [];
 		for (let i = 0; ; i++) held.push(`${i}`.repeat(100000));
+	},
+});
+
+/** Computes without a pause, about a nanosecond for each round. */
+export const grind = mutation({
+	args: { rounds: v.number() },
+	auth: "public",
+	handler: (_ctx, { rounds }) => {
+		let x = 1;
+		for (let i = 0; i < rounds; i++) x = (x * 31 + i) | 0;
+		console.log("grinds");
+		return x;
+	},
+});
+
+export const quick = mutation({
+	args: { grp: v.string() },
+	auth: "public",
+	handler: async (ctx, { grp }) => {
+		console.log("is quick");
+		return ctx.db.insert("Item", { grp, n: 1 });
 	},
 });
