@@ -66,6 +66,15 @@ for (const [fn, codes] of [
 	});
 }
 
+test("a result that is far too long is refused as that, and costs no worker", async () => {
+	const c = await stack.client();
+	const before = await stack.metric("millrace_worker_deaths_total");
+	const { error } = await c.call("runaway.huge", {}, { seconds: 20 });
+	assert.deepEqual([error?.code, error?.data?.setting], ["too_large", "max_result"], JSON.stringify(error));
+	assert.equal(await stack.metric("millrace_worker_deaths_total"), before);
+	c.close();
+});
+
 test("many runaways at once: each gets its error, then all is well", async () => {
 	const c = await stack.client();
 	const d = await stack.client();

@@ -94,6 +94,20 @@ test("one that is slow for a good reason is answered, and is quick again after s
 		assert.equal(await stack.metric("millrace_slow_jobs_total"), before);
 	}));
 
+test("the worker that is kept for quick functions leaves scheduled slow ones to the other", () =>
+	with2(["--function-time-limit", "10s", "--slow-lease", "60s"], async (stack, culprit, other) => {
+		for (let i = 0; i < 2; i++) await culprit.value("runaway.grind", { rounds: 2 * CRUNCH });
+		assert.equal(await slow(stack), 1);
+		for (let i = 0; i < 9; i++) await other.value("runaway.quick", { grp: "quick" });
+		const quick = workersThat(stack, "runaway.quick: is quick").sort();
+		const kept = quick[quick.length >> 1];
+		await sleep(1000); // it is told within 200 ms
+		const from = stack.server.err.length;
+		await other.value("runaway.grindLater", { rounds: CRUNCH, times: 6 });
+		await until(other, "all of them", () => workersThat(stack, "runaway.grind: grinds", from).length === 6);
+		assert.deepEqual(workersThat(stack, "runaway.grind: grinds", from).filter((w) => w === kept), []);
+	}));
+
 test("what a worker has not begun when it is held up goes to another, and is done once", () =>
 	with2(["--function-time-limit", "30s", "--slow-lease", "1s", "--slow-slice", "100"], async (stack, culprit, other) => {
 		const grp = "moved";

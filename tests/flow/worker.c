@@ -397,6 +397,9 @@ static void test_plain_loop(void **state)
 	const struct mr_node *e = error_of(loop, "time_limit");
 	assert_string_equal(text_of(mr_node_str(mr_node_get(e, "data"), "setting")), "function_time_limit");
 	error_of(late, "time_limit");
+	assert_true(holds(mr_buf_view(&rig.slow), "{\"t\":\"slow\",\"fn\":\"t.plainLoop\",\"ms\":"));
+	assert_true(holds(mr_buf_view(&rig.slow), ",\"ended\":true}"));
+	assert_false(holds(mr_buf_view(&rig.slow), "t.sleep"));
 	value_of(slow);
 	value_of(rig_query(worker, "hello", "{\"name\":\"still\"}"));
 	assert_int_equal(worker->status, -1);
@@ -748,6 +751,24 @@ static void test_cancel(void **state)
 	value_of(rig_query(worker, "hello", "{\"name\":\"x\"}"));
 }
 
+/* Another worker has it: what waits here is never begun, what runs goes on. */
+static void test_forget(void **state)
+{
+	uint64_t n[12];
+	for (int i = 0; i < 12; i++)
+		n[i] = rig_query(worker, "sleep", "{\"seconds\":0.3}");
+	uint64_t forgotten = rig_mutation(worker, "increment", new_counter("forgotten"), "s", "g1");
+	rig_wait(&rig, 100);
+	const uint64_t both[] = {n[0], forgotten};
+	for (int i = 0; i < 2; i++)
+		mr_link_send(worker->link, mr_str(text_of(mr_arena_printf(&rig.arena, "{\"t\":\"forget\",\"n\":%d}", (int)both[i]))));
+	for (int i = 0; i < 12; i++)
+		value_of(n[i]);
+	value_of(rig_query(worker, "hello", "{\"name\":\"x\"}"));
+	assert_false(rig_has_answer(&rig, forgotten));
+	assert_int_equal(counter_value("forgotten"), 0);
+}
+
 static void test_drain(void **state)
 {
 	uint64_t n[12];
@@ -905,6 +926,7 @@ int main(void)
 		T(test_lost_connections),
 		T(test_postgres_gone),
 		T(test_cancel),
+		T(test_forget),
 		T(test_drain),
 		T(test_fanout_gone),
 		T(test_manifest),

@@ -65,6 +65,8 @@ static void on_frame(struct mr_link *link, struct mr_str text, const int *fds, i
 	} else if (mr_str_is(t, "log")) {
 		mr_buf_str(&w->rig->logs, text);
 		mr_buf_char(&w->rig->logs, '\n');
+	} else if (mr_str_is(t, "slow")) {
+		mr_buf_str(&w->rig->slow, text);
 	} else {
 		on_answer(w->rig, m, text);
 	}
@@ -168,6 +170,7 @@ void rig_fini(struct rig *r)
 	close(r->bell);
 	mr_app_drop(&r->app);
 	mr_buf_fini(&r->logs);
+	mr_buf_fini(&r->slow);
 	mr_arena_fini(&r->arena);
 	PQfinish(r->db);
 	mr_test_pg_fini(&r->pg);

@@ -35,6 +35,7 @@ struct rig {
 	char *answers[RIG_ANSWERS];  /* by n, JSON text of the frame */
 	int n_answers;
 	struct mr_buf logs;    /* frames of log messages, a line each */
+	struct mr_buf slow;    /* frames that tell of slow slices */
 	uint64_t n;            /* last number given */
 	struct mr_arena arena; /* what rig_answer gives lives until the next rig_reset */
 };

@@ -45,3 +45,14 @@ export const quick = mutation({
 		return ctx.db.insert("Item", { grp, n: 1 });
 	},
 });
+
+/** Grinds so many times, by the scheduler. */
+export const grindLater = mutation({
+	args: { rounds: v.number(), times: v.number() },
+	auth: "public",
+	handler: async (ctx, { rounds, times }) => {
+		for (let i = 0; i < times; i++) await ctx.scheduler.runAfter(0, "runaway.grind", { rounds });
+	},
+});
+
+export const huge = mutation({ auth: "public", handler: () => "x".repeat(100_000_000) });
