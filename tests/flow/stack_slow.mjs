@@ -4,6 +4,7 @@ import { run, test } from "../lib/net_client.mjs";
 import { sleep, Stack } from "../lib/stack.mjs";
 
 const CRUNCH = 60_000_000; // rounds of runaway.grind: longer than slow_slice on any machine
+const PATIENT = { seconds: 120 }; // a machine may have very much else to do
 const LIMITS = ["--function-time-limit", "300", "--slow-lease", "4s"];
 
 /** Calls the function again and again until stop() is called, which gives the codes that it was answered. */
@@ -11,7 +12,7 @@ function again(client, fn, args = {}) {
 	const codes = [];
 	let going = true;
 	const loop = (async () => {
-		while (going) codes.push((await client.call(fn, args, { seconds: 30 })).error?.code ?? "done");
+		while (going) codes.push((await client.call(fn, args, PATIENT)).error?.code ?? "done");
 	})();
 	return { codes, stop: async () => ((going = false), await loop, codes) };
 }
@@ -19,7 +20,12 @@ function again(client, fn, args = {}) {
 /** As they are logged: which workers said what. */
 const workersThat = (stack, pattern, from = 0) => [...stack.server.err.slice(from).matchAll(new RegExp(`worker (\\d+): ${pattern}`, "g"))].map((m) => m[1]);
 const slow = (stack) => stack.metric("millrace_slow_functions");
-const until = async (client, what, test) => client.until(what, test, 30);
+const value = async (client, fn, args) => {
+	const reply = await client.call(fn, args, PATIENT);
+	assert.equal(reply.error, undefined, JSON.stringify(reply.error));
+	return reply.value;
+};
+const until = async (client, what, test) => client.until(what, test, 120);
 
 async function with2(options, body) {
 	const stack = await Stack.start([...LIMITS, ...options]);
@@ -35,13 +41,13 @@ async function with2(options, body) {
 
 test("a function that loops is on one worker, quick ones on the other; each of them is answered", () =>
 	with2([], async (stack, culprit, other) => {
-		await other.value("runaway.quick", { grp: "first" });
+		await value(other, "runaway.quick", { grp: "first" });
 		const attack = again(culprit, "runaway.loopPlain");
 		await until(culprit, "the first loops", () => attack.codes.length >= 1);
 		assert.equal(await slow(stack), 1);
 		const from = stack.server.err.length;
 		let n = 0;
-		for (const loops = attack.codes.length; attack.codes.length < loops + 4; n++) await other.value("runaway.quick", { grp: "quick" });
+		for (const loops = attack.codes.length; attack.codes.length < loops + 4; n++) await value(other, "runaway.quick", { grp: "quick" });
 		const codes = await attack.stop();
 		assert.deepEqual([...new Set(codes)], ["time_limit"]);
 		assert.equal(stack.psql(`select count(*) from "Item" where grp = 'quick'`), String(n));
@@ -64,7 +70,7 @@ test("a function that costs its worker each time costs the same one; the other i
 		await until(culprit, "the first death", () => attack.codes.length >= 1);
 		let n = 0;
 		for (const ends = attack.codes.length; attack.codes.length < ends + 2; n++) {
-			await other.value("runaway.quick", { grp: "quick" });
+			await value(other, "runaway.quick", { grp: "quick" });
 			assert.ok((await stack.metric("millrace_workers")) >= 1);
 		}
 		const codes = await attack.stop();
@@ -77,9 +83,9 @@ test("a function that costs its worker each time costs the same one; the other i
 
 test("one that is slow for a good reason is answered, and is quick again after slow_lease", () =>
 	with2(["--function-time-limit", "10s"], async (stack, culprit, other) => {
-		await Promise.all([culprit.value("runaway.grind", { rounds: 1000 }), other.value("runaway.grind", { rounds: 1000 })]);
+		await Promise.all([value(culprit, "runaway.grind", { rounds: 1000 }), value(other, "runaway.grind", { rounds: 1000 })]);
 		const results = new Set();
-		const grind = async () => results.add(await culprit.value("runaway.grind", { rounds: CRUNCH }));
+		const grind = async () => results.add(await value(culprit, "runaway.grind", { rounds: CRUNCH }));
 		for (let i = 0; i < 20 && (await slow(stack)) === 0; i++) await grind();
 		await grind();
 		assert.equal(results.size, 1);
@@ -90,20 +96,20 @@ test("one that is slow for a good reason is answered, and is quick again after s
 			await sleep(100);
 		}
 		const before = await stack.metric("millrace_slow_jobs_total");
-		await culprit.value("runaway.grind", { rounds: 1000 });
+		await value(culprit, "runaway.grind", { rounds: 1000 });
 		assert.equal(await stack.metric("millrace_slow_jobs_total"), before);
 	}));
 
 test("the worker that is kept for quick functions leaves scheduled slow ones to the other", () =>
 	with2(["--function-time-limit", "10s", "--slow-lease", "60s"], async (stack, culprit, other) => {
-		for (let i = 0; i < 2; i++) await culprit.value("runaway.grind", { rounds: 2 * CRUNCH });
+		for (let i = 0; i < 2; i++) await value(culprit, "runaway.grind", { rounds: 2 * CRUNCH });
 		assert.equal(await slow(stack), 1);
-		for (let i = 0; i < 9; i++) await other.value("runaway.quick", { grp: "quick" });
+		for (let i = 0; i < 9; i++) await value(other, "runaway.quick", { grp: "quick" });
 		const quick = workersThat(stack, "runaway.quick: is quick").sort();
 		const kept = quick[quick.length >> 1];
 		await sleep(1000); // it is told within 200 ms
 		const from = stack.server.err.length;
-		await other.value("runaway.grindLater", { rounds: CRUNCH, times: 6 });
+		await value(other, "runaway.grindLater", { rounds: CRUNCH, times: 6 });
 		await until(other, "all of them", () => workersThat(stack, "runaway.grind: grinds", from).length === 6);
 		assert.deepEqual(workersThat(stack, "runaway.grind: grinds", from).filter((w) => w === kept), []);
 	}));
@@ -114,10 +120,10 @@ test("what a worker has not begun when it is held up goes to another, and is don
 		let sent = 0;
 		for (let i = 0; i < 10 && (await stack.metric("millrace_calls_moved_total")) === 0; i++) {
 			while ((await slow(stack)) > 0) await sleep(100);
-			const grind = culprit.call("runaway.grind", { rounds: 6 * CRUNCH }, { seconds: 60 });
+			const grind = culprit.call("runaway.grind", { rounds: 6 * CRUNCH }, PATIENT);
 			const quick = [];
 			for (let k = 0; k < 40; k++) {
-				for (let m = 0; m < 2; m++) quick.push(other.call("runaway.quick", { grp }, { seconds: 60 }));
+				for (let m = 0; m < 2; m++) quick.push(other.call("runaway.quick", { grp }, PATIENT));
 				await sleep(2);
 			}
 			for (const { error } of await Promise.all(quick)) assert.equal(error, undefined);
@@ -126,7 +132,7 @@ test("what a worker has not begun when it is held up goes to another, and is don
 		}
 		assert.ok((await stack.metric("millrace_calls_moved_total")) > 0, "nothing was moved");
 		assert.equal(stack.psql(`select count(*) from "Item" where grp = '${grp}'`), String(sent));
-		const items = Number(await other.value("items.count", { grp }));
+		const items = Number(await value(other, "items.count", { grp }));
 		assert.equal(items, sent);
 	}));
 

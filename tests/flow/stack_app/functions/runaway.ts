@@ -1,4 +1,5 @@
 import { v } from "millrace/server";
+import { api } from "../_generated/api";
 import { mutation } from "../_generated/server";
 
 export const loopPlain = mutation({
@@ -50,8 +51,8 @@ export const quick = mutation({
 export const grindLater = mutation({
 	args: { rounds: v.number(), times: v.number() },
 	auth: "public",
-	handler: async (ctx, { rounds, times }) => {
-		for (let i = 0; i < times; i++) await ctx.scheduler.runAfter(0, "runaway.grind", { rounds });
+	handler: async (ctx, { rounds, times }): Promise<void> => {
+		for (let i = 0; i < times; i++) await ctx.scheduler.runAfter(0, api.runaway.grind, { rounds });
 	},
 });
 
