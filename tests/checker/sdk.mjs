@@ -51,7 +51,7 @@ export class SdkClient {
 				for (const name of ["onopen", "onclose", "onerror"]) this.inner[name] = (event) => this[name]?.(event);
 				this.inner.onmessage = (event) => {
 					this.onmessage?.(event);
-					owner.heard(JSON.parse(event.data));
+					if (owner.line === this.inner) owner.heard(JSON.parse(event.data)); // what comes on a line that was given up for silent goes nowhere
 				};
 			}
 			get readyState() {
