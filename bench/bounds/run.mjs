@@ -1,23 +1,14 @@
 // Starts a server of its own for each case, measures what others see while it is at its bounds, prints a table, stops it.
 import { CASES, Scene, sleep } from "../../tests/lib/bounds.mjs";
+import { columns, readOptions, row } from "../lib.mjs";
 
-const args = process.argv.slice(2);
-const [own, more] = args.includes("--") ? [args.slice(0, args.indexOf("--")), args.slice(args.indexOf("--") + 1)] : [args, []];
-const quick = own.includes("--quick");
-const only = own.includes("--only") ? own[own.indexOf("--only") + 1].split(",") : Object.keys(CASES);
-const unknown = only.filter((name) => !CASES[name]);
-if (unknown.length) {
-	console.error(`no such case: ${unknown.join(", ")}`);
-	process.exit(2);
-}
+const { chosen, quick, serving } = readOptions(CASES, Object.keys(CASES));
 const size = quick ? { rows: 60_000, hot: 20_000, watchers: 5, behind: 500, subscriptions: 2000 } : { rows: 1_000_000, hot: 49_000, watchers: 20, behind: 10_000, subscriptions: 10_000 };
 
-const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
 const ms = (...values) => values.map((v) => v.toFixed(v < 10 ? 1 : 0)).join(" / ");
-row("load", "it takes, s", "others, p50 / p99 ms", "without it", "p99 : without", "longest gap of ticks, ms", "without it", "longest pong, ms", "memory, before / most MB");
-row(..."---------".split("").map(() => "---"));
-for (const name of only) {
-	const scene = await Scene.start(["--call-time-limit", "5m", ...more]);
+columns("load", "it takes, s", "others, p50 / p99 ms", "without it", "p99 : without", "longest gap of ticks, ms", "without it", "longest pong, ms", "memory, before / most MB");
+for (const name of chosen) {
+	const scene = await Scene.start(["--call-time-limit", "5m", ...serving]);
 	const end = (status) => scene.stop().then(() => process.exit(status));
 	for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void end(130));
 	await scene.during(() => sleep(1000)); // until all is warm

@@ -135,6 +135,9 @@ export class Rig {
 		const each = (i) => Object.fromEntries(Object.keys(pids).map((name) => [name, (after[name][i] - before[name][i]) / n]));
 		return { ...more, rate: n / seconds, cores, cpu: each(0), system: each(1) };
 	}
+	said() {
+		return this.server?.err;
+	}
 	end() {
 		for (const child of this.loads) child.kill();
 		this.watching?.end();

@@ -3,16 +3,9 @@ import { spawn } from "node:child_process";
 import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD, endAll, freePort, millrace, remove, ROOT, serve, temporary } from "../../tests/lib/cli.mjs";
-import { machine } from "../lib.mjs";
+import { lastWords, machine, readWords } from "../lib.mjs";
 
-const cut = process.argv.indexOf("--");
-const args = process.argv.slice(2, cut < 0 ? undefined : cut);
-const serving = cut < 0 ? [] : process.argv.slice(cut + 1);
-const value = (name, fallback) => {
-	const at = args.indexOf(name);
-	return at < 0 ? fallback : args[at + 1];
-};
-const quick = args.includes("--quick");
+const { quick, serving, value } = readWords();
 const writes = value("--writes", quick ? "60" : "500");
 const subscribers = value("--subscribers", "1,100,1000").split(",");
 for (const n of [writes, ...subscribers]) if (!/^[1-9]\d*$/.test(n)) throw new Error(`not a number of writes or subscribers: ${n}`);
@@ -41,7 +34,7 @@ try {
 	const conninfo = readFileSync(join(data, "run", "database"), "utf8").trim();
 	measuring = spawn(join(BUILD, "bench", "latency", "latency"), [String(port), conninfo, writes, ...subscribers], { stdio: "inherit" });
 	const status = await new Promise((resolve) => measuring.once("close", (code) => resolve(code ?? 1)));
-	if (status !== 0) console.error(server.err.trimEnd().split("\n").slice(-20).join("\n"));
+	if (status !== 0) console.error(lastWords(server.err));
 	await end(status);
 } catch (e) {
 	console.error(e.message);

@@ -1,12 +1,9 @@
 // Starts a server of its own and measures what clients that stop reading cost it and the others; stops it.
 import { Scene } from "../../tests/lib/stopped.mjs";
+import { columns, readWords, row } from "../lib.mjs";
 
-const args = process.argv.slice(2);
-const value = (name, fallback) => {
-	const at = args.indexOf(name);
-	return Number(at < 0 ? fallback : args[at + 1]);
-};
-const quick = args.includes("--quick");
+const { quick, value: word } = readWords();
+const value = (name, fallback) => Number(word(name, fallback));
 const seconds = value("--seconds", quick ? 5 : 60);
 const stopped = value("--stopped", quick ? 100 : 500);
 const readers = value("--readers", 20);
@@ -14,14 +11,12 @@ const rate = value("--rate", quick ? 2000 : 10000);
 
 const scene = await Scene.start([]);
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void scene.stop().then(() => process.exit(130)));
-const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
 const tell = (name, r) =>
 	row(name, r.rate, r.ticks, r.transitions, `${r.p50} / ${r.p99}`, r.cpu.toFixed(1), `${Math.round(r.rss[0])} / ${Math.round(Math.max(...r.rss))} / ${Math.round(r.rss.at(-1))}`, Math.round(r.kernel));
 // Two of them read all, in both encodings, so that every live query is there with and without those that stop.
 const going = [...(await scene.clients(readers - 2, false)), ...(await scene.clients(2, true, readers))];
 await scene.load(quick ? 1 : 3, rate, going);
-row("", "rows/s", "ticks", `transitions of ${readers} readers`, "age of what they are told, p50 / p99 ms", "CPU s of the fanout", "its memory, first / most / last MB", "TCP memory of the machine, MB");
-row(..."--------".split("").map(() => "---"));
+columns("", "rows/s", "ticks", `transitions of ${readers} readers`, "age of what they are told, p50 / p99 ms", "CPU s of the fanout", "its memory, first / most / last MB", "TCP memory of the machine, MB");
 const without = await scene.load(seconds, rate, going);
 tell("no stopped client", without);
 const still = await scene.clients(stopped, true, readers);
