@@ -19,7 +19,7 @@ static char *text_of(size_t n, int kind)
 
 	for (size_t i = 0; i < n; i++) {
 		x = x * 1664525 + 1013904223;
-		text[i] = (char)(kind == 0 ? "etaoin shrdlu,:\"0"[x >> 24 & 15] : kind == 1 ? 'a' : x >> 24);
+		text[i] = kind == 0 ? "etaoin shrdlu,:\"0"[x >> 24 & 15] : kind == 1 ? 'a' : (char)(x >> 24);
 	}
 	return text;
 }
