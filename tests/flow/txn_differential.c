@@ -52,54 +52,10 @@ static const struct mr_entity *all(void)
 	return rig_entity("All");
 }
 
-/* ---- rows ---- */
-
-static void insert_rows(void)
+static void field_text(struct mr_buf *b, const struct mr_field *f, int row)
 {
-	struct mr_txn *txn = mr_txn_begin(pg, rig.app, MR_TXN_READ_COMMITTED, NULL);
-	const struct mr_entity *e = all();
-	for (int i = 0; i < ROWS; i++) {
-		struct mr_buf row = {0};
-		mr_buf_char(&row, '{');
-		for (size_t k = 1; k < e->n; k++) {
-			if (e->fields[k].type == MR_T_JSON || dice(5) == 0)
-				continue;
-			mr_buf_printf(&row, "%s\"%s\":%s", row.n > 1 ? "," : "", e->fields[k].name.p, pick(e->fields[k].type));
-		}
-		mr_buf_char(&row, '}');
-		const struct rig_answer *a = rig_write(txn, RIG_INSERT, "All", "", row.p);
-		if (!a->json)
-			fail_msg("%s: %s", row.p, a->err.message);
-		mr_buf_fini(&row);
-	}
-	assert_int_equal(rig_commit(&txn, "", "", NULL)->end, MR_DONE);
-}
-
-/* What Postgres answers: images. */
-static char *load(struct mr_txn *txn, const struct mr_pred *where, const struct mr_order *order, size_t n)
-{
-	struct mr_plan plan = {.entity = all(), .where = where, .order = order, .n_order = n, .limit = -1};
-	struct rig_answer a = {0};
-	mr_txn_load(txn, &plan, rig_answered, &a);
-	rig_until(&a.done, "loaded");
-	if (!a.json) {
-		struct mr_buf text = {0};
-		mr_pred_print(&text, all(), where);
-		fail_msg("%s: %s", a.err.message, text.p);
-	}
-	return a.json;
-}
-
-static void keep_rows(struct mr_txn *txn)
-{
-	struct mr_error err;
-	char *json = load(txn, NULL, NULL, 0);
-	struct mr_str kept = mr_arena_str(&world, mr_str(json));
-	free(json);
-	const struct mr_node *list = mr_node_get(mr_json_read(&world, kept, 64, false, &err), "rows");
-	assert_int_equal(list->n, ROWS);
-	for (int i = 0; i < ROWS; i++)
-		assert_true(mr_row_from_image(&world, all(), &list->items[i], &rows[i]));
+	if (f->type != MR_T_JSON && dice(5))
+		mr_buf_z(b, pick(f->type));
 }
 
 /* ---- predicates ---- */
@@ -240,18 +196,12 @@ static void expect(struct mr_buf *ids, const struct mr_pred *p, const struct mr_
 	}
 }
 
-static void got(struct mr_buf *ids, struct mr_txn *txn, const struct mr_pred *p, const struct mr_order *order, size_t n)
+static void got(struct mr_buf *ids, const struct mr_node *list)
 {
-	struct mr_arena a = {0};
-	struct mr_error err;
-	char *json = load(txn, p, order, n);
-	const struct mr_node *list = mr_node_get(mr_json_read(&a, mr_str(json), 64, false, &err), "rows");
 	for (size_t i = 0; i < list->n; i++) {
 		mr_buf_str(ids, mr_node_str(&list->items[i], "id"));
 		mr_buf_char(ids, '\n');
 	}
-	mr_arena_fini(&a);
-	free(json);
 }
 
 static void agree(struct mr_txn *txn, struct mr_arena *a, const struct mr_pred *p, int number)
@@ -260,7 +210,7 @@ static void agree(struct mr_txn *txn, struct mr_arena *a, const struct mr_pred *
 	size_t n = random_order(order);
 	struct mr_buf c = {0}, sql = {0}, text = {0};
 	expect(&c, mr_pred_members(p) ? resolved(a, p) : p, order, n);
-	got(&sql, txn, p, order, n);
+	got(&sql, rig_load_rows(txn, a, all(), p, order, n));
 	if (c.n != sql.n || (c.n && memcmp(c.p, sql.p, c.n))) {
 		mr_pred_print(&text, all(), p);
 		fail_msg("seed case %d: %s\nC:\n%s\nPostgres:\n%s", number, text.p, c.n ? c.p : "", sql.n ? sql.p : "");
@@ -275,9 +225,9 @@ static void rule_22_predicates_and_orders(void **state)
 	const char *given = getenv("MILLRACE_SEED");
 	seed = given ? strtoull(given, NULL, 10) : (uint64_t)getpid();
 	print_message("MILLRACE_SEED=%llu\n", (unsigned long long)seed);
-	insert_rows();
+	rig_insert_rows(pg, all(), ROWS, field_text);
 	struct mr_txn *txn = mr_txn_begin(pg, rig.app, MR_TXN_READ, NULL);
-	keep_rows(txn);
+	rig_keep_rows(txn, &world, all(), rows, ROWS);
 	for (int i = 0; i < CASES; i++) {
 		struct mr_arena a = {0};
 		const struct mr_pred *p = random_pred(&a, 3, true);

@@ -245,6 +245,55 @@ const struct rig_answer *rig_read(struct mr_txn *txn, const char *entity, const 
 	return &answer;
 }
 
+void rig_insert_rows(struct mr_pg *pg, const struct mr_entity *e, int n, void (*value)(struct mr_buf *b, const struct mr_field *f, int row))
+{
+	struct mr_txn *txn = mr_txn_begin(pg, rig.app, MR_TXN_READ_COMMITTED, NULL);
+	for (int i = 0; i < n; i++) {
+		struct mr_buf row = {0}, field = {0};
+		mr_buf_char(&row, '{');
+		for (size_t k = 1; k < e->n; k++) {
+			field.n = 0;
+			value(&field, &e->fields[k], i);
+			if (field.n)
+				mr_buf_printf(&row, "%s\"%s\":%.*s", row.n > 1 ? "," : "", e->fields[k].name.p, (int)field.n, field.p);
+		}
+		mr_buf_char(&row, '}');
+		const struct rig_answer *a = rig_write(txn, RIG_INSERT, e->name.p, "", row.p);
+		if (!a->json)
+			fail_msg("%s: %s", row.p, a->err.message);
+		mr_buf_fini(&row);
+		mr_buf_fini(&field);
+	}
+	assert_int_equal(rig_commit(&txn, "", "", NULL)->end, MR_DONE);
+}
+
+const struct mr_node *rig_load_rows(struct mr_txn *txn, struct mr_arena *a, const struct mr_entity *e, const struct mr_pred *where,
+	const struct mr_order *order, size_t n_order)
+{
+	struct mr_plan plan = {.entity = e, .where = where, .order = order, .n_order = n_order, .limit = -1};
+	struct rig_answer got = {0};
+	struct mr_error err;
+	mr_txn_load(txn, &plan, rig_answered, &got);
+	rig_until(&got.done, "the rows are loaded");
+	if (!got.json) {
+		struct mr_buf text = {0};
+		if (where)
+			mr_pred_print(&text, e, where);
+		fail_msg("%s: %s", got.err.message, where ? text.p : "all rows");
+	}
+	struct mr_str kept = mr_arena_str(a, mr_str(got.json));
+	rig_free_answer(&got);
+	return mr_node_get(mr_json_read(a, kept, 64, false, &err), "rows");
+}
+
+void rig_keep_rows(struct mr_txn *txn, struct mr_arena *a, const struct mr_entity *e, struct mr_row *rows, size_t n)
+{
+	const struct mr_node *list = rig_load_rows(txn, a, e, NULL, NULL, 0);
+	assert_int_equal(list->n, n);
+	for (size_t i = 0; i < n; i++)
+		assert_true(mr_row_from_image(a, e, &list->items[i], &rows[i]));
+}
+
 const struct rig_end *rig_commit(struct mr_txn **txn, const char *session, const char *call, struct mr_ring *ring)
 {
 	static struct rig_end end;

@@ -78,6 +78,14 @@ enum rig_write { RIG_INSERT, RIG_PATCH, RIG_REPLACE, RIG_REMOVE };
 const struct rig_answer *rig_write(struct mr_txn *txn, enum rig_write kind, const char *entity, const char *id, const char *value);
 const struct rig_answer *rig_sql_in(struct mr_txn *txn, const char *sql, const char *params);
 const struct rig_answer *rig_read(struct mr_txn *txn, const char *entity, const char *where);
+/* Inserts n rows and commits; `value` prints a field of the row of this number as JSON, or nothing: it is left out. */
+void rig_insert_rows(
+	struct mr_pg *pg, const struct mr_entity *e, int n, void (*value)(struct mr_buf *b, const struct mr_field *f, int row));
+/* Rows that Postgres finds, of all their fields, as images in the arena. where may be NULL. */
+const struct mr_node *rig_load_rows(struct mr_txn *txn, struct mr_arena *a, const struct mr_entity *e, const struct mr_pred *where,
+	const struct mr_order *order, size_t n_order);
+/* All that there are, of which there must be n. */
+void rig_keep_rows(struct mr_txn *txn, struct mr_arena *a, const struct mr_entity *e, struct mr_row *rows, size_t n);
 /* Commits with the record (session empty: none). */
 const struct rig_end *rig_commit(struct mr_txn **txn, const char *session, const char *call, struct mr_ring *ring);
 void rig_rollback(struct mr_txn **txn);

@@ -240,45 +240,10 @@ static void stored_text(struct mr_buf *b, const struct mr_field *f, int row)
 
 /* ---- rows ---- */
 
-static void insert_rows(void)
+static void field_text(struct mr_buf *b, const struct mr_field *f, int row)
 {
-	struct mr_txn *txn = mr_txn_begin(pg, rig.app, MR_TXN_READ_COMMITTED, NULL);
-	const struct mr_entity *e = subject;
-	for (int i = 0; i < ROWS; i++) {
-		struct mr_buf row = {0};
-		mr_buf_char(&row, '{');
-		for (size_t k = 1; k < e->n; k++) {
-			if (e->fields[k].type == MR_T_JSON || (e->fields[k].optional && dice(6) == 0))
-				continue;
-			mr_buf_printf(&row, "%s\"%s\":", row.n > 1 ? "," : "", e->fields[k].name.p);
-			stored_text(&row, &e->fields[k], i);
-		}
-		mr_buf_char(&row, '}');
-		const struct rig_answer *a = rig_write(txn, RIG_INSERT, e->name.p, "", row.p);
-		if (!a->json)
-			fail_msg("%s: %s", row.p, a->err.message);
-		mr_buf_fini(&row);
-	}
-	assert_int_equal(rig_commit(&txn, "", "", NULL)->end, MR_DONE);
-}
-
-static char *load(struct mr_txn *txn, const struct mr_pred *where, const struct mr_order *order, size_t n)
-{
-	struct mr_plan plan = {.entity = subject, .where = where, .order = order, .n_order = n, .limit = -1};
-	struct rig_answer a = {0};
-	mr_txn_load(txn, &plan, rig_answered, &a);
-	rig_until(&a.done, "loaded");
-	if (!a.json)
-		fail_msg("%s", a.err.message);
-	return a.json;
-}
-
-static const struct mr_node *loaded(struct mr_arena *a, char *json)
-{
-	struct mr_error err;
-	struct mr_str kept = mr_arena_str(a, mr_str(json));
-	free(json);
-	return mr_node_get(mr_json_read(a, kept, 64, false, &err), "rows");
+	if (f->type != MR_T_JSON && (!f->optional || dice(6)))
+		stored_text(b, f, row);
 }
 
 static void write_rows(void)
@@ -299,15 +264,6 @@ static void write_rows(void)
 	mr_enc_end(&enc);
 	fprintf(out, "},\"rows\":%.*s}\n", (int)json.n, json.p);
 	mr_buf_fini(&json);
-}
-
-static void keep_rows(struct mr_txn *txn)
-{
-	const struct mr_node *list = loaded(&world, load(txn, NULL, NULL, 0));
-	assert_int_equal(list->n, ROWS);
-	for (int i = 0; i < ROWS; i++)
-		assert_true(mr_row_from_image(&world, subject, &list->items[i], &rows[i]));
-	write_rows();
 }
 
 /* ---- filters ---- */
@@ -484,7 +440,7 @@ static void agree(struct mr_txn *txn, struct mr_arena *a)
 	if (!p || !o || !mr_order_read(a, subject, o, false, &by, &n_by, &err))
 		fail_msg("%s %s: %s", where.p, order.p, err.message);
 	print_ids(&c, p);
-	print_found(&sql, a, loaded(a, load(txn, p, by, n_by)));
+	print_found(&sql, a, rig_load_rows(txn, a, subject, p, by, n_by));
 	if (c.n != sql.n || (c.n && memcmp(c.p, sql.p, c.n)))
 		fail_msg("%s %s\nC:\n%s\nPostgres:\n%s", where.p, order.p, c.n ? c.p : "", sql.n ? sql.p : "");
 	fprintf(out, "{\"where\":%s,\"order\":%s,\"ids\":[%s]}\n", where.p, order.p, c.n ? c.p : "");
@@ -498,9 +454,10 @@ static void filters(const char *entity)
 {
 	subject = rig_entity(entity);
 	telling = 0;
-	insert_rows();
+	rig_insert_rows(pg, subject, ROWS, field_text);
 	struct mr_txn *txn = mr_txn_begin(pg, rig.app, MR_TXN_READ, NULL);
-	keep_rows(txn);
+	rig_keep_rows(txn, &world, subject, rows, ROWS);
+	write_rows();
 	for (int i = 0; i < CASES; i++) {
 		struct mr_arena a = {0};
 		agree(txn, &a);
