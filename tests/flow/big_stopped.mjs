@@ -2,7 +2,7 @@
 // Clients that do not read: the server's memory is bounded, the others go on, and each is brought to now in one transition when it reads
 // again. The same at full scale, with its figures: bench/stopped/run.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { sanitized } from "../lib/cli.mjs";
 import { run, test, WebSocketRaw } from "../lib/net_client.mjs";
 import { Scene, sleep, until } from "../lib/stopped.mjs";
 
@@ -13,13 +13,12 @@ const SEND_BUFFER = 262144;
 const scene = await Scene.start(["--log-level", "warn"], PADDING);
 const { stack } = scene;
 const readers = await scene.clients(LONG ? 20 : 5, false);
-// The address sanitizer keeps what was freed for a while (256 MB), and its shadow makes every byte dearer.
-const sanitized = Number(/VmSize:\s+(\d+)/.exec(readFileSync(`/proc/${scene.fanout}/status`, "utf8"))[1]) > 1 << 30;
 const mb = (bytes) => Math.round(bytes / 1048576);
 
 /** What a client may have waiting: what makes it behind, and a transition with all that it watches. */
 const ROW = 200 + PADDING; // in the one list of all rows, and in three short ones
-const bound = STOPPED * (SEND_BUFFER + 500 * ROW) + (64 << 20) + (sanitized ? 512 << 20 : 0);
+// The address sanitizer keeps what was freed for a while (256 MB), and its shadow makes every byte dearer.
+const bound = STOPPED * (SEND_BUFFER + 500 * ROW) + (64 << 20) + (sanitized() ? 512 << 20 : 0);
 
 test("clients that stop reading cost a bounded amount of memory, and the others nothing; who reads again is brought to now in one transition", async () => {
 	await scene.load(1, RATE, readers);
@@ -45,7 +44,7 @@ test("clients that stop reading cost a bounded amount of memory, and the others 
 		`memory +${Math.round(most)} MB of ${mb(bound)} allowed; TCP of the machine ${Math.round(within.kernel)} MB`);
 	assert.ok(most * 1048576 < bound, `${most} MB more than before`);
 	const [first, last] = [within.rss[Math.floor(within.rss.length / 3)], within.rss.at(-1)];
-	assert.ok(last - first < 32 + (sanitized ? 300 : 0), `flat: ${first} MB, then ${last} MB`);
+	assert.ok(last - first < 32 + (sanitized() ? 300 : 0), `flat: ${first} MB, then ${last} MB`);
 	assert.ok(within.transitions > 0 && within.ages.length > 0, "the others are told");
 	await scene.exact(readers);
 	const back = await scene.readOn(still, since);
@@ -93,7 +92,7 @@ test("who asks and asks without reading is not heard until it reads, and is answ
 	}, 60);
 	const grown = scene.rss() - before;
 	console.log(`# ${sent} messages sent, memory +${Math.round(grown)} MB`);
-	assert.ok(grown < 32 + (sanitized ? 300 : 0), `${grown} MB`);
+	assert.ok(grown < 32 + (sanitized() ? 300 : 0), `${grown} MB`);
 	ws.socket.resume();
 	for (let n = 0; n < sent; ) if (JSON.parse((await ws.next(20000)).text).t === "error") n++;
 	ws.close?.();

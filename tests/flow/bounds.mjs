@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { CASES, Scene } from "../lib/bounds.mjs";
+import { sanitized } from "../lib/cli.mjs";
 import { run, test } from "../lib/net_client.mjs";
 
 const LONG = Boolean(process.env.MILLRACE_LONG);
@@ -15,7 +16,6 @@ const SIZE = LONG
 const BOUND = LONG ? { ticks: 200, hot: 400, behind: 500, subscriptions: 200 } : { ticks: 120, hot: 120, behind: 120, subscriptions: 80 };
 
 const scene = await Scene.start(["--call-time-limit", "5m"]);
-const sanitized = scene.status("VmSize") > 1 << 20;
 const idle = await scene.during(() => new Promise((done) => setTimeout(done, 1000)));
 const began = scene.fanout;
 
@@ -35,7 +35,7 @@ for (const [name, what] of Object.entries(bounds))
 				`pong ${seen.pong.toFixed(1)} ms; memory ${seen.before.toFixed(0)}, most ${seen.most.toFixed(0)} MB`);
 		});
 		// The address sanitizer keeps what was freed for a while, and its shadow makes every byte dearer.
-		assert.ok(most - first < (sanitized ? 800 + 4 * BOUND[name] : BOUND[name]), `${most - first} MB more than before`);
+		assert.ok(most - first < (sanitized() ? 800 + 4 * BOUND[name] : BOUND[name]), `${most - first} MB more than before`);
 	});
 
 test("a clean end: nobody fell", async () => {

@@ -4,13 +4,12 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { ROOT } from "../lib/cli.mjs";
+import { ROOT, sanitized } from "../lib/cli.mjs";
 import { run, test } from "../lib/net_client.mjs";
 import { sleep, Stack, thisHour, until } from "../lib/stack.mjs";
 
 const SECONDS = 3;
-// A sanitized worker needs far more memory for the same work.
-const memory = (process.env.MILLRACE_BUILD ?? "").includes("sanitized") ? "800MB" : "200MB";
+const memory = sanitized() ? "800MB" : "200MB";
 const limits = ["--action-time-limit", `${SECONDS}s`, "--function-time-limit", "300", "--worker-memory-limit", memory, "--action-operations", "200"];
 process.env.MILLRACE_VAR_KEY = "a \"key\" \u00e9";
 const stack = await Stack.start([...limits, "--worker-actions", "4"]);

@@ -3,13 +3,12 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePort, makeApp, remove, serve, temporary } from "../lib/cli.mjs";
+import { freePort, makeApp, remove, sanitized, serve, temporary } from "../lib/cli.mjs";
 import { run, test } from "../lib/net_client.mjs";
 import { Psql } from "../lib/psql.mjs";
 import { sleep, Stack, uuid } from "../lib/stack.mjs";
 
-// A sanitized worker needs far more memory for the same work.
-const memory = (process.env.MILLRACE_BUILD ?? "").includes("sanitized") ? "800MB" : "200MB";
+const memory = sanitized() ? "800MB" : "200MB";
 let stack = await Stack.start(["--function-time-limit", "300", "--worker-memory-limit", memory]);
 
 /** Calls from several clients without a pause until stop() is called; gives what they were answered. */

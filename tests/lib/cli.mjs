@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const BUILD = process.env.MILLRACE_BUILD ?? join(ROOT, "build", "release");
 export const MILLRACE = join(BUILD, "server", "cli", "millrace");
+/** Is it built with a sanitizer? Such a one needs several times the memory and the time for the same work. */
+export const sanitized = () => readFileSync(MILLRACE).includes("san_init");
 
 /** A small app: messages, a mutation, a query, a page. */
 export const SMALL_APP = {
