@@ -35,13 +35,6 @@ struct mr_fanout {
 	int32_t hour; /* by Postgres's clock, as of its last tick; 0 before */
 	int64_t hour_us;
 };
-/* Adds one to a counter of its own thread, which nobody else writes: no locked instruction is needed. For what is counted for each
- * delivery. */
-static inline void mr_count_one(struct mr_fanout *f, enum mr_counter c)
-{
-	int64_t before = atomic_load_explicit(&f->counter[c], memory_order_relaxed);
-	atomic_store_explicit(&f->counter[c], before + 1, memory_order_relaxed);
-}
 /* Hours since 1970 by which calls are judged: Postgres's, or ours while it does not answer. */
 static inline int32_t mr_fanout_hour(const struct mr_fanout *f)
 {

@@ -317,7 +317,7 @@ static void send_piece(h2o_generator_t *generator, h2o_req_t *h)
 
 	/* A file that shrank meanwhile ends the connection early, as its announced length is wrong. */
 	l->at += (off_t)bytes.len;
-	l->net->bytes_sent += bytes.len;
+	mr_count_own(&l->net->bytes_sent, (int64_t)bytes.len);
 	h2o_send_state_t state = got <= 0 ? H2O_SEND_STATE_ERROR : l->at == l->size ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS;
 	h2o_send(h, &bytes, bytes.len ? 1 : 0, state);
 }

@@ -14,7 +14,7 @@ int64_t mr_hub_count(const struct mr_hub *hub, enum mr_counter counter)
 	for (size_t i = 0; i < hub->n; i++) {
 		const struct mr_fanout *f = hub->threads[i];
 		bool bytes = counter == MR_C_BYTES_SENT_TOTAL;
-		sum += bytes ? (int64_t)mr_net_bytes_sent(f->net) : atomic_load_explicit(&f->counter[counter], memory_order_relaxed);
+		sum += bytes ? mr_net_bytes_sent(f->net) : atomic_load_explicit(&f->counter[counter], memory_order_relaxed);
 	}
 	return sum;
 }

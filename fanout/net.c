@@ -370,9 +370,9 @@ int mr_net_port(const struct mr_net *net)
 	return net->port;
 }
 
-uint64_t mr_net_bytes_sent(const struct mr_net *net)
+int64_t mr_net_bytes_sent(const struct mr_net *net)
 {
-	return net->bytes_sent;
+	return atomic_load_explicit(&net->bytes_sent, memory_order_relaxed);
 }
 
 int mr_net_fd(const struct mr_req *req)

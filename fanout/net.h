@@ -52,8 +52,8 @@ struct mr_net_config {
  * the port). */
 struct mr_net *mr_net_new(struct mr_loop *loop, const struct mr_net_config *config, struct mr_error *err);
 int mr_net_port(const struct mr_net *net);
-uint64_t mr_net_bytes_sent(const struct mr_net *net); /* frames and bodies given to sockets so far */
-void mr_net_run(struct mr_net *net);                  /* until mr_net_stop */
+int64_t mr_net_bytes_sent(const struct mr_net *net); /* frames and bodies given to sockets so far */
+void mr_net_run(struct mr_net *net);                 /* until mr_net_stop */
 void mr_net_stop(struct mr_net *net);
 /* Closes all that is open (1001, shutting_down): every ws_closed, closed and gone is called within. Not from within a callback. */
 void mr_net_delete(struct mr_net **net);

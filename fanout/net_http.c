@@ -338,7 +338,7 @@ void mr_req_reply(struct mr_req *req, int status, const char *content_type, stru
 	h2o_iovec_t bytes = {NULL, 0};
 	if (body.n)
 		bytes = h2o_strdup(&h->pool, body.p, body.n);
-	net->bytes_sent += body.n;
+	mr_count_own(&net->bytes_sent, (int64_t)body.n);
 	mr_req_start(req, &nothing_more);
 	h2o_send(h, &bytes, body.n ? 1 : 0, H2O_SEND_STATE_FINAL); /* req may be gone after it */
 }

@@ -14,6 +14,7 @@
 
 #include "net.h"
 #include "net_tls.h"
+#include "proto/ground/atomic.h"
 #include "proto/ground/list.h"
 #include "ws.h"
 
@@ -60,7 +61,7 @@ struct mr_net {
 	struct mr_ws_rest rest[2];             /* of those with little to be written, and of those with much */
 	int64_t rest_since;
 	/* What each frame that is sent at once touches. */
-	_Atomic uint64_t bytes_sent; /* others may look */
+	_Atomic int64_t bytes_sent; /* written by its own thread (mr_count_own) */
 	int64_t at_once_until;
 	unsigned at_once; /* frames sent so in this turn */
 	bool late;        /* no more are: they had their time */

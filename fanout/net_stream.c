@@ -176,7 +176,7 @@ static void send_last(struct mr_stream *s)
 
 	if (s->queue.n)
 		bytes = h2o_strdup(&h->pool, s->queue.p, s->queue.n);
-	s->net->bytes_sent += bytes.len;
+	mr_count_own(&s->net->bytes_sent, (int64_t)bytes.len);
 	h2o_send(part(s), &bytes, bytes.len ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
 
@@ -187,7 +187,7 @@ static void send_queue(struct mr_stream *s)
 	s->queue = (struct mr_buf){0};
 	s->is_flying = true;
 	s->last = mr_mono_us();
-	s->net->bytes_sent += s->flying.n;
+	mr_count_own(&s->net->bytes_sent, (int64_t)s->flying.n);
 	h2o_iovec_t bytes = {s->flying.p, s->flying.n};
 	h2o_send(s->req->h2o, &bytes, bytes.len ? 1 : 0, H2O_SEND_STATE_IN_PROGRESS);
 }

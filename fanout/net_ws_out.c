@@ -214,16 +214,9 @@ static struct piece next_piece(struct mr_ws *ws, size_t most)
 	return (struct piece){f->bytes + ws->sent, MR_MIN(n, most), false};
 }
 
-/* Nobody else writes it, so no locked addition is needed. */
-static void count_sent(struct mr_net *net, size_t n)
-{
-	uint64_t before = atomic_load_explicit(&net->bytes_sent, memory_order_relaxed);
-	atomic_store_explicit(&net->bytes_sent, before + n, memory_order_relaxed);
-}
-
 static void piece_sent(struct mr_ws *ws, const struct piece *piece, size_t n)
 {
-	count_sent(ws->net, n);
+	mr_count_own(&ws->net->bytes_sent, (int64_t)n);
 	if (piece->control) {
 		control_sent(ws, n);
 		return;
@@ -360,7 +353,7 @@ void mr_ws_send_at_once(struct mr_ws *ws, struct mr_frame *frame)
 	struct piece piece = {frame->bytes, frame->n, false};
 	ssize_t n = send_now(ws->fd, piece.p, piece.n);
 	if (n == (ssize_t)piece.n) {
-		count_sent(ws->net, piece.n);
+		mr_count_own(&ws->net->bytes_sent, (int64_t)piece.n);
 		return;
 	}
 	mr_ws_send(ws, frame); /* whatever is the matter shows when the rest is written */

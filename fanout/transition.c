@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "proto/ground/atomic.h"
 #include "proto/ground/log.h"
 #include "session.h"
 #include "share.h"
@@ -211,7 +212,7 @@ static void send_events(const struct mr_transition *t, struct mr_session *s, boo
 
 void mr_transition_send(struct mr_transition *t, struct mr_session *s, bool position)
 {
-	mr_count_one(s->all->f, MR_C_TRANSITIONS_TOTAL);
+	mr_count_own(&s->all->f->counter[MR_C_TRANSITIONS_TOTAL], 1);
 	if (!s->ws) {
 		send_events(t, s, position);
 		return;

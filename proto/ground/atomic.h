@@ -1,4 +1,4 @@
-/* Atomics on shared 64-bit words. The order is in the name, so that a reader and the thread sanitizer both see it. */
+/* Atomics on shared 64-bit words; the order is in the name, so that a reader and the thread sanitizer both see it. Counts of one writer. */
 #ifndef MR_GROUND_ATOMIC_H
 #define MR_GROUND_ATOMIC_H
 
@@ -25,6 +25,13 @@ static inline void mr_store_relaxed(mr_word *w, uint64_t v)
 static inline void mr_store_release(mr_word *w, uint64_t v)
 {
 	atomic_store_explicit(w, v, memory_order_release);
+}
+
+/* Adds to a count that no other thread writes, though others may look: no locked instruction is needed. */
+static inline void mr_count_own(_Atomic int64_t *count, int64_t n)
+{
+	int64_t before = atomic_load_explicit(count, memory_order_relaxed);
+	atomic_store_explicit(count, before + n, memory_order_relaxed);
 }
 
 #endif

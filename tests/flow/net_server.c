@@ -156,7 +156,7 @@ static void stats(struct mr_req *req, struct server *s)
 	struct mr_buf b = {0};
 	mr_buf_printf(&b,
 		"{\"opened\":%ld,\"closed\":%ld,\"drained\":%ld,\"gone\":%ld,\"streamClosed\":%ld,\"streamDrained\":%ld,\"messages\":%ld,"
-		"\"mostPending\":%zu,\"sent\":%" PRIu64 ","
+		"\"mostPending\":%zu,\"sent\":%" PRId64 ","
 		"\"last\":",
 		s->opened, s->closed, s->drained, s->gone, s->stream_closed, s->stream_drained, s->messages, s->most_pending,
 		mr_net_bytes_sent(s->net));
