@@ -41,6 +41,20 @@ bool mr_draft_asks(struct mr_draft *d, struct mr_buf *sql, bool *answer)
 	return ok;
 }
 
+bool mr_draft_any(struct mr_draft *d, const struct mr_entity *e, struct mr_buf *rest, bool *answer)
+{
+	struct mr_buf sql = {0};
+	mr_buf_z(&sql, "select exists (select from ");
+	mr_sql_table(&sql, e);
+	if (rest) {
+		mr_buf_char(&sql, ' ');
+		mr_buf_str(&sql, mr_buf_view(rest));
+		mr_buf_fini(rest);
+	}
+	mr_buf_char(&sql, ')');
+	return mr_draft_asks(d, &sql, answer);
+}
+
 /* Rows that come and go elsewhere are not seen here. */
 static const char *kind_of(char relkind)
 {
@@ -66,11 +80,7 @@ static bool find_table(struct mr_draft *d, struct mr_draft_table *t)
 	PQclear(res);
 	if (!*t->oid || d->refusals)
 		return true;
-	struct mr_buf sql = {0};
-	mr_buf_z(&sql, "select exists (select from ");
-	mr_sql_table(&sql, t->entity);
-	mr_buf_z(&sql, ")");
-	return mr_draft_asks(d, &sql, &t->rows);
+	return mr_draft_any(d, t->entity, NULL, &t->rows);
 }
 
 static void refuse_shared_tables(struct mr_draft *d)

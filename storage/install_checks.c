@@ -105,11 +105,9 @@ static bool refuse_breakers(struct mr_draft *d, struct mr_draft_table *t, const 
 		return false;
 	if (!exist)
 		return true;
-	struct mr_buf sql = {0};
-	mr_buf_z(&sql, "select exists (select from ");
-	mr_sql_table(&sql, e);
-	mr_buf_printf(&sql, " where not (%.*s))", (int)is.n, is.p);
-	if (!mr_draft_asks(d, &sql, &broken))
+	struct mr_buf rest = {0};
+	mr_buf_printf(&rest, "where not (%.*s)", (int)is.n, is.p);
+	if (!mr_draft_any(d, e, &rest, &broken))
 		return false;
 	if (broken)
 		mr_draft_refuse(

@@ -156,22 +156,20 @@ static bool refuse_doubles(struct mr_draft *d, struct mr_draft_table *t, const s
 		return false;
 	if (!exist)
 		return true;
-	struct mr_buf sql = {0};
-	mr_buf_z(&sql, "select exists (select from ");
-	mr_sql_table(&sql, e);
+	struct mr_buf rest = {0};
 	for (size_t i = 0; i < x->n; i++) {
-		mr_buf_z(&sql, i ? " and " : " where ");
-		mr_sql_ident(&sql, e->fields[x->fields[i]].column);
-		mr_buf_z(&sql, " is not null");
+		mr_buf_z(&rest, i ? " and " : "where ");
+		mr_sql_ident(&rest, e->fields[x->fields[i]].column);
+		mr_buf_z(&rest, " is not null");
 	}
 	if (x->where) {
-		mr_buf_z(&sql, " and ");
-		mr_draft_pred(&sql, e, x->where);
+		mr_buf_z(&rest, " and ");
+		mr_draft_pred(&rest, e, x->where);
 	}
-	mr_buf_z(&sql, " group by ");
-	field_list(&sql, e, x->fields, x->n, false);
-	mr_buf_z(&sql, " having count(*) > 1)");
-	if (!mr_draft_asks(d, &sql, &doubles))
+	mr_buf_z(&rest, " group by ");
+	field_list(&rest, e, x->fields, x->n, false);
+	mr_buf_z(&rest, " having count(*) > 1");
+	if (!mr_draft_any(d, e, &rest, &doubles))
 		return false;
 	if (doubles)
 		mr_draft_refuse(d, e->name, e->fields[x->fields[0]].name, "cannot become unique: the table holds equal values in it");
@@ -244,19 +242,17 @@ static bool refuse_orphans(struct mr_draft *d, struct mr_draft_table *t, const s
 		return false;
 	if (!exists)
 		return true;
-	struct mr_buf sql = {0};
-	mr_buf_z(&sql, "select exists (select from ");
-	mr_sql_table(&sql, t->entity);
-	mr_buf_z(&sql, " a where a.");
-	mr_sql_ident(&sql, f->column);
-	mr_buf_z(&sql, " is not null and not exists (select from ");
-	mr_sql_table(&sql, to);
-	mr_buf_z(&sql, " b where b.");
-	mr_sql_ident(&sql, to->fields[0].column);
-	mr_buf_z(&sql, " = a.");
-	mr_sql_ident(&sql, f->column);
-	mr_buf_z(&sql, "))");
-	if (!mr_draft_asks(d, &sql, &orphans))
+	struct mr_buf rest = {0};
+	mr_buf_z(&rest, "a where a.");
+	mr_sql_ident(&rest, f->column);
+	mr_buf_z(&rest, " is not null and not exists (select from ");
+	mr_sql_table(&rest, to);
+	mr_buf_z(&rest, " b where b.");
+	mr_sql_ident(&rest, to->fields[0].column);
+	mr_buf_z(&rest, " = a.");
+	mr_sql_ident(&rest, f->column);
+	mr_buf_z(&rest, ")");
+	if (!mr_draft_any(d, t->entity, &rest, &orphans))
 		return false;
 	if (orphans)
 		mr_draft_refuse(

@@ -34,6 +34,8 @@ void mr_draft_refuse(struct mr_draft *d, struct mr_str entity, struct mr_str fie
 PGresult *mr_draft_ask(struct mr_draft *d, const char *sql, int n, const char *const *params);
 /* A question about a table's rows; sql is consumed. */
 bool mr_draft_asks(struct mr_draft *d, struct mr_buf *sql, bool *answer);
+/* Whether an entity's table has rows: of those that `rest` leaves, which stands behind the table's name and is consumed; NULL: any. */
+bool mr_draft_any(struct mr_draft *d, const struct mr_entity *e, struct mr_buf *rest, bool *answer);
 
 /* Each appends to the draft; false when Postgres failed. */
 bool mr_draft_columns(struct mr_draft *d, struct mr_draft_table *t);  /* install_table.c: the table, its columns and primary key */
