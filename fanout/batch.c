@@ -4,6 +4,7 @@
 
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
+#include "proto/ground/refs.h"
 #include "proto/key.h"
 
 enum { IMAGE_DEPTH = 4096 };
@@ -272,7 +273,7 @@ struct mr_batch *mr_batch_new(uint64_t n, struct mr_app *app, const struct mr_lo
 
 struct mr_batch *mr_batch_hold(struct mr_batch *b)
 {
-	b->refs++;
+	mr_refs_hold(&b->refs);
 	return b;
 }
 
@@ -280,7 +281,7 @@ void mr_batch_drop(struct mr_batch **b)
 {
 	struct mr_batch *batch = *b;
 	*b = NULL;
-	if (!batch || --batch->refs)
+	if (!batch || !mr_refs_drop(&batch->refs))
 		return;
 	mr_arena_fini(&batch->arena);
 	mr_app_drop(&batch->app);

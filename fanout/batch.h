@@ -17,7 +17,7 @@ struct mr_effect {
 };
 
 struct mr_batch {
-	_Atomic int refs;
+	atomic_uint refs;
 	struct mr_app *app; /* whose entities the changes name */
 	uint64_t n;         /* tick */
 	struct mr_arena arena;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/ground/log.h"
+#include "proto/ground/refs.h"
 
 enum { HEADER = 4, PAYLOAD = MR_FRAGMENT - HEADER }; /* of a fragment that is not the last */
 _Static_assert(PAYLOAD > 125 && PAYLOAD <= 0xffff, "a full fragment has a length of two bytes");
@@ -64,9 +65,7 @@ struct mr_frame *mr_frame_new(enum mr_encoding encoding, struct mr_str payload)
 
 struct mr_frame *mr_frame_hold(struct mr_frame *f)
 {
-	unsigned before = atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
-
-	MR_ASSERT(before > 0);
+	mr_refs_hold(&f->refs);
 	return f;
 }
 
@@ -75,11 +74,7 @@ void mr_frame_drop(struct mr_frame **f)
 	struct mr_frame *frame = *f;
 
 	*f = NULL;
-	if (!frame)
-		return;
-	unsigned before = atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel);
-	MR_ASSERT(before > 0);
-	if (before == 1)
+	if (frame && mr_refs_drop(&frame->refs))
 		free(frame);
 }
 

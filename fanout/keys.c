@@ -9,13 +9,14 @@
 #include "keys_fetch.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
+#include "proto/ground/refs.h"
 
 enum { LOOK_US = 100 * 1000, FILE_BYTES = 256 << 10, CONFIGURATION_DEPTH = 16 };
 
 /* --- rings --- */
 
 struct mr_keyring {
-	_Atomic int refs;
+	atomic_uint refs;
 	struct mr_trust trust;
 	struct mr_issuer_keys keys[];
 };
@@ -58,8 +59,7 @@ static struct mr_keyring *with_keys(const struct mr_keyring *old, size_t i, cons
 
 struct mr_keyring *mr_keyring_hold(struct mr_keyring *ring)
 {
-	MR_ASSERT(ring->refs > 0);
-	ring->refs++;
+	mr_refs_hold(&ring->refs);
 	return ring;
 }
 
@@ -67,7 +67,7 @@ void mr_keyring_drop(struct mr_keyring **r)
 {
 	struct mr_keyring *ring = *r;
 	*r = NULL;
-	if (!ring || --ring->refs > 0)
+	if (!ring || !mr_refs_drop(&ring->refs))
 		return;
 	for (size_t i = 0; ring->trust.issuers && i < ring->trust.issuers->n; i++)
 		mr_jwks_drop(&ring->keys[i].set);

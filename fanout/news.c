@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "proto/ground/refs.h"
+
 struct mr_moment_text {
 	size_t n;
 	char text[];
@@ -43,7 +45,7 @@ struct mr_str mr_moment_text(struct mr_moment *m, struct mr_str secret)
 
 struct mr_moment *mr_moment_hold(struct mr_moment *m)
 {
-	m->refs++;
+	mr_refs_hold(&m->refs);
 	return m;
 }
 
@@ -51,7 +53,7 @@ void mr_moment_drop(struct mr_moment **m)
 {
 	struct mr_moment *moment = *m;
 	*m = NULL;
-	if (!moment || --moment->refs)
+	if (!moment || !mr_refs_drop(&moment->refs))
 		return;
 	mr_position_fini(&moment->position);
 	free(atomic_load(&moment->text));
@@ -67,7 +69,7 @@ struct mr_news *mr_news_new(void)
 
 struct mr_news *mr_news_hold(struct mr_news *n)
 {
-	n->refs++;
+	mr_refs_hold(&n->refs);
 	return n;
 }
 
@@ -75,7 +77,7 @@ void mr_news_drop(struct mr_news **n)
 {
 	struct mr_news *news = *n;
 	*n = NULL;
-	if (!news || --news->refs)
+	if (!news || !mr_refs_drop(&news->refs))
 		return;
 	mr_moment_drop(&news->moment);
 	mr_batch_drop(&news->batch);

@@ -11,7 +11,7 @@
 
 /* Where a tick is. */
 struct mr_moment {
-	_Atomic int refs;
+	atomic_uint refs;
 	uint64_t n; /* tick */
 	struct mr_position position;
 	_Atomic(struct mr_moment_text *) text; /* of the position, when somebody has asked */
@@ -23,7 +23,7 @@ struct mr_moment *mr_moment_hold(struct mr_moment *m);
 void mr_moment_drop(struct mr_moment **m);
 
 struct mr_news {
-	_Atomic int refs;
+	atomic_uint refs;
 	struct mr_moment *moment;
 	struct mr_batch *batch; /* NULL: nobody serves yet */
 	int64_t at_us;          /* when it came, monotonic microseconds */

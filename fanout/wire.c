@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "proto/ground/log.h"
+#include "proto/ground/refs.h"
 
 struct mr_packed {
 	bool pays; /* it is smaller than the text */
@@ -30,7 +30,7 @@ struct mr_wire *mr_wire_new(struct mr_buf *text)
 
 struct mr_wire *mr_wire_hold(struct mr_wire *w)
 {
-	atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
+	mr_refs_hold(&w->refs);
 	return w;
 }
 
@@ -44,7 +44,7 @@ void mr_wire_drop(struct mr_wire **wire)
 {
 	struct mr_wire *w = *wire;
 	*wire = NULL;
-	if (!w || atomic_fetch_sub_explicit(&w->refs, 1, memory_order_acq_rel) > 1)
+	if (!w || !mr_refs_drop(&w->refs))
 		return;
 	for (int d = 0; d < 2; d++) {
 		drop_frame(&w->middle[d]);

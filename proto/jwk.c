@@ -5,11 +5,11 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "ground/hash.h"
 #include "ground/log.h"
+#include "ground/refs.h"
 
 enum { SET_BYTES = 256 << 10, SET_DEPTH = 16, SET_KEYS = 100, RSA_LEAST = 2048, RSA_MOST = 8192, EXPONENT_BYTES = 8, COORDINATE = 32 };
 
@@ -20,7 +20,7 @@ struct mr_jwk {
 };
 
 struct mr_jwks {
-	_Atomic int refs;
+	atomic_uint refs;
 	struct mr_arena arena; /* ids */
 	size_t n;
 	struct mr_jwk keys[SET_KEYS];
@@ -219,8 +219,7 @@ struct mr_jwks *mr_jwks_read(struct mr_str json, struct mr_error *err)
 
 struct mr_jwks *mr_jwks_hold(struct mr_jwks *set)
 {
-	MR_ASSERT(set->refs > 0);
-	set->refs++;
+	mr_refs_hold(&set->refs);
 	return set;
 }
 
@@ -228,7 +227,7 @@ void mr_jwks_drop(struct mr_jwks **s)
 {
 	struct mr_jwks *set = *s;
 	*s = NULL;
-	if (!set || --set->refs > 0)
+	if (!set || !mr_refs_drop(&set->refs))
 		return;
 	for (size_t i = 0; i < set->n; i++)
 		EVP_PKEY_free(set->keys[i].key);

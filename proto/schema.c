@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "ground/hash.h"
-#include "ground/log.h"
+#include "ground/refs.h"
 #include "predicate.h"
 #include "routes.h"
 
@@ -620,8 +620,7 @@ struct mr_app *mr_app_read(struct mr_str json, struct mr_error *err)
 
 struct mr_app *mr_app_hold(struct mr_app *app)
 {
-	MR_ASSERT(app->refs > 0);
-	app->refs++;
+	mr_refs_hold(&app->refs);
 	return app;
 }
 
@@ -629,9 +628,8 @@ void mr_app_drop(struct mr_app **a)
 {
 	struct mr_app *app = *a;
 	*a = NULL;
-	if (!app || --app->refs > 0)
+	if (!app || !mr_refs_drop(&app->refs))
 		return;
-	MR_ASSERT(app->refs == 0);
 	for (int i = 0; i < BY_KINDS; i++)
 		mr_map_fini(&app->by_name[i]);
 	free(app->by_name);

@@ -3,6 +3,8 @@
 #ifndef MR_SCHEMA_H
 #define MR_SCHEMA_H
 
+#include <stdatomic.h>
+
 #include "ground/node.h"
 
 /* The closed list of column types that predicates decide (CLOCK.md rule 22), and the opaque rest. */
@@ -115,7 +117,7 @@ struct mr_app {
 	size_t n_routes;
 	struct mr_str crons;    /* as the manifest has them, JSON text; for storage/sql/crons.sql alone. Empty: it says nothing of crons */
 	struct mr_map *by_name; /* private */
-	_Atomic int refs;       /* threads share it */
+	atomic_uint refs;       /* threads share it */
 };
 
 /* Reads a manifest (JSON). NULL and *err (bad_value with the place) when it is wrong. The source text is copied. */
