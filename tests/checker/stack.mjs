@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { alive, descendants, freePort, millrace, MILLRACE, ROOT, serve } from "../lib/cli.mjs";
+import { alive, copyPostgres, descendants, freePort, millrace, MILLRACE, ROOT, serve } from "../lib/cli.mjs";
 import { Psql } from "./audit.mjs";
 import { sign } from "../lib/stack.mjs";
 import { FaultFile } from "./points.mjs";
@@ -35,6 +35,7 @@ export class Stack {
 		cpSync(join(ROOT, "tests/checker/app"), this.app, { recursive: true });
 		this.port = await freePort();
 		this.ownDisk();
+		copyPostgres(this.app, this.data);
 		await this.serve();
 		this.kept = this.keepUp();
 	}

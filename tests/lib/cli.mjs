@@ -1,6 +1,6 @@
 // Starts `millrace` for tests: an app of its own, a data folder of its own, a free port; ends what it started.
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -106,6 +106,26 @@ export function alive(pid) {
 	} catch {
 		return false;
 	}
+}
+
+/** Gives a server that is started for the first time a private Postgres with nothing in it. It would make one for itself; a copy of one that was
+ * made once for all tests is there some seconds sooner. For who does not test how a server begins. */
+export function copyPostgres(app, data) {
+	const made = process.env.MR_TEST_POSTGRES, own = join(data, "pg", "data");
+	if (!made) return;
+	if (existsSync(made)) {
+		mkdirSync(dirname(own), { recursive: true });
+		copyTree(made, own);
+		return;
+	}
+	const { status, err } = millrace(["migrate", "--app-dir", app, "--data-dir", data]);
+	if (status !== 3) throw new Error(err); // 3: planned, not applied
+	copyTree(own, `${made}.new`);
+	renameSync(`${made}.new`, made);
+}
+function copyTree(from, to) {
+	const { status, stderr } = spawnSync("cp", ["-a", from, to], { encoding: "utf8" }); // with its owner
+	if (status !== 0) throw new Error(stderr);
 }
 
 /** A running supervisor. */

@@ -12,7 +12,8 @@ Where tests are found; a new one needs a file, nothing here:
   browser   tests/browser/*.mjs   with the release build
 A script's exit status is its result; if it prints TAP (`ok N - name`, `not ok N - name`) each line is one.
 Scripts get MILLRACE_BUILD (a build folder), MILLRACE (the executable), MILLRACE_LONG (with --long) and a TMPDIR of their own; what they
-leave running is ended. A first comment line `// timeout: SECONDS` or `# timeout: SECONDS` gives a script more time than the usual.
+leave running is ended. MR_TEST_POSTGRES is where tests/lib/cli.mjs keeps an empty Postgres, to be copied. A first comment line
+`// timeout: SECONDS` or `# timeout: SECONDS` gives a script more time than the usual.
 """
 import json
 import os
@@ -259,6 +260,7 @@ class Runner:
             temp.mkdir()
             temp.chmod(0o755)
             env = {**os.environ, **sanitizer_env(leaks=False), **(more or {}), "TMPDIR": str(temp), "MILLRACE_BUILD": str(folder),
+                   "MR_TEST_POSTGRES": str(self.temp / "postgres"),
                    "MILLRACE": str(folder / "server" / "cli" / "millrace"), "MILLRACE_ROOT": str(ROOT)}
             for name in [n for n in env if n.startswith("MILLRACE_") and n not in ("MILLRACE_BUILD", "MILLRACE_ROOT")] + ["DATABASE_URL", "NODE_TEST_CONTEXT"]:
                 env.pop(name, None)

@@ -5,7 +5,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { cpSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { endAll, freePort, millrace, remove, ROOT, serve, temporary, until } from "./cli.mjs";
+import { copyPostgres, endAll, freePort, millrace, remove, ROOT, serve, temporary, until } from "./cli.mjs";
 import { decode, encode } from "./stack_msgpack.mjs";
 
 export { until } from "./cli.mjs";
@@ -28,6 +28,7 @@ export class Stack {
 		stack.app = join(within, "app");
 		stack.data = join(within, "data");
 		cpSync(source, stack.app, { recursive: true });
+		copyPostgres(stack.app, stack.data);
 		stack.port = await freePort();
 		const common = ["--app-dir", stack.app, "--data-dir", stack.data];
 		stack.server = await serve(["dev", ...common, "--port", String(stack.port), "--workers", "2", ...options]);
