@@ -57,7 +57,7 @@ struct mr_instance {
 	uint64_t last;     /* tick of the last body, or of readiness */
 	uint64_t lost;     /* bodies up to this tick have been given up */
 	uint64_t loaded;   /* tick as of which its rows were read from the database (entity queries) */
-	uint64_t said_in;  /* the transition in which it last had a part, and which (session_advance.c) */
+	uint64_t said_in;  /* the transition in which it last had a part, and which (session_tell.c) */
 	union {
 		struct mr_sub *lone; /* while cap_subs is 0 */
 		struct mr_sub **subs;

@@ -118,11 +118,11 @@ void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout)
 static void drop_subs(struct mr_session *s)
 {
 	MR_LIST_FOR (e, &s->shown)
-		mr_sub_free(MR_CONTAINER(e, struct mr_sub, in_session));
+		mr_sub_free(mr_sub_of(e));
 	MR_LIST_FOR (e, &s->waiting)
-		mr_sub_free(MR_CONTAINER(e, struct mr_sub, in_session));
+		mr_sub_free(mr_sub_of(e));
 	while (mr_queue_subs(s))
-		mr_sub_free(MR_CONTAINER(mr_queue_subs(s)->next, struct mr_sub, in_session));
+		mr_sub_free(mr_sub_of(mr_queue_subs(s)->next));
 }
 
 static void leave_look(struct mr_session *s)

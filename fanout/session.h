@@ -177,6 +177,10 @@ void mr_sessions_console(struct mr_sessions *all, struct mr_str session, const s
 void mr_sessions_dev(struct mr_sessions *all, const struct mr_node *dev);
 
 /* For the files of sessions. */
+static inline struct mr_sub *mr_sub_of(struct mr_list *in_session)
+{
+	return MR_CONTAINER(in_session, struct mr_sub, in_session);
+}
 void mr_session_send(struct mr_session *s, struct mr_str payload);
 void mr_session_error(struct mr_session *s, const struct mr_error *err, int64_t re, bool fatal);
 void mr_session_advance(struct mr_session *s);

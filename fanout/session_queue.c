@@ -65,7 +65,7 @@ static size_t begin_some(struct mr_session *s, size_t most)
 {
 	size_t n = 0;
 	for (; s->queue && !s->stalled && n < most && s->n_asked < ASKED_MOST; n++) {
-		struct mr_sub *sub = MR_CONTAINER(s->queue->subs.next, struct mr_sub, in_session);
+		struct mr_sub *sub = mr_sub_of(s->queue->subs.next);
 		mr_sub_state(sub, MR_SUB_NEW);
 		mr_queue_left(s);
 		mr_sub_begin(sub);

@@ -19,8 +19,8 @@ static struct mr_str id_of(const uint32_t *id)
 static struct mr_sub *find_among(const struct mr_list *subs, uint32_t id)
 {
 	MR_LIST_FOR (e, subs)
-		if (MR_CONTAINER(e, struct mr_sub, in_session)->id == id)
-			return MR_CONTAINER(e, struct mr_sub, in_session);
+		if (mr_sub_of(e)->id == id)
+			return mr_sub_of(e);
 	return NULL;
 }
 
@@ -38,7 +38,7 @@ static struct mr_sub *find_sub(const struct mr_session *s, uint32_t id)
 static void map_all(struct mr_map *map, const struct mr_list *subs)
 {
 	MR_LIST_FOR (e, subs) {
-		struct mr_sub *sub = MR_CONTAINER(e, struct mr_sub, in_session);
+		struct mr_sub *sub = mr_sub_of(e);
 		mr_map_put(map, id_of(&sub->id), sub);
 	}
 }
@@ -399,9 +399,9 @@ void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst)
 void mr_session_reattach(struct mr_session *s)
 {
 	MR_LIST_FOR (e, &s->waiting)
-		reattach(MR_CONTAINER(e, struct mr_sub, in_session));
+		reattach(mr_sub_of(e));
 	while (!mr_list_empty(&s->shown))
-		reattach(MR_CONTAINER(s->shown.next, struct mr_sub, in_session));
+		reattach(mr_sub_of(s->shown.next));
 }
 
 /* Nothing is run again, and nothing told, where the same instance serves it as before. */
@@ -421,9 +421,9 @@ static void reidentify(struct mr_sub *sub)
 void mr_session_reidentify(struct mr_session *s)
 {
 	MR_LIST_FOR (e, &s->waiting)
-		reidentify(MR_CONTAINER(e, struct mr_sub, in_session));
+		reidentify(mr_sub_of(e));
 	MR_LIST_FOR (e, &s->shown)
-		reidentify(MR_CONTAINER(e, struct mr_sub, in_session));
+		reidentify(mr_sub_of(e));
 }
 
 void mr_sessions_reattach_all(struct mr_sessions *all)
