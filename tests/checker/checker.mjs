@@ -131,7 +131,12 @@ export class Checker {
 		if (!acked) return;
 		if (ran.length === 0) this.fault(`${mark} was acknowledged and is not there`);
 		if (!acked.position) this.ahead++;
-		else if (ran.length === 1 && !snapshotOf(acked.position).sees(ran[0])) this.fault(`${mark} was acknowledged in a transition that does not hold it`);
+		else if (ran.length === 1) this.judgeEffect(mark, snapshotOf(acked.position), ran[0]);
+	}
+	judgeEffect(mark, snapshot, version) {
+		if (snapshot.sees(version)) return;
+		this.fault(`${mark} was acknowledged in a transition that does not hold it: snapshot xmax ${snapshot.xmax} running [${[...snapshot.running].join(",")}] seq ${snapshot.seq}\n` +
+			`  its row: xid ${version.xid}, after seq ${version.at}\n  versions of the row:${this.audit.history([version.id]).map((e) => `\n    ${JSON.stringify(e)}`).join("")}`);
 	}
 	told() {
 		return this.faults.slice(0, FAULTS_TOLD).map((f) => f.text);
