@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { base64ToBytes, bytesToBase64, cleanValue, parseWire, printWire } from "../src/json.js";
+import { base64ToBytes, bytesToBase64, cleanValue, parseWire, printWire, toJson } from "../src/json.js";
 import { decodeMsgpack, encodeMsgpack } from "../src/msgpack.js";
 import { sameValue, type Value } from "../src/values.js";
 import { decodeMessage, encodeMessage } from "../src/wire.js";
@@ -86,6 +86,32 @@ test("undefined members are left out, keys that begin with $ are refused, dates 
 	const round: Record<string, unknown> = {};
 	round["self"] = round;
 	assert.throws(() => cleanValue(round, "args"), /nests too deep/);
+});
+
+test("what is printed without a copy is what a copy prints, or is refused as it is", () => {
+	class Point {
+		x = 1;
+	}
+	const odd: unknown[] = [
+		...samples,
+		"half \ud83d", "\ude00", "a\0b", "C:\\users", "\\ud800", "\u0001", "\u2028", "$", "",
+		NaN, Infinity, -Infinity, -0, 5n, undefined, () => 1, Symbol("x"),
+		{ "half \ud83d": 1 }, { "a\0": 1 }, { $: 1 }, { "\u0001": 1 }, { a$: "$x" },
+		[undefined, 1], new Array(3), Object.assign([1], { more: 2 }), Object.assign([1], { toJSON: () => 5 }),
+		new Date(0), new Date(NaN), new Map([[1, 2]]), new Set([1]), new Point(), new Boolean(true), new Uint8Array([1, 2]),
+		Object.create(null), Object.create({ inherited: 1 }), Object.defineProperty({ a: 1 }, "hidden", { value: 2 }),
+		Object.defineProperty({ a: 1 }, "toJSON", { value: () => ({ $x: 1 }) }), { toJSON: 5 }, { toJSON: undefined },
+		{ get a() { return "read"; } }, new Proxy({ a: 1 }, {}), new Proxy([1, 2], {}),
+	];
+	const said = (print: () => string): string => {
+		try {
+			return print();
+		} catch (e) {
+			return `refused: ${(e as Error).message}`;
+		}
+	};
+	for (const one of odd)
+		for (const value of [one, [one], { a: one }, [{ a: [1, one] }, "text"]]) assert.equal(said(() => printWire(value, "it")), said(() => JSON.stringify(toJson(value, "it"))));
 });
 
 test("bad tags, bad base64 and bad MessagePack are refused, never read past the end", () => {
