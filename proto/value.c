@@ -113,11 +113,15 @@ bool mr_uuid_read(struct mr_str s, uint8_t uuid[16])
 
 void mr_uuid_append(struct mr_buf *b, const uint8_t uuid[16])
 {
+	static const char digits[] = "0123456789abcdef";
+	char text[36], *to = text;
 	for (int i = 0; i < 16; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
-			mr_buf_char(b, '-');
-		mr_hex(b, (struct mr_str){(const char *)uuid + i, 1});
+			*to++ = '-';
+		*to++ = digits[uuid[i] >> 4];
+		*to++ = digits[uuid[i] & 15];
 	}
+	mr_buf_add(b, text, sizeof text);
 }
 
 /* Bytes as Postgres prints them: \x and hex digits. */
@@ -262,20 +266,12 @@ static bool text_int(struct mr_str text, int64_t *i)
 	return mr_decimal_read(text, &d) && mr_decimal_int(&d, i);
 }
 
-static bool json_ok(struct mr_str text)
-{
-	struct mr_arena a = {0};
-	struct mr_error err;
-	bool ok = mr_json_read(&a, text, JSON_DEPTH, false, &err) != NULL;
-	mr_arena_fini(&a);
-	return ok;
-}
-
 bool mr_value_from_pgtext(struct mr_arena *a, enum mr_type type, struct mr_str text, struct mr_value *v)
 {
 	*v = (struct mr_value){.type = type, .null = !text.p};
 	if (v->null)
 		return true;
+	struct mr_error why;
 	switch (type) {
 	case MR_T_BOOL:
 		v->truth = mr_str_is(text, "t") || mr_str_is(text, "true");
@@ -298,7 +294,7 @@ bool mr_value_from_pgtext(struct mr_arena *a, enum mr_type type, struct mr_str t
 		return read_hex_bytes(a, text, &v->text);
 	case MR_T_JSON:
 		v->text = text;
-		return json_ok(text);
+		return mr_json_ok(text, JSON_DEPTH, false, &why);
 	case MR_TYPES:
 		break;
 	}

@@ -1,9 +1,13 @@
 /* The JSON decoder: RFC 8259, with the value language's one-key maps. */
+#include <limits.h>
+
 #include "node_build.h"
 
 struct reader {
 	const char *start, *p, *end;
 	int max_depth;
+	int levels;        /* containers below are passed over: they get no items */
+	struct mr_str but; /* so are those of this member of the whole */
 	bool strict;
 	struct mr_build build;
 	struct mr_error *err;
@@ -142,13 +146,11 @@ static bool read_string(struct reader *r, struct mr_str *s)
 	if (!take(r, '"'))
 		return refuse(r, "a string was expected");
 	const char *begin = r->p;
-	while (r->p < r->end && *r->p != '"' && *r->p != '\\') {
-		if ((unsigned char)*r->p < 0x20)
-			return refuse(r, "a control character in a string");
-		r->p++;
-	}
+	r->p = mr_string_run(begin, r->end);
 	if (r->p == r->end)
 		return refuse(r, "an unfinished string");
+	if ((unsigned char)*r->p < 0x20)
+		return refuse(r, "a control character in a string");
 	if (*r->p == '\\')
 		return read_escaped(r, begin, s);
 	*s = (struct mr_str){begin, (size_t)(r->p - begin)};
@@ -285,8 +287,12 @@ static bool read_member(struct reader *r, bool keyed, int depth)
 		if (!take(r, ':'))
 			return refuse(r, "a colon was expected");
 	}
+	int levels = r->levels;
+	if (r->but.n && depth == 1 && mr_str_eq(key, r->but))
+		r->levels = 0;
 	if (!read_value(r, &member, depth))
 		return false;
+	r->levels = levels;
 	member.key = key;
 	mr_build_push(&r->build, &member);
 	skip_blanks(r);
@@ -314,6 +320,23 @@ static bool read_members(struct reader *r, struct mr_node *n, char close, int de
 	return !keyed || finish_map(r, n);
 }
 
+/* Passed over, if that is enough. If it cannot be, neither is what is in it: each byte is looked at twice at most. */
+static bool read_container(struct reader *r, struct mr_node *n, char close, int depth)
+{
+	int levels = r->levels;
+	const char *end = depth < levels ? NULL : mr_json_skip(r->p, r->end, depth, r->max_depth);
+	if (end) {
+		n->kind = close == '}' ? MR_MAP : MR_ARRAY;
+		r->p = end;
+		return true;
+	}
+	if (depth >= levels)
+		r->levels = INT_MAX;
+	bool ok = read_members(r, n, close, depth);
+	r->levels = levels;
+	return ok;
+}
+
 static bool read_value(struct reader *r, struct mr_node *n, int depth)
 {
 	skip_blanks(r);
@@ -323,10 +346,10 @@ static bool read_value(struct reader *r, struct mr_node *n, int depth)
 	bool ok;
 	switch (*r->p) {
 	case '{':
-		ok = read_members(r, n, '}', depth);
+		ok = read_container(r, n, '}', depth);
 		break;
 	case '[':
-		ok = read_members(r, n, ']', depth);
+		ok = read_container(r, n, ']', depth);
 		break;
 	case '"':
 		n->kind = MR_STRING;
@@ -344,20 +367,39 @@ static bool read_value(struct reader *r, struct mr_node *n, int depth)
 	return ok;
 }
 
-const struct mr_node *mr_json_read(struct mr_arena *a, struct mr_str json, int max_depth, bool strict, struct mr_error *err)
+static const struct mr_node *read_all(struct reader *r, struct mr_arena *a, struct mr_str json)
 {
 	json = mr_str_solid(json);
-	struct reader r = {.start = json.p, .p = json.p, .end = json.p + json.n, .max_depth = max_depth, .strict = strict, .err = err};
-	r.build.arena = a;
+	r->start = r->p = json.p;
+	r->end = json.p + json.n;
+	r->build.arena = a;
 	if (!mr_utf8_ok(json)) {
-		mr_fail(err, MR_BAD_MESSAGE, "Not valid JSON: it is not UTF-8, or holds a NUL.");
+		mr_fail(r->err, MR_BAD_MESSAGE, "Not valid JSON: it is not UTF-8, or holds a NUL.");
 		return NULL;
 	}
 	struct mr_node *root = mr_arena_alloc(a, sizeof(*root));
-	bool ok = read_value(&r, root, 0);
-	skip_blanks(&r);
-	if (ok && r.p != r.end)
-		ok = refuse(&r, "something follows the value");
-	mr_build_fini(&r.build);
+	bool ok = read_value(r, root, 0);
+	skip_blanks(r);
+	if (ok && r->p != r->end)
+		ok = refuse(r, "something follows the value");
+	mr_build_fini(&r->build);
 	return ok ? root : NULL;
+}
+
+const struct mr_node *mr_json_read(struct mr_arena *a, struct mr_str json, int max_depth, bool strict, struct mr_error *err)
+{
+	struct reader r = {.max_depth = max_depth, .levels = INT_MAX, .strict = strict, .err = err};
+	return read_all(&r, a, json);
+}
+
+const struct mr_node *mr_json_outline(struct mr_arena *a, struct mr_str json, int levels, int max_depth, struct mr_error *err)
+{
+	struct reader r = {.max_depth = max_depth, .levels = levels, .err = err};
+	return read_all(&r, a, json);
+}
+
+const struct mr_node *mr_json_read_but(struct mr_arena *a, struct mr_str json, const char *key, int max_depth, struct mr_error *err)
+{
+	struct reader r = {.max_depth = max_depth, .levels = INT_MAX, .but = mr_str(key), .err = err};
+	return read_all(&r, a, json);
 }

@@ -37,6 +37,12 @@ struct mr_node {
  * where escapes need it; else they point into the source. NULL and *err (bad_message, with the offset) on refusal.
  * strict: refuse unknown "$" keys (clients' input); else keep them as maps (Postgres rows, the app's JSON, filters). */
 const struct mr_node *mr_json_read(struct mr_arena *a, struct mr_str json, int max_depth, bool strict, struct mr_error *err);
+/* The same as lenient, for who looks at a part: arrays and maps that lie within `levels` others (0: the value itself), or those of the
+ * outermost map's member `key`, have their kind and raw text, but may lack their items. They are checked as all else is. */
+const struct mr_node *mr_json_outline(struct mr_arena *a, struct mr_str json, int levels, int max_depth, struct mr_error *err);
+const struct mr_node *mr_json_read_but(struct mr_arena *a, struct mr_str json, const char *key, int max_depth, struct mr_error *err);
+/* Whether mr_json_read takes it; *err as there. */
+bool mr_json_ok(struct mr_str json, int max_depth, bool strict, struct mr_error *err);
 const struct mr_node *mr_msgpack_read(struct mr_arena *a, struct mr_str bytes, int max_depth, bool strict, struct mr_error *err);
 
 /* Member of a map by key, or NULL (also when n is NULL or no map). */

@@ -129,7 +129,7 @@ static bool check_result(struct mr_job *job, struct mr_error *err)
 		return mr_fail_data(err, MR_TOO_LARGE, "{\"setting\":\"max_result\"}",
 			"The result of %s is larger than %" PRId64 " bytes (max_result).", job->fn->name.p, s->max_result);
 	struct mr_error why;
-	if (mr_json_read(&job->attempt, mr_buf_view(&job->run.text), (int)s->max_depth, true, &why))
+	if (mr_json_ok(mr_buf_view(&job->run.text), (int)s->max_depth, true, &why))
 		return true;
 	return mr_fail(err, MR_FUNCTION_FAILED, "The result of %s cannot be sent: %s", job->fn->name.p, why.message);
 }

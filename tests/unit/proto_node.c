@@ -20,9 +20,11 @@ static const struct mr_node *decode(struct mr_arena *a, enum mr_encoding encodin
 	memcpy(exact, bytes.p, bytes.n);
 	const struct mr_node *n = encoding == MR_JSON ? mr_json_read(a, (struct mr_str){exact, bytes.n}, 64, true, err)
 						      : mr_msgpack_read(a, (struct mr_str){exact, bytes.n}, 64, true, err);
+	struct mr_error same;
+	if (encoding == MR_JSON)
+		assert_int_equal(mr_json_ok((struct mr_str){exact, bytes.n}, 64, true, &same), n != NULL);
 	free(exact);
 	/* Nodes point into the source: decode once more from one that stays. */
-	struct mr_error same;
 	if (n)
 		n = encoding == MR_JSON ? mr_json_read(a, bytes, 64, true, &same) : mr_msgpack_read(a, bytes, 64, true, &same);
 	return n;
