@@ -166,9 +166,19 @@ static bool misses_its_table(const struct mr_op *op, const struct mr_pg_result *
 	return false;
 }
 
+/* A column has another type since the statement was prepared: prepared anew, it is as good as before. */
+static bool is_outdated(const struct mr_op *op, const struct mr_pg_result *r)
+{
+	return !op->app_sql && op->entity && !strcmp(mr_pg_sqlstate(r), "0A000") && !*mr_pg_about(r, MR_PG_CONTEXT);
+}
+
 void mr_op_error(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
 	mr_pg_error(r, err);
+	if (is_outdated(op, r)) {
+		mr_fail(err, MR_CONFLICT, "Table %s was altered since it was read last; it is read again.", op->entity->table.p);
+		return;
+	}
 	if (met_its_key(op, r)) {
 		mr_fail(err, MR_CONFLICT, "Others keep adding and removing the row of %s that is to be added or changed.",
 			op->entity->name.p);

@@ -49,7 +49,7 @@ struct mr_txn {
 	bool looked_around; /* at more than these, or at who knows what */
 	int64_t moment;     /* microseconds since 2000: at which the reads give something else; INT64_MAX: none */
 
-	struct mr_txn_commit *commit; /* asked for; sent when no operation is under way */
+	struct mr_txn_commit *commit;                          /* asked for; sent when no operation is under way */
 	void (*rolled_back)(void *arg);
 	void *rolled_back_arg;
 };
@@ -76,11 +76,12 @@ struct mr_op {
 	mr_fields key;           /* of an insert: a row of the same key is a conflict */
 	const struct mr_summary *summary;
 	int64_t ahead; /* of the present, what is asked for in microseconds (txn_moments.c) */
-	bool visible;
-	const int *pick; /* fields that are read; NULL: all */
-	size_t n_pick;
-	size_t level; /* of a savepoint */
-	bool mends;   /* it makes the transaction whole again, whatever failed before it */
+	/* Of a read: the fields that its answer has, and those whose columns the statement gives. */
+	const int *fields, *columns;
+	size_t n_fields, n_columns;
+	bool computed; /* the answer has a key that is made of columns */
+	size_t level;  /* of a savepoint */
+	bool mends;    /* it makes the transaction whole again, whatever failed before it */
 };
 struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 /* Sends op->sql with op->params (or, when op->refusal is set, comes back with it). keyed: by an index, if it can be (CLOCK.md rule 25).

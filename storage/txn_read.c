@@ -6,8 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { DEPTH_MAX = 1000 }; /* of a json column's text */
-
 bool mr_is_keyed(const struct mr_pred *where)
 {
 	const struct mr_value *value;
@@ -27,31 +25,22 @@ void mr_op_print_from(struct mr_op *op, const struct mr_plan *plan)
 		mr_buf_z(b, "true");
 }
 
-static void write_image(struct mr_buf *b, const struct mr_plan *plan)
+static void print_columns(struct mr_op *op)
 {
-	if (!plan->pick) {
-		mr_buf_z(b, "row_to_json(r.*)::text");
-		return;
+	for (size_t i = 0; i < op->n_columns; i++) {
+		mr_buf_z(&op->sql, i ? ", " : "");
+		mr_sql_column(&op->sql, "r.", &op->entity->fields[op->columns[i]]);
 	}
-	const struct mr_entity *e = plan->entity;
-	const char *comma = "(select row_to_json(x) from (select r.";
-	for (size_t i = 0; i < plan->n_pick; i++) {
-		bool computed = mr_field_computed(&e->fields[plan->pick[i]]);
-		const int *fields = computed ? e->key : &plan->pick[i];
-		for (size_t k = 0; k < (computed ? e->n_key : 1); k++) {
-			mr_buf_z(b, comma);
-			mr_sql_ident(b, e->fields[fields[k]].column);
-			comma = ",r.";
-		}
-	}
-	mr_buf_z(b, ") as x)::text");
 }
 
 static void write_select(struct mr_op *op, const struct mr_plan *plan)
 {
 	struct mr_buf *b = &op->sql;
 	mr_buf_z(b, "select ");
-	write_image(b, plan);
+	if (op->n_columns)
+		print_columns(op);
+	else
+		mr_buf_z(b, "row_to_json(r.*)::text");
 	mr_op_print_from(op, plan);
 	mr_buf_z(b, " order by ");
 	mr_order_sql(b, plan->entity, plan->order, plan->n_order);
@@ -63,75 +52,113 @@ static void write_select(struct mr_op *op, const struct mr_plan *plan)
 		mr_buf_z(b, " for update");
 }
 
-static bool encode_whole(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, const struct mr_node *image)
+/* ---- rows as they are told ---- */
+
+/* The fields that an answer has, in this order. */
+static void choose_fields(struct mr_op *op, const struct mr_plan *plan)
 {
-	struct mr_row row;
-	if (!mr_row_from_image(a, op->entity, image, &row))
-		return false;
-	mr_row_encode(enc, &row, !op->visible);
-	return true;
+	const struct mr_entity *e = plan->entity;
+	int *fields = mr_arena_alloc(&op->arena, (plan->n_pick + e->n) * sizeof *fields);
+	op->fields = fields;
+	if (plan->pick) {
+		memcpy(fields, plan->pick, plan->n_pick * sizeof *fields);
+		op->n_fields = plan->n_pick;
+		return;
+	}
+	for (size_t i = 0; i < e->n; i++)
+		if (!plan->visible || !e->fields[i].server_only)
+			fields[op->n_fields++] = (int)i;
 }
 
-/* row: one value for each field of the entity, of which only the asked ones are there. */
-static bool read_field(struct mr_arena *a, const struct mr_entity *e, int field, const struct mr_node *image, struct mr_value *row)
-{
-	const struct mr_field *f = &e->fields[field];
-	if (!mr_field_computed(f))
-		return mr_field_from_image(a, f, image, &row[field]);
-	for (size_t i = 0; i < e->n_key; i++)
-		if (!read_field(a, e, e->key[i], image, row))
-			return false;
-	mr_key_make(a, e, row);
-	return true;
-}
-
-static bool encode_picked(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, const struct mr_node *image)
+/* And those whose columns are read for it: a computed one is made of others. */
+static void choose_columns(struct mr_op *op)
 {
 	const struct mr_entity *e = op->entity;
-	struct mr_value *row = mr_arena_alloc(a, e->n * sizeof *row);
-	mr_enc_map(enc, op->n_pick);
-	for (size_t i = 0; i < op->n_pick; i++) {
-		if (!read_field(a, e, op->pick[i], image, row))
-			return false;
-		mr_enc_key(enc, e->fields[op->pick[i]].name);
-		mr_value_encode(enc, &row[op->pick[i]]);
+	bool *read = mr_arena_alloc(&op->arena, e->n * sizeof *read);
+	int *columns = mr_arena_alloc(&op->arena, e->n * sizeof *columns);
+	for (size_t i = 0; i < op->n_fields; i++) {
+		int field = op->fields[i];
+		bool computed = mr_field_computed(&e->fields[field]);
+		op->computed |= computed;
+		for (size_t k = 0; computed && k < e->n_key; k++)
+			read[e->key[k]] = true;
+		read[field] = !computed;
 	}
-	mr_enc_end(enc);
+	for (size_t i = 0; i < e->n; i++)
+		if (read[i])
+			columns[op->n_columns++] = (int)i;
+	op->columns = columns;
+}
+
+static bool read_columns(struct mr_arena *a, const struct mr_op *op, const struct mr_pg_result *r, int row, struct mr_value *values)
+{
+	const struct mr_entity *e = op->entity;
+	for (size_t i = 0; i < op->n_columns; i++) {
+		int field = op->columns[i];
+		if (!mr_value_from_pgtext(a, e->fields[field].type, mr_pg_value(r, row, (int)i), &values[field]))
+			return false;
+	}
+	for (size_t k = 0; op->computed && k < e->n_key; k++)
+		if (values[e->key[k]].null)
+			return false;
+	if (op->computed)
+		mr_key_make(a, e, values);
 	return true;
 }
 
-static bool encode_row(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, struct mr_str text, struct mr_error *err)
+/* What stands before each value of a row, the same in all: `{"id":`, `,"name":`. */
+static struct mr_str *print_heads(struct mr_arena *a, const struct mr_op *op)
 {
-	struct mr_error why;
-	const struct mr_node *image = mr_json_read(a, text, DEPTH_MAX, false, &why);
-	if (image && (op->pick ? encode_picked(enc, a, op, image) : encode_whole(enc, a, op, image)))
-		return true;
-	return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
+	struct mr_str *heads = mr_arena_alloc(a, op->n_fields * sizeof *heads);
+	struct mr_buf b = {0};
+	for (size_t i = 0; i < op->n_fields; i++) {
+		mr_buf_reset(&b);
+		mr_buf_char(&b, i ? ',' : '{');
+		mr_json_quote(&b, op->entity->fields[op->fields[i]].name);
+		mr_buf_char(&b, ':');
+		heads[i] = mr_arena_str(a, mr_buf_view(&b));
+	}
+	mr_buf_fini(&b);
+	return heads;
+}
+
+static bool print_rows(struct mr_buf *json, struct mr_op *op, const struct mr_pg_result *r)
+{
+	const struct mr_str *heads = print_heads(&op->arena, op);
+	struct mr_value *values = mr_arena_alloc(&op->arena, op->entity->n * sizeof *values);
+	struct mr_arena a = {0};
+	struct mr_enc enc;
+	bool ok = true;
+	int n = mr_pg_rows(r);
+	mr_enc_init(&enc, json, MR_JSON); /* of one value after the other */
+	for (int row = 0; row < n && (ok = read_columns(&a, op, r, row, values)); row++) {
+		mr_buf_char(json, row ? ',' : '[');
+		for (size_t i = 0; i < op->n_fields; i++) {
+			mr_buf_str(json, heads[i]);
+			mr_value_encode(&enc, &values[op->fields[i]]);
+		}
+		mr_buf_char(json, '}');
+		mr_arena_reset(&a);
+	}
+	mr_buf_z(json, n ? "]" : "[]");
+	mr_arena_fini(&a);
+	return ok;
 }
 
 static void take_rows(struct mr_op *op, const struct mr_pg_result *r)
 {
 	struct mr_buf json = {0};
-	struct mr_arena a = {0};
-	struct mr_enc enc;
 	struct mr_error err;
-	bool ok = true;
-	int n = mr_pg_rows(r);
-	mr_enc_init(&enc, &json, MR_JSON);
-	mr_enc_array(&enc, (size_t)n);
-	for (int i = 0; ok && i < n; i++) {
-		ok = encode_row(&enc, &a, op, mr_pg_value(r, i, 0), &err);
-		mr_arena_reset(&a);
-	}
-	if (ok) {
-		mr_enc_end(&enc);
+	if (print_rows(&json, op, r)) {
 		mr_op_answer(op, mr_buf_view(&json));
 	} else {
+		mr_fail(&err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
 		mr_op_fail(op, &err, true);
 	}
-	mr_arena_fini(&a);
 	mr_buf_fini(&json);
 }
+
+/* ---- rows as they are kept ---- */
 
 /* Images as they are, for whoever matches them against changes. */
 static void take_images(struct mr_op *op, const struct mr_pg_result *r)
@@ -159,15 +186,11 @@ static mr_fields fields_of(const struct mr_plan *plan)
 	return all;
 }
 
-static void read_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg, mr_op_take *take)
+static void read_plan(struct mr_op *op, const struct mr_plan *plan, mr_op_take *take)
 {
-	struct mr_op *op = mr_op_new(txn, cb, arg);
-	op->entity = plan->entity;
+	struct mr_txn *txn = op->txn;
 	op->only_reads = true;
 	op->amount = MR_OP_READS;
-	op->visible = plan->visible;
-	op->pick = plan->pick;
-	op->n_pick = plan->n_pick;
 	write_select(op, plan);
 	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take);
 	mr_txn_add_plan(txn, plan, fields_of(plan));
@@ -175,11 +198,17 @@ static void read_plan(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb 
 
 void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg)
 {
-	read_plan(txn, plan, cb, arg, take_rows);
+	struct mr_op *op = mr_op_new(txn, cb, arg);
+	op->entity = plan->entity;
+	choose_fields(op, plan);
+	choose_columns(op);
+	read_plan(op, plan, take_rows);
 }
 
 void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg)
 {
 	MR_ASSERT(txn->kind == MR_TXN_READ); /* else the rows' snapshot is not the transaction's */
-	read_plan(txn, plan, cb, arg, take_images);
+	struct mr_op *op = mr_op_new(txn, cb, arg);
+	op->entity = plan->entity;
+	read_plan(op, plan, take_images);
 }

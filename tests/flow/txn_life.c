@@ -253,6 +253,23 @@ static void schema_changed(void **state)
 	rig_sql("alter table \"Node\" rename tag to label");
 }
 
+/* What was prepared for the table as it was is prepared anew, for the next attempt. */
+static void type_altered(void **state)
+{
+	rig_sql("insert into \"Node\" (label) values ('x')");
+	struct mr_txn *txn = begin(MR_TXN_READ);
+	assert_non_null(rig_read(txn, "Node", "{}")->json);
+	rig_rollback(&txn);
+	rig_sql("alter table \"Node\" alter label type varchar(9)");
+	txn = begin(MR_TXN_READ);
+	refuses(rig_read(txn, "Node", "{}"), MR_CONFLICT);
+	rig_rollback(&txn);
+	txn = begin(MR_TXN_READ);
+	assert_non_null(strstr(rig_read(txn, "Node", "{}")->json, "\"label\":\"x\""));
+	rig_rollback(&txn);
+	rig_sql("alter table \"Node\" alter label type text");
+}
+
 /* ---- reads ---- */
 
 static void reads_are(struct mr_txn *txn, const char *expected)
@@ -772,6 +789,7 @@ int main(void)
 		cmocka_unit_test_setup(policies, clear),
 		cmocka_unit_test_setup(policies_that_ask_sets, clear),
 		cmocka_unit_test_setup(schema_changed, clear),
+		cmocka_unit_test_setup(type_altered, clear),
 		cmocka_unit_test_setup(snapshots_and_loads, clear),
 		cmocka_unit_test_setup(rule_07_tables_rewritten_behind_a_snapshot, clear),
 		cmocka_unit_test_setup(rule_24_read_sets, clear),
