@@ -170,11 +170,22 @@ void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, 
 	mr_enc_end(&e);
 }
 
-void mr_body_value(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_node *value)
+/* Text that was found to be a value. */
+static void enc_text(struct mr_enc *e, struct mr_str json)
+{
+	struct mr_arena a = {0};
+	struct mr_error err;
+	const struct mr_node *value = mr_json_read(&a, json, MR_RESULT_DEPTH, false, &err);
+	MR_ASSERT(value);
+	mr_enc_node(e, value);
+	mr_arena_fini(&a);
+}
+
+void mr_body_value(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, struct mr_str json)
 {
 	struct mr_enc e = open_body(out, encoding, i, h, 1);
 	mr_enc_key(&e, MR_STR("value"));
-	mr_enc_node(&e, value);
+	enc_text(&e, json);
 	mr_enc_end(&e);
 }
 
@@ -204,29 +215,42 @@ struct seg {
 	size_t at, n;
 };
 
+static bool is_same(const struct mr_node *was, int64_t at, const struct mr_node *is, size_t k)
+{
+	return at < (int64_t)was->n && k < is->n && mr_str_eq(was->items[at].raw, is->items[k].raw);
+}
+
+/* An element in the place of another, as most changes are: what follows both is the same. */
+static bool is_replaced(const struct mr_node *was, int64_t at, const struct mr_node *is, size_t k)
+{
+	return is_same(was, at + 1, is, k + 1) || (at + 1 == (int64_t)was->n && k + 1 == is->n);
+}
+
+static int64_t find_old(struct mr_map *old, const struct mr_node *was, struct mr_str raw)
+{
+	bool empty = !old->n;
+	for (size_t k = was->n; empty && k-- > 0;)
+		mr_map_put(old, was->items[k].raw, &was->items[k]);
+	const struct mr_node *found = mr_map_get(old, raw);
+	return found ? found - was->items : -1;
+}
+
 /* Where each element of the new array stands in the old one: after the last one used if possible, so that moves stay few. */
 static size_t plan_segs(const struct mr_node *was, const struct mr_node *is, struct seg *segs)
 {
 	struct mr_map old = {0};
-	for (size_t k = was->n; k-- > 0;)
-		mr_map_put(&old, was->items[k].raw, &was->items[k]);
 	size_t n = 0;
 	int64_t expect = 0;
 	for (size_t k = 0; k < is->n; k++) {
-		const struct mr_node *found = NULL;
-		if (expect < (int64_t)was->n && mr_str_eq(was->items[expect].raw, is->items[k].raw))
-			found = &was->items[expect];
-		else
-			found = mr_map_get(&old, is->items[k].raw);
-		int64_t from = found ? found - was->items : -1;
+		bool replaced = !is_same(was, expect, is, k) && is_replaced(was, expect, is, k);
+		int64_t from = replaced ? -1 : is_same(was, expect, is, k) ? expect : find_old(&old, was, is->items[k].raw);
 		struct seg *last = n ? &segs[n - 1] : NULL;
 		bool joins = last && (from < 0 ? last->from < 0 : last->from >= 0 && last->from + (int64_t)last->n == from);
 		if (joins)
 			last->n++;
 		else
 			segs[n++] = (struct seg){.from = from, .at = k, .n = 1};
-		if (from >= 0)
-			expect = from + 1;
+		expect = replaced ? expect + 1 : from >= 0 ? from + 1 : expect;
 	}
 	mr_map_fini(&old);
 	return n;
@@ -245,7 +269,7 @@ static void enc_seg(struct mr_enc *e, const struct seg *s, const struct mr_node 
 	mr_enc_key(e, MR_STR("v"));
 	mr_enc_array(e, s->n);
 	for (size_t k = 0; k < s->n; k++)
-		mr_enc_node(e, &is->items[s->at + k]);
+		enc_text(e, is->items[s->at + k].raw);
 	mr_enc_end(e);
 	mr_enc_end(e);
 }

@@ -30,10 +30,11 @@ void mr_body_items(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, ui
 void mr_body_touched(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_item *const *put, size_t n_put,
 	const struct mr_row *const *del, size_t n_del);
 /* Function queries. */
-void mr_body_value(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_node *value);
+enum { MR_RESULT_DEPTH = 4096 };
+void mr_body_value(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, struct mr_str json);
 void mr_body_error(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_error *err);
 /* A new array as pieces of the old one and new elements; false when the whole value is no larger. Elements are compared by their source
- * text. */
+ * text, from which the new ones are read: those of `was` and `is` need have no items (mr_json_outline). */
 bool mr_body_segs(
 	struct mr_buf *out, enum mr_encoding encoding, uint64_t i, uint64_t h, const struct mr_node *was, const struct mr_node *is);
 void mr_body_behind(struct mr_buf *out, enum mr_encoding encoding, uint64_t i, bool behind);

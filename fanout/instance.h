@@ -29,6 +29,7 @@ struct mr_run {
 	struct mr_str auth;    /* canonical JSON of the identity, the same; empty: a shared run without one */
 	struct mr_read *reads; /* heap, their predicates behind them */
 	size_t n_reads;
+	uint64_t reads_hash;     /* of the text that they were read from */
 	struct mr_str result;    /* JSON, heap; empty before the first; the last good one while it fails */
 	uint64_t mark;           /* of the change that met it last */
 	struct mr_timer *moment; /* runs it again when the present is where it compared it to be; NULL before the first */

@@ -7,7 +7,6 @@
 #include "proto/ground/log.h"
 #include "work.h"
 
-enum { RESULT_DEPTH = 4096 };
 static const int64_t MOMENT_MOST_MS = INT64_C(86400000); /* then it is asked anew */
 
 static void fn_key(struct mr_buf *key, const struct mr_fn *fn, struct mr_str args, struct mr_str auth)
@@ -95,7 +94,8 @@ void mr_instance_note_split(struct mr_instance *inst)
 }
 
 struct change_of_result {
-	const struct mr_node *was, *is;
+	const struct mr_node *was, *is; /* outlines of arrays; NULL: all of it is told */
+	struct mr_str json;
 };
 
 static void encode_result(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst, const void *arg)
@@ -104,22 +104,18 @@ static void encode_result(struct mr_buf *out, enum mr_encoding encoding, struct 
 	if (c->was && mr_body_segs(out, encoding, inst->number, inst->hash, c->was, c->is))
 		return;
 	mr_buf_reset(out);
-	mr_body_value(out, encoding, inst->number, inst->hash, c->is);
+	mr_body_value(out, encoding, inst->number, inst->hash, c->json);
 }
 
-static const struct mr_node *read_result(struct mr_arena *a, struct mr_str json, struct mr_error *err)
+/* Its elements by their text, if it is an array: of most there is no more to be known. */
+static const struct mr_node *outline(struct mr_arena *a, struct mr_str json, struct mr_error *err)
 {
-	return mr_json_read(a, json, RESULT_DEPTH, false, err);
+	return mr_json_outline(a, json, 1, MR_RESULT_DEPTH, err);
 }
 
 void mr_instance_encode_result(struct mr_buf *out, enum mr_encoding encoding, struct mr_instance *inst)
 {
-	struct mr_arena a = {0};
-	struct mr_error err;
-	const struct mr_node *value = read_result(&a, inst->run->result, &err);
-	MR_ASSERT(value);
-	mr_body_value(out, encoding, inst->number, inst->hash, value);
-	mr_arena_fini(&a);
+	mr_body_value(out, encoding, inst->number, inst->hash, inst->run->result);
 }
 
 static void keep_result(struct mr_run *run, struct mr_str json)
@@ -128,7 +124,7 @@ static void keep_result(struct mr_run *run, struct mr_str json)
 	run->result = (struct mr_str){mr_strndup(json.p, json.n), json.n};
 }
 
-/* Only the text is kept, for a tree is several times as large; results that are equal, which most are, need none. */
+/* Only the text is kept, for a tree is several times as large; no tree is made of it, but of what is told anew. */
 void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json)
 {
 	uint64_t hash = mr_hash_fixed(json.p, json.n, 3);
@@ -141,14 +137,14 @@ void mr_instance_result(struct mr_instance *inst, uint64_t n, struct mr_str json
 	}
 	struct mr_arena a = {0};
 	struct mr_error err;
-	struct change_of_result c = {.is = read_result(&a, json, &err)};
+	struct change_of_result c = {.is = outline(&a, json, &err), .json = json};
 	if (!c.is) {
 		mr_arena_fini(&a);
 		mr_instance_fail(inst, n, &err);
 		return;
 	}
-	if (!first && !inst->failure)
-		c.was = read_result(&a, run->result, &err);
+	if (!first && !inst->failure && c.is->kind == MR_ARRAY)
+		c.was = outline(&a, run->result, &err);
 	mr_instance_mend(inst);
 	inst->hash = hash;
 	mr_instance_known(inst, n);
@@ -214,9 +210,14 @@ static mr_fields read_fields(const struct mr_entity *e, const struct mr_node *na
 	return all;
 }
 
+/* Most functions look at the same each time: then all stays as it is. */
 void mr_instance_reads(struct mr_instance *inst, const struct mr_node *reads)
 {
+	uint64_t hash = reads ? mr_hash(reads->raw.p, reads->raw.n) : 0;
+	if (inst->run->n_reads && hash == inst->run->reads_hash)
+		return;
 	drop_reads(inst);
+	inst->run->reads_hash = hash;
 	struct mr_arena a = {0};
 	size_t n = reads && reads->kind == MR_ARRAY ? reads->n : 0, known = 0;
 	struct mr_read *kept = mr_arena_alloc(&a, n * sizeof *kept);

@@ -18,6 +18,7 @@ struct mr_task {
 	mr_task_part *part; /* NULL: its parts are of no account */
 	void *arg;
 	bool reading;               /* what live queries ask */
+	bool outline;               /* the value of its reply stays text */
 	struct mr_job_order *order; /* a reading that waits until others have ended; NULL: it is out */
 	struct mr_list in_waiting;
 	struct mr_app *app; /* of the entity whose rows are wanted, held; NULL: none are */
@@ -137,6 +138,11 @@ void mr_task_want_rows(struct mr_task *t, struct mr_app *app, const struct mr_en
 	t->rows = into;
 }
 
+void mr_task_leave_value(struct mr_task *t)
+{
+	t->outline = true;
+}
+
 struct abandoned {
 	struct mr_fanout *f;
 	uint64_t n;
@@ -221,6 +227,7 @@ struct end {
 	uint64_t n;
 	struct mr_arena arena;
 	struct mr_str text;
+	bool outline;
 	struct mr_app *app;
 	const struct mr_entity *entity;
 	const struct mr_node *reply;
@@ -231,7 +238,8 @@ struct end {
 static void read_reply(void *arg)
 {
 	struct end *e = arg;
-	e->reply = mr_json_read(&e->arena, e->text, REPLY_DEPTH, false, &e->err);
+	e->reply = e->outline ? mr_json_read_but(&e->arena, e->text, "value", REPLY_DEPTH, &e->err)
+			      : mr_json_read(&e->arena, e->text, REPLY_DEPTH, false, &e->err);
 	if (e->reply && e->entity)
 		mr_rows_read(&e->rows, e->entity, mr_node_get(e->reply, "rows"));
 }
@@ -264,7 +272,7 @@ void mr_task_end(struct mr_fanout *f, uint64_t n, struct mr_arena *arena, struct
 {
 	const struct mr_task *t = mr_map_get(&f->tasks->by_n, key_of(&n));
 	struct end *e = mr_alloc(sizeof *e);
-	*e = (struct end){.f = f, .n = n, .arena = *arena, .text = text};
+	*e = (struct end){.f = f, .n = n, .arena = *arena, .text = text, .outline = t && t->outline};
 	if (t && t->app) {
 		e->app = mr_app_hold(t->app);
 		e->entity = t->entity;

@@ -29,6 +29,8 @@ struct mr_task *mr_task_reading(struct mr_fanout *f, struct mr_buf *members, str
 /* The answer's rows (its member "rows") are made as well, and are there before done is called: the caller's, who frees them. Where they are
  * many, that and the parsing are done aside. */
 void mr_task_want_rows(struct mr_task *t, struct mr_app *app, const struct mr_entity *e, struct mr_rows *into);
+/* The answer's member "value" is given as text: its node need have no items (mr_json_read_but). */
+void mr_task_leave_value(struct mr_task *t);
 /* What the worker says of it before its end (a message of type part, in the arena), in order. Called later, never at once. */
 typedef void mr_task_part(void *arg, const struct mr_node *part, struct mr_arena *arena);
 void mr_task_listen(struct mr_task *t, mr_task_part *part);

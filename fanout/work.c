@@ -414,6 +414,8 @@ static void send_work(struct mr_work *w, const char *snapshot)
 	w->task = mr_task_reading(w->clock->f, &m, w->inst->entity ? (struct mr_str){0} : w->inst->run->fn->name, on_answer, w);
 	if (w->inst->entity)
 		mr_task_want_rows(w->task, w->inst->app, w->inst->entity, &w->rows);
+	else
+		mr_task_leave_value(w->task);
 }
 
 static struct mr_work *new_work(struct mr_instance *inst, struct generation *g)
