@@ -209,10 +209,10 @@ static void on_op_result(const struct mr_pg_result *r, void *arg)
 	mr_txn_unref(txn);
 }
 
-static void send_op(struct mr_op *op, int flags, mr_op_take *take)
+static void write_op(struct mr_op *op, int flags, mr_op_take *take)
 {
 	struct mr_txn *txn = op->txn;
-	MR_ASSERT(!txn->abandoned && !txn->commit);
+	MR_ASSERT(!txn->abandoned && !txn->commit && txn->end == MR_TXN_OPEN);
 	txn->ops++;
 	txn->refs++;
 	op->take = take;
@@ -222,6 +222,12 @@ static void send_op(struct mr_op *op, int flags, mr_op_take *take)
 	} else {
 		mr_pg_query(txn->pg, flags, op->sql.p, op->params.n, op->params.v, on_op_result, op);
 	}
+}
+
+static void send_op(struct mr_op *op, int flags, mr_op_take *take)
+{
+	struct mr_txn *txn = op->txn;
+	write_op(op, flags, take);
 	/* Behind an error Postgres reads on only at a sync. */
 	if (txn->failed)
 		mr_pg_sync(txn->pg);
@@ -262,12 +268,47 @@ void mr_op_send_plain(struct mr_op *op, bool mends, mr_op_take *take)
 
 /* ---- rollback ---- */
 
-static void on_rolled_back(const struct mr_pg_result *r, void *arg)
+static void tell_rolled_back(struct mr_txn *txn)
 {
-	struct mr_txn *txn = arg;
 	if (txn->rolled_back)
 		txn->rolled_back(txn->rolled_back_arg);
 	mr_txn_unref(txn);
+}
+
+static void on_rolled_back(const struct mr_pg_result *r, void *arg)
+{
+	tell_rolled_back(arg);
+}
+
+static void send_rollback(struct mr_txn *txn)
+{
+	/* What fails or has failed in this pipeline must not take the rollback with it. */
+	if (txn->failed || txn->ops)
+		mr_pg_sync(txn->pg);
+	mr_pg_query(txn->pg, 0, "rollback", 0, NULL, on_rolled_back, txn);
+	mr_pg_sync(txn->pg);
+}
+
+/* Postgres has passed over the rollback when what was before it failed. */
+static void on_ended(const struct mr_pg_result *r, void *arg)
+{
+	struct mr_txn *txn = arg;
+	txn->end = mr_pg_ok(r) ? MR_TXN_ENDED : MR_TXN_OPEN;
+	if (txn->abandoned && txn->end == MR_TXN_ENDED)
+		tell_rolled_back(txn);
+	else if (txn->abandoned)
+		send_rollback(txn);
+	mr_txn_unref(txn);
+}
+
+void mr_op_send_last(struct mr_op *op, mr_op_take *take)
+{
+	struct mr_txn *txn = op->txn;
+	mr_txn_ensure_begun(txn);
+	write_op(op, 0, take);
+	send_quiet(txn, 0, "rollback", 0, NULL, on_ended);
+	txn->end = MR_TXN_ENDING;
+	mr_pg_sync(txn->pg);
 }
 
 void mr_txn_rollback(struct mr_txn **txnp, void (*cb)(void *arg), void *arg)
@@ -286,9 +327,8 @@ void mr_txn_rollback(struct mr_txn **txnp, void (*cb)(void *arg), void *arg)
 	}
 	txn->rolled_back = cb;
 	txn->rolled_back_arg = arg;
-	/* What fails or has failed in this pipeline must not take the rollback with it. */
-	if (txn->failed || txn->ops)
-		mr_pg_sync(txn->pg);
-	mr_pg_query(txn->pg, 0, "rollback", 0, NULL, on_rolled_back, txn);
-	mr_pg_sync(txn->pg);
+	if (txn->end == MR_TXN_OPEN)
+		send_rollback(txn);
+	else if (txn->end == MR_TXN_ENDED)
+		tell_rolled_back(txn);
 }

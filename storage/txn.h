@@ -118,7 +118,7 @@ mr_txn_part_fn mr_txn_savepoint, mr_txn_release, mr_txn_restore;
 void mr_txn_end_job(struct mr_txn *txn, struct mr_str place, struct mr_str id, int64_t attempt, mr_txn_cb *cb, void *arg);
 
 /* Asked last in a MR_TXN_READ transaction: null, or err conflict when a table was truncated or rewritten since the snapshot was taken, so
- * that what was read is not what the snapshot holds. */
+ * that what was read is not what the snapshot holds. Nothing but mr_txn_rollback may follow: that is under way already. */
 void mr_txn_verify(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 
 /* What was read so far: JSON array of [entity, predicate | null, [field...]?]; null: the whole table; fields: only they were looked at, so

@@ -50,6 +50,7 @@ struct mr_txn {
 	int64_t moment;     /* microseconds since 2000: at which the reads give something else; INT64_MAX: none */
 
 	struct mr_txn_commit *commit;                          /* asked for; sent when no operation is under way */
+	enum { MR_TXN_OPEN, MR_TXN_ENDING, MR_TXN_ENDED } end; /* by a rollback that went with its last operation */
 	void (*rolled_back)(void *arg);
 	void *rolled_back_arg;
 };
@@ -89,6 +90,8 @@ struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg);
 void mr_op_send(struct mr_op *op, int flags, bool keyed, const struct mr_entity *capture, mr_op_take *take);
 /* The same for a statement that sets `millrace.capturing` to its entity itself, before it writes a row; not when it writes none. */
 void mr_op_send_update(struct mr_op *op, mr_op_take *take);
+/* The last of its transaction, which ends with it, whatever is answered. */
+void mr_op_send_last(struct mr_op *op, mr_op_take *take);
 /* A statement that neither reads nor writes rows. mends: it ends a failure of the transaction. */
 void mr_op_send_plain(struct mr_op *op, bool mends, mr_op_take *take);
 void mr_op_answer(struct mr_op *op, struct mr_str json);

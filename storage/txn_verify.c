@@ -63,6 +63,5 @@ void mr_txn_verify(struct mr_txn *txn, mr_txn_cb *cb, void *arg)
 {
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	print_check(&op->sql, txn);
-	op->only_reads = true;
-	mr_op_send(op, 0, false, txn->capturing, take_verdict);
+	mr_op_send_last(op, take_verdict);
 }

@@ -336,14 +336,11 @@ static void rule_07_tables_rewritten_behind_a_snapshot(void **state)
 	for (size_t i = 0; i < MR_COUNT(rewrites); i++) {
 		rig_sql("insert into \"Node\" (label) values ('one')");
 		struct mr_txn *txn = begin(MR_TXN_READ);
-		verify(txn, &a); /* takes the snapshot */
-		answers(&a, "null");
-		rig_free_answer(&a);
+		rig_read(txn, "Channel", "{}"); /* takes the snapshot */
 		rig_sql("insert into \"Channel\" (name) values ('an ordinary write') on conflict do nothing");
 		if (rewrites[i])
 			rig_sql(rewrites[i]);
 		rig_read(txn, "Node", "{}");
-		rig_read(txn, "Channel", "{}");
 		verify(txn, &a);
 		if (rewrites[i])
 			refuses(&a, MR_CONFLICT);
