@@ -103,13 +103,13 @@ test("an action that runs is stopped when it is canceled", async () => {
 
 test("a worker that dies takes its actions with it: failed, not run again unless that was asked", async () => {
 	const [once, again] = [group(), group()];
-	const at = await value("plan", { fn: "actUntil", grp: once, n: 1500 });
-	const retried = await value("plan", { fn: "actUntil", grp: again, n: 1500, retry: { attempts: 2, initialBackoffMs: 0 } });
+	const at = await value("plan", { fn: "actUntil", grp: once, n: 30_000 });
+	const retried = await value("plan", { fn: "actTwice", grp: again, retry: { attempts: 2, initialBackoffMs: 0 } });
 	await until("both to be under way", () => count(once) && count(again));
 	for (const pid of workers()) process.kill(pid, "SIGKILL");
 	const [a, b] = [await ended(at), await ended(retried, 15)];
 	assert.deepEqual([a.state, a.attempt, a.error.code, count(once), count(`${once} end`)], ["failed", 1, "action_interrupted", 1, 0]);
-	assert.deepEqual([b.state, b.attempt, count(again), count(`${again} end`)], ["success", 2, 2, 1]);
+	assert.deepEqual([b.state, b.attempt, count(again)], ["success", 2, 2]);
 });
 
 test("killed between the claim and the beginning, and between the end and its record: at most once", async () => {

@@ -72,7 +72,7 @@ export const actFails = internalAction({
 /** Ends when it is begun the second time. */
 export const actTwice = internalAction({
 	args: { grp: v.string(), n: v.int() },
-	handler: async (ctx, { grp, n }) => {
+	handler: async (ctx, { grp, n }): Promise<void> => {
 		await ctx.runMutation(internal.later.put, { grp, n });
 		if ((await ctx.runQuery(api.items.count, { grp })) < 2) await pause(60_000);
 	},
