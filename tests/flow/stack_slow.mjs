@@ -123,7 +123,7 @@ test("what a worker has not begun when it is held up goes to another, and is don
 			const grind = culprit.call("runaway.grind", { rounds: 6 * CRUNCH }, PATIENT);
 			const quick = [];
 			for (let k = 0; k < 40; k++) {
-				for (let m = 0; m < 2; m++) quick.push(other.call("runaway.quick", { grp }, PATIENT));
+				for (let m = 0; m < 2; m++) quick.push(stack.call("runaway.quick", { grp }));
 				await sleep(2);
 			}
 			for (const { error } of await Promise.all(quick)) assert.equal(error, undefined);
