@@ -174,6 +174,7 @@ async function tellHang(stack, crowd) {
 	const sockets = spawnSync("ss", ["-tnap"], { encoding: "utf8" }).stdout ?? "";
 	console.log(sockets.split("\n").filter((line) => line.includes(`:${stack.port} `)).slice(0, 60).join("\n"));
 	console.log(stack.output.slice(-3000));
+	stack.stopping = true; // else it is started again
 	await endAll();
 	process.exit(2);
 }
