@@ -54,7 +54,8 @@ static double cpu_us(void)
 static void run(struct host *h, uint64_t n, struct mr_str fn, struct mr_str args, char **answers, int known)
 {
 	static const struct mr_js_env env = {
-		.json = {"{\"kind\":\"mutation\",\"auth\":null,\"shared\":false,\"now\":1795337728535,\"seed\":\"190fa758\",\"depth\":8}",
+		.json = {"{\"kind\":\"mutation\",\"auth\":null,\"shared\":false,\"now\":1795337728535,\"seed\":\"190fa758\",\"depth\":8,"
+			 "\"most\":1048576}",
 			84},
 		.now_ms = 1795337728535,
 		.seed = {"190fa758", 8},

@@ -170,6 +170,7 @@ export function parseWire(text: string): Value {
 function isPlain(value: unknown, depth = 0): boolean {
 	switch (typeof value) {
 		case "string":
+			return value.length <= longest;
 		case "boolean":
 			return true;
 		case "number":

@@ -56,7 +56,7 @@ function call(fn: string, args: unknown, env: object = {}, given?: Answer[]): Pr
 			n,
 			fn,
 			text,
-			JSON.stringify({ kind: "mutation", auth: { userId: "u1", org: "o" }, shared: false, now: 1234, seed: "s", depth: 4, ...env }),
+			JSON.stringify({ kind: "mutation", auth: { userId: "u1", org: "o" }, shared: false, now: 1234, seed: "s", depth: 4, most: 1 << 20, ...env }),
 		);
 	});
 }

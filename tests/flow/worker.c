@@ -755,9 +755,10 @@ static void test_cancel(void **state)
 static void test_forget(void **state)
 {
 	uint64_t n[12];
+	const char *counter = new_counter("forgotten");
 	for (int i = 0; i < 12; i++)
 		n[i] = rig_query(worker, "sleep", "{\"seconds\":0.3}");
-	uint64_t forgotten = rig_mutation(worker, "increment", new_counter("forgotten"), "s", "g1");
+	uint64_t forgotten = rig_mutation(worker, "increment", counter, "s", "g1");
 	rig_wait(&rig, 100);
 	const uint64_t both[] = {n[0], forgotten};
 	for (int i = 0; i < 2; i++)
