@@ -41,7 +41,7 @@ function call(fn: string, args: unknown, given: unknown[] = [], now = 1234): Pro
 	const n = ++calls;
 	return new Promise((resolve) => {
 		done.set(n, resolve);
-		const env = { kind: "mutation", auth: null, shared: false, now, seed: "0123456789abcdef0123456789abcdef" };
+		const env = { kind: "mutation", auth: null, shared: false, now, seed: "0123456789abcdef0123456789abcdef", depth: 8, most: 1 << 20 };
 		entry.call(n, fn, JSON.stringify(args), JSON.stringify(env));
 	});
 }
