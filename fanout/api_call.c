@@ -44,7 +44,7 @@ static void answer(const struct asked *a, struct mr_str value)
 	mr_buf_fini(&b);
 }
 
-static void on_done(void *arg, struct mr_str value, uint64_t xid, const struct mr_error *err)
+static void on_done(void *arg, struct mr_str value, struct mr_written written, const struct mr_error *err)
 {
 	struct asked *a = arg;
 

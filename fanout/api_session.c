@@ -11,7 +11,7 @@ struct asked {
 	struct mr_call *call;
 };
 
-static void on_done(void *arg, struct mr_str value, uint64_t xid, const struct mr_error *err)
+static void on_done(void *arg, struct mr_str value, struct mr_written written, const struct mr_error *err)
 {
 	struct asked *a = arg;
 	struct mr_buf b = {0};

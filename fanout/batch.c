@@ -67,7 +67,7 @@ static void add_effect(struct builder *b, const struct mr_log_row *row, struct m
 		batch->effects = mr_realloc(batch->effects, b->cap_effects * sizeof *batch->effects);
 	}
 	batch->effects[batch->n_effects++] = (struct mr_effect){
-		.xid = row->xid,
+		.written = {row->xid, row->seq},
 		.session = mr_arena_str(&batch->arena, row->session),
 		.call = mr_arena_str(&batch->arena, row->call),
 		.result = mr_arena_str(&batch->arena, result.n ? result : MR_STR("null")),

@@ -10,9 +10,16 @@
 #include "stakes.h"
 #include "storage/ticker.h"
 
+/* By what one knows whether a snapshot holds it: both must say so, since xids are handed out again after a crash of Postgres, and who
+ * commits late has a low number. xid 0: nothing was written. */
+struct mr_written {
+	uint64_t xid;
+	int64_t seq; /* of the log row */
+};
+
 /* The effect of one call, as the log has it. */
 struct mr_effect {
-	uint64_t xid;
+	struct mr_written written;
 	struct mr_str session, call, result;
 };
 

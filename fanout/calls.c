@@ -27,15 +27,16 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	struct mr_call *c = arg;
 	struct mr_error failure;
 	const struct mr_node *value = mr_node_get(reply, "value"), *error = mr_node_get(reply, "error");
-	int64_t xid = 0;
+	int64_t xid = 0, seq = 0;
 	MR_FAULT(FANOUT_REPLY_TAKEN);
 	mr_node_int(mr_node_get(reply, "xid"), &xid);
+	mr_node_int(mr_node_get(reply, "seq"), &seq);
 	if (error) {
 		mr_error_from_node(error, &failure);
 		err = &failure;
 	}
 	if (c->done)
-		c->done(c->arg, value ? value->raw : MR_STR("null"), (uint64_t)xid, err);
+		c->done(c->arg, value ? value->raw : MR_STR("null"), (struct mr_written){(uint64_t)xid, seq}, err);
 	free(c);
 }
 

@@ -4,6 +4,7 @@
 #ifndef MR_CALLS_H
 #define MR_CALLS_H
 
+#include "batch.h"
 #include "fanout.h"
 
 enum mr_call_kind { MR_CALL_QUERY, MR_CALL_MUTATION, MR_CALL_ENTITY, MR_CALL_ACTION };
@@ -23,8 +24,8 @@ struct mr_call_request {
 	bool lasting; /* the id names no hour of its own */
 };
 struct mr_call;
-/* value: JSON text, valid during the callback; or err. xid 0: nothing was written. */
-typedef void mr_call_done(void *arg, struct mr_str value, uint64_t xid, const struct mr_error *err);
+/* value: JSON text, valid during the callback; or err. */
+typedef void mr_call_done(void *arg, struct mr_str value, struct mr_written written, const struct mr_error *err);
 /* Copies the request. done is called later, never at once, and exactly once unless abandoned. Returns NULL and *err when refused at once:
  * unknown_function, unauthenticated, no_workers (none will come), too_many_calls, bad_call_id, call_expired. */
 struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err);

@@ -139,7 +139,7 @@ struct mr_str mr_clock_position(const struct mr_clock *clock, uint64_t n)
 	return past && past->n == n ? mr_moment_text(past, clock->f->hub->secret) : (struct mr_str){0};
 }
 
-bool mr_clock_sees(const struct mr_clock *clock, uint64_t xid)
+bool mr_clock_sees(const struct mr_clock *clock, struct mr_written written)
 {
-	return clock->now && mr_snapshot_sees(&clock->now->position.snapshot, xid);
+	return clock->now && clock->now->position.seq >= written.seq && mr_snapshot_sees(&clock->now->position.snapshot, written.xid);
 }

@@ -38,7 +38,7 @@ void mr_clock_take(struct mr_clock *clock, struct mr_news *news);
 /* Another app serves from now on. */
 void mr_clock_app(struct mr_clock *clock);
 struct mr_str mr_clock_position(const struct mr_clock *clock, uint64_t n); /* text of the position at tick n; empty: too long ago */
-bool mr_clock_sees(const struct mr_clock *clock, uint64_t xid);
+bool mr_clock_sees(const struct mr_clock *clock, struct mr_written written);
 static inline void mr_clock_want(struct mr_clock *clock)
 {
 	mr_ticks_want(clock->f->hub->ticks);

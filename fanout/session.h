@@ -57,14 +57,14 @@ struct mr_session_call {
 	bool asked;                 /* on the socket that is open now: only this one is told the end */
 	bool answered;              /* its effect came with a tick before its worker's reply */
 	struct mr_str effect;       /* then, its result; heap. What its worker says after that does not count */
-	uint64_t effect_xid;
+	struct mr_written effect_written;
 };
 
 /* The end of a call, waiting for the transition that shows its effect. */
 struct mr_pending_reply {
 	struct mr_list in_session;
 	struct mr_str id, value; /* heap, one block; value is JSON */
-	uint64_t xid;
+	struct mr_written written;
 	uint64_t n;      /* the tick that holds it; 0: none so far */
 	int64_t late_us; /* when it goes out ahead of the screen */
 };

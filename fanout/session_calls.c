@@ -75,7 +75,7 @@ static void send_reply(struct mr_session *s, struct mr_str id, struct mr_str val
 	mr_arena_fini(&a);
 }
 
-static void add_reply(struct mr_session *s, struct mr_str id, struct mr_str value, uint64_t xid, uint64_t n)
+static void add_reply(struct mr_session *s, struct mr_str id, struct mr_str value, struct mr_written written, uint64_t n)
 {
 	struct mr_pending_reply *r = mr_alloc(sizeof *r + id.n + value.n);
 	char *text = (char *)(r + 1);
@@ -83,7 +83,7 @@ static void add_reply(struct mr_session *s, struct mr_str id, struct mr_str valu
 	memcpy(text + id.n, value.p, value.n);
 	r->id = (struct mr_str){text, id.n};
 	r->value = (struct mr_str){text + id.n, value.n};
-	r->xid = xid;
+	r->written = written;
 	r->n = n;
 	r->late_us = mr_mono_us() + s->all->f->settings.reply_wait * 1000;
 	mr_list_add_tail(&s->replies, &r->in_session);
@@ -101,7 +101,7 @@ void mr_session_late_replies(struct mr_session *s, int64_t now)
 	}
 }
 
-static void end_call(struct mr_session_call *c, struct mr_str value, uint64_t xid, const struct mr_error *err)
+static void end_call(struct mr_session_call *c, struct mr_str value, struct mr_written written, const struct mr_error *err)
 {
 	struct mr_session *s = c->session;
 	bool connected = s->ws || s->live;
@@ -109,23 +109,23 @@ static void end_call(struct mr_session_call *c, struct mr_str value, uint64_t xi
 		s->all->f->counter[MR_C_CALLS_FAILED_TOTAL]++;
 	if (connected && c->asked && !c->answered) {
 		if (c->effect.p)
-			add_reply(s, c->id, c->effect, c->effect_xid, 0);
-		else if (err || !xid)
+			add_reply(s, c->id, c->effect, c->effect_written, 0);
+		else if (err || !written.xid)
 			send_reply(s, c->id, value, err, false);
 		else
-			add_reply(s, c->id, value, xid, 0);
+			add_reply(s, c->id, value, written, 0);
 	}
 	free_call(c);
 	mr_session_next_call(s);
 	mr_session_maybe_free(s);
 }
 
-static void on_done(void *arg, struct mr_str value, uint64_t xid, const struct mr_error *err)
+static void on_done(void *arg, struct mr_str value, struct mr_written written, const struct mr_error *err)
 {
 	struct mr_session_call *c = arg;
 	struct mr_sessions *all = c->session->all;
 	c->running = NULL;
-	end_call(c, value, xid, err);
+	end_call(c, value, written, err);
 	mr_sessions_advance(all);
 }
 
@@ -148,7 +148,7 @@ static void start(struct mr_session_call *c)
 	c->running = mr_call_start(s->all->f, &rq, on_done, c, &err);
 	mr_arena_fini(&a);
 	if (!c->running) {
-		end_call(c, (struct mr_str){0}, 0, &err);
+		end_call(c, (struct mr_str){0}, (struct mr_written){0}, &err);
 		return;
 	}
 	c->reads_now = !c->writes;
@@ -313,7 +313,7 @@ void mr_session_call(struct mr_session *s, const struct mr_node *m)
 		same->answered &= has_reply(s, id);
 		if (same->effect.p && !same->answered) {
 			same->answered = true;
-			add_reply(s, same->id, same->effect, same->effect_xid, 0);
+			add_reply(s, same->id, same->effect, same->effect_written, 0);
 		}
 		return;
 	}
@@ -352,10 +352,10 @@ void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch, 
 		if (!c || c->effect.p || !durable || mr_error_from_result(effect->result, &refused))
 			continue;
 		c->effect = (struct mr_str){mr_strndup(effect->result.p, effect->result.n), effect->result.n};
-		c->effect_xid = effect->xid;
+		c->effect_written = effect->written;
 		if (!c->asked || c->answered)
 			continue;
 		c->answered = true;
-		add_reply(s, c->id, effect->result, effect->xid, batch->n);
+		add_reply(s, c->id, effect->result, effect->written, batch->n);
 	}
 }

@@ -418,7 +418,7 @@ void mr_tell_replies(struct mr_session *s, struct mr_transition *t)
 	const struct mr_clock *clock = s->all->f->clock;
 	MR_LIST_FOR (e, &s->replies) {
 		struct mr_pending_reply *r = MR_CONTAINER(e, struct mr_pending_reply, in_session);
-		if (!r->n && mr_clock_sees(clock, r->xid))
+		if (!r->n && mr_clock_sees(clock, r->written))
 			r->n = clock->n;
 		if (!r->n || r->n > t->n)
 			continue;

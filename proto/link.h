@@ -6,7 +6,7 @@
  *   hello   { role: "worker", pid, app: version, protocol }
  *   ready   { holder? }                              its code is loaded and Postgres answers; holder: by what name it holds
  *             scheduled functions, a uuid
- *   reply   { n, value | error, xid?, dup?, reads?, again?, snapshot?, split? }
+ *   reply   { n, value | error, xid?, seq?, dup?, reads?, again?, snapshot?, split? }
  *             the end of call or run n; split: it looked at its identity; again: milliseconds since 1970 at which a run gives
  *             something else, though nobody writes
  *   rows    { n, snapshot, rows: [image...] | error }     the end of read n

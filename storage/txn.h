@@ -151,6 +151,7 @@ enum mr_end {
 struct mr_outcome {
 	enum mr_end end;
 	uint64_t xid;         /* DONE and DUPLICATE */
+	int64_t seq;          /* the same: of its log row. After a crash of Postgres xids are handed out again, these are not */
 	struct mr_str result; /* DUPLICATE */
 	struct mr_error err;  /* REFUSED, UNKNOWN */
 	bool turn;            /* REFUSED with conflict: somebody has his turn (mr_record) */

@@ -21,6 +21,7 @@ struct mr_txn_commit {
 	struct mr_ring *ring;
 	uint64_t slot;
 	uint64_t xid;
+	int64_t seq;
 	bool logged;    /* the log row stands */
 	bool duplicate; /* ...or was refused as a double */
 	bool sent;      /* the end is under way: COMMIT, or a rollback that `outcome` explains */
@@ -39,7 +40,7 @@ static const char log_sql[] = "insert into millrace.change_log (part, hour, toke
 			      "when c.hour > c.now + 1 then millrace.refuse_ahead() else millrace.part_of(c.hour) end, "
 			      "c.hour, $2, $3, $4, $5, $6, $7, $8::json, $9::json "
 			      "from (select coalesce($1::integer, t.now) as hour, t.now from (select millrace.this_hour() as now) t) c "
-			      "returning xid::text, set_config('millrace.capturing', '', true), set_config('synchronous_commit', "
+			      "returning xid::text, seq, set_config('millrace.capturing', '', true), set_config('synchronous_commit', "
 			      "case current_setting('synchronous_commit') when 'remote_apply' then 'remote_apply' else 'on' end, true)";
 
 /* Keeps the place of a lasting record in the next part. */
@@ -49,7 +50,7 @@ static const char fence_sql[] = "insert into millrace.change_log (part, hour, se
 /* Not the fence, which has no hash. */
 static const char recorded_sql[] =
 	"select xid::text, coalesce(user_id, ''), coalesce(fn, ''), args_hash, result::text, "
-	"current_setting('synchronous_standby_names') <> '' from millrace.change_log "
+	"current_setting('synchronous_standby_names') <> '', seq from millrace.change_log "
 	"where part in (0, 1, 2, 3) and session = $1 and call = $2 and args_hash is not null order by seq desc limit 1";
 
 /* A record that can be seen may be on no standby yet: its COMMIT's wait was given up, or Postgres restarted in it. A COMMIT that is waited
@@ -160,6 +161,7 @@ static void on_recorded(const struct mr_pg_result *r, void *arg)
 		struct mr_str xid = mr_pg_value(r, 0, 0), result = mr_pg_value(r, 0, 4);
 		c->outcome.end = MR_DUPLICATE;
 		c->outcome.xid = strtoull(xid.p, NULL, 10);
+		c->outcome.seq = mr_pg_int(r, 0, 6);
 		c->outcome.result = result.p ? mr_arena_str(&c->arena, result) : MR_STR("null");
 		if (mr_str_is(mr_pg_value(r, 0, 5), "t")) {
 			wait_for_standby(txn);
@@ -208,6 +210,7 @@ static void on_log_row(const struct mr_pg_result *r, void *arg)
 	if (mr_pg_ok(r)) {
 		c->logged = true;
 		c->xid = strtoull(mr_pg_value(r, 0, 0).p, NULL, 10);
+		c->seq = mr_pg_int(r, 0, 1);
 	} else {
 		not_logged(txn, r);
 	}
@@ -245,6 +248,7 @@ static void on_commit(const struct mr_pg_result *r, void *arg)
 	} else if (c->logged && mr_pg_ok(r)) {
 		c->outcome.end = MR_DONE;
 		c->outcome.xid = c->xid;
+		c->outcome.seq = c->seq;
 	} else if (c->logged) {
 		mr_pg_error(r, &err);
 		refuse(c, &err);

@@ -40,8 +40,10 @@ void mr_action_answered(struct mr_job *job, bool ok, struct mr_str json)
 	job->asker = NULL;
 	op->inner = NULL;
 	op->drop = NULL;
-	if (job->xid)
+	if (job->xid) {
 		op->job->xid = job->xid;
+		op->job->seq = job->seq;
+	}
 	answer(op, ok, json.n ? json : MR_STR("null"));
 }
 

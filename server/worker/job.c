@@ -453,6 +453,7 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 		return;
 	}
 	job->xid = o->xid;
+	job->seq = o->seq;
 	if (job->claiming && (o->end == MR_DONE || is_own_claim(job, o))) {
 		mr_hot_give(job, on_claimed);
 		return;

@@ -166,6 +166,7 @@ struct mr_job {
 	int fetching;           /* those of them that have a connection, or make one */
 	struct mr_http http;
 	uint64_t xid;      /* of its effects, the last; 0: none */
+	int64_t seq;       /* of their log row */
 	enum mr_turn turn; /* that it has, or waits for */
 	bool locks;        /* pg may hold locks of it */
 	struct mr_hot hot;

@@ -30,7 +30,7 @@ static void end_call(void *arg)
 	struct mr_call *c = arg;
 
 	if (!c->abandoned)
-		c->done(c->arg, mr_buf_view(&c->value), 0, c->err.code ? &c->err : NULL);
+		c->done(c->arg, mr_buf_view(&c->value), (struct mr_written){0}, c->err.code ? &c->err : NULL);
 	mr_buf_fini(&c->value);
 	free(c);
 }
