@@ -71,12 +71,11 @@ const isSound = isWellFormed ? (text: string) => isWellFormed.call(text) && !tex
 /** A text of the value is longer than the whole may be. */
 export class TextTooLong extends Error {}
 let longest = Infinity; // text of the value that is being printed
-const isText = (text: string) => text.length <= longest && isSound(text);
 
 /** Postgres has no NUL in text, and UTF-8 no half of a surrogate pair: refused here, where the place is known. */
 function checkText(text: string, path: string): string {
-	if (isText(text)) return text;
 	if (text.length > longest) throw new TextTooLong();
+	if (isSound(text)) return text;
 	const at = text.search(UNFIT);
 	throw new ValueError(
 		`${path}: the text holds ${text.charCodeAt(at) === 0 ? "a NUL character" : "half of a surrogate pair"}, which cannot be stored`,

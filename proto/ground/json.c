@@ -21,8 +21,7 @@ static bool refuse(struct reader *r, const char *why)
 
 static void skip_blanks(struct reader *r)
 {
-	while (r->p < r->end && (*r->p == ' ' || *r->p == '\n' || *r->p == '\r' || *r->p == '\t'))
-		r->p++;
+	r->p = mr_json_blanks(r->p, r->end);
 }
 
 static bool take(struct reader *r, char c)

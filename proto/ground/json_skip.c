@@ -14,8 +14,7 @@ static bool skip_value(struct skipper *s, int depth);
 
 static void skip_blanks(struct skipper *s)
 {
-	while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
-		s->p++;
+	s->p = mr_json_blanks(s->p, s->end);
 }
 
 static bool take(struct skipper *s, char c)
@@ -176,9 +175,7 @@ const char *mr_json_skip(const char *p, const char *end, int depth, int max_dept
 static bool is_plain(struct mr_str json, int max_depth)
 {
 	const char *end = json.p + json.n, *p = mr_utf8_ok(json) ? mr_json_skip(json.p, end, 0, max_depth) : NULL;
-	while (p && p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-		p++;
-	return p == end;
+	return p && mr_json_blanks(p, end) == end;
 }
 
 bool mr_json_ok(struct mr_str json, int max_depth, bool strict, struct mr_error *err)

@@ -36,4 +36,12 @@ static inline const char *mr_string_run(const char *p, const char *end)
 	return p;
 }
 
+/* Behind the blanks at p. */
+static inline const char *mr_json_blanks(const char *p, const char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+		p++;
+	return p;
+}
+
 #endif

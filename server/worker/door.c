@@ -24,6 +24,11 @@ static void send_answer(struct mr_job *job, struct mr_buf *b)
 	mr_buf_fini(b);
 }
 
+void mr_print_written(struct mr_buf *more, uint64_t xid, int64_t seq)
+{
+	mr_buf_printf(more, ",\"xid\":%" PRIu64 ",\"seq\":%" PRId64, xid, seq);
+}
+
 void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more)
 {
 	struct mr_buf b = {0};

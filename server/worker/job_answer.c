@@ -77,7 +77,8 @@ void mr_job_answer_recorded(struct mr_job *job, const struct mr_outcome *o)
 	struct mr_error err;
 	const struct mr_node *error = mr_node_get(mr_json_read(&a, o->result, 1024, false, &err), "$error");
 	struct mr_buf more = {0};
-	mr_buf_printf(&more, ",\"dup\":true,\"xid\":%" PRIu64 ",\"seq\":%" PRId64, o->xid, o->seq);
+	mr_buf_z(&more, ",\"dup\":true");
+	mr_print_written(&more, o->xid, o->seq);
 	if (error)
 		mr_answer_error_text(job, error->raw, MR_STR(""));
 	else
@@ -95,9 +96,10 @@ void mr_job_answer_done(struct mr_job *job, const struct mr_outcome *o)
 		mr_answer_error_text(job, error, MR_STR(""));
 		return;
 	}
-	char more[64];
-	snprintf(more, sizeof more, ",\"xid\":%" PRIu64 ",\"seq\":%" PRId64, o->xid, o->seq);
-	mr_answer(job, mr_buf_view(&job->run.text), mr_str(more));
+	struct mr_buf more = {0};
+	mr_print_written(&more, o->xid, o->seq);
+	mr_answer(job, mr_buf_view(&job->run.text), mr_buf_view(&more));
+	mr_buf_fini(&more);
 }
 
 void mr_job_answer_interrupted(struct mr_job *job)

@@ -172,7 +172,7 @@ static void finish_action(struct mr_job *job)
 {
 	struct mr_buf more = {0};
 	if (job->xid)
-		mr_buf_printf(&more, ",\"xid\":%" PRIu64 ",\"seq\":%" PRId64, job->xid, job->seq);
+		mr_print_written(&more, job->xid, job->seq);
 	mr_answer(job, mr_buf_view(&job->run.text), mr_buf_view(&more));
 	mr_buf_fini(&more);
 	mr_job_over(job);

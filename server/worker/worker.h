@@ -204,6 +204,7 @@ void mr_door_lost(struct mr_worker *w, struct mr_str holder); /* Postgres knows 
 void mr_door_log(struct mr_worker *w, struct mr_job *job, struct mr_str level, struct mr_str text);
 /* Each job is answered once by one of these. `more`: further members, each beginning with a comma; may be empty. */
 void mr_answer(struct mr_job *job, struct mr_str value, struct mr_str more);
+void mr_print_written(struct mr_buf *more, uint64_t xid, int64_t seq);                  /* for `more`: what the answer's tick must hold */
 void mr_answer_error_text(struct mr_job *job, struct mr_str error, struct mr_str more); /* error: JSON text of an ErrorInfo */
 void mr_answer_error(struct mr_job *job, const struct mr_error *err);
 void mr_answer_split(struct mr_job *job);
