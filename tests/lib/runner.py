@@ -284,9 +284,12 @@ class Runner:
 
 
 def tap_block(output, name):
-    """What TAP says below `not ok N - name`, or nothing."""
-    m = re.search(rf"^not ok \d+ - {re.escape(name)}\s*\n((?:(?:  |#).*\n|\n)+)", output, re.M)
-    return m[1] if m else ""
+    """What TAP says below `not ok N - name`; where it says nothing there, what was printed since the result before. Nothing where the line is not found."""
+    m = re.search(rf"^not ok \d+ - {re.escape(name)}\s*\n((?:(?:  |#).*\n|\n)*)", output, re.M)
+    if not m:
+        return ""
+    before = re.split(r"^(?:not ok|ok) \d+.*\n", output[: m.start()], flags=re.M)[-1]
+    return m[1] if m[1].strip() else before
 
 
 def executables(folder):
@@ -346,4 +349,5 @@ def main(args):
     return 1 if runner.failed else 0
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
