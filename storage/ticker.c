@@ -12,6 +12,7 @@
 #include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
+#include "ticker_catalog.h"
 #include "ticker_private.h"
 
 enum {
@@ -53,7 +54,8 @@ struct tick {
 	int answers;         /* still to come */
 	struct mr_log_head head;
 	struct mr_log_rows rows;
-	struct mr_buf fingerprints;
+	bool outside; /* the catalog is to be read with it... */
+	bool catalog; /* ...and must be asked once more */
 };
 
 struct mr_ticker {
@@ -70,7 +72,7 @@ struct mr_ticker {
 	bool has_position;
 	int too_slow; /* ticks in a row that Postgres could not answer within the time limit */
 	struct mr_position position;
-	struct mr_buf tables;
+	struct mr_catalog_watch catalog;
 	struct mr_timer *retry, *watchdog, *enough; /* of what is DONE */
 	int64_t backoff_us;
 	struct mr_list held; /* all mr_held */
@@ -266,9 +268,8 @@ static void reset_tick(struct tick *tick)
 {
 	mr_log_head_fini(&tick->head);
 	mr_log_rows_reset(&tick->rows);
-	mr_buf_reset(&tick->fingerprints);
 	tick->tick = (struct mr_tick){0};
-	tick->delivered = tick->restart = tick->failed = false;
+	tick->delivered = tick->restart = tick->failed = tick->outside = tick->catalog = false;
 	tick->answers = 0;
 }
 
@@ -321,7 +322,8 @@ static void deliver(struct mr_ticker *t)
 	tick->tick.n = tick->rows.n;
 	tick->tick.hour = tick->head.hour;
 	tick->tick.standby = tick->head.standby;
-	tick->tick.fingerprints = mr_buf_view(&tick->fingerprints);
+	if (tick->outside)
+		tick->tick.fingerprints = mr_buf_view(&t->catalog.text);
 	MR_FAULT_PG(FANOUT_TICK_TAKEN, t->current->pg);
 	t->config.on_tick(&tick->tick, t->config.arg);
 }
@@ -343,6 +345,7 @@ static void fail_tick(struct mr_ticker *t)
 }
 
 static void on_head(const struct mr_pg_result *r, void *arg);
+static void on_catalog(const struct mr_pg_result *r, void *arg);
 
 /* All answers are there. A position that cannot be continued from is made anew from a careful head, in the same transaction. */
 static void finish_tick(struct mr_ticker *t)
@@ -358,6 +361,12 @@ static void finish_tick(struct mr_ticker *t)
 	if (tick->restart && !tick->head.careful) {
 		tick->answers = 1;
 		mr_log_ask_head(c->pg, true, c->control, NULL, on_head, c);
+		mr_pg_sync(c->pg);
+		return;
+	}
+	if (tick->catalog) {
+		tick->answers = 1;
+		mr_catalog_ask(&t->catalog, c->pg, on_catalog, c);
 		mr_pg_sync(c->pg);
 		return;
 	}
@@ -407,11 +416,11 @@ static void on_rows(const struct mr_pg_result *r, void *arg)
 	finish_if_last(c->ticker);
 }
 
-static void on_fingerprints(const struct mr_pg_result *r, void *arg)
+static void on_catalog(const struct mr_pg_result *r, void *arg)
 {
 	struct conn *c = arg;
-	if (answered(c, r) && mr_pg_rows(r) == 1)
-		mr_buf_str(&c->ticker->tick.fingerprints, mr_pg_value(r, 0, 0));
+	if (answered(c, r))
+		c->ticker->tick.catalog = !mr_catalog_answer(&c->ticker->catalog, r);
 	finish_if_last(c->ticker);
 }
 
@@ -419,12 +428,12 @@ static void send_tick(struct mr_ticker *t, struct conn *c)
 {
 	struct tick *tick = &t->tick;
 	reset_tick(tick);
-	bool outside = t->outside && t->tables.n;
+	tick->outside = t->outside && t->catalog.tables.n;
 	bool open = c->state == CONN_DONE;
 	t->wanted = t->outside = false;
 	t->current = c;
 	move(c, CONN_TICKING);
-	tick->answers = 3 + open + t->has_position + outside;
+	tick->answers = 3 + open + t->has_position + tick->outside;
 	mr_timer_start(t->watchdog, WATCHDOG_US);
 	if (open)
 		mr_pg_query(c->pg, 0, "commit", 0, NULL, on_begun, c);
@@ -439,8 +448,10 @@ static void send_tick(struct mr_ticker *t, struct conn *c)
 		mr_log_ask_rows(c->pg, &t->position, mr_buf_view(&tokens), &most, on_rows, c);
 		mr_buf_fini(&tokens);
 	}
-	if (outside)
-		mr_log_ask_fingerprints(c->pg, mr_buf_view(&t->tables), on_fingerprints, c);
+	if (tick->outside) {
+		mr_catalog_begin(&t->catalog, t->has_position && !c->fresh);
+		mr_catalog_ask(&t->catalog, c->pg, on_catalog, c);
+	}
 	mr_pg_sync(c->pg);
 	MR_FAULT_PG(FANOUT_TICK_SENT, c->pg);
 }
@@ -502,8 +513,7 @@ bool mr_ticker_busy(const struct mr_ticker *t)
 
 void mr_ticker_tables(struct mr_ticker *t, struct mr_str json)
 {
-	mr_buf_reset(&t->tables);
-	mr_buf_str(&t->tables, json);
+	mr_catalog_watch(&t->catalog, json);
 }
 
 /* ---- held snapshots ---- */
@@ -652,9 +662,8 @@ void mr_ticker_delete(struct mr_ticker **tp)
 	mr_timer_delete(&t->enough);
 	mr_log_head_fini(&t->tick.head);
 	mr_log_rows_fini(&t->tick.rows);
-	mr_buf_fini(&t->tick.fingerprints);
 	mr_position_fini(&t->position);
-	mr_buf_fini(&t->tables);
+	mr_catalog_watch_fini(&t->catalog);
 	free(t->conninfo);
 	unref(t);
 }

@@ -75,27 +75,6 @@ static const char payloads_sql[] = "with l as (select " ROW_COLUMNS
 
 enum { ROW_SEQ, ROW_XID, ROW_TAG, ROW_TOKEN, ROW_SESSION, ROW_CALL, ROW_RESULT, ROW_CHANGES, ROW_ABOVE, ROW_ENTITY };
 
-/* Read at the tick's snapshot, like the rows: a table that was truncated or altered shows it in the very tick that holds the change. xmin
- * tells of a trigger that was disabled and enabled again. "blind": some rows of the table have no trigger that captures them. */
-static const char fingerprints_sql[] =
-	"select coalesce(json_object_agg(e.key, coalesce((select c.oid || ' ' || c.relfilenode || ' ' || md5(concat_ws('|',"
-	"(select string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull), ',' order by "
-	"a.attnum)"
-	" from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),"
-	"(select string_agg(concat_ws(' ', t.tgname, t.tgenabled, t.tgfoid, t.xmin), ',' order by t.tgname)"
-	" from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal),"
-	"(with recursive kid(oid) as (select inhrelid from pg_inherits where inhparent = c.oid"
-	" union all select i.inhrelid from kid join pg_inherits i on i.inhparent = kid.oid)"
-	" select string_agg(k.oid || ' ' || k.relfilenode, ',' order by k.oid) from kid join pg_class k using (oid))))"
-	" || case when exists (with recursive kid(oid) as (select c.oid where c.relkind in ('r', 'p')"
-	" union all select i.inhrelid from kid join pg_inherits i on i.inhparent = kid.oid)"
-	" select from kid join pg_class k using (oid) where k.relkind = 'r' and not exists (select from pg_trigger t where t.tgrelid = "
-	"k.oid"
-	" and t.tgfoid = to_regprocedure('millrace.capture()') and t.tgenabled in ('A', 'O'))) then ' blind' else '' end"
-	" from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-	" where n.nspname = e.value->>0 and c.relname = e.value->>1), 'gone')), '{}')"
-	" from json_each($1::json) e";
-
 void mr_log_head_fini(struct mr_log_head *h)
 {
 	mr_snapshot_fini(&h->snapshot);
@@ -199,11 +178,6 @@ void mr_log_ask_payloads(struct mr_pg *pg, const int64_t *seqs, size_t n, int64_
 	struct mr_str params[] = {decimal(bytes, sizeof(bytes), max_bytes), mr_buf_view(&list)};
 	mr_pg_query(pg, 0, payloads_sql, (int)MR_COUNT(params), params, cb, arg);
 	mr_buf_fini(&list);
-}
-
-void mr_log_ask_fingerprints(struct mr_pg *pg, struct mr_str tables, mr_pg_result_cb *cb, void *arg)
-{
-	mr_pg_query(pg, 0, fingerprints_sql, 1, &tables, cb, arg);
 }
 
 /* ---- reading ---- */

@@ -3,6 +3,7 @@
  *   ticker.c       ticks: rotating connections, held snapshots
  *   ticker_tail.c  tails and payloads: readers with a connection of their own each
  *   ticker_log.c   the statements on the log, and how their answers are read and judged
+ *   ticker_catalog.c  whether the app's tables are still what they were
  */
 #ifndef MR_TICKER_PRIVATE_H
 #define MR_TICKER_PRIVATE_H
@@ -61,7 +62,6 @@ struct mr_log_most {
 void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, const struct mr_log_most *most,
 	mr_pg_result_cb *cb, void *arg);
 void mr_log_ask_payloads(struct mr_pg *pg, const int64_t *seqs, size_t n, int64_t max_bytes, mr_pg_result_cb *cb, void *arg);
-void mr_log_ask_fingerprints(struct mr_pg *pg, struct mr_str tables, mr_pg_result_cb *cb, void *arg);
 
 bool mr_log_read_head(const struct mr_pg_result *r, struct mr_log_head *h, struct mr_error *err);
 /* Appends, copying. */

@@ -263,8 +263,8 @@ static void rule_07_outside_polls(void **state)
 	assert_non_null(strstr(f.fingerprints.p, "\"G\" : \"gone\""));
 	const char *changes[] = {"truncate \"Mess\"", "alter table \"Mess\" add column w int", "alter table \"Mess\" alter w type bigint",
 		"alter table \"Mess\" alter v type text collate \"C\"", "create trigger tr after insert on \"Mess\" execute function tf()",
-		"alter table \"Mess\" disable trigger tr", "create table kid () inherits (\"Mess\")", "truncate kid",
-		"drop table \"Mess\" cascade"};
+		"alter table \"Mess\" disable trigger tr", "create table kid () inherits (\"Mess\")",
+		"create table kid2 () inherits (\"Mess\")", "truncate kid", "drop table \"Mess\" cascade"};
 	for (size_t i = 0; i < MR_COUNT(changes); i++) {
 		char *before = mr_strdup(f.fingerprints.p);
 		tick_once(&f, true);
@@ -302,6 +302,41 @@ static void rule_07_parts_that_come_and_go(void **state)
 		free(before);
 	}
 	mr_test_exec(admin, "drop table parted, twig");
+	fan_stop(&f);
+}
+
+/* What is read anew is only what a commit has touched; none of these may be taken for the same. */
+static void rule_07_what_comes_back_is_another(void **state)
+{
+	struct fan f;
+	PGconn *slow = mr_test_connect(&server);
+	mr_test_exec(admin, "create schema house; create table house.a (id int); create table house.b (id int)");
+	mr_test_exec(admin, "create function tg() returns trigger language plpgsql as 'begin return null; end'");
+	fan_start(&f);
+	mr_ticker_tables(f.ticker, MR_STR("{\"A\":[\"house\",\"a\"]}"));
+	tick_once(&f, true);
+	const char *changes[] = {"alter table house.a rename to c; alter table house.b rename to a",
+		"drop table house.a; create table house.a (id int)", "alter schema house rename to home",
+		"create schema house; create table house.a (id int)", "create trigger tr after insert on house.a execute function tg()",
+		"alter table house.a disable trigger tr", "alter table house.a enable trigger tr",
+		"alter table house.a rename id to number", "create table house.kid () inherits (house.a)",
+		"create table house.kid2 () inherits (house.a)", "commit"};
+	for (size_t i = 0; i < MR_COUNT(changes); i++) {
+		bool late = i + 1 == MR_COUNT(changes);
+		if (late)
+			mr_test_exec(slow, "begin; alter table house.a add column late int");
+		tick_once(&f, true);
+		char *before = mr_strdup(f.fingerprints.p);
+		mr_test_exec(admin, "create table unrelated (id int); insert into unrelated values (1); drop table unrelated");
+		tick_once(&f, true);
+		assert_string_equal(before, f.fingerprints.p);
+		mr_test_exec(late ? slow : admin, "%s", changes[i]);
+		tick_once(&f, true);
+		assert_string_not_equal(before, f.fingerprints.p);
+		free(before);
+	}
+	mr_test_exec(admin, "drop schema house cascade; drop schema home cascade");
+	PQfinish(slow);
 	fan_stop(&f);
 }
 
@@ -738,6 +773,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(rule_13_held_snapshots),
 		cmocka_unit_test(rule_07_outside_polls),
 		cmocka_unit_test(rule_07_parts_that_come_and_go),
+		cmocka_unit_test(rule_07_what_comes_back_is_another),
 		cmocka_unit_test(rule_11_another_history),
 		cmocka_unit_test(rule_08_retention_is_told),
 		cmocka_unit_test(rule_08_readers_lock_before_they_read),
