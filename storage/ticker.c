@@ -54,6 +54,8 @@ struct tick {
 	int answers;         /* still to come */
 	struct mr_log_head head;
 	struct mr_log_rows rows;
+	bool many; /* the rows must be asked for once more, whatever they cost */
+	struct mr_buf tokens;
 	bool outside; /* the catalog is to be read with it... */
 	bool catalog; /* ...and must be asked once more */
 };
@@ -269,7 +271,7 @@ static void reset_tick(struct tick *tick)
 	mr_log_head_fini(&tick->head);
 	mr_log_rows_reset(&tick->rows);
 	tick->tick = (struct mr_tick){0};
-	tick->delivered = tick->restart = tick->failed = tick->outside = tick->catalog = false;
+	tick->delivered = tick->restart = tick->failed = tick->many = tick->outside = tick->catalog = false;
 	tick->answers = 0;
 }
 
@@ -345,7 +347,33 @@ static void fail_tick(struct mr_ticker *t)
 }
 
 static void on_head(const struct mr_pg_result *r, void *arg);
+static void on_rows(const struct mr_pg_result *r, void *arg);
+static void on_few(const struct mr_pg_result *r, void *arg);
 static void on_catalog(const struct mr_pg_result *r, void *arg);
+
+static void ask_rows(struct mr_ticker *t, struct conn *c)
+{
+	struct tick *tick = &t->tick;
+	struct mr_log_most most = {MR_TICK_ROWS, MR_TICK_BYTES, MR_TICK_BYTES};
+	if (t->config.worth)
+		most.outside = MR_MIN(t->config.worth(t->config.arg), most.outside);
+	mr_log_rows_reset(&tick->rows);
+	tick->many = false;
+	tick->answers++;
+	mr_log_ask_rows(c->pg, &t->position, mr_buf_view(&tick->tokens), &most, on_rows, c);
+}
+
+static void ask_few(struct mr_ticker *t, struct conn *c)
+{
+	t->tick.answers++;
+	mr_log_ask_few(c->pg, &t->position, mr_buf_view(&t->tick.tokens), on_few, c);
+}
+
+static void ask_catalog(struct mr_ticker *t, struct conn *c)
+{
+	t->tick.answers++;
+	mr_catalog_ask(&t->catalog, c->pg, on_catalog, c);
+}
 
 /* All answers are there. A position that cannot be continued from is made anew from a careful head, in the same transaction. */
 static void finish_tick(struct mr_ticker *t)
@@ -364,9 +392,11 @@ static void finish_tick(struct mr_ticker *t)
 		mr_pg_sync(c->pg);
 		return;
 	}
-	if (tick->catalog) {
-		tick->answers = 1;
-		mr_catalog_ask(&t->catalog, c->pg, on_catalog, c);
+	if (!tick->restart && tick->many)
+		ask_rows(t, c);
+	if (tick->catalog)
+		ask_catalog(t, c);
+	if (tick->answers) {
 		mr_pg_sync(c->pg);
 		return;
 	}
@@ -416,6 +446,15 @@ static void on_rows(const struct mr_pg_result *r, void *arg)
 	finish_if_last(c->ticker);
 }
 
+static void on_few(const struct mr_pg_result *r, void *arg)
+{
+	struct conn *c = arg;
+	struct tick *tick = &c->ticker->tick;
+	if (answered(c, r))
+		tick->many = !mr_log_read_few(r, &tick->rows);
+	finish_if_last(c->ticker);
+}
+
 static void on_catalog(const struct mr_pg_result *r, void *arg)
 {
 	struct conn *c = arg;
@@ -433,24 +472,23 @@ static void send_tick(struct mr_ticker *t, struct conn *c)
 	t->wanted = t->outside = false;
 	t->current = c;
 	move(c, CONN_TICKING);
-	tick->answers = 3 + open + t->has_position + tick->outside;
+	tick->answers = 3 + open;
 	mr_timer_start(t->watchdog, WATCHDOG_US);
 	if (open)
 		mr_pg_query(c->pg, 0, "commit", 0, NULL, on_begun, c);
 	mr_log_begin(c->pg, on_begun, c);
 	mr_log_ask_head(c->pg, c->fresh || !t->has_position, c->control, t->has_position ? &t->position : NULL, on_head, c);
 	if (t->has_position) {
-		struct mr_buf tokens = {0};
-		t->config.have(&tokens, t->config.arg);
-		struct mr_log_most most = {MR_TICK_ROWS, MR_TICK_BYTES, MR_TICK_BYTES};
-		if (t->config.worth)
-			most.outside = MR_MIN(t->config.worth(t->config.arg), most.outside);
-		mr_log_ask_rows(c->pg, &t->position, mr_buf_view(&tokens), &most, on_rows, c);
-		mr_buf_fini(&tokens);
+		mr_buf_reset(&tick->tokens);
+		t->config.have(&tick->tokens, t->config.arg);
+		if (c->fresh || !mr_log_few(&t->position))
+			ask_rows(t, c);
+		else
+			ask_few(t, c);
 	}
 	if (tick->outside) {
 		mr_catalog_begin(&t->catalog, t->has_position && !c->fresh);
-		mr_catalog_ask(&t->catalog, c->pg, on_catalog, c);
+		ask_catalog(t, c);
 	}
 	mr_pg_sync(c->pg);
 	MR_FAULT_PG(FANOUT_TICK_SENT, c->pg);
@@ -663,6 +701,7 @@ void mr_ticker_delete(struct mr_ticker **tp)
 	mr_log_head_fini(&t->tick.head);
 	mr_log_rows_fini(&t->tick.rows);
 	mr_position_fini(&t->position);
+	mr_buf_fini(&t->tick.tokens);
 	mr_catalog_watch_fini(&t->catalog);
 	free(t->conninfo);
 	unref(t);

@@ -61,11 +61,16 @@ struct mr_log_most {
 };
 void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, const struct mr_log_most *most,
 	mr_pg_result_cb *cb, void *arg);
+/* Is mr_log_ask_few worth it? Only from a position of the same life of Postgres. */
+bool mr_log_few(const struct mr_position *from);
+void mr_log_ask_few(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, mr_pg_result_cb *cb, void *arg);
 void mr_log_ask_payloads(struct mr_pg *pg, const int64_t *seqs, size_t n, int64_t max_bytes, mr_pg_result_cb *cb, void *arg);
 
 bool mr_log_read_head(const struct mr_pg_result *r, struct mr_log_head *h, struct mr_error *err);
 /* Appends, copying. */
 void mr_log_read_rows(const struct mr_pg_result *r, struct mr_log_rows *rows);
+/* false: there is more than that, to be asked by mr_log_ask_rows in the same transaction. */
+bool mr_log_read_few(const struct mr_pg_result *r, struct mr_log_rows *rows);
 
 /* Can what follows `from` be told from this reading? A head that is not careful leaves out what only a careful one knows. */
 bool mr_log_continues(const struct mr_log_head *h, const struct mr_position *from);
