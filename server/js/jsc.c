@@ -340,6 +340,9 @@ static enum mr_js_end enter(struct mr_js *js, enum door door, size_t argc, const
 
 /* As deep as code may call itself elsewhere: about 10,000 calls. Code that does so for ever costs less until it is told. */
 #define STACK_BYTES "1048576"
+/* The last tier of the compiler is for code that runs for tens of milliseconds on end (the library's own: 64,000). Calls are short: it
+ * makes them no quicker, and took a fifth of a worker's time in its first minutes (bench/functions --only engine: the first 1000 calls). */
+#define LAST_TIER_AFTER "10000000"
 
 /* Options are read when the library makes its first heap. */
 static void engine_options(const struct mr_js_limits *limits)
@@ -353,6 +356,7 @@ static void engine_options(const struct mr_js_limits *limits)
 	setenv("JSC_useWasm", "0", 1);
 	setenv("JSC_forceRAMSize", ram, 1);
 	setenv("JSC_maxPerThreadStackUsage", STACK_BYTES, 1);
+	setenv("JSC_thresholdForFTLOptimizeAfterWarmUp", LAST_TIER_AFTER, 1);
 	setenv("TZ", "UTC", 1); /* dates are the same on every machine */
 }
 
