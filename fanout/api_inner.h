@@ -15,7 +15,8 @@ const struct mr_node *mr_api_body(struct mr_req *req, const struct mr_fanout *f,
 /* Refuses parameters that are not in the NULL-terminated list `known`. */
 bool mr_api_params(struct mr_req *req, const char *const *known, struct mr_error *err);
 extern const char *const mr_api_no_params[], *const mr_api_list_params[];
-/* Appends `"entity":..,"where":..,"order":..,"limit":..`, members of a JSON map, from the parameters where, orderBy and limit. */
+/* Appends `"entity":..,"where":..,"include":..,"order":..,"limit":..`, members of a JSON map, from the parameters where, include, orderBy
+ * and limit. */
 bool mr_api_list(struct mr_req *req, const struct mr_fanout *f, struct mr_str entity, struct mr_buf *out, struct mr_error *err);
 void mr_api_reply(struct mr_req *req, int status, struct mr_str json);
 void mr_api_not_allowed(struct mr_req *req, const char *methods);

@@ -8,7 +8,7 @@
 enum { ORDERS_MAX = 8 };
 
 const char *const mr_api_no_params[] = {NULL};
-const char *const mr_api_list_params[] = {"where", "orderBy", "limit", NULL};
+const char *const mr_api_list_params[] = {"where", "include", "orderBy", "limit", NULL};
 
 static bool is_known(struct mr_str name, const char *const *known)
 {
@@ -42,8 +42,8 @@ struct order {
 	bool desc;
 };
 struct list {
-	struct mr_str where; /* JSON text, or empty */
-	int64_t limit;       /* -1: none */
+	struct mr_str where, include; /* JSON text, or empty */
+	int64_t limit;                /* -1: none */
 	struct order orders[ORDERS_MAX];
 	size_t n;
 };
@@ -109,16 +109,16 @@ static bool read_order(struct mr_req *req, const struct mr_fanout *f, struct lis
 	return n && read_order_json(l, n, err);
 }
 
-static bool read_where(struct mr_req *req, const struct mr_fanout *f, struct list *l, struct mr_error *err)
+static bool read_map(struct mr_req *req, const struct mr_fanout *f, const char *param, struct mr_str *text, struct mr_error *err)
 {
-	struct mr_str s = mr_req_param(req, "where");
+	struct mr_str s = mr_req_param(req, param);
 
 	if (s.n == 0)
 		return true;
 	const struct mr_node *n = mr_json_read(mr_req_arena(req), s, (int)f->settings.max_depth, false, err);
 	if (n && n->kind != MR_MAP)
-		return mr_fail(err, MR_BAD_FILTER, "where must be a JSON object");
-	l->where = s;
+		return mr_fail(err, MR_BAD_FILTER, "%s must be a JSON object", param);
+	*text = s;
 	return n != NULL;
 }
 
@@ -134,14 +134,20 @@ static bool read_limit(struct mr_req *req, const struct mr_fanout *f, struct lis
 	return mr_limit_read(s.p ? &n : NULL, f->settings.instance_max_rows, &l->limit, err);
 }
 
+static void add_map(struct mr_buf *out, const char *name, struct mr_str text)
+{
+	if (!text.n)
+		return;
+	mr_buf_printf(out, ",\"%s\":", name);
+	mr_buf_str(out, text);
+}
+
 static void print_list(struct mr_buf *out, struct mr_str entity, const struct list *l)
 {
 	mr_buf_z(out, "\"entity\":");
 	mr_json_quote(out, entity);
-	if (l->where.n) {
-		mr_buf_z(out, ",\"where\":");
-		mr_buf_str(out, l->where);
-	}
+	add_map(out, "where", l->where);
+	add_map(out, "include", l->include);
 	for (size_t i = 0; i < l->n; i++) {
 		mr_buf_z(out, i ? ",[" : ",\"order\":[[");
 		mr_json_quote(out, l->orders[i].field);
@@ -157,7 +163,8 @@ bool mr_api_list(struct mr_req *req, const struct mr_fanout *f, struct mr_str en
 {
 	struct list l = {0};
 
-	if (!read_where(req, f, &l, err) || !read_order(req, f, &l, err) || !read_limit(req, f, &l, err))
+	if (!read_map(req, f, "where", &l.where, err) || !read_map(req, f, "include", &l.include, err) || !read_order(req, f, &l, err) ||
+		!read_limit(req, f, &l, err))
 		return false;
 	print_list(out, entity, &l);
 	return true;

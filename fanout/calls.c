@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "instance_included.h"
 #include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "proto/value.h"
@@ -131,18 +132,8 @@ static enum mr_repeat repeat_of(const struct mr_call_request *rq)
 	return rq->kind == MR_CALL_ACTION ? MR_REPEAT_NEVER : writes ? MR_REPEAT_RECORDED : MR_REPEAT_FREELY;
 }
 
-struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err)
+static struct mr_call *start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg)
 {
-	if (f->stopping) {
-		mr_fail(err, MR_SHUTTING_DOWN, "The server is stopping; the same call may be sent again when it is back.");
-		return NULL;
-	}
-	if (!f->app) {
-		mr_fail(err, MR_NO_WORKERS, "The app is still being loaded; try again in a moment.");
-		return NULL;
-	}
-	if (!check_fn(f, rq, err) || (rq->session.n && !check_hour(f, rq->hour, err)))
-		return NULL;
 	MR_FAULT(FANOUT_CALL_TAKEN);
 	struct mr_call *c = mr_alloc(sizeof *c);
 	struct mr_buf m = {0};
@@ -157,6 +148,44 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 		f, &m, runs ? rq->fn : (struct mr_str){0}, runs ? rq->session : (struct mr_str){0}, repeat_of(rq), on_answer, c);
 	MR_FAULT(FANOUT_CALL_SENT);
 	return c;
+}
+
+/* A list of rows; with `include` a function of the runtime's own reads it. */
+static struct mr_call *start_list(
+	struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err)
+{
+	struct mr_arena a = {0};
+	struct mr_included in = {0};
+	struct mr_call *call = NULL;
+	struct mr_query q = {.node = mr_json_read(&a, rq->args, (int)f->settings.max_depth + 1, false, err), .auth = rq->auth};
+	if (q.node && !mr_included_is_asked(q.node)) {
+		call = start(f, rq, done, arg);
+	} else if (q.node && mr_included_read(f, &q, &in, err)) {
+		struct mr_call_request run = *rq;
+		run.kind = MR_CALL_QUERY;
+		run.fn = in.fn->name;
+		run.args = mr_buf_view(&in.args);
+		call = start(f, &run, done, arg);
+	}
+	mr_included_fini(&in);
+	mr_arena_fini(&a);
+	return call;
+}
+
+struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err)
+{
+	if (f->stopping) {
+		mr_fail(err, MR_SHUTTING_DOWN, "The server is stopping; the same call may be sent again when it is back.");
+		return NULL;
+	}
+	if (!f->app) {
+		mr_fail(err, MR_NO_WORKERS, "The app is still being loaded; try again in a moment.");
+		return NULL;
+	}
+	if (!check_fn(f, rq, err) || (rq->session.n && !check_hour(f, rq->hour, err)))
+		return NULL;
+	bool lists = rq->kind == MR_CALL_ENTITY && mr_str_is(rq->fn, "list");
+	return lists ? start_list(f, rq, done, arg, err) : start(f, rq, done, arg);
 }
 
 void mr_call_abandon(struct mr_call *call)

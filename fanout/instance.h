@@ -25,9 +25,10 @@ struct mr_read {
 /* What function queries have beside that. */
 struct mr_run {
 	const struct mr_fn *fn;
-	struct mr_str args;    /* canonical JSON; part of the key */
-	struct mr_str auth;    /* canonical JSON of the identity, the same; empty: a shared run without one */
-	struct mr_read *reads; /* heap, their predicates behind them */
+	const struct mr_entity *rows_of; /* its result is rows of this one: an entity query with `include`; else NULL */
+	struct mr_str args;              /* canonical JSON; part of the key */
+	struct mr_str auth;              /* canonical JSON of the identity, the same; empty: a shared run without one */
+	struct mr_read *reads;           /* heap, their predicates behind them */
 	size_t n_reads;
 	uint64_t reads_hash;     /* of the text that they were read from */
 	struct mr_str result;    /* JSON, heap; empty before the first; the last good one while it fails */
@@ -47,7 +48,7 @@ struct mr_failure {
 /* Most wait for long until anything happens: what is needed only then is not here but behind a pointer. */
 struct mr_instance {
 	struct mr_instances *all;
-	const struct mr_entity *entity; /* NULL: a function query */
+	const struct mr_entity *entity; /* NULL: a function query, or one that is run as such */
 	struct mr_failure *failure;     /* why the query fails now; NULL: it does not */
 	bool ready;
 	int attempts;   /* works since it was last known */

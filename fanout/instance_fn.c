@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
-#include "instance.h"
+#include "instance_included.h"
 #include "instance_make.h"
 #include "proto/ground/log.h"
 #include "work.h"
@@ -52,6 +52,14 @@ static void print_args(struct mr_buf *args, const struct mr_query *q)
 		mr_buf_z(args, "{}");
 }
 
+static struct mr_instance *make_run(struct mr_instances *all, struct mr_str key, const struct mr_fn *fn, size_t more, void **room)
+{
+	struct mr_instance *inst = mr_instance_make(all, key, more, room);
+	inst->run = mr_alloc(sizeof *inst->run);
+	inst->run->fn = fn;
+	return inst;
+}
+
 struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct mr_query *q, struct mr_error *err)
 {
 	const struct mr_fn *fn = check_fn(all->f, q, err);
@@ -67,15 +75,44 @@ struct mr_instance *mr_instance_find_fn(struct mr_instances *all, const struct m
 	}
 	struct mr_instance *inst = mr_instance_by_key(all, mr_buf_view(&key));
 	if (!inst) {
-		inst = mr_instance_make(all, mr_buf_view(&key), 0, NULL);
-		inst->run = mr_alloc(sizeof *inst->run);
-		inst->run->fn = fn;
+		inst = make_run(all, mr_buf_view(&key), fn, 0, NULL);
 		size_t at = 2 + fn->name.n + 1;
 		inst->run->args = mr_instance_part(inst, at, args.n);
 		inst->run->auth = mr_instance_part(inst, at + args.n + 1, auth.n);
 		mr_instance_dirty(inst, 1);
 	}
 	mr_buf_fini(&args);
+	mr_buf_fini(&key);
+	return inst;
+}
+
+/* Callers to whom the policies admit the same share it: it runs as the first of them. */
+static struct mr_instance *make_included(struct mr_instances *all, struct mr_str key, const struct mr_included *in, struct mr_str auth)
+{
+	void *room;
+	struct mr_instance *inst = make_run(all, key, in->fn, auth.n, &room);
+	memcpy(room, auth.p, auth.n);
+	inst->run->rows_of = in->entity;
+	inst->run->args = mr_instance_part(inst, 2, in->args.n);
+	inst->run->auth = (struct mr_str){room, auth.n};
+	mr_instance_dirty(inst, 1);
+	return inst;
+}
+
+struct mr_instance *mr_instance_find_included(struct mr_instances *all, const struct mr_query *q, struct mr_error *err)
+{
+	struct mr_included in;
+	struct mr_buf key = {0};
+	struct mr_instance *inst = NULL;
+	if (mr_included_read(all->f, q, &in, err)) {
+		mr_buf_z(&key, "I|");
+		mr_buf_str(&key, mr_buf_view(&in.args));
+		mr_buf_str(&key, mr_buf_view(&in.admits));
+		inst = mr_instance_by_key(all, mr_buf_view(&key));
+		if (!inst)
+			inst = make_included(all, mr_buf_view(&key), &in, q->auth ? q->auth_json : MR_STR("null"));
+	}
+	mr_included_fini(&in);
 	mr_buf_fini(&key);
 	return inst;
 }

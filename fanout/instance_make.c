@@ -5,6 +5,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "instance_included.h"
 #include "instance_sets.h"
 #include "numbers.h"
 #include "proto/ground/log.h"
@@ -99,5 +100,7 @@ struct mr_instance *mr_instance_find(struct mr_instances *all, const struct mr_q
 		mr_fail(err, MR_BAD_MESSAGE, "A live query names either an entity or a function (fn), as text.");
 		return NULL;
 	}
-	return entity ? mr_instance_find_rows(all, q, err) : mr_instance_find_fn(all, q, err);
+	if (!entity)
+		return mr_instance_find_fn(all, q, err);
+	return mr_included_is_asked(q->node) ? mr_instance_find_included(all, q, err) : mr_instance_find_rows(all, q, err);
 }

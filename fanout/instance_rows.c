@@ -70,7 +70,7 @@ void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 }
 
 /* Filter and read policy as one predicate. A policy that allows this caller nothing at all is said so, instead of an empty list. */
-static const struct mr_pred *build_predicate(struct mr_arena *a, const struct mr_entity *e, const struct mr_query *q, struct mr_error *err)
+const struct mr_pred *mr_query_predicate(struct mr_arena *a, const struct mr_entity *e, const struct mr_query *q, struct mr_error *err)
 {
 	const struct mr_pred *where = mr_pred_from_where(a, e, mr_node_get(q->node, "where"), true, err);
 	if (!where)
@@ -196,17 +196,23 @@ struct mr_instance *mr_instance_with(const struct mr_instance *inst, const struc
 	return find_or_make(inst->all, &asked);
 }
 
-struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct mr_query *q, struct mr_error *err)
+const struct mr_entity *mr_query_entity(const struct mr_fanout *f, const struct mr_query *q, struct mr_error *err)
 {
 	struct mr_str name = mr_node_str(q->node, "entity");
-	const struct mr_entity *e = mr_app_entity(all->f->app, name);
-	if (!e) {
+	const struct mr_entity *e = mr_app_entity(f->app, name);
+	if (!e)
 		mr_fail(err, MR_UNKNOWN_ENTITY, "No entity \"%.*s\" is declared.", (int)MR_MIN(name.n, 80), name.p);
+	return e;
+}
+
+struct mr_instance *mr_instance_find_rows(struct mr_instances *all, const struct mr_query *q, struct mr_error *err)
+{
+	const struct mr_entity *e = mr_query_entity(all->f, q, err);
+	if (!e)
 		return NULL;
-	}
 	struct mr_arena a = {0};
 	struct mr_instance *inst = NULL;
-	struct asked asked = {.entity = e, .pred = build_predicate(&a, e, q, err), .ordered = q->ordered};
+	struct asked asked = {.entity = e, .pred = mr_query_predicate(&a, e, q, err), .ordered = q->ordered};
 	if (asked.pred && mr_order_read(&a, e, mr_node_get(q->node, "order"), true, &asked.order, &asked.n_order, err) &&
 		mr_limit_read(mr_node_get(q->node, "limit"), all->f->settings.instance_max_rows, &asked.limit, err))
 		inst = find_or_make(all, &asked);

@@ -146,7 +146,8 @@ static struct mr_str bearer(const struct mr_req *req)
 /* Appends what is asked for, as members of a subscribe message. */
 static bool read_query(struct mr_req *req, const struct mr_fanout *f, struct mr_buf *out, struct mr_error *err)
 {
-	static const char *const fn_params[] = {"fn", "args", NULL}, *const list_params[] = {"entity", "where", "orderBy", "limit", NULL};
+	static const char *const fn_params[] = {"fn", "args", NULL}, *const list_params[] = {
+									     "entity", "where", "include", "orderBy", "limit", NULL};
 	struct mr_str entity = mr_req_param(req, "entity"), fn = mr_req_param(req, "fn"), args = mr_req_param(req, "args");
 	if (!entity.n && !fn.n)
 		return mr_fail(err, MR_BAD_MESSAGE, "/api/live needs entity=NAME or fn=MODULE.NAME");

@@ -150,15 +150,47 @@ static struct mr_str key_name(const struct mr_entity *e, size_t i)
 	return e->fields[mr_entity_column(e, e->fields[e->key[i]].column)].name;
 }
 
+/* Whose rows it tells; NULL: it is a function's result. */
+static const struct mr_entity *rows_of(const struct mr_instance *inst)
+{
+	return inst->entity ? inst->entity : inst->run->rows_of;
+}
+
+static void add_types(struct mr_enc *e, const struct mr_entity *of)
+{
+	size_t visible = 0;
+	for (size_t i = 0; i < of->n; i++)
+		visible += !of->fields[i].server_only;
+	mr_enc_key(e, MR_STR("types"));
+	mr_enc_map(e, visible);
+	for (size_t i = 0; i < of->n; i++) {
+		if (of->fields[i].server_only)
+			continue;
+		mr_enc_key(e, of->fields[i].name);
+		mr_enc_str(e, mr_str(mr_type_name(of->fields[i].type)));
+	}
+	mr_enc_end(e);
+}
+
+static void add_key(struct mr_enc *e, const struct mr_entity *of)
+{
+	mr_enc_key(e, MR_STR("key"));
+	mr_enc_array(e, of->n_key);
+	for (size_t i = 0; i < of->n_key; i++)
+		mr_enc_str(e, key_name(of, i));
+	mr_enc_end(e);
+}
+
 static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 {
 	const struct mr_instance *inst = sub->inst;
+	const struct mr_entity *of = rows_of(inst);
 	enum mr_encoding encoding = sub->session->encoding;
 	struct mr_enc e;
 	char k[33];
 	mr_transition_comma(&t->acks, encoding, t->n_acks++);
 	mr_enc_init(&e, &t->acks, encoding);
-	mr_enc_map(&e, 3 + keep + (inst->entity != NULL) + has_named_key(inst->entity));
+	mr_enc_map(&e, 3 + keep + (of != NULL) + has_named_key(of));
 	mr_enc_key(&e, MR_STR("id"));
 	mr_enc_int(&e, sub->id);
 	mr_enc_key(&e, MR_STR("i"));
@@ -170,27 +202,10 @@ static void add_ack(struct mr_transition *t, struct mr_sub *sub, bool keep)
 		mr_enc_key(&e, MR_STR("keep"));
 		mr_enc_bool(&e, true);
 	}
-	if (inst->entity) {
-		size_t visible = 0;
-		for (size_t i = 0; i < inst->entity->n; i++)
-			visible += !inst->entity->fields[i].server_only;
-		mr_enc_key(&e, MR_STR("types"));
-		mr_enc_map(&e, visible);
-		for (size_t i = 0; i < inst->entity->n; i++) {
-			if (inst->entity->fields[i].server_only)
-				continue;
-			mr_enc_key(&e, inst->entity->fields[i].name);
-			mr_enc_str(&e, mr_str(mr_type_name(inst->entity->fields[i].type)));
-		}
-		mr_enc_end(&e);
-	}
-	if (has_named_key(inst->entity)) {
-		mr_enc_key(&e, MR_STR("key"));
-		mr_enc_array(&e, inst->entity->n_key);
-		for (size_t i = 0; i < inst->entity->n_key; i++)
-			mr_enc_str(&e, key_name(inst->entity, i));
-		mr_enc_end(&e);
-	}
+	if (of)
+		add_types(&e, of);
+	if (has_named_key(of))
+		add_key(&e, of);
 	mr_enc_end(&e);
 }
 

@@ -227,7 +227,7 @@ def ts_union(name, kinds):
 
 def ts(t):
     messages, parts, errors = t["messages"]["message"], t["messages"]["part"], t["errors"]["error"]
-    out = [f"// {NOTE}\n", 'import type { RowId } from "./keys.js";\n', 'import type { Row, Value, Where } from "./values.js";\n',
+    out = [f"// {NOTE}\n", 'import type { RowId } from "./keys.js";\n', 'import type { Include, Row, Value, Where } from "./values.js";\n',
            f"export const PROTOCOL = {t['messages']['protocol']};",
            f'/** Of the messages\' shape and the error codes. */\nexport const TABLES_HASH = "{wire_hash(t)}";\n']
     out.append("/** Stable names of everything that can go wrong. */\n" + ts_union("ErrorCode", [quote(e["code"]) for e in errors]))

@@ -11,7 +11,7 @@ import { Transaction } from "./layers.js";
 import { initialLink, type LinkEvent, type LinkState, type LinkStatus, linkStatus, stepLink } from "./link.js";
 import { Limits } from "./limits.js";
 import type { Spec } from "./results.js";
-import type { ClientRow, EntitiesOf, EntityName, IdOf, InsertOf, OrderOf, PatchOf, ReadName, WhereOf } from "./server/schema.js";
+import type { ClientRow, EntitiesOf, EntityName, IdOf, IncludeOf, InsertOf, OrderOf, PatchOf, ReadName, RowWith, WhereOf } from "./server/schema.js";
 import { browserStores, type Stores } from "./stores.js";
 import { cleanArgs, specKey, specOf } from "./specs.js";
 import { type Snapshot, Sync } from "./sync.js";
@@ -74,6 +74,10 @@ export interface EntityQuery<R> {
 	readonly orderBy?: OrderOf<R> | undefined;
 	readonly limit?: number | undefined;
 }
+/** And what is told with each: the rows that fields of it refer to, as far as the caller may read them. */
+export interface QueryWith<App, E, M> extends EntityQuery<ClientRow<App, E>> {
+	readonly include?: M | undefined;
+}
 
 /** What an optimistic function may do: it says what the mutation is expected to change. */
 export interface OptimisticTx<App = unknown> {
@@ -97,10 +101,10 @@ export type { ArgsOf };
 
 export interface Client<App = unknown> {
 	/** Keeps a query live; the callback gets each new result. Gives the undo. */
-	onUpdate<E extends ReadName<App>>(
+	onUpdate<E extends ReadName<App>, const M extends IncludeOf<App, E> = IncludeOf<App, E>>(
 		entity: E,
-		query: EntityQuery<ClientRow<App, E>>,
-		callback: (rows: readonly ClientRow<App, E>[]) => void,
+		query: QueryWith<App, E, M>,
+		callback: (rows: readonly RowWith<App, E, M>[]) => void,
 		onError?: (error: MillraceError) => void,
 	): () => void;
 	onUpdate<Args, Result>(
@@ -110,7 +114,10 @@ export interface Client<App = unknown> {
 		onError?: (error: MillraceError) => void,
 	): () => void;
 	/** Asks once. */
-	query<E extends ReadName<App>>(entity: E, query?: EntityQuery<ClientRow<App, E>>): Promise<readonly ClientRow<App, E>[]>;
+	query<E extends ReadName<App>, const M extends IncludeOf<App, E> = IncludeOf<App, E>>(
+		entity: E,
+		query?: QueryWith<App, E, M>,
+	): Promise<readonly RowWith<App, E, M>[]>;
 	query<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: ArgsOf<Args>): Promise<Result>;
 	/** Runs a mutation exactly once, also over reconnects and a reload. Rejects with a MillraceError. */
 	mutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>, args: Args, options?: MutationOptions<App, Args>): Promise<Result>;

@@ -92,6 +92,26 @@ function applyOperation(rows: Overlay, one: Operation, known: (id: RowId) => Row
 	}
 }
 
+export function withoutIncluded({ include = {} }: EntitySpec, row: Row): Row {
+	return Object.fromEntries(Object.entries(row).filter(([name]) => !Object.hasOwn(include, name))) as Row;
+}
+
+/** A row that is expected refers to what rows of this result refer to by the same value; to nothing, as far as is known, where none does. */
+function withIncluded({ include }: EntitySpec, result: Result, row: Row): Row {
+	if (!include) return row;
+	const more = Object.entries(include).map(([name, one]) => {
+		const field = typeof one === "string" ? one : one.field;
+		const like = row[field] == null ? undefined : result.rows.rows.find((other) => other[field] === row[field] && other[name]);
+		return [name, like?.[name] ?? null] as const;
+	});
+	const old = result.expected.get(row);
+	const next = { ...row, ...Object.fromEntries(more) } as Row;
+	const kept = old ? (shareUnchanged(old, next) as Row) : next;
+	result.expected.set(row, kept);
+	pendingRows.add(kept);
+	return kept;
+}
+
 /** The result of a query with the overlay of its entity. */
 export function viewRows(spec: EntitySpec, result: Result, overlay: Overlay): readonly Row[] {
 	const base = result.rows.rows;
@@ -100,7 +120,7 @@ export function viewRows(spec: EntitySpec, result: Result, overlay: Overlay): re
 	let touched = false;
 	for (const [id, row] of overlay) {
 		const matches = row !== null && matchWhere(spec.where, row, result.types) === 1;
-		if (matches) entering.push(row);
+		if (matches) entering.push(withIncluded(spec, result, row));
 		if (matches || result.rows.get(id)) touched = true;
 	}
 	if (!touched) return base;

@@ -3,13 +3,14 @@
 
 import type { RowId } from "./keys.js";
 import type { Body, ErrorInfo, Seg } from "./tables.js";
-import { type FieldTypes, type Order, type Row, rowComparator, sameValue, shareUnchanged, type Value, type Where } from "./values.js";
+import { type FieldTypes, type Include, type Order, type Row, rowComparator, sameValue, shareUnchanged, type Value, type Where } from "./values.js";
 
 export interface EntitySpec {
 	readonly entity: string;
 	readonly where: Where;
 	readonly order: Order | undefined;
 	readonly limit: number | undefined;
+	readonly include?: Include | undefined;
 }
 export interface FunctionSpec {
 	readonly fn: string;
@@ -118,13 +119,18 @@ export class Result {
 	has = false;
 	error: ErrorInfo | undefined;
 	behind = false;
+	/** Rows that are expected, as shown last with what they refer to (layers.ts). */
+	readonly expected = new WeakMap<Row, Row>();
 	/** Key and hash of what is held, to resume from; an empty hash equals nothing. */
 	key = "";
 	hash = "";
 	private readonly isEntity: boolean;
+	/** Rows that are told as a function's result is: the server runs queries with `include` as such. */
+	private readonly isRun: boolean;
 
 	constructor(spec: Spec) {
 		this.isEntity = isEntitySpec(spec);
+		this.isRun = isEntitySpec(spec) && spec.include !== undefined;
 		this.rows = new RowSet(isEntitySpec(spec) ? spec.order : undefined, {});
 	}
 
@@ -142,7 +148,7 @@ export class Result {
 		if (keep) return;
 		this.hash = "";
 		this.emptied = true;
-		this.has ||= this.isEntity; // a value is shown until the new one is there
+		this.has ||= this.isEntity && !this.isRun; // a value is shown until the new one is there
 	}
 	/** Started empty and no rows came yet: what was held before only lends its identity to equal rows. */
 	private emptied = false;
@@ -159,9 +165,16 @@ export class Result {
 			this.error = undefined;
 			this.has = true;
 		}
-		if (this.isEntity) this.applyRows(body);
+		if (this.isEntity && !this.isRun) this.applyRows(body);
 		else if (body.segs) this.value = shareUnchanged(this.value, applySegs(this.value, body.segs));
 		else if (body.value !== undefined) this.value = shareUnchanged(this.value, body.value);
+		if (this.isRun && content !== undefined) this.showRows();
+	}
+
+	/** Pieces of the next value count in the server's order, so the value stays as it is. */
+	private showRows(): void {
+		this.emptied = false;
+		if (Array.isArray(this.value)) this.rows.reset(this.value as readonly Row[]);
 	}
 
 	private applyRows(body: Body): void {

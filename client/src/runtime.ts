@@ -10,6 +10,7 @@ import { type Channel, Frame } from "./runtime/frame.js";
 import { installGlobals } from "./runtime/globals.js";
 import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
 import { answer, collectRoutes, routesManifest } from "./runtime/http.js";
+import { includedFunctions } from "./runtime/included.js";
 import { accessOf, collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
 import { schedulerFunctions } from "./runtime/scheduler.js";
 import type { FunctionKind, RegisteredFunction } from "./server/functions.js";
@@ -187,7 +188,7 @@ function checkWrite(entity: string, json: string): string {
 export function register(parts: { readonly app?: unknown; readonly modules: Modules }): void {
 	declareScheduled();
 	declareSessions();
-	const functions = new Map([...collectFunctions(parts.modules), ...schedulerFunctions]);
+	const functions = new Map([...collectFunctions(parts.modules), ...schedulerFunctions, ...includedFunctions]);
 	const routes = collectRoutes(parts.modules);
 	const manifest = printManifest(functions, cronsManifest(functions), routesManifest(routes));
 	const entry: Entry = {

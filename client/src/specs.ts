@@ -4,7 +4,7 @@ import { functionName, type FunctionRef, isFunctionRef } from "./api.js";
 import { MillraceError } from "./error.js";
 import { cleanValue, cleanWhere, printWire, ValueError, whereToJson } from "./json.js";
 import { type EntitySpec, type FunctionSpec, isEntitySpec, type Spec } from "./results.js";
-import type { Order, Value } from "./values.js";
+import { type Include, isPlainObject, type Order, type Value } from "./values.js";
 
 /** `{ createdAt: "desc" }` or pairs -> pairs. */
 function cleanOrder(order: unknown): Order | undefined {
@@ -24,6 +24,22 @@ interface LooseQuery {
 	readonly where?: unknown;
 	readonly orderBy?: unknown;
 	readonly limit?: number | undefined;
+	readonly include?: unknown;
+}
+
+/** Undefined when there is nothing in it. What cannot be meant is refused; what is not there is the server's to say. */
+function cleanInclude(include: unknown): Include | undefined {
+	if (include === undefined || include === null) return undefined;
+	if (!isPlainObject(include)) throw new Error('include: expected { name: "field" }');
+	const names = Object.keys(include).filter((name) => include[name] !== undefined);
+	const pairs = names.sort().map((name) => [name, cleanReference(name, include[name])] as const);
+	return pairs.length > 0 ? Object.fromEntries(pairs) : undefined;
+}
+function cleanReference(name: string, one: unknown): Include[string] {
+	const { field, include } = isPlainObject(one) ? one : { field: one, include: undefined };
+	if (typeof field !== "string") throw new Error(`include: ${name} is to be the name of a field, or { field, include }`);
+	const more = cleanInclude(include);
+	return more ? { field, include: more } : field;
 }
 
 export function entitySpec(entity: string, query: LooseQuery = {}): EntitySpec {
@@ -33,6 +49,7 @@ export function entitySpec(entity: string, query: LooseQuery = {}): EntitySpec {
 		where: query.where === undefined ? {} : cleanWhere(query.where),
 		order: order?.length ? order : undefined,
 		limit: query.limit,
+		include: cleanInclude(query.include),
 	};
 }
 
@@ -70,6 +87,6 @@ function makeKey(spec: Spec): string {
 /** Equal but for the limit. */
 export function baseKey(spec: Spec): string {
 	return isEntitySpec(spec)
-		? `e ${spec.entity} ${JSON.stringify(whereToJson(spec.where))} ${JSON.stringify(spec.order ?? null)}`
+		? `e ${spec.entity} ${JSON.stringify(whereToJson(spec.where))} ${JSON.stringify(spec.order ?? null)}${spec.include ? ` ${JSON.stringify(spec.include)}` : ""}`
 		: specKey(spec);
 }

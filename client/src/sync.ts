@@ -16,7 +16,7 @@ import { Calls, type Call, callMessage, tell } from "./calls.js";
 import { MillraceError } from "./error.js";
 import { newSecret } from "./ids.js";
 import type { RowId } from "./keys.js";
-import { Layers, type Operation, viewRows } from "./layers.js";
+import { Layers, type Operation, viewRows, withoutIncluded } from "./layers.js";
 import { isEntitySpec, Result, type Spec } from "./results.js";
 import { baseKey, specKey } from "./specs.js";
 import type { StringStore } from "./stores.js";
@@ -212,6 +212,7 @@ export class Sync {
 			if (Object.keys(spec.where).length > 0) message.where = spec.where;
 			if (spec.order) message.order = spec.order.map(([field, direction]) => [field, direction]);
 			if (spec.limit !== undefined) message.limit = spec.limit;
+			if (spec.include) message.include = spec.include;
 		} else {
 			message.fn = spec.fn;
 			message.args = spec.args;
@@ -420,14 +421,16 @@ export class Sync {
 	keyOf(entity: string): readonly string[] {
 		return this.keys.get(entity) ?? ["id"];
 	}
-	/** The server's row, whichever query holds it. */
+	/** The server's row, whichever query holds it; without what is included. */
 	findRow(entity: string, id: RowId): Row | undefined {
-		for (const query of this.byId.values()) {
-			if (!isEntitySpec(query.spec) || query.spec.entity !== entity) continue;
-			const row = query.result.rows.get(id);
-			if (row) return row;
+		let bare: Row | undefined;
+		for (const { spec, result } of this.byId.values()) {
+			if (!isEntitySpec(spec) || spec.entity !== entity) continue;
+			const row = result.rows.get(id);
+			if (row && !spec.include) return row;
+			if (row) bare = withoutIncluded(spec, row);
 		}
-		return undefined;
+		return bare;
 	}
 
 	// --- what is shown ---

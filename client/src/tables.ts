@@ -2,11 +2,11 @@
 
 import type { RowId } from "./keys.js";
 
-import type { Row, Value, Where } from "./values.js";
+import type { Include, Row, Value, Where } from "./values.js";
 
 export const PROTOCOL = 1;
 /** Of the messages' shape and the error codes. */
-export const TABLES_HASH = "12c72df7ee8cfdf4";
+export const TABLES_HASH = "028ad82000e610f8";
 
 /** Stable names of everything that can go wrong. */
 export type ErrorCode =
@@ -161,9 +161,9 @@ export interface Body {
 	patch?: [RowId, Row][];
 	/** Entity query: ids that left; in the answer to who comes back also of rows that came and went meanwhile. */
 	del?: RowId[];
-	/** Function query: the whole result. */
+	/** Function query, or entity query with `include`: the whole result. */
 	value?: Value;
-	/** Function query whose result is an array: the new array as pieces, in order. */
+	/** The same where the result is an array: the new array as pieces, in order. */
 	segs?: Seg[];
 	/** The query fails now; a later body may mend it. */
 	error?: ErrorInfo;
@@ -217,6 +217,8 @@ export interface SubscribeMessage {
 	order?: [string, "asc" | "desc"][];
 	/** At most this many rows (the first in the order). */
 	limit?: number;
+	/** With each row, under these names, the rows that its fields refer to. Its answers are `value` and `segs`. */
+	include?: Include;
 	/** A query function's name; either this or `entity`. */
 	fn?: string;
 	/** The function's arguments, a map. */

@@ -23,6 +23,11 @@ export type Comparison<T = Scalar> = {
 	readonly $like?: string;
 };
 
+/** What stands beside a row's fields: names, and the references whose rows they show; those may show more in their turn. */
+export interface Include {
+	readonly [name: string]: string | { readonly field: string; readonly include?: Include | undefined };
+}
+
 /** A filter as it travels: all members must hold. */
 export type Where = { readonly [field: string]: Scalar | Comparison | readonly Where[] | undefined };
 

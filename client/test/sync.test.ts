@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { functionRef, isPending, MillraceError, newId, type Row } from "../src/index.js";
+import { functionRef, isPending, MillraceError, newId, type OptimisticTx, type Row } from "../src/index.js";
 import { fake, type FakeSocket } from "./fake.js";
 import { TYPES } from "./world.js";
 
@@ -135,6 +135,60 @@ test("an optimistic update brings a row that another query holds, and a reply th
 	assert.equal(ids(seen.at(-1)), "ba");
 	assert.equal(await done, "ok");
 	client.close();
+});
+
+test("include: rows of a value, in their order; expected ones show what others of the result refer to", async () => {
+	const f = fake();
+	const seen: (readonly Row[])[] = [];
+	f.client.onUpdate("Message", { orderBy: { n: "asc" }, include: { home: { field: "channel", include: {} } } }, (now) => seen.push(now));
+	f.client.onUpdate("Message", { include: {} }, () => undefined);
+	await f.settle();
+	const socket = f.last().open().welcome();
+	const [, one, two] = socket.take();
+	assert.deepEqual(one, { t: "subscribe", id: 1, entity: "Message", order: [["n", "asc"]], include: { home: "channel" } });
+	assert.deepEqual(two, { t: "subscribe", id: 2, entity: "Message" }, "nothing in it is none");
+	const home = { id: "c", name: "C" };
+	const full = (id: string, n: number, channel = "c", its: Row["home"] = home): Row => ({ ...row(id, n, channel), home: its ?? null });
+	const acks = [{ id: 1, i: 7, k: "k1", types: TYPES }, { id: 2, i: 8, k: "k2", types: TYPES }];
+	socket.say({ t: "transition", n: 1, q: acks, b: [{ i: 7, h: "h1", value: [full("a", 1), full("b", 2)] }, { i: 8, h: "h", rows: [row("a", 1), row("b", 2)] }] });
+	assert.deepEqual(seen.at(-1), [full("a", 1), full("b", 2)]);
+	const [a, b] = seen.at(-1) ?? [];
+	socket.say({ t: "transition", n: 2, b: [{ i: 7, h: "h2", segs: [[0, 1], { v: [full("b", 2, "c", { id: "c", name: "D" })] }] }] });
+	assert.equal(seen.at(-1)?.[0], a, "S6: an unchanged row keeps its identity");
+	assert.deepEqual(seen.at(-1)?.[1]?.["home"], { id: "c", name: "D" });
+	assert.notEqual(seen.at(-1)?.[1], b);
+
+	const bare = f.client.peek({ entity: "Message", where: {}, order: undefined, limit: undefined });
+	assert.deepEqual(bare.data, [row("a", 1), row("b", 2)], "another query of the same rows has what it asked for");
+	const expected = (tx: OptimisticTx): void => {
+		tx.update("Message", "a", { n: 5 });
+		tx.insert("Message", { id: "x", n: 3, channel: "c" });
+		tx.insert("Message", { id: "y", n: 4, channel: "other" });
+	};
+	const done = f.client.mutation(send, {}, { optimistic: expected });
+	const homes = () => seen.at(-1)?.map((one) => [one.id, (one["home"] as { name: string } | null)?.name]);
+	assert.deepEqual(homes(), [["b", "D"], ["x", "C"], ["y", undefined], ["a", "C"]]);
+	assert.ok(isPending(seen.at(-1)?.[3] ?? {}) && !isPending(seen.at(-1)?.[0] ?? {}), "O4");
+	assert.deepEqual(Object.keys((f.client.peek({ entity: "Message", where: {}, order: undefined, limit: undefined }).data as readonly Row[]).at(-1) ?? {}).sort(), ["body", "channel", "id", "n"]);
+	const [x, shown] = [seen.at(-1)?.[1], seen.length];
+	socket.say({ t: "transition", n: 3, b: [{ i: 8, h: "h3", patch: [["b", { body: "q" } as unknown as Row]] }] });
+	assert.equal(seen.length, shown, "S6: nothing of it has changed");
+	assert.equal(seen.at(-1)?.[1], x);
+	const [call] = calls(socket);
+	assert.ok(call?.t === "call");
+	socket.say({ t: "transition", n: 4, b: [{ i: 7, h: "h4", segs: [[1, 1], { v: [full("a", 5)] }] }], r: [{ id: call.id, value: "ok" }] });
+	assert.deepEqual(homes(), [["b", "D"], ["a", "C"]]);
+	assert.equal(await done, "ok");
+
+	socket.die();
+	const next = (await f.nth(2)).open().welcome();
+	const again = next.take().find((message) => message.t === "subscribe" && message.id === 1);
+	assert.deepEqual(again?.t === "subscribe" && [again.include, again.have], [{ home: "channel" }, { k: "k1", h: "h4" }]);
+	next.say({ t: "transition", n: 5, q: [{ id: 1, i: 3, k: "k1", keep: true, types: TYPES }] });
+	next.say({ t: "transition", n: 6, b: [{ i: 3, h: "h5", segs: [[0, 1]] }] });
+	assert.deepEqual(homes(), [["b", "D"]]);
+	assert.throws(() => f.client.onUpdate("Message", { include: { home: 5 } as never }, () => undefined), /home is to be the name of a field/);
+	f.client.close();
 });
 
 test("a reply that is ahead of the screen keeps the layer until the next transition", async () => {

@@ -10,6 +10,7 @@ import type * as Ported_ from "./convex_app/app";
 import * as portedFunctions from "./convex_app/messages";
 import { mutation as portedMutation, query as portedQuery } from "./convex_app/server";
 import { cron, cronJobs, entity, field, httpAction, httpRouter, increment, query as looseQuery, v } from "millrace/server";
+import { createDb } from "millrace/react";
 import { WebSocket as NodeWebSocket } from "ws";
 import { api, internal } from "./app/api";
 import type * as App from "./app/app";
@@ -868,3 +869,58 @@ void new convex.ConvexReactClient("http://x", { unsavedChangesWarning: false }).
 // @ts-expect-error documents are always checked
 void convexServer.defineSchema({}, { schemaValidation: false });
 void convexServer.defineSchema({}, { schemaValidation: true, strictTableNameTypes: false });
+
+// --- include ---
+
+const Team = entity("Team", { name: field.string(), code: field.string().serverOnly() });
+const Person = entity("Person", { team: field.id("Team"), boss: field.id("Person").optional(), name: field.string() });
+const Work = entity("Work", { by: field.id("Person"), judge: field.id("Person").serverOnly(), plan: field.id("Work").optional(), hours: field.int() });
+interface Works {
+	readonly Team: typeof Team;
+	readonly Person: typeof Person;
+	readonly Work: typeof Work;
+}
+
+export function ShowsWork(): unknown {
+	const works = createDb<Works>();
+	const { data } = works.useQuery("Work", { where: { hours: { $gt: 1 } }, include: { worker: "by", of: "plan" }, limit: 5 });
+	assert<Equals<(typeof data)[number]["worker"], ClientRow<Works, "Person"> | null>>();
+	assert<Equals<(typeof data)[number]["of"], ClientRow<Works, "Work"> | null>>();
+	const hours: number | undefined = data[0]?.hours;
+	const nested = works.useQuery("Work", { include: { worker: { field: "by", include: { of: "team", chief: "boss" } } } });
+	// @ts-expect-error Person has a field of that name
+	const clash = works.useQuery("Work", { include: { worker: { field: "by", include: { boss: "boss" } } } });
+	const deep = works.useQuery("Work", { include: { worker: { field: "by", include: { of: "team", chief: { field: "boss", include: { home: "team" } } } } } });
+	const home: string | undefined = deep.data[0]?.worker?.chief?.home?.name;
+	// @ts-expect-error is for the server only
+	void deep.data[0]?.worker?.of?.code;
+	// @ts-expect-error was not asked for
+	void data[0]?.other;
+	// @ts-expect-error is no reference
+	works.useQuery("Work", { include: { worker: "hours" } });
+	// @ts-expect-error no such field
+	works.useQuery("Work", { include: { worker: "bi" } });
+	// @ts-expect-error is for the server only
+	works.useQuery("Work", { include: { worker: "judge" } });
+	// @ts-expect-error Work has a field of that name
+	works.useQuery("Work", { include: { hours: "by" } });
+	// @ts-expect-error Team refers to nothing
+	works.useQuery("Work", { include: { worker: { field: "by", include: { of: { field: "team", include: { x: "name" } } } } } });
+	const pages = works.usePaginatedQuery("Work", { include: { worker: "by" } }, { initialNumItems: 5 });
+	const more = works.useInfiniteQuery("Work", { include: { worker: "by" }, pageSize: 5 });
+	const one = works.useQueryOne("Work", "id", { include: { worker: "by" } });
+	// @ts-expect-error is no reference
+	works.useQueryOne("Work", "id", { include: { worker: "hours" } });
+	const plain = works.useQuery("Work");
+	assert<Equals<(typeof plain.data)[number], ClientRow<Works, "Work">>>();
+	return [hours, nested.data[0]?.worker, clash, home, one.data?.worker?.name, pages.results[0]?.worker?.name, more.data[0]?.worker?.name];
+}
+export async function readsWork(client: Client<Works>, loose: Client): Promise<unknown> {
+	client.onUpdate("Work", { include: { worker: "by" } }, (rows) => rows.map((row) => row.worker?.name.length));
+	const [first] = await client.query("Work", { include: { worker: { field: "by", include: { of: "team" } } } });
+	const team: string | undefined = first?.worker?.of?.name;
+	// @ts-expect-error is no reference
+	void client.query("Work", { include: { worker: "hours" } });
+	const [other] = await loose.query("Anything", { include: { any: "thing" } });
+	return [team, other?.["any"]];
+}

@@ -1,11 +1,11 @@
 // The hooks, typed by an app.
 
 import type { FunctionRef } from "../api.js";
-import type { Client, EntityQuery, MutationOptions, SyncStatus } from "../client.js";
+import type { Client, MutationOptions, QueryWith, SyncStatus } from "../client.js";
 import type { MillraceError } from "../error.js";
 import { isFunctionRef } from "../api.js";
 import type { EntitySpec } from "../results.js";
-import type { ClientRow, IdOf, ReadName } from "../server/schema.js";
+import type { IdOf, IncludeOf, ReadName, RowWith } from "../server/schema.js";
 import type { PaginationResult } from "../server/functions.js";
 import { entitySpec, functionSpec } from "../specs.js";
 import { type Caller, type Mutator, useActor, useMutator } from "./calls.js";
@@ -53,13 +53,20 @@ export type PagedFunction<Args, Item> = FunctionRef<"query", Args, PaginationRes
 interface Paging {
 	readonly initialNumItems: number;
 }
-type Filter<R> = Omit<EntityQuery<R>, "limit">;
+type Filter<App, E, M> = Omit<QueryWith<App, E, M>, "limit">;
 
 export interface Db<App> {
-	/** Rows of an entity, live. */
-	useQuery<E extends ReadName<App>>(entity: E, query?: EntityQuery<ClientRow<App, E>> | "skip"): QueryResult<ClientRow<App, E>>;
+	/** Rows of an entity, live; with `include: { sender: "author" }` also the rows that they refer to. */
+	useQuery<E extends ReadName<App>, const M extends IncludeOf<App, E> = IncludeOf<App, E>>(
+		entity: E,
+		query?: QueryWith<App, E, M> | "skip",
+	): QueryResult<RowWith<App, E, M>>;
 	/** One row by id, live; null: there is none. */
-	useQueryOne<E extends ReadName<App>>(entity: E, id: IdOf<App, E> | null | undefined | "skip"): OneResult<ClientRow<App, E>>;
+	useQueryOne<E extends ReadName<App>, const M extends IncludeOf<App, E> = IncludeOf<App, E>>(
+		entity: E,
+		id: IdOf<App, E> | null | undefined | "skip",
+		query?: { readonly include?: M | undefined },
+	): OneResult<RowWith<App, E, M>>;
 	/** The result of a query function, live. */
 	useReactiveQuery<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: QueryArgs<Args>): ValueResult<Result>;
 	/** Rows, some more at a time: of a function whose pages adjoin whatever comes and goes, or of an entity. */
@@ -68,16 +75,16 @@ export interface Db<App> {
 		args: PagedArgs<Args> | "skip",
 		paging: Paging,
 	): PaginatedResult<Item>;
-	usePaginatedQuery<E extends ReadName<App>>(
+	usePaginatedQuery<E extends ReadName<App>, const M extends IncludeOf<App, E> = IncludeOf<App, E>>(
 		entity: E,
-		query: Filter<ClientRow<App, E>> | "skip",
+		query: Filter<App, E, M> | "skip",
 		paging: Paging,
-	): PaginatedResult<ClientRow<App, E>>;
+	): PaginatedResult<RowWith<App, E, M>>;
 	/** The same of an entity, in Pylon's words; 20 at a time unless `pageSize` says otherwise. */
-	useInfiniteQuery<E extends ReadName<App>>(
+	useInfiniteQuery<E extends ReadName<App>, const M extends IncludeOf<App, E> = IncludeOf<App, E>>(
 		entity: E,
-		query?: (Filter<ClientRow<App, E>> & { readonly pageSize?: number }) | "skip",
-	): InfiniteResult<ClientRow<App, E>>;
+		query?: (Filter<App, E, M> & { readonly pageSize?: number }) | "skip",
+	): InfiniteResult<RowWith<App, E, M>>;
 	useMutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>, options?: MutationOptions<App, Args>): Mutator<Args, Result>;
 	useAction<Args, Result>(fn: FunctionRef<"action", Args, Result>): Caller<Args, Result>;
 	useSyncStatus(): SyncStatus;
@@ -91,15 +98,15 @@ const windowSpec = (entity: string, query: object | "skip"): EntitySpec | "skip"
 export function createDb<App = unknown>(givenClient?: Client<App>): Db<App> {
 	const given = givenClient as unknown as Client | undefined;
 	return {
-		useQuery<E extends ReadName<App>>(entity: E, query: EntityQuery<ClientRow<App, E>> | "skip" = {}) {
+		useQuery(entity: string, query: object | "skip" = {}): QueryResult<never> {
 			const now = useSnapshot(useClientOr(given), query === "skip" ? "skip" : entitySpec(entity, query));
 			const { data, loading, synced, behind, error } = now;
-			return { data: (data ?? NO_ROWS) as unknown as readonly ClientRow<App, E>[], loading, synced, behind, error };
+			return { data: (data ?? NO_ROWS) as readonly never[], loading, synced, behind, error };
 		},
-		useQueryOne<E extends ReadName<App>>(entity: E, id: IdOf<App, E> | null | undefined | "skip") {
-			const spec = id === null || id === undefined || id === "skip" ? "skip" : entitySpec(entity, { where: { id } });
+		useQueryOne(entity: string, id: unknown, query: { readonly include?: unknown } = {}): OneResult<never> {
+			const spec = id === null || id === undefined || id === "skip" ? "skip" : entitySpec(entity, { where: { id }, include: query.include });
 			const { data, loading, synced, error } = useSnapshot(useClientOr(given), spec);
-			const rows = (data ?? NO_ROWS) as unknown as readonly ClientRow<App, E>[];
+			const rows = (data ?? NO_ROWS) as readonly never[];
 			return { data: rows[0] ?? null, loading, synced, error };
 		},
 		useReactiveQuery<Args, Result>(fn: FunctionRef<"query", Args, Result>, ...args: QueryArgs<Args>) {
@@ -113,9 +120,9 @@ export function createDb<App = unknown>(givenClient?: Client<App>): Db<App> {
 			if (isFunctionRef(what)) return usePages<never>(client, what, args, initialNumItems); // eslint-disable-line react-hooks/rules-of-hooks
 			return useWindow<never>(client, windowSpec(what as string, args as object | "skip"), initialNumItems); // eslint-disable-line react-hooks/rules-of-hooks
 		},
-		useInfiniteQuery<E extends ReadName<App>>(entity: E, query: { readonly pageSize?: number } | "skip" = {}) {
+		useInfiniteQuery(entity: string, query: { readonly pageSize?: number } | "skip" = {}): InfiniteResult<never> {
 			const pageSize = query === "skip" ? 1 : (query.pageSize ?? 20);
-			const { results, status, isLoading, loadMore, error } = useWindow<ClientRow<App, E>>(useClientOr(given), windowSpec(entity, query), pageSize);
+			const { results, status, isLoading, loadMore, error } = useWindow<never>(useClientOr(given), windowSpec(entity, query), pageSize);
 			return { data: results, loading: query !== "skip" && isLoading, hasMore: status === "CanLoadMore", loadMore: () => loadMore(pageSize), error };
 		},
 		useMutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>, options?: MutationOptions<App, Args>) {

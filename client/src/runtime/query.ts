@@ -6,7 +6,7 @@ import type { Expression, IndexRange, PaginationOptions, PaginationResult } from
 import { fieldOfValidator } from "../server/columns.js";
 import { Field, registry } from "../server/schema.js";
 import { Validator } from "../server/validators.js";
-import { defineKey, isPlainObject, orderWithKey, type Comparison, type Direction, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
+import { defineKey, isPlainObject, orderWithKey, type Comparison, type Direction, type Include, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
 import { documentsOf, isDocuments, storedField, storedWhere } from "./documents.js";
 import { after, END, placeOf, upTo } from "./pages.js";
 import { bothWheres, normalWhere, whereFromFilter } from "./where.js";
@@ -23,8 +23,20 @@ interface State {
 	readonly forUpdate: boolean;
 	/** Undefined: all. */
 	readonly fields: readonly string[] | undefined;
-	/** Names, and the fields whose references stand under them. */
-	readonly include: { readonly [name: string]: string };
+	readonly include: References;
+}
+/** Names, and the fields whose references stand under them; with what those refer to in their turn. */
+interface References {
+	readonly [name: string]: { readonly field: string; readonly include: References };
+}
+const NO_REFERENCES: References = {};
+
+/** What a client asks of an entity, checked before (fanout/instance_included.c). */
+export interface Asked {
+	readonly where: Where;
+	readonly order: Order | null;
+	readonly include: Include;
+	readonly limit: number | undefined;
 }
 
 /** Rows that `for await` reads in one go. */
@@ -63,6 +75,24 @@ function referredBy(entity: string, name: string): string {
 	const facts = field instanceof Field ? field.facts : field instanceof Validator ? fieldOfValidator(field, `${entity}.${name}`) : undefined;
 	if (facts?.references === undefined) throw new Error(`include: ${entity}.${name} is not declared as a reference (field.id("Entity"))`);
 	return facts.references;
+}
+
+function checkName(entity: string, name: string): void {
+	if (name === "id" || Object.hasOwn(registry.entities.get(entity)?.fields ?? {}, name))
+		throw new Error(`include: ${entity} has a field named ${name}; give it another name`);
+}
+
+/** `{ sender: "author" }`, `{ sender: { field: "author", include: { team: "team" } } }`. */
+function referencesOf(entity: string, include: unknown, check: typeof checkName): References {
+	if (!isPlainObject(include)) throw new Error('include: expected { name: "field" }');
+	const pairs = Object.entries(include).map(([name, one]) => {
+		const { field, include: more } = isPlainObject(one) ? one : { field: one, include: undefined };
+		if (typeof field !== "string") throw new Error(`include: ${name} is to be the name of a field, or { field, include }`);
+		check(entity, name);
+		const to = referredBy(entity, field);
+		return [name, { field, include: more === undefined ? NO_REFERENCES : referencesOf(to, more, check) }] as const;
+	});
+	return Object.fromEntries(pairs);
 }
 
 function only(row: Row, fields: readonly string[]): Row {
@@ -150,7 +180,7 @@ export class QueryBuilder {
 	}
 	static start(run: Run, entity: unknown): QueryBuilder {
 		if (typeof entity !== "string") throw new Error("ctx.db.query takes the name of an entity");
-		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined, forUpdate: false, fields: undefined, include: {} });
+		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined, forUpdate: false, fields: undefined, include: NO_REFERENCES });
 	}
 	private with(change: Partial<State>): this {
 		return new QueryBuilder(this.run, { ...this.state, ...change }) as this;
@@ -209,13 +239,14 @@ export class QueryBuilder {
 		return this.with({ fields: union(fields.map((field) => this.stored(field)), []) });
 	}
 
-	include(names: { readonly [name: string]: string }): this {
-		for (const [name, field] of Object.entries(names)) {
-			referredBy(this.state.entity, field);
-			if (name === "id" || (Object.hasOwn(registry.entities.get(this.state.entity)?.fields ?? {}, name)))
-				throw new Error(`include: ${this.state.entity} has a field named ${name}; give it another name`);
-		}
-		return this.with({ include: { ...this.state.include, ...names } });
+	include(names: Include): this {
+		return this.with({ include: { ...this.state.include, ...referencesOf(this.state.entity, names, checkName) } });
+	}
+
+	/** Rows as clients know them. */
+	asked({ where, order, include, limit }: Asked): Promise<Row[]> {
+		const references = referencesOf(this.state.entity, include, () => undefined); // fields that clients do not know are not in the way
+		return this.with({ where, order: order ?? undefined, limit, include: references }).rows();
 	}
 
 	async collect(): Promise<Row[]> {
@@ -226,7 +257,7 @@ export class QueryBuilder {
 		if (limit === 0) return [];
 		const names = Object.keys(include);
 		if (names.length === 0) return this.read(fields);
-		const rows = await this.read(fields && union(fields, Object.values(include)));
+		const rows = await this.read(fields && union(fields, Object.values(include).map(({ field }) => field)));
 		const joined = await this.join(rows);
 		return fields ? joined.map((row) => only(row, union(fields, names))) : joined;
 	}
@@ -239,9 +270,9 @@ export class QueryBuilder {
 	/** One read for each name, of the rows that are referred to. */
 	private async join(rows: readonly Row[]): Promise<Row[]> {
 		const { entity, include } = this.state;
-		const parts = Object.entries(include).map(async ([name, field]) => {
+		const parts = Object.entries(include).map(async ([name, { field, include: more }]) => {
 			const ids = [...new Set(rows.flatMap((row) => row[field] ?? []))] as string[];
-			const others = QueryBuilder.start(this.run, referredBy(entity, field)).where({ id: { $in: ids } });
+			const others = QueryBuilder.start(this.run, referredBy(entity, field)).where({ id: { $in: ids } }).with({ include: more });
 			const found = ids.length ? await others.rows() : [];
 			return { name, field, byId: new Map(found.map((row) => [String(row.id), others.shown([row])[0]])) };
 		});

@@ -2,7 +2,7 @@
 
 import { toJson, whereToJson } from "../json.js";
 import type { RowId } from "../keys.js";
-import type { Row, Value, Where } from "../values.js";
+import type { Include, Row, Value, Where } from "../values.js";
 import type { SystemIndexes, SystemName, SystemRows } from "./system.js";
 import { type IdValidator, Validator } from "./validators.js";
 
@@ -463,6 +463,30 @@ export type RefsOf<App, E, Side extends "server" | "client" = "server"> = E exte
 	: E extends SystemName
 		? Record<never, never>
 		: { readonly [field: string]: LooseRow };
+
+/** The fields that refer to entities, with those. */
+type RefNames<App, E> = E extends keyof EntitiesOf<App>
+	? { readonly [K in keyof FieldsOf<App, E> as [RefOf<FieldsOf<App, E>[K]>] extends [never] ? never : K]: RefOf<FieldsOf<App, E>[K]> }
+	: Record<never, never>;
+type ClientRefs<App, E> = { readonly [K in keyof RefNames<App, E> as K extends keyof ClientRow<App, E> ? K : never]: RefNames<App, E>[K] };
+/** What a client's query may include, by names that the row's own fields have not: `{ sender: "author" }`; of that in its turn, `{ sender: { field: "author", include: { team: "team" } } }`. */
+export type IncludeOf<App, E> = E extends keyof EntitiesOf<App>
+	? { readonly [name: string]: ReferenceOf<App, ClientRefs<App, E>> } & { readonly [K in keyof ClientRow<App, E>]?: never }
+	: Include;
+type ReferenceOf<App, Refs> = {
+	[K in keyof Refs & string]: K | { readonly field: K; readonly include?: IncludeOf<App, Refs[K]> };
+}[keyof Refs & string];
+/** A row with what is included; M is `IncludeOf` itself where nothing is. */
+export type RowWith<App, E, M> = string extends keyof M
+	? ClientRow<App, E>
+	: E extends keyof EntitiesOf<App>
+		? Flat<ClientRow<App, E> & { readonly [N in keyof M]: ReferredTo<App, ClientRefs<App, E>, M[N]> | null }>
+		: Row & { readonly id: string } & { readonly [N in keyof M]: LooseRow | null };
+type ReferredTo<App, Refs, One> = One extends keyof Refs
+	? ClientRow<App, Refs[One]>
+	: One extends { readonly field: infer K extends keyof Refs }
+		? RowWith<App, Refs[K], One extends { readonly include: infer M extends object } ? M : Include>
+		: never;
 
 /** What is added to a field on the server: whatever the row holds when the statement gets it. */
 export class Increment<N extends number | bigint | string = number | bigint | string> {

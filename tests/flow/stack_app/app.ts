@@ -44,6 +44,20 @@ export const Reply = entity("Reply", {
 	text: field.string(),
 });
 
+/** Who refers to whom, and is not everybody's to see: clubs that are not open are for those who have a seat there. */
+export const Club = entity("Club", { name: field.string(), open: field.bool(), code: field.string().serverOnly() });
+export const Player = entity("Player", { name: field.string(), club: field.id("Club"), level: field.int().default(1) });
+export const Game = entity("Game", {
+	n: field.int(),
+	white: field.id("Player"),
+	black: field.id("Player").optional(),
+	judge: field.id("Player").optional().serverOnly(),
+});
+export const Secret = entity("Secret", { player: field.id("Player") });
+export const Report = entity("Report", { text: field.string(), secret: field.id("Secret") });
+policy(Club, { read: "data.open || exists(Seat, user == auth.userId && room == data.name)" });
+for (const one of [Player, Game, Report]) policy(one, { read: true });
+
 /** Fields made of validators, and rules that the database keeps. */
 export const Task = entity("Task", {
 	title: v.string().min(2).max(20),
