@@ -7,6 +7,7 @@ export type {
 	EntityQuery,
 	MutationOptions,
 	OptimisticTx,
+	QueryWith,
 	SyncStatus,
 	WebSocketLike,
 	WebSocketMaker,
@@ -25,7 +26,7 @@ export type { EntitySpec, FunctionSpec, Spec } from "./results.js";
 export { memoryStore } from "./stores.js";
 export type { Stores, StringStore } from "./stores.js";
 export type { Snapshot } from "./sync.js";
-export type { ClientRow, OrderOf, WhereOf } from "./server/schema.js";
+export type { ClientRow, IncludeOf, OrderOf, RowWith, WhereOf } from "./server/schema.js";
 export type { ConsoleMessage, DevMessage, ErrorCode } from "./tables.js";
 export type { Row, Value, Where } from "./values.js";
 export type { Encoding } from "./wire.js";

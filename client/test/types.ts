@@ -915,6 +915,21 @@ export function ShowsWork(): unknown {
 	assert<Equals<(typeof plain.data)[number], ClientRow<Works, "Work">>>();
 	return [hours, nested.data[0]?.worker, clash, home, one.data?.worker?.name, pages.results[0]?.worker?.name, more.data[0]?.worker?.name];
 }
+interface WorkCtx {
+	readonly db: QueryCtx<Works>["db"];
+}
+export async function joinsWork({ db }: WorkCtx): Promise<unknown> {
+	const [row] = await db.query("Work").include({ worker: { field: "by", include: { of: "team", chief: "boss" } } });
+	const code: string | undefined = row?.worker?.of?.code;
+	// @ts-expect-error is no reference
+	db.query("Work").include({ worker: { field: "by", include: { of: "name" } } });
+	// @ts-expect-error Person has a field of that name
+	db.query("Work").include({ worker: { field: "by", include: { team: "team" } } });
+	const [mine] = await db.as(null).query("Work").include({ worker: { field: "by", include: { of: "team" } } });
+	// @ts-expect-error is for the server only
+	void mine?.worker?.of?.code;
+	return [code, row?.worker?.chief?.name];
+}
 export async function readsWork(client: Client<Works>, loose: Client): Promise<unknown> {
 	client.onUpdate("Work", { include: { worker: "by" } }, (rows) => rows.map((row) => row.worker?.name.length));
 	const [first] = await client.query("Work", { include: { worker: { field: "by", include: { of: "team" } } } });

@@ -102,7 +102,7 @@ test("those who may see the same share one run", async () => {
 	assert.equal(await instances(), count);
 });
 
-test("what cannot be asked is refused as without include, with a sentence", async () => {
+test("rule 26: what cannot be asked is refused as without include, with a sentence", async () => {
 	const refusals = [
 		[{ entity: "Gam", include: { first: "white" } }, "unknown_entity", /Gam/],
 		[{ include: { first: "whit" } }, "unknown_field", /Game has no field "whit"/],
@@ -134,6 +134,14 @@ test("what cannot be asked is refused as without include, with a sentence", asyn
 	assert.equal((await ann.refused({ t: "subscribe", id: ++n, fn: "_entity.included", args: {} })).error.code, "unknown_function");
 	assert.equal((await ann.call("_entity.included", { entity: "Game" })).error.code, "unknown_function");
 	assert.equal((await stack.call("_entity.included", { entity: "Game" })).code, "unknown_function");
+});
+
+test("functions follow references of references too", async () => {
+	const live = await bob.live({ fn: "games.white", args: {} });
+	assert.deepEqual(live.value, [[1, "reading", "c1"], [2, "chess", "c2"]]);
+	stack.psql(`update "Club" set code = 'c3' where id = '${chess}'`);
+	await bob.until("its change", () => live.value[1][2] === "c3");
+	assert.match((await bob.live({ fn: "games.wrong", args: {} })).error.message, /Player\.name is not declared as a reference/);
 });
 
 test("a name that only the server's fields have is free", async () => {

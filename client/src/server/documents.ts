@@ -3,7 +3,7 @@
 // `_creationTime` (runtime/documents.ts).
 
 import type { LockingQuery, Query, Sql } from "./functions.js";
-import { entity, type Entity, type Increment, registry } from "./schema.js";
+import { entity, type Entity, type Increment, type Reference, registry } from "./schema.js";
 import type { SystemDocumentReader } from "./system.js";
 import { describe, type ObjectOf, ObjectValidator, type Shape, ValidationError, Validator } from "./validators.js";
 
@@ -118,7 +118,7 @@ type IncrementOf<V> = [V] extends [number | undefined] ? Increment<number> : [V]
 type ReferredBy<App, T extends string> = T extends keyof TablesOf<App> ? Referred<App, ObjectOf<ShapeOf<App, T>>> : never;
 type Referred<App, Fields> = {
 	readonly [K in keyof Fields as NonNullable<Fields[K]> extends Id<string> ? K : never]: NonNullable<Fields[K]> extends Id<infer Other>
-		? DocumentOf<App, Other>
+		? Reference<DocumentOf<App, Other>, ReferredBy<App, Other>>
 		: never;
 };
 type ReplacementOf<App, T extends string> = Flat<ObjectOf<ShapeOf<App, T>> & { _id?: Id<T>; _creationTime?: number }>;

@@ -4,7 +4,7 @@ import type { ArgsOf, FunctionRef } from "../api.js";
 import type { DocumentReader, DocumentWriter, Schema } from "./documents.js";
 import type { Scheduler } from "./scheduler.js";
 import type { CallSession, OwnSessions, Sessions } from "./sessions.js";
-import type { ChangesOf, ClientRow, EntityName, IdOf, IndexesOf, InsertOf, KeyOf, OrderOf, ReadName, RefsOf, ServerRow, WhereOf } from "./schema.js";
+import type { ChangesOf, ClientRow, EntityName, IdOf, Included, IncludeIn, IndexesOf, InsertOf, KeyOf, LooseRefs, OrderOf, ReadName, RefsOf, ServerRow, WhereOf } from "./schema.js";
 import type { SystemReader } from "./system.js";
 import type { Infer, ObjectIn, ObjectOf, Presence, Shape } from "./validators.js";
 import { ObjectValidator, Validator } from "./validators.js";
@@ -193,16 +193,12 @@ type RestOf<T, Given extends PropertyKey> =
 type Comparable = string | number | bigint | boolean | Uint8Array | null;
 
 type Indexes = { readonly [name: string]: readonly string[] };
-type Loose = { readonly [field: string]: Row };
 
 /** Some of its fields, and what was included. */
 type Selected<R, K extends keyof R, Out> = [Exclude<keyof Out, keyof R>] extends [never] ? Pick<R, K> : Flat<Pick<R, K> & Omit<Out, keyof R>>;
 
-/** With each row, under these names, the rows that its fields refer to. */
-type Included<Out, M, Refs> = Out extends unknown ? Flat<Out & { readonly [N in keyof M]: M[N] extends keyof Refs ? Refs[M[N]] | null : never }> : never;
-
 /** One query that is being built, over rows R; each method gives a new one. Out: what it gives of each row; Refs: what its fields refer to. */
-export interface Query<R = Row, I = Indexes, Out = R, Refs = Loose> extends PromiseLike<Out[]>, AsyncIterable<Out> {
+export interface Query<R = Row, I = Indexes, Out = R, Refs = LooseRefs> extends PromiseLike<Out[]>, AsyncIterable<Out> {
 	/** All rows, in the order of their ids: what a query does that names no index. */
 	fullTableScan(): this;
 	/** Starts with a range of an index, and orders by its fields; of a partial index, with the rows that it holds. */
@@ -214,8 +210,9 @@ export interface Query<R = Row, I = Indexes, Out = R, Refs = Loose> extends Prom
 	limit(n: number): this;
 	/** These fields only. A live query that looks at few fields is not run again when others change. */
 	select<const K extends keyof R & string>(...fields: readonly K[]): Query<R, I, Selected<R, K, Out>, Refs>;
-	/** With each row, the rows that it refers to: `include({ sender: "author" })` gives `row.sender`, or null when there is none. */
-	include<const M extends { readonly [name: string]: keyof Refs & string }>(names: M): Query<R, I, Included<Out, M, Refs>, Refs>;
+	/** With each row, the rows that it refers to: `include({ sender: "author" })` gives `row.sender`, or null when there is none. With what that
+	 * refers to: `include({ sender: { field: "author", include: { team: "team" } } })`. */
+	include<const M extends IncludeIn<Refs>>(names: M): Query<R, I, Included<Out, Refs, M>, Refs>;
 	take(n: number): Promise<Out[]>;
 	first(): Promise<Out | null>;
 	/** The only row, or null; an error when there are more. */
@@ -287,9 +284,9 @@ export interface PaginationResult<R> {
 }
 
 /** A query of a mutation. */
-export interface LockingQuery<R = Row, I = Indexes, Out = R, Refs = Loose> extends Query<R, I, Out, Refs> {
+export interface LockingQuery<R = Row, I = Indexes, Out = R, Refs = LooseRefs> extends Query<R, I, Out, Refs> {
 	select<const K extends keyof R & string>(...fields: readonly K[]): LockingQuery<R, I, Selected<R, K, Out>, Refs>;
-	include<const M extends { readonly [name: string]: keyof Refs & string }>(names: M): LockingQuery<R, I, Included<Out, M, Refs>, Refs>;
+	include<const M extends IncludeIn<Refs>>(names: M): LockingQuery<R, I, Included<Out, Refs, M>, Refs>;
 	/** Locks the rows that are read: nobody else changes or locks them until this call has ended. */
 	forUpdate(): this;
 }

@@ -2,7 +2,7 @@
 
 import { toJson, whereToJson } from "../json.js";
 import type { RowId } from "../keys.js";
-import type { Include, Row, Value, Where } from "../values.js";
+import type { Row, Value, Where } from "../values.js";
 import type { SystemIndexes, SystemName, SystemRows } from "./system.js";
 import { type IdValidator, Validator } from "./validators.js";
 
@@ -451,42 +451,52 @@ export type InsertOf<App, E> = E extends keyof EntitiesOf<App>
 type RefOf<F> = F extends IdValidator<infer E> ? E : TypesOf<F> extends { ref: infer E extends string } ? E : never;
 /** As functions see it, or as clients do. */
 export type RowOf<App, E, Side extends "server" | "client"> = Side extends "client" ? ClientRow<App, E> : ServerRow<App, E>;
-/** The rows that fields refer to, by the fields' names. */
+/** Whose rows a field refers to, and what the fields of those refer to. */
+export interface Reference<R, Refs> {
+	readonly row: R;
+	readonly refs: Refs;
+}
+export interface LooseRefs {
+	readonly [field: string]: Reference<LooseRow, LooseRefs>;
+}
+/** What fields refer to, by the fields' names. */
 export type RefsOf<App, E, Side extends "server" | "client" = "server"> = E extends keyof EntitiesOf<App>
 	? {
-			readonly [K in keyof FieldsOf<App, E> as [RefOf<FieldsOf<App, E>[K]>] extends [never] ? never : K]: RowOf<
-				App,
-				RefOf<FieldsOf<App, E>[K]>,
-				Side
+			readonly [K in keyof FieldsOf<App, E> & keyof RowOf<App, E, Side> as [RefOf<FieldsOf<App, E>[K]>] extends [never] ? never : K]: Reference<
+				RowOf<App, RefOf<FieldsOf<App, E>[K]>, Side>,
+				RefsOf<App, RefOf<FieldsOf<App, E>[K]>, Side>
 			>;
 		}
 	: E extends SystemName
 		? Record<never, never>
-		: { readonly [field: string]: LooseRow };
+		: LooseRefs;
 
-/** The fields that refer to entities, with those. */
-type RefNames<App, E> = E extends keyof EntitiesOf<App>
-	? { readonly [K in keyof FieldsOf<App, E> as [RefOf<FieldsOf<App, E>[K]>] extends [never] ? never : K]: RefOf<FieldsOf<App, E>[K]> }
-	: Record<never, never>;
-type ClientRefs<App, E> = { readonly [K in keyof RefNames<App, E> as K extends keyof ClientRow<App, E> ? K : never]: RefNames<App, E>[K] };
-/** What a client's query may include, by names that the row's own fields have not: `{ sender: "author" }`; of that in its turn, `{ sender: { field: "author", include: { team: "team" } } }`. */
-export type IncludeOf<App, E> = E extends keyof EntitiesOf<App>
-	? { readonly [name: string]: ReferenceOf<App, ClientRefs<App, E>> } & { readonly [K in keyof ClientRow<App, E>]?: never }
-	: Include;
-type ReferenceOf<App, Refs> = {
-	[K in keyof Refs & string]: K | { readonly field: K; readonly include?: IncludeOf<App, Refs[K]> };
+/** What stands beside the fields of a row R: `{ sender: "author" }`; with what that refers to, `{ sender: { field: "author", include: { team: "team" } } }`. */
+export interface IncludeIn<Refs> {
+	readonly [name: string]: ReferenceIn<Refs>;
+}
+type ReferenceIn<Refs> = {
+	[K in keyof Refs & string]: K | { readonly field: K; readonly include?: Refs[K] extends Reference<infer R, infer More> ? IncludeIn<More> & NoneOf<R> : never };
 }[keyof Refs & string];
-/** A row with what is included; M is `IncludeOf` itself where nothing is. */
-export type RowWith<App, E, M> = string extends keyof M
-	? ClientRow<App, E>
-	: E extends keyof EntitiesOf<App>
-		? Flat<ClientRow<App, E> & { readonly [N in keyof M]: ReferredTo<App, ClientRefs<App, E>, M[N]> | null }>
-		: Row & { readonly id: string } & { readonly [N in keyof M]: LooseRow | null };
-type ReferredTo<App, Refs, One> = One extends keyof Refs
-	? ClientRow<App, Refs[One]>
+/** Names of fields are taken. */
+type NoneOf<R> = string extends keyof R ? unknown : { readonly [K in keyof R]?: never };
+/** A row with that. */
+export type Included<R, Refs, M> = R extends unknown ? Flat<R & { readonly [N in keyof M]: Followed<Refs, M[N]> | null }> : never;
+type Followed<Refs, One> = One extends keyof Refs
+	? Refs[One] extends Reference<infer R, unknown>
+		? R
+		: never
 	: One extends { readonly field: infer K extends keyof Refs }
-		? RowWith<App, Refs[K], One extends { readonly include: infer M extends object } ? M : Include>
+		? Refs[K] extends Reference<infer R, infer More>
+			? One extends { readonly include: infer M }
+				? Included<R, More, M>
+				: R
+			: never
 		: never;
+
+/** What a client's query may include, and the rows that it gives then; M is `IncludeOf` itself where nothing is included. */
+export type IncludeOf<App, E> = IncludeIn<RefsOf<App, E, "client">> & NoneOf<ClientRow<App, E>>;
+export type RowWith<App, E, M> = string extends keyof M ? ClientRow<App, E> : Included<ClientRow<App, E>, RefsOf<App, E, "client">, M>;
 
 /** What is added to a field on the server: whatever the row holds when the statement gets it. */
 export class Increment<N extends number | bigint | string = number | bigint | string> {
