@@ -72,6 +72,9 @@ for (const react of ["react", "react18"] as const)
 			await page.click("#wider");
 			await shows(page, "infinite", "true false 10 20 30 40");
 			await until(page, "document.getElementById('window').textContent.startsWith('Exhausted')");
+			await shows(page, "included", `10 c ${world.rows.size}`);
+			insert(2000);
+			await shows(page, "included", `10 c ${world.rows.size}`);
 		});
 
 		test("useQuery, skip, useQueries, useAction, ConvexError, the line", async () => {

@@ -120,6 +120,7 @@ class Model {
 							] as const,
 						]),
 						limit: this.pick([undefined, 2, 5]),
+						include: this.pick([undefined, undefined, { home: "channel" }]),
 					};
 		const key = specKey(spec);
 		if (this.watched.has(key)) return;
@@ -190,7 +191,7 @@ class Model {
 		if (told === undefined || !isEntitySpec(spec)) return told;
 		const known = new Map<RowId, Row>();
 		for (const { spec: other } of this.watched.values())
-			if (isEntitySpec(other)) for (const row of (this.told.get(specKey(other)) ?? []) as readonly Row[]) known.set(row.id, row);
+			if (isEntitySpec(other)) for (const { home: _, ...row } of (this.told.get(specKey(other)) ?? []) as readonly Row[]) known.set(row["id"] as RowId, row as Row);
 		const touched = new Map<RowId, Row | null>();
 		for (const { operations } of this.layers)
 			for (const one of operations) {
@@ -200,7 +201,9 @@ class Model {
 				else if (one.op === "delete" && below !== undefined) touched.set(one.id, null);
 			}
 		const base = (told as readonly Row[]).filter((row) => !touched.has(row.id));
-		const rows = [...base, ...[...touched.values()].filter((row) => row !== null)];
+		const homeOf = (row: Row) => (told as readonly Row[]).find((one) => one["channel"] === row["channel"] && one["home"])?.["home"] ?? null;
+		const dressed = (row: Row): Row => (spec.include ? { ...row, home: homeOf(row) } : row);
+		const rows = [...base, ...[...touched.values()].filter((row) => row !== null).map(dressed)];
 		return naiveQuery(rows, {
 			where: spec.where,
 			order: spec.order as [string, "asc" | "desc"][],

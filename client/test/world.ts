@@ -167,11 +167,18 @@ export class World {
 		}
 	}
 	evaluate(message: SubscribeMessage): Value {
-		if (message.entity !== undefined) return naiveQuery(this.rows.values(), message);
+		if (message.entity !== undefined) return this.including(naiveQuery(this.rows.values(), message), message);
 		if (message.fn === "messages.page") return this.page(message.args as { readonly [name: string]: Value });
 		const channels = new Map<string, number>();
 		for (const row of this.rows.values()) channels.set(String(row["channel"]), (channels.get(String(row["channel"])) ?? 0) + 1);
 		return [...channels].sort().map(([channel, count]) => ({ channel, count }));
+	}
+
+	/** Whatever name refers to the channel shows how many rows that has; of channel b nobody may know. */
+	private including(rows: Row[], { include = {} }: SubscribeMessage): Row[] {
+		const size = (channel: Value | undefined) => [...this.rows.values()].filter((row) => row["channel"] === channel).length;
+		const home = (channel: Value | undefined) => (channel === "b" ? null : { id: String(channel), size: size(channel) });
+		return rows.map((row) => ({ ...row, ...Object.fromEntries(Object.keys(include).map((name) => [name, home(row["channel"])])) }));
 	}
 
 	/** Rows of a channel, the highest `n` first, some at a time. */
@@ -232,12 +239,12 @@ export class World {
 
 	private whole(sub: Sub, value: Value): Body {
 		const h = this.tellHash() ? { h: hashOf(value) } : {};
-		return sub.message.entity !== undefined ? { i: sub.instance, rows: value as Row[], ...h } : { i: sub.instance, value, ...h };
+		return tellsRows(sub) ? { i: sub.instance, rows: value as Row[], ...h } : { i: sub.instance, value, ...h };
 	}
 	private difference(sub: Sub, value: Value): Body {
 		const h = this.tellHash() ? { h: hashOf(value) } : {};
-		if (sub.message.entity === undefined && !Array.isArray(value)) return this.whole(sub, value);
-		if (sub.message.entity === undefined) return { i: sub.instance, segs: segments(sub.sent as Value[], value as Value[]), ...h };
+		if (!tellsRows(sub) && !Array.isArray(value)) return this.whole(sub, value);
+		if (!tellsRows(sub)) return { i: sub.instance, segs: segments(sub.sent as Value[], value as Value[]), ...h };
 		const before = new Map((sub.sent as Row[]).map((row) => [row.id, row]));
 		const put: Row[] = [];
 		const patch: [RowId, Row][] = [];
@@ -251,6 +258,8 @@ export class World {
 		return { i: sub.instance, put, patch, del: [...before.keys()], ...h };
 	}
 }
+
+const tellsRows = ({ message }: Sub) => message.entity !== undefined && message.include === undefined;
 
 function segments(old: readonly Value[], next: readonly Value[]): Seg[] {
 	return next.map((value): Seg => {

@@ -21,7 +21,8 @@ import {
 import { createDb, MillraceProvider } from "millrace/react";
 import { entity, field } from "millrace/server";
 
-const app = { Message: entity("Message", { channel: field.string(), n: field.int(), body: field.string() }) };
+const Channel = entity("Channel", { size: field.int() });
+const app = { Channel, Message: entity("Message", { channel: field.id("Channel"), n: field.int(), body: field.string() }) };
 const db = createDb<typeof app>();
 type Line = Row & { readonly n: number; readonly body: string };
 type Paging = { readonly channel: string; readonly paginationOpts: { readonly numItems: number; readonly cursor: string | null } };
@@ -77,10 +78,12 @@ function Windows() {
 	const paged = db.usePaginatedQuery("Message", { where: { channel: "c" }, orderBy: { n: "desc" } }, { initialNumItems: 2 });
 	const infinite = db.useInfiniteQuery("Message", { where: { channel: "c" }, orderBy: { n: "asc" }, pageSize: 2 });
 	const skipped = db.usePaginatedQuery("Message", "skip", { initialNumItems: 2 });
+	const first = db.useInfiniteQuery("Message", { where: { channel: "c" }, include: { home: "channel" }, orderBy: { n: "asc" }, pageSize: 1 });
 	return (
 		<section>
 			<p id="window">{`${paged.status} ${paged.results.map((row) => row.n).join(" ")}`}</p>
 			<p id="infinite">{`${infinite.hasMore} ${infinite.loading} ${infinite.data.map((row) => row.n).join(" ")}`}</p>
+			<p id="included">{first.data.map((row) => `${row.n} ${row.home?.id} ${row.home?.size}`).join()}</p>
 			<p id="skipped">{`${skipped.status} ${skipped.results.length}`}</p>
 			<button id="wider" onClick={() => (paged.loadMore(100), infinite.loadMore())}>
 				wider
