@@ -217,7 +217,7 @@ export interface SubscribeMessage {
 	order?: [string, "asc" | "desc"][];
 	/** At most this many rows (the first in the order). */
 	limit?: number;
-	/** With each row, under these names, the rows that its fields refer to. Its answers are `value` and `segs`. */
+	/** With each row, the rows that its fields refer to: `{ name: "field" }`, or `{ name: { field, include } }`. Its answers are `value` and `segs`. */
 	include?: Include;
 	/** A query function's name; either this or `entity`. */
 	fn?: string;
