@@ -94,6 +94,8 @@ static void close_connection(struct mr_pg *pg)
 	mr_list_del(&pg->link);
 	forget_statements(pg);
 	mr_map_fini(&pg->statements);
+	PQclear(pg->held);
+	pg->held = NULL;
 	if (pg->conn) {
 		PQfinish(pg->conn);
 		pg->conn = NULL;
@@ -329,6 +331,10 @@ static void take(struct mr_pg *pg, PGresult *res)
 		PQclear(res);
 	} else if (pg->head->kind == MR_PG_PREPARE) {
 		answer_prepare(pg, res);
+	} else if (PQresultStatus(res) == PGRES_SINGLE_TUPLE) {
+		mr_pg_answer_row(pg, res);
+	} else if (pg->stopping) {
+		pg->held = res;
 	} else {
 		MR_ASSERT(pg->head->kind == MR_PG_QUERY);
 		answer_query(pg, res);
@@ -338,7 +344,10 @@ static void take(struct mr_pg *pg, PGresult *res)
 /* libpq gives each statement's result, then NULL; a second NULL in a row means that there is nothing to take. */
 static void take_results(struct mr_pg *pg)
 {
-	for (int nulls = 0; pg->state != MR_PG_DEAD && pg->head && nulls < 2 && !PQisBusy(pg->conn);) {
+	for (int nulls = 0; pg->state != MR_PG_DEAD && pg->head && !pg->held && nulls < 2;) {
+		mr_pg_arm(pg);
+		if (PQisBusy(pg->conn))
+			break;
 		PGresult *res = PQgetResult(pg->conn);
 		nulls = res ? 0 : nulls + 1;
 		if (res)
@@ -385,8 +394,23 @@ static void on_ready_fd(void *arg, int events)
 		if (pg->state != MR_PG_DEAD && (!alive || PQstatus(pg->conn) == CONNECTION_BAD))
 			die_of_libpq(pg, "connection to Postgres lost");
 		if (pg->state != MR_PG_DEAD)
+			mr_pg_stop_unwanted(pg);
+		if (pg->state != MR_PG_DEAD)
 			flush(pg);
 	}
+	mr_pg_unref(pg);
+}
+
+void mr_pg_stopped(struct mr_pg *pg)
+{
+	PGresult *end = pg->held;
+	pg->held = NULL;
+	pg->stopping = false;
+	pg->refs++;
+	if (end)
+		take(pg, end);
+	if (pg->state != MR_PG_DEAD)
+		take_results(pg);
 	mr_pg_unref(pg);
 }
 
@@ -470,7 +494,8 @@ static struct mr_pg_statement *statement_for(struct mr_pg *pg, const char *sql)
 	return s;
 }
 
-void mr_pg_send_query(struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg)
+struct mr_pg_entry *mr_pg_send_query(
+	struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg)
 {
 	struct mr_pg_statement *s = NULL;
 	if (n > PARAMS_MAX) {
@@ -491,6 +516,7 @@ void mr_pg_send_query(struct mr_pg *pg, int flags, const char *sql, int n, const
 	e->arg = arg;
 	if (pg->state == MR_PG_DEAD)
 		end_later(pg);
+	return e;
 }
 
 void mr_pg_query(struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg)

@@ -57,6 +57,13 @@ typedef void mr_pg_result_cb(const struct mr_pg_result *r, void *arg);
  * unless MR_PG_ONCE. cb may be NULL. Parameters and SQL are copied. The statement is sent at the next mr_pg_sync or mr_pg_flush. */
 enum { MR_PG_ONCE = 1 };
 void mr_pg_query(struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg);
+/* The same for a statement of many rows, of which none is held longer than its turn: each is given to `row` as it arrives, in a result of
+ * its own (not mr_pg_ok, but with columns and values), and cb is told the end, with columns and without rows. `row` says whether it wants
+ * more: when not, what still comes is dropped, and the statement is cancelled if that is much; cb is told its end as ever, which need not
+ * be an error. `row` must not delete the connection. */
+typedef bool mr_pg_row_cb(const struct mr_pg_result *r, void *arg);
+void mr_pg_stream(struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_row_cb *row, mr_pg_result_cb *cb,
+	void *arg);
 /* Ends a pipeline: an error skips what follows up to here. */
 void mr_pg_sync(struct mr_pg *pg);
 /* Asks for the results so far without ending the pipeline (the transaction goes on, an error skips up to the next sync). */

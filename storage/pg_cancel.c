@@ -9,12 +9,15 @@
 struct cancel {
 	struct mr_pg *target, *own;
 	uint64_t answered;
+	bool stops; /* the target waits for it */
 };
 
 static void finish(void *arg)
 {
 	struct cancel *c = arg;
 	mr_pg_delete(&c->own);
+	if (c->stops && c->target->state == MR_PG_READY)
+		mr_pg_stopped(c->target);
 	mr_pg_unref(c->target);
 	free(c);
 }
@@ -28,7 +31,7 @@ static void on_cancelled(const struct mr_pg_result *r, void *arg)
 
 static bool still_runs(const struct cancel *c)
 {
-	return c->target->state == MR_PG_READY && c->target->outstanding && c->target->answered == c->answered;
+	return c->target->state == MR_PG_READY && c->target->outstanding && !c->target->held && c->target->answered == c->answered;
 }
 
 static void on_state(struct mr_pg *pg, enum mr_pg_state state, const struct mr_error *err, void *arg)
@@ -50,13 +53,25 @@ static void on_state(struct mr_pg *pg, enum mr_pg_state state, const struct mr_e
 	mr_pg_sync(pg);
 }
 
-void mr_pg_cancel(struct mr_pg *pg)
+static struct cancel *cancel(struct mr_pg *pg)
 {
-	if (pg->state != MR_PG_READY || !pg->outstanding)
-		return;
 	struct cancel *c = mr_alloc(sizeof(*c));
 	c->target = pg;
 	pg->refs++;
 	c->answered = pg->answered;
 	c->own = mr_pg_open(pg->loop, pg->conninfo, "cancel", on_state, c);
+	return c;
+}
+
+void mr_pg_cancel(struct mr_pg *pg)
+{
+	if (pg->state == MR_PG_READY && pg->outstanding)
+		cancel(pg);
+}
+
+void mr_pg_stop(struct mr_pg *pg)
+{
+	MR_ASSERT(pg->state == MR_PG_READY && pg->outstanding && !pg->stopping);
+	pg->stopping = true;
+	cancel(pg)->stops = true;
 }

@@ -33,8 +33,12 @@ struct mr_pg_entry {
 	enum mr_pg_entry_kind kind;
 	struct mr_pg_statement *statement; /* or NULL */
 	PGresult *failure;                 /* of its preparation */
+	mr_pg_row_cb *row;                 /* rows are given one by one; or NULL */
 	mr_pg_result_cb *cb;
 	void *arg;
+	bool armed;    /* libpq gives them so */
+	bool unwanted; /* rows that still come are dropped */
+	int turns;     /* for which they came */
 };
 
 struct mr_pg {
@@ -65,6 +69,8 @@ struct mr_pg {
 	void *settled_arg;
 	uint64_t answered; /* queries so far */
 	bool unreplicated; /* said of what is answered next */
+	bool stopping;     /* rows are unwanted, and a cancel is under way to the statement at the head: its end waits for that one's */
+	PGresult *held;    /* that end */
 	struct mr_map statements;
 	unsigned segment, names;
 	struct mr_buf scratch; /* parameters, NUL-terminated */
@@ -76,10 +82,21 @@ struct mr_pg {
 void mr_pg_unref(struct mr_pg *pg);
 void mr_pg_die(struct mr_pg *pg, enum mr_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void mr_pg_become_ready(struct mr_pg *pg);
-void mr_pg_send_query(struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg);
+struct mr_pg_entry *mr_pg_send_query(
+	struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg);
 
 /* Calls cb once when all that was sent, end of the pipeline included, is answered; not when the connection dies before. One at a time. */
 void mr_pg_settle(struct mr_pg *pg, mr_call_cb *cb, void *arg);
+
+/* pg_rows.c */
+void mr_pg_arm(struct mr_pg *pg); /* before libpq reads what came: has it give the head's rows one by one, when they are to be */
+void mr_pg_answer_row(struct mr_pg *pg, PGresult *row);
+void mr_pg_stop_unwanted(struct mr_pg *pg); /* once a turn */
+
+/* pg_cancel.c: as mr_pg_cancel, and nothing behind the statement at the head is answered before it is certain that the cancel hits nothing
+ * but this; pg.c: it is. */
+void mr_pg_stop(struct mr_pg *pg);
+void mr_pg_stopped(struct mr_pg *pg);
 
 /* pg_check.c: starts the connection with our parameters over the conninfo; NULL when out of memory. */
 PGconn *mr_pg_start(const struct mr_pg *pg);

@@ -159,6 +159,7 @@ struct mr_op *mr_op_new(struct mr_txn *txn, mr_txn_cb *cb, void *arg)
 
 static void free_op(struct mr_op *op)
 {
+	mr_op_rows_fini(&op->rows);
 	mr_arena_fini(&op->arena);
 	mr_buf_fini(&op->sql);
 	free(op);
@@ -201,7 +202,7 @@ static void on_op_result(const struct mr_pg_result *r, void *arg)
 		mr_op_fail(op, &err, true);
 	} else if (op->refusal.code) {
 		mr_op_fail(op, &op->refusal, false);
-	} else if (!mr_op_count(op, r, &err)) {
+	} else if (op->writes && !mr_op_count_written(op, r, &err)) {
 		mr_op_fail(op, &err, true);
 	} else {
 		op->take(op, r);
@@ -219,6 +220,8 @@ static void write_op(struct mr_op *op, int flags, mr_op_take *take)
 	if (op->refusal.code) {
 		/* Answered in its turn, as all others are. */
 		mr_pg_query(txn->pg, 0, "select", 0, NULL, on_op_result, op);
+	} else if (op->print && !op->rows.before) {
+		mr_pg_stream(txn->pg, flags, op->sql.p, op->params.n, op->params.v, mr_op_on_row, on_op_result, op);
 	} else {
 		mr_pg_query(txn->pg, flags, op->sql.p, op->params.n, op->params.v, on_op_result, op);
 	}

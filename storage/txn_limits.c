@@ -1,4 +1,5 @@
-/* How much one transaction of a function reads and writes, all its operations together. */
+/* How much one transaction of a function reads and writes, all its operations together. Reads are counted row by row as they arrive, so
+ * that what is above a limit is never held. */
 #include "txn_private.h"
 
 #include <inttypes.h>
@@ -42,13 +43,15 @@ static bool add(struct mr_txn *txn, enum mr_txn_amount what, int64_t n, struct m
 	return false;
 }
 
-bool mr_op_count(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+bool mr_op_count_read(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
-	struct mr_txn *txn = op->txn;
-	if (op->amount == MR_OP_READS && !(add(txn, MR_READS_ROWS, mr_pg_rows(r), err) && add(txn, MR_READS_BYTES, bytes_of(r), err)))
-		return false;
+	return add(op->txn, MR_READS_ROWS, mr_pg_rows(r), err) && add(op->txn, MR_READS_BYTES, bytes_of(r), err);
+}
+
+bool mr_op_count_written(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+{
 	int64_t sent = 0;
-	for (int i = 0; op->amount == MR_OP_WRITES && i < op->params.n; i++)
+	for (int i = 0; i < op->params.n; i++)
 		sent += (int64_t)op->params.v[i].n;
-	return op->amount != MR_OP_WRITES || (add(txn, MR_WRITES_ROWS, mr_pg_affected(r), err) && add(txn, MR_WRITES_BYTES, sent, err));
+	return add(op->txn, MR_WRITES_ROWS, mr_pg_affected(r), err) && add(op->txn, MR_WRITES_BYTES, sent, err);
 }

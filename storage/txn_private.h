@@ -59,17 +59,31 @@ struct mr_txn {
 struct mr_op;
 /* Reads the result and answers through mr_op_answer or mr_op_fail, exactly once. */
 typedef void mr_op_take(struct mr_op *op, const struct mr_pg_result *r);
+/* Prints the rows of a result, of which more may follow. false: it fails the operation. */
+typedef bool mr_op_print(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
 struct mr_op {
 	struct mr_txn *txn;
 	mr_txn_cb *cb;
 	void *arg;
 	mr_op_take *take;
+	mr_op_print *print; /* rows are printed as they arrive (txn_rows.c); NULL: `take` has them all */
+	struct mr_op_rows {
+		struct mr_buf json;
+		bool before;           /* they are of a statement that was sent before this one */
+		size_t n;              /* printed */
+		struct mr_arena arena; /* of one row */
+		struct mr_enc enc;
+		struct mr_value *values; /* what printing a row needs, made for the first one */
+		const struct mr_str *heads;
+		int *types;
+		size_t kept;
+	} rows;
 	const struct mr_entity *entity;
 	const struct mr_pred *allow_old, *allow_new;
 	struct mr_arena arena; /* parameters, then the rows of the result */
 	struct mr_params params;
 	struct mr_buf sql;
-	enum { MR_OP_IS_OURS, MR_OP_READS, MR_OP_WRITES } amount;
+	bool writes;             /* what it changes is counted */
 	struct mr_error refusal; /* of our own, found before anything was sent */
 	bool only_reads;         /* whatever is captured: it stays as it is */
 	bool app_sql;            /* a statement of ctx.db.sql */
@@ -108,8 +122,15 @@ void mr_txn_commit_if_ready(struct mr_txn *txn); /* txn_commit.c */
 void mr_op_print_from(struct mr_op *op, const struct mr_plan *plan); /* appends " from table as r where ..." to its statement */
 bool mr_is_keyed(const struct mr_pred *where);                       /* some field is compared for equality */
 
-/* txn_limits.c: counts what came of it; false: that is more than the transaction may. */
-bool mr_op_count(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
+/* txn_limits.c: count rows that came back, and what was written; false: that is more than the transaction may. */
+bool mr_op_count_read(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
+bool mr_op_count_written(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
+
+/* txn_rows.c: for mr_pg_stream, of an operation that prints. Rows of a transaction that failed or was given up are not wanted. */
+mr_pg_row_cb mr_op_on_row;
+struct mr_str mr_op_printed(struct mr_op *op); /* all rows, an array */
+void mr_op_take_printed(struct mr_op *op, const struct mr_pg_result *r);
+void mr_op_rows_fini(struct mr_op_rows *rows);
 
 /* txn_changes.c */
 void mr_txn_add_change(struct mr_txn *txn, const struct mr_entity *e, int64_t seq, struct mr_str was, struct mr_str now);

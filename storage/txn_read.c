@@ -90,9 +90,11 @@ static void choose_columns(struct mr_op *op)
 	op->columns = columns;
 }
 
-static bool read_columns(struct mr_arena *a, const struct mr_op *op, const struct mr_pg_result *r, int row, struct mr_value *values)
+static bool read_columns(struct mr_op *op, const struct mr_pg_result *r, int row)
 {
 	const struct mr_entity *e = op->entity;
+	struct mr_arena *a = &op->rows.arena;
+	struct mr_value *values = op->rows.values;
 	for (size_t i = 0; i < op->n_columns; i++) {
 		int field = op->columns[i];
 		if (!mr_value_from_pgtext(a, e->fields[field].type, mr_pg_value(r, row, (int)i), &values[field]))
@@ -107,8 +109,9 @@ static bool read_columns(struct mr_arena *a, const struct mr_op *op, const struc
 }
 
 /* What stands before each value of a row, the same in all: `{"id":`, `,"name":`. */
-static struct mr_str *print_heads(struct mr_arena *a, const struct mr_op *op)
+static struct mr_str *print_heads(struct mr_op *op)
 {
+	struct mr_arena *a = &op->arena;
 	struct mr_str *heads = mr_arena_alloc(a, op->n_fields * sizeof *heads);
 	struct mr_buf b = {0};
 	for (size_t i = 0; i < op->n_fields; i++) {
@@ -122,56 +125,52 @@ static struct mr_str *print_heads(struct mr_arena *a, const struct mr_op *op)
 	return heads;
 }
 
-static bool print_rows(struct mr_buf *json, struct mr_op *op, const struct mr_pg_result *r)
+static void prepare(struct mr_op *op)
 {
-	const struct mr_str *heads = print_heads(&op->arena, op);
-	struct mr_value *values = mr_arena_alloc(&op->arena, op->entity->n * sizeof *values);
-	struct mr_arena a = {0};
-	struct mr_enc enc;
-	bool ok = true;
-	int n = mr_pg_rows(r);
-	mr_enc_init(&enc, json, MR_JSON); /* of one value after the other */
-	for (int row = 0; row < n && (ok = read_columns(&a, op, r, row, values)); row++) {
-		mr_buf_char(json, row ? ',' : '[');
-		for (size_t i = 0; i < op->n_fields; i++) {
-			mr_buf_str(json, heads[i]);
-			mr_value_encode(&enc, &values[op->fields[i]]);
-		}
-		mr_buf_char(json, '}');
-		mr_arena_reset(&a);
-	}
-	mr_buf_z(json, n ? "]" : "[]");
-	mr_arena_fini(&a);
-	return ok;
+	op->rows.heads = print_heads(op);
+	op->rows.values = mr_arena_alloc(&op->arena, op->entity->n * sizeof *op->rows.values);
+	mr_enc_init(&op->rows.enc, &op->rows.json, MR_JSON); /* of one value after the other */
 }
 
-static void take_rows(struct mr_op *op, const struct mr_pg_result *r)
+static bool print_rows(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
-	struct mr_buf json = {0};
-	struct mr_error err;
-	if (print_rows(&json, op, r)) {
-		mr_op_answer(op, mr_buf_view(&json));
-	} else {
-		mr_fail(&err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
-		mr_op_fail(op, &err, true);
+	struct mr_op_rows *rows = &op->rows;
+	if (!rows->heads)
+		prepare(op);
+	for (int row = 0, n = mr_pg_rows(r); row < n; row++) {
+		if (!read_columns(op, r, row))
+			return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
+		mr_buf_char(&rows->json, rows->n++ ? ',' : '[');
+		for (size_t i = 0; i < op->n_fields; i++) {
+			mr_buf_str(&rows->json, rows->heads[i]);
+			mr_value_encode(&rows->enc, &rows->values[op->fields[i]]);
+		}
+		mr_buf_char(&rows->json, '}');
+		mr_arena_reset(&rows->arena);
 	}
-	mr_buf_fini(&json);
+	return true;
 }
 
 /* ---- rows as they are kept ---- */
 
 /* Images as they are, for whoever matches them against changes. */
+static bool print_images(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+{
+	for (int i = 0; i < mr_pg_rows(r); i++) {
+		mr_buf_char(&op->rows.json, op->rows.n++ ? ',' : '[');
+		mr_buf_str(&op->rows.json, mr_pg_value(r, i, 0));
+	}
+	return true;
+}
+
 static void take_images(struct mr_op *op, const struct mr_pg_result *r)
 {
 	struct mr_buf json = {0};
 	mr_buf_z(&json, "{\"snapshot\":");
 	mr_json_quote(&json, mr_str(mr_txn_snapshot(op->txn)));
-	mr_buf_z(&json, ",\"rows\":[");
-	for (int i = 0; i < mr_pg_rows(r); i++) {
-		mr_buf_z(&json, i ? "," : "");
-		mr_buf_str(&json, mr_pg_value(r, i, 0));
-	}
-	mr_buf_z(&json, "]}");
+	mr_buf_z(&json, ",\"rows\":");
+	mr_buf_str(&json, mr_op_printed(op));
+	mr_buf_char(&json, '}');
 	mr_op_answer(op, mr_buf_view(&json));
 	mr_buf_fini(&json);
 }
@@ -186,11 +185,11 @@ static mr_fields fields_of(const struct mr_plan *plan)
 	return all;
 }
 
-static void read_plan(struct mr_op *op, const struct mr_plan *plan, mr_op_take *take)
+static void read_plan(struct mr_op *op, const struct mr_plan *plan, mr_op_print *print, mr_op_take *take)
 {
 	struct mr_txn *txn = op->txn;
 	op->only_reads = true;
-	op->amount = MR_OP_READS;
+	op->print = print;
 	write_select(op, plan);
 	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take);
 	mr_txn_add_plan(txn, plan, fields_of(plan));
@@ -202,7 +201,7 @@ void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, 
 	op->entity = plan->entity;
 	choose_fields(op, plan);
 	choose_columns(op);
-	read_plan(op, plan, take_rows);
+	read_plan(op, plan, print_rows, mr_op_take_printed);
 }
 
 void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg)
@@ -210,5 +209,5 @@ void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, 
 	MR_ASSERT(txn->kind == MR_TXN_READ); /* else the rows' snapshot is not the transaction's */
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	op->entity = plan->entity;
-	read_plan(op, plan, take_images);
+	read_plan(op, plan, print_images, take_images);
 }

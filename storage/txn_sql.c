@@ -133,48 +133,52 @@ static bool shadowed(const struct mr_pg_result *r, int col)
 	return false;
 }
 
-bool mr_sql_rows(const struct mr_pg_result *r, struct mr_buf *json, struct mr_error *err)
+bool mr_sql_columns(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
-	int columns = mr_pg_columns(r), kept = 0, rows = mr_pg_rows(r);
-	int *types = mr_alloc(((size_t)columns + 1) * sizeof(*types));
+	struct mr_op_rows *rows = &op->rows;
+	int columns = mr_pg_columns(r);
+	if (rows->types)
+		return true;
+	int *types = mr_arena_alloc(&op->arena, ((size_t)columns + 1) * sizeof(*types));
 	for (int i = 0; i < columns; i++) {
-		if (mr_pg_column_name(r, i)[0] == '$') {
-			free(types);
+		if (mr_pg_column_name(r, i)[0] == '$')
 			return mr_fail(err, MR_SQL_ERROR, "ctx.db.sql: names of columns must not begin with \"$\"");
-		}
 		types[i] = shadowed(r, i) ? -1 : type_of_oid(mr_pg_column_oid(r, i));
-		kept += types[i] >= 0;
+		rows->kept += types[i] >= 0;
 	}
-	struct mr_arena a = {0};
-	struct mr_enc enc;
-	mr_enc_init(&enc, json, MR_JSON);
-	mr_enc_array(&enc, (size_t)rows);
-	for (int i = 0; i < rows; i++) {
-		mr_enc_map(&enc, (size_t)kept);
-		for (int k = 0; k < columns; k++) {
-			if (types[k] < 0)
-				continue;
-			mr_enc_key(&enc, mr_str(mr_pg_column_name(r, k)));
-			encode_cell(&enc, &a, types[k], mr_pg_value(r, i, k));
-		}
-		mr_enc_end(&enc);
-		mr_arena_reset(&a);
-	}
-	mr_enc_end(&enc);
-	mr_arena_fini(&a);
-	free(types);
+	rows->types = types;
+	mr_enc_init(&rows->enc, &rows->json, MR_JSON); /* of one row after the other */
 	return true;
 }
 
+bool mr_sql_print(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+{
+	struct mr_op_rows *rows = &op->rows;
+	if (!mr_sql_columns(op, r, err))
+		return false;
+	for (int i = 0; i < mr_pg_rows(r); i++) {
+		mr_buf_char(&rows->json, rows->n++ ? ',' : '[');
+		mr_enc_map(&rows->enc, rows->kept);
+		for (int k = 0; k < mr_pg_columns(r); k++) {
+			if (rows->types[k] < 0)
+				continue;
+			mr_enc_key(&rows->enc, mr_str(mr_pg_column_name(r, k)));
+			encode_cell(&rows->enc, &rows->arena, rows->types[k], mr_pg_value(r, i, k));
+		}
+		mr_enc_end(&rows->enc);
+		mr_arena_reset(&rows->arena);
+	}
+	return true;
+}
+
+/* The names of columns are looked at without a row as well. */
 static void take_sql(struct mr_op *op, const struct mr_pg_result *r)
 {
-	struct mr_buf json = {0};
 	struct mr_error err;
-	if (mr_sql_rows(r, &json, &err))
-		mr_op_answer(op, mr_buf_view(&json));
+	if (mr_sql_columns(op, r, &err))
+		mr_op_take_printed(op, r);
 	else
 		mr_op_fail(op, &err, true);
-	mr_buf_fini(&json);
 }
 
 /* ---- sending ---- */
@@ -207,7 +211,8 @@ void mr_txn_sql(struct mr_txn *txn, struct mr_str text, const struct mr_node *pa
 		op->refusal = check->refusal;
 	else
 		refuse_in_reads(txn, check, &op->refusal);
-	op->amount = check->writes ? MR_OP_WRITES : MR_OP_READS;
+	op->writes = check->writes;
+	op->print = mr_sql_print;
 	if (op->refusal.code) {
 		mr_op_send(op, 0, false, NULL, take_sql);
 		return;

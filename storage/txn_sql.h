@@ -5,8 +5,9 @@
 #include "sql_check.h"
 #include "txn_private.h"
 
-/* Appends the rows of a result as a JSON array of maps in wire form. */
-bool mr_sql_rows(const struct mr_pg_result *r, struct mr_buf *json, struct mr_error *err);
+/* Rows as maps in wire form; false: its columns are not named as they may be. */
+bool mr_sql_columns(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
+mr_op_print mr_sql_print;
 
 /* Adds to the read set what the statement is seen to read. true: it may read more than that (views, functions, tables that are no
  * entity), so that Postgres has to be asked. */

@@ -205,16 +205,15 @@ static const char locks_sql[] =
 	"and l.database = (select oid from pg_database where datname = current_database()) "
 	"and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'millrace')";
 
-/* The statement's own rows, kept in op->sql until the tables are known. */
+/* The statement's own rows are kept until the tables are known. */
 static void on_rows(const struct mr_pg_result *r, void *arg)
 {
 	struct mr_op *op = arg;
 	struct mr_error err;
-	mr_buf_reset(&op->sql);
 	if (!mr_pg_ok(r)) {
 		mr_op_error(op, r, &err);
 		mr_txn_fail(op->txn, &err);
-	} else if (!mr_op_count(op, r, &err) || !mr_sql_rows(r, &op->sql, &err)) {
+	} else if (!mr_sql_columns(op, r, &err)) {
 		mr_txn_fail(op->txn, &err);
 	}
 }
@@ -230,15 +229,16 @@ static void take_locks(struct mr_op *op, const struct mr_pg_result *r)
 			mr_txn_add_foreign_read(
 				op->txn, mr_arena_printf(&op->arena, "%.*s.%.*s", (int)schema.n, schema.p, (int)table.n, table.p));
 	}
-	mr_op_answer(op, mr_buf_view(&op->sql));
+	mr_op_take_printed(op, r);
 }
 
 void mr_sql_send_opaque(struct mr_op *op)
 {
 	mr_txn_ensure_begun(op->txn);
-	mr_pg_query(op->txn->pg, 0, op->sql.p, op->params.n, op->params.v, on_rows, op);
+	mr_pg_stream(op->txn->pg, 0, op->sql.p, op->params.n, op->params.v, mr_op_on_row, on_rows, op);
 	mr_buf_reset(&op->sql);
 	mr_buf_z(&op->sql, locks_sql);
 	op->params.n = 0;
+	op->rows.before = true;
 	mr_op_send(op, 0, false, NULL, take_locks);
 }

@@ -113,28 +113,19 @@ static bool encode_row(struct mr_enc *enc, struct mr_arena *a, const struct mr_o
 	return ok;
 }
 
-static void take_summary(struct mr_op *op, const struct mr_pg_result *r)
+static bool print_summary(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
-	struct mr_buf json = {0};
-	struct mr_arena a = {0};
-	struct mr_enc enc;
-	bool ok = true;
-	mr_enc_init(&enc, &json, MR_JSON);
-	mr_enc_array(&enc, (size_t)mr_pg_rows(r));
-	for (int i = 0; ok && i < mr_pg_rows(r); i++) {
-		ok = encode_row(&enc, &a, op, r, i);
-		mr_arena_reset(&a);
+	struct mr_op_rows *rows = &op->rows;
+	if (!rows->n)
+		mr_enc_init(&rows->enc, &rows->json, MR_JSON);
+	for (int i = 0; i < mr_pg_rows(r); i++) {
+		mr_buf_char(&rows->json, rows->n++ ? ',' : '[');
+		if (!encode_row(&rows->enc, &rows->arena, op, r, i))
+			return mr_fail(
+				err, MR_SCHEMA_CHANGED, "A summary of %s is not of the types that the entity declares", op->entity->name.p);
+		mr_arena_reset(&rows->arena);
 	}
-	mr_enc_end(&enc);
-	if (ok) {
-		mr_op_answer(op, mr_buf_view(&json));
-	} else {
-		struct mr_error err;
-		mr_fail(&err, MR_SCHEMA_CHANGED, "A summary of %s is not of the types that the entity declares", op->entity->name.p);
-		mr_op_fail(op, &err, true);
-	}
-	mr_arena_fini(&a);
-	mr_buf_fini(&json);
+	return true;
 }
 
 static mr_fields fields_of(const struct mr_summary *s)
@@ -153,8 +144,8 @@ void mr_txn_summarize(struct mr_txn *txn, const struct mr_plan *plan, const stru
 	op->entity = plan->entity;
 	op->summary = summary;
 	op->only_reads = true;
-	op->amount = MR_OP_READS;
+	op->print = print_summary;
 	write_summary(op, plan, summary);
-	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, take_summary);
+	mr_op_send(op, 0, mr_is_keyed(plan->where), txn->capturing, mr_op_take_printed);
 	mr_txn_add_plan(txn, plan, fields_of(summary));
 }

@@ -260,7 +260,7 @@ static struct mr_op *new_write(struct mr_txn *txn, const struct mr_write *w, mr_
 {
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	op->entity = w->entity;
-	op->amount = MR_OP_WRITES;
+	op->writes = true;
 	op->allow_old = w->allow_old;
 	op->allow_new = w->allow_new;
 	return op;

@@ -364,6 +364,129 @@ static void cancelling(void **state)
 		mr_loop_turn(loop, 20);
 }
 
+/* Who is given rows as they arrive, and how many he wants. */
+struct reader {
+	struct answer end; /* first: as on_answer wants it */
+	int64_t rows, sum, wanted;
+	int columns;
+};
+
+static bool on_row(const struct mr_pg_result *r, void *arg)
+{
+	struct reader *reader = arg;
+	assert_int_equal(mr_pg_rows(r), 1);
+	assert_int_equal(reader->end.calls, 0);
+	assert_true(reader->rows < reader->wanted); /* who wants no more gets no more */
+	reader->sum += mr_pg_int(r, 0, 0);
+	return ++reader->rows < reader->wanted;
+}
+
+static void on_end(const struct mr_pg_result *r, void *arg)
+{
+	struct reader *reader = arg;
+	assert_int_equal(mr_pg_rows(r), 0);
+	reader->columns = mr_pg_columns(r);
+	on_answer(r, arg);
+}
+
+static void read_rows(struct mr_pg *pg, struct reader *reader, int64_t wanted, const char *sql)
+{
+	*reader = (struct reader){.wanted = wanted};
+	mr_pg_stream(pg, 0, sql, 0, NULL, on_row, on_end, reader);
+}
+
+static void rows_as_they_arrive(void **state)
+{
+	struct owner o;
+	struct mr_pg *pg = open_pg(&o);
+	struct answer a[2];
+	struct reader r[4];
+	for (int i = 0; i < 2; i++) { /* prepared, and then used again */
+		ask(pg, &a[0], "select 1");
+		read_rows(pg, &r[0], 1000000, "select i, repeat('x', i % 100) from generate_series(1, 50000) i");
+		read_rows(pg, &r[1], 1000000, "select 1, 2, 3 where false");
+		ask(pg, &a[1], "select 2");
+		mr_pg_flush(pg);
+		UNTIL(r[0].end.calls);
+		read_rows(pg, &r[2], 1000000, "select 100 / (20000 - i) from generate_series(1, 50000) i");
+		read_rows(pg, &r[3], 1000000, "select 1");
+		mr_pg_sync(pg);
+		UNTIL(r[3].end.calls);
+		assert_true(a[0].ok && a[1].ok && r[0].end.ok && r[1].end.ok);
+		assert_true(a[0].order < r[0].end.order && r[0].end.order < r[1].end.order && r[1].end.order < a[1].order);
+		assert_int_equal(r[0].rows, 50000);
+		assert_int_equal(r[0].sum, 50000ll * 50001 / 2);
+		assert_int_equal(r[0].columns, 2);
+		assert_int_equal(r[1].rows, 0);
+		assert_int_equal(r[1].columns, 3);
+		assert_int_equal(r[2].rows, 19999); /* an error in the midst of them */
+		assert_string_equal(r[2].end.sqlstate, "22012");
+		assert_string_equal(r[3].end.sqlstate, "PIPEL");
+		assert_int_equal(r[3].rows, 0);
+	}
+	mr_pg_delete(&pg);
+}
+
+static int64_t resident(void)
+{
+	long long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*s %lld", &pages), 1);
+	fclose(f);
+	return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+static void rows_that_nobody_wants(void **state)
+{
+	struct owner o;
+	struct mr_pg *pg = open_pg(&o);
+	struct answer next;
+	struct reader r;
+	/* A few are read to their end; so many are cancelled, and nothing behind them is. */
+	read_rows(pg, &r, 2, "select i from generate_series(1, 100) i");
+	mr_pg_sync(pg);
+	UNTIL(r.end.calls);
+	assert_true(r.end.ok && r.rows == 2);
+	int64_t before = resident();
+	for (int i = 0; i < 3; i++) {
+		read_rows(pg, &r, 5, "select i, repeat('x', 1000) from generate_series(1, 100000000) i"); /* 100 GB */
+		mr_pg_sync(pg);
+		ask(pg, &next, "select pg_sleep(0.05)");
+		mr_pg_sync(pg);
+		UNTIL(next.calls);
+		assert_string_equal(r.end.sqlstate, "57014");
+		assert_int_equal(r.rows, 5);
+		assert_true(next.ok && next.order == r.end.order + 1);
+	}
+	assert_true(resident() - before < 32 << 20);
+	/* Its end is there before the cancel has begun. */
+	read_rows(pg, &r, 1, "select i, repeat('x', 1000) from generate_series(1, 400) i");
+	ask(pg, &next, "select 1");
+	mr_pg_sync(pg);
+	UNTIL(next.calls);
+	assert_true(r.end.calls == 1 && r.rows == 1);
+	/* The connection dies, or goes, while it is cancelled. */
+	read_rows(pg, &r, 1, "select i, repeat('x', 1000) from generate_series(1, 100000000) i");
+	mr_pg_sync(pg);
+	while (!r.rows)
+		mr_loop_turn(loop, 100);
+	mr_test_exec(admin, "select pg_terminate_backend(%d)", mr_pg_backend_pid(pg));
+	UNTIL(o.dead);
+	assert_int_equal(r.end.calls, 1);
+	assert_false(r.end.ok);
+	mr_pg_delete(&pg);
+	pg = open_pg(&o);
+	read_rows(pg, &r, 1, "select i, repeat('x', 1000) from generate_series(1, 100000000) i");
+	mr_pg_sync(pg);
+	for (int i = 0; !r.rows || i < 20; i++)
+		mr_loop_turn(loop, 1);
+	mr_pg_delete(&pg);
+	for (int i = 0; i < 20; i++)
+		mr_loop_turn(loop, 20);
+	assert_int_equal(r.end.calls, 0);
+}
+
 static void tables_that_change(void **state)
 {
 	struct owner o;
@@ -574,6 +697,8 @@ int main(void)
 		cmocka_unit_test(deleted_in_a_callback),
 		cmocka_unit_test(rule_12_refused_connections),
 		cmocka_unit_test(cancelling),
+		cmocka_unit_test(rows_as_they_arrive),
+		cmocka_unit_test(rows_that_nobody_wants),
 		cmocka_unit_test(tables_that_change),
 		cmocka_unit_test(many_texts),
 		cmocka_unit_test(copy_is_refused),

@@ -295,7 +295,11 @@ export class QueryBuilder {
 		if (rows.length > 1) throw new Error(`unique(): more than one row of ${this.state.entity} matches`);
 		return rows[0] ?? null;
 	}
-	async paginate(options: PaginationOptions): Promise<PaginationResult<Row>> {
+	paginate(options: PaginationOptions): Promise<PaginationResult<Row>> {
+		return this.page(options, 1);
+	}
+	/** ahead: rows that are read behind the page, to see whether there are any. */
+	private async page(options: PaginationOptions, ahead: 0 | 1): Promise<PaginationResult<Row>> {
 		const most = wholeNumber(options.numItems, "paginate");
 		if (most === 0) throw new Error("paginate: numItems is 0");
 		const { entity, limit, fields, include } = this.state;
@@ -309,9 +313,9 @@ export class QueryBuilder {
 			const page = await from.where(upTo(order, options.endCursor, nullable)).rows();
 			return { page: this.shown(cut(page)), isDone: options.endCursor === END, continueCursor: options.endCursor };
 		}
-		const rows = await from.limit(most + 1).rows();
+		const rows = await from.limit(most + ahead).rows();
 		const page = rows.slice(0, most), last = page.at(-1);
-		const isDone = rows.length <= most;
+		const isDone = rows.length < most + ahead;
 		return { page: this.shown(cut(page)), isDone, continueCursor: isDone || !last ? END : placeOf(last, order) };
 	}
 	/** What is asked of all rows, or of each group of them. */
@@ -354,11 +358,11 @@ export class QueryBuilder {
 	): Promise<A | B> {
 		return this.collect().then(onDone, onFailed);
 	}
-	/** Some rows at a time: who stops early has not read all. */
+	/** Some rows at a time, each of them once: who stops early has not read all, and all are no more than they are (read_max_rows). */
 	async *[Symbol.asyncIterator](): AsyncIterator<Row> {
 		if (this.state.limit !== undefined) return yield* await this.collect();
 		for (let cursor: string | null = null, isDone = false; !isDone; ) {
-			const next: PaginationResult<Row> = await this.paginate({ cursor, numItems: AT_ONCE });
+			const next: PaginationResult<Row> = await this.page({ cursor, numItems: AT_ONCE }, 0);
 			yield* next.page;
 			({ isDone, continueCursor: cursor } = next);
 		}

@@ -1,0 +1,90 @@
+// timeout: 300
+// What a function may read is a bound while it reads: of more than that, nothing is held. The worker's memory stays small, the connection is
+// good for the next call, and pages of `for await` add up to what they are.
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { descendants, sanitized } from "../lib/cli.mjs";
+import { run, test } from "../lib/net_client.mjs";
+import { Stack } from "../lib/stack.mjs";
+
+const MANY = 300_000, WIDE = 300; // rows; those that are wide have a megabyte each
+const ROWS = 1000;
+const MB = 1024; // in kB
+const stack = await Stack.start(["--workers", "1", "--read-max-rows", String(ROWS), "--read-max-bytes", "4MB", "--worker-memory-limit", sanitized() ? "4GB" : "1GB"]);
+const c = await stack.client();
+// Nobody watches yet, so that nothing need be captured.
+stack.psql(`set session_replication_role = replica;
+	insert into "Item" (grp, note) select 'many', 'row ' || i from generate_series(1, ${MANY}) i;
+	insert into "Item" (grp, note) select 'wide', repeat('x', 1000000) from generate_series(1, ${WIDE}) i;
+	insert into "Item" (grp, note) select 'fits', 'row ' || i from generate_series(1, ${ROWS}) i;
+	analyze "Item"`);
+
+const workers = () => descendants(stack.server.pid).filter((p) => p.command.split(/\s/)[0].endsWith("millrace-worker")).map((p) => p.pid);
+const status = (pid, name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
+const backends = () => stack.psql("select string_agg(pid::text, ',' order by pid) from pg_stat_activity where application_name like '%worker%'");
+
+/** kB that the worker took on at most meanwhile. */
+async function peak(what) {
+	const [pid] = workers();
+	writeFileSync(`/proc/${pid}/clear_refs`, "5");
+	const before = status(pid, "VmRSS");
+	await what();
+	assert.deepEqual(workers(), [pid], "the worker lives");
+	return status(pid, "VmHWM") - before;
+}
+
+const rows = "gets more than 1000 rows from the database", bytes = "gets more than 4194304 bytes from the database";
+for (const [name, fn, args, code, setting, told] of [
+	["collect() of many rows", "items.readTimes", { grp: "many", times: 1 }, "too_many_rows", "read_max_rows", rows],
+	["SQL of many rows", "items.readTimes", { grp: "many", times: 1, sql: true }, "too_many_rows", "read_max_rows", rows],
+	["SQL of rows without end", "reads.series", { rows: 2_000_000_000 }, "too_many_rows", "read_max_rows", rows],
+	["SQL of them, that writes as well", "reads.seriesWritten", { rows: MANY }, "too_many_rows", "read_max_rows", rows],
+	["groups of many rows", "reads.groups", { grp: "many" }, "too_many_rows", "read_max_rows", rows],
+	["collect() of wide rows", "items.readTimes", { grp: "wide", times: 1 }, "too_large", "read_max_bytes", bytes],
+	["SQL of wide rows", "items.readTimes", { grp: "wide", times: 1, sql: true }, "too_large", "read_max_bytes", bytes],
+])
+	test(`${name}: refused before it is held`, async () => {
+		const fits = async () => assert.equal(await c.value("items.readTimes", { grp: "fits", times: 1 }), ROWS);
+		await fits();
+		const before = backends();
+		const taken = await peak(async () => {
+			for (let i = 0; i < 2; i++) {
+				const { error } = await c.call(fn, args, { seconds: 60 });
+				assert.deepEqual([error?.code, error?.data], [code, { setting }], error?.message);
+				assert.ok(error.message.includes(told), error.message);
+				await fits();
+			}
+		});
+		console.log(`# ${(taken / MB).toFixed(1)} MB`);
+		assert.equal(backends(), before, "the connections are the same");
+		assert.ok(taken < (sanitized() ? 700 : 40) * MB, `${taken} kB taken on`);
+	});
+
+test("for await: the pages of a query add up to its rows", async () => {
+	assert.equal(await c.value("reads.walk", { grp: "fits" }), ROWS);
+	const { error } = await c.call("reads.walk", { grp: "many" });
+	assert.deepEqual([error.code, error.data, error.message.includes(rows)], ["too_many_rows", { setting: "read_max_rows" }, true]);
+});
+
+test("a part whose read is too much is taken back alone", async () => {
+	assert.equal(await c.value("reads.inPart", { grp: "many" }), "too_many_rows");
+	assert.equal(stack.psql(`select note from "Item" where grp = 'part'`), "after");
+});
+
+test("a live query of many rows", async () => {
+	let live;
+	const taken = await peak(async () => {
+		live = await c.live({ entity: "Item", where: { grp: "many" } });
+		await c.until("the error", () => live.error);
+	});
+	assert.deepEqual([live.error.code, live.error.data], ["too_many_rows", { setting: "instance_max_rows" }]);
+	console.log(`# ${(taken / MB).toFixed(1)} MB`);
+	assert.ok(taken < (sanitized() ? 700 : 60) * MB, `${taken} kB taken on`);
+	c.unsubscribe(live);
+});
+
+test("the end", async () => {
+	c.close();
+	assert.equal((await stack.stop()).code, 0);
+});
+await run();
