@@ -168,16 +168,15 @@ static bool is_end(struct mr_str kind)
 	return mr_str_is(kind, "drop") || mr_str_is(kind, "close");
 }
 
+/* Actions that call actions may not have more than that many actions could. */
+bool mr_action_admits(const struct mr_job *job, struct mr_str kind)
+{
+	const struct mr_settings *s = &job->w->settings;
+	return is_end(kind) || (job->run.out < s->action_operations && job->w->action_ops_out < s->action_operations * s->worker_actions);
+}
+
 static bool start(struct mr_op *op, struct mr_str kind, struct mr_str json, struct mr_error *err)
 {
-	const struct mr_settings *s = &op->job->w->settings;
-	/* Actions that call actions may not have more than that many actions could. */
-	bool too_many = op->job->run.out > s->action_operations || op->job->w->action_ops_out > s->action_operations * s->worker_actions;
-	if (too_many && !is_end(kind))
-		return mr_fail_data(err, MR_TOO_MANY_OPERATIONS, "{\"setting\":\"action_operations\"}",
-			"The action has %" PRId64
-			" calls, timers and fetches under way (action_operations); await some before it begins others.",
-			s->action_operations);
 	if (!json.p)
 		return mr_fail_data(
 			err, MR_TOO_LARGE, "{\"setting\":\"max_result\"}", "What the action asks for is larger than max_result.");

@@ -46,6 +46,7 @@ struct mr_fetches {
 	CURLM *multi;
 	struct mr_fetch_sockets *sockets;
 	struct mr_list line; /* those that wait for their turn */
+	bool calling;        /* a deferred call of them is due */
 	int64_t running;
 };
 
@@ -257,7 +258,7 @@ static void explain(struct mr_fetch *f, CURLcode result)
 		mr_fail(&f->err, MR_FETCH_FAILED, "%s.", f->trouble[0] ? f->trouble : curl_easy_strerror(result));
 }
 
-static void begin_waiting(struct mr_fetches *all);
+static void call_line(struct mr_fetches *all);
 
 /* Its connection is free for others. */
 static void disconnect(struct mr_fetch *f)
@@ -314,7 +315,7 @@ static void on_results(void *arg)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&f);
 		finish(f, result);
 	}
-	begin_waiting(all);
+	call_line(all);
 }
 
 /* ---- beginnings ---- */
@@ -383,16 +384,31 @@ static void begin(struct mr_fetch *f)
 	curl_multi_add_handle(f->all->multi, e);
 }
 
-static void begin_waiting(struct mr_fetches *all)
+static bool may_begin(const struct mr_fetch *f)
 {
-	const struct mr_settings *s = &all->w->settings;
+	const struct mr_settings *s = settings_of(f);
+	return f->all->running < s->fetch_per_worker && f->job->fetching < s->fetch_per_action;
+}
+
+static void begin_waiting(void *arg)
+{
+	struct mr_fetches *all = arg;
+	all->calling = false;
 	MR_LIST_FOR (e, &all->line) {
 		struct mr_fetch *f = MR_CONTAINER(e, struct mr_fetch, in_line);
-		if (all->running >= s->fetch_per_worker)
+		if (all->running >= settings_of(f)->fetch_per_worker)
 			return;
-		if (f->job->fetching < s->fetch_per_action)
+		if (may_begin(f))
 			begin(f);
 	}
+}
+
+/* Some have ended, and more may in this turn: all of an action that has. */
+static void call_line(struct mr_fetches *all)
+{
+	if (!all->calling)
+		mr_defer(all->w->loop, begin_waiting, all);
+	all->calling = true;
 }
 
 /* ---- operations ---- */
@@ -447,7 +463,7 @@ static void drop_asker(struct mr_op *op)
 	struct mr_fetches *all = f->all;
 	f->asker = NULL;
 	free_fetch(f);
-	begin_waiting(all);
+	call_line(all);
 }
 
 bool mr_fetch_start(struct mr_op *op, const struct mr_node *in, struct mr_error *err)
@@ -466,8 +482,11 @@ bool mr_fetch_start(struct mr_op *op, const struct mr_node *in, struct mr_error 
 	op->fetch = f;
 	op->drop = drop_asker;
 	mr_list_add_tail(&op->job->fetches, &f->in_job);
-	mr_list_add_tail(&f->all->line, &f->in_line);
-	begin_waiting(f->all);
+	/* Those in line could not begin, and cannot now: they need not be asked. */
+	if (may_begin(f))
+		begin(f);
+	else
+		mr_list_add_tail(&f->all->line, &f->in_line);
 	return true;
 }
 
@@ -518,7 +537,7 @@ bool mr_fetch_close(struct mr_op *op, const struct mr_node *in, struct mr_error 
 		if (f->reader)
 			answer_error(&f->reader, &closed);
 		free_fetch(f);
-		begin_waiting(op->job->w->fetches);
+		call_line(op->job->w->fetches);
 	}
 	mr_buf_z(&null, "null");
 	answer_op(&op, true, &null);
@@ -531,5 +550,5 @@ void mr_fetch_end_all(struct mr_job *job)
 		return;
 	MR_LIST_FOR (e, &job->fetches)
 		free_fetch(MR_CONTAINER(e, struct mr_fetch, in_job));
-	begin_waiting(job->w->fetches);
+	call_line(job->w->fetches);
 }

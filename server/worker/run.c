@@ -10,7 +10,10 @@
 #include "server/js/source_map.h"
 #include "worker.h"
 
-enum { LOG_LINES_MAX = 1000 }; /* of one run */
+enum {
+	LOG_LINES_MAX = 1000, /* of one run */
+	PUMP_US = 5000,       /* so long answers are handed to their runs in one turn: then others are heard, and begun */
+};
 
 static struct mr_job *job_of(struct mr_worker *w, uint64_t number)
 {
@@ -392,7 +395,14 @@ static void pump(void *arg)
 {
 	struct mr_worker *w = arg;
 	w->pumping = false;
-	while (!mr_list_empty(&w->answered)) {
+	for (int64_t until = mr_mono_us() + PUMP_US; !mr_list_empty(&w->answered);) {
+		if (mr_mono_us() > until) {
+			if (!w->pump_on)
+				w->pump_on = mr_timer_new(w->loop, pump, w);
+			w->pumping = true;
+			mr_timer_start(w->pump_on, 0);
+			return;
+		}
 		struct mr_op *op = MR_CONTAINER(w->answered.next, struct mr_op, in_answered);
 		struct mr_job *job = op->job;
 		mr_list_del(&op->in_answered);
@@ -426,6 +436,8 @@ static uint64_t host_op(void *arg, uint64_t n, struct mr_str kind, struct mr_str
 	uint64_t number = ++w->ops;
 	if (!job || !is_running(job))
 		return number; /* of a run that is over: never answered */
+	if (job->kind == MR_JOB_ACTION && !mr_action_admits(job, kind))
+		return 0;
 	struct mr_op *op = mr_alloc(sizeof *op);
 	op->job = job;
 	op->number = number;

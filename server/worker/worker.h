@@ -63,7 +63,8 @@ struct mr_worker {
 	uint64_t inner;             /* running number of jobs that actions asked for */
 	struct mr_fetches *fetches; /* NULL before the first */
 	struct mr_list answered;    /* operations that wait to be settled */
-	bool pumping;               /* a deferred pump is due */
+	bool pumping;               /* a pump is due, deferred or by its timer */
+	struct mr_timer *pump_on;   /* NULL before it was needed */
 	bool admitting;             /* a deferred look at the lines is due */
 
 	struct mr_map hot;           /* function -> struct hot (hot.c) */
@@ -273,6 +274,8 @@ void mr_run_op_free(struct mr_op *op);     /* out of its run, as if it had never
 /* action.c */
 /* A call of `kind`, `fn` and `args` as job.c reads it, up to its "auth", whose value is to follow. */
 void mr_call_print(struct mr_buf *b, const struct mr_node *in);
+/* false: it has too many operations under way to begin one of this kind. */
+bool mr_action_admits(const struct mr_job *job, struct mr_str kind);
 void mr_action_op(struct mr_op *op, struct mr_str kind, struct mr_str json);
 void mr_action_answered(struct mr_job *job, bool ok, struct mr_str json); /* a job that an action asked for has ended */
 

@@ -68,8 +68,23 @@ interface Waiting {
 }
 const waiting = new Map<number, Waiting>();
 const running = new Map<number, Running>();
+/** The call whose code runs has as much under way as it may, and nothing ends before that code does: what it asks for beyond is refused at once,
+ * by one error. */
+let full: { readonly n: number; readonly error: MillraceError } | undefined;
+
+function fill(call: Running): MillraceError {
+	const data = { setting: "action_operations" };
+	const error = new MillraceError("too_many_operations", `The action has ${call.open} calls, timers and fetches under way (action_operations); await some before it begins others.`, data);
+	full = { n: call.n, error };
+	return error;
+}
+/** Throws when call n has as much under way as it may: before anything is made of what will be refused. */
+export function throwIfFull(n: number): void {
+	if (full?.n === n) throw full.error;
+}
 
 export function begin(n: number): void {
+	full = undefined;
 	running.set(n, { n, open: 0 });
 }
 
@@ -84,13 +99,14 @@ export function operate(n: number, kind: OperationKind, json: string): Promise<V
 	return begun(n, kind, json).answer;
 }
 
-/** The same, with the operation's number (0: its call is over, and its code never goes on from here). */
+/** The same, with the operation's number (0: there is none, for its call is over, and its code never goes on from here, or has too many). */
 export function begun(n: number, kind: OperationKind, json: string): { readonly op: number; readonly answer: Promise<Value> } {
 	let op = 0;
 	const answer = new Promise<Value>((resolve, reject) => {
 		const call = running.get(n);
 		if (!call) return;
 		op = host().op(n, kind, json);
+		if (op === 0) return reject(fill(call));
 		call.open++;
 		waiting.set(op, { call, kind, resolve, reject });
 	});
@@ -112,6 +128,7 @@ function take(op: number): Waiting | undefined {
 	if (!one) return undefined;
 	waiting.delete(op);
 	one.call.open--;
+	full = undefined;
 	return one;
 }
 
@@ -128,6 +145,7 @@ function givesNothing(kind: OperationKind): boolean {
 const NOTHING = undefined as unknown as Value;
 
 export function settle(op: number, ok: boolean, json: string): void {
+	full = undefined;
 	const one = take(op);
 	if (!one) return;
 	if (ok) return one.resolve(givesNothing(one.kind) && json !== "null" ? NOTHING : json === "" ? null : parseWire(json));

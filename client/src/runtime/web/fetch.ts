@@ -2,7 +2,7 @@
 
 import { MillraceError } from "../../error.js";
 import { printWire } from "../../json.js";
-import { begun, drop, operate } from "../host.js";
+import { begun, drop, operate, throwIfFull } from "../host.js";
 import { actionOnly } from "../timers.js";
 import { AbortSignal, DOMException } from "./abort.js";
 import { Body, extract } from "./body.js";
@@ -194,5 +194,6 @@ async function send(n: number, request: Request): Promise<Response> {
 /** Resolves when the head of the response has come; its body is read as it comes. Rejects with a MillraceError, or as its signal says. */
 export async function fetch(input: unknown, init: RequestGiven = {}): Promise<Response> {
 	const n = actionOnly("fetch");
+	throwIfFull(n);
 	return send(n, new Request(input, init));
 }
