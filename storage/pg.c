@@ -300,6 +300,7 @@ static void answer_query(struct mr_pg *pg, PGresult *res)
 		mr_pg_log_result(pg, res);
 		learn_from(pg, e, res);
 	}
+	mr_pg_weigh(pg, res);
 	struct mr_pg_result result = {.res = res, .unreplicated = pg->unreplicated};
 	pg->unreplicated = false;
 	mr_pg_result_cb *cb = e->cb;

@@ -84,7 +84,8 @@ typedef void mr_lease_cb(struct mr_pg *pg, const struct mr_error *err, void *arg
 void mr_pool_lease(struct mr_pool *pool, int64_t wait_us, mr_lease_cb *cb, void *arg);
 /* true and *why: the last attempt to open a connection failed. */
 bool mr_pool_away(const struct mr_pool *pool, struct mr_error *why);
-/* Gives it back; it must be idle (outside of a transaction, nothing outstanding) or dead, else it is closed. */
+/* Gives it back; it must be idle (outside of a transaction, nothing outstanding) or dead, else it is closed. So is one
+ * that has swollen by a very large row. */
 void mr_pool_return(struct mr_pool *pool, struct mr_pg *pg);
 
 #endif

@@ -69,6 +69,7 @@ struct mr_pg {
 	void *settled_arg;
 	uint64_t answered; /* queries so far */
 	bool unreplicated; /* said of what is answered next */
+	bool swollen;      /* a result was so large that libpq's buffer, which never shrinks, is better given back with the connection */
 	bool stopping;     /* rows are unwanted, and a cancel is under way to the statement at the head: its end waits for that one's */
 	PGresult *held;    /* that end */
 	struct mr_map statements;
@@ -104,6 +105,7 @@ int64_t mr_pg_connect_us(PGconn *conn);
 void mr_pg_check(struct mr_pg *pg); /* ends in mr_pg_become_ready or mr_pg_die */
 
 /* pg_result.c */
+void mr_pg_weigh(struct mr_pg *pg, const PGresult *res);
 void mr_pg_log_result(const struct mr_pg *pg, const PGresult *res);
 bool mr_pg_res_ok(const PGresult *res);
 enum mr_code mr_pg_code(const char *sqlstate);

@@ -6,6 +6,8 @@
 
 #include "proto/ground/log.h"
 
+enum { SWOLLEN_BYTES = 4 << 20 };
+
 /* The first row whose prefix fits decides: whole states before their classes. */
 static const struct {
 	const char *prefix;
@@ -63,6 +65,12 @@ static const char *field(const PGresult *res, int code)
 {
 	const char *text = PQresultErrorField(res, code);
 	return text ? text : "";
+}
+
+/* libpq reads a row whole before it makes a result of it, into a buffer that only grows. */
+void mr_pg_weigh(struct mr_pg *pg, const PGresult *res)
+{
+	pg->swollen |= PQresultMemorySize(res) > SWOLLEN_BYTES;
 }
 
 void mr_pg_log_result(const struct mr_pg *pg, const PGresult *res)

@@ -19,6 +19,7 @@ void mr_pg_answer_row(struct mr_pg *pg, PGresult *row)
 	struct mr_pg_entry *e = pg->head;
 	MR_ASSERT(e->row);
 	const struct mr_pg_result result = {.res = row};
+	mr_pg_weigh(pg, row);
 	if (!e->unwanted)
 		e->unwanted = !e->row(&result, e->arg);
 	PQclear(row);

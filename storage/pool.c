@@ -228,10 +228,11 @@ static struct slot *slot_of(struct mr_pool *pool, const struct mr_pg *pg)
 static void take_back(struct slot *s)
 {
 	struct mr_pool *pool = s->pool;
-	if (mr_pg_idle(s->pg)) {
+	bool idle = mr_pg_idle(s->pg);
+	if (idle && !s->pg->swollen) {
 		move(s, SLOT_IDLE);
 	} else {
-		if (mr_pg_state(s->pg) == MR_PG_READY)
+		if (!idle && mr_pg_state(s->pg) == MR_PG_READY)
 			mr_log(MR_WARN, "%s: a connection came back in use and is closed", pool->name);
 		close_slot(s);
 	}

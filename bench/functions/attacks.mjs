@@ -1,5 +1,6 @@
 // Functions that misbehave, one after the other, and what others notice: a steady load of plain calls, without and with an attacker who calls
 // such a function again and again.
+import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { until } from "../../tests/lib/cli.mjs";
 import { head, of, row, sleep } from "../lib.mjs";
@@ -21,6 +22,8 @@ const ATTACKS = {
 	fetches: "opens 10,000 fetches",
 };
 
+const FLOOR = "(nothing: a process beside the server that loops)";
+
 /** A server that never answers. */
 async function silent() {
 	const server = createServer(() => undefined);
@@ -37,6 +40,16 @@ async function others(rig, port, seconds = rig.seconds) {
 	return JSON.parse(load.out);
 }
 
+/** What the machine makes of a core that somebody uses, whoever it is: no attack by loops can cost others less. */
+async function floor(rig, port) {
+	const without = await others(rig, port);
+	const loop = spawn("bash", ["-c", "while :; do :; done"], { stdio: "ignore" });
+	await sleep(200);
+	const within = await others(rig, port);
+	loop.kill("SIGKILL");
+	return { without, within };
+}
+
 async function pair(rig, port, name, url) {
 	const without = await others(rig, port);
 	const attacker = rig.calls(port, { fn: `attacks.${name}`, args: name === "fetches" ? JSON.stringify({ url }) : "{}", sessions: 1 });
@@ -51,6 +64,14 @@ async function pair(rig, port, name, url) {
 
 const codes = (told) => Object.entries(told.codes).map(([code, n]) => `${code} ${n}`).join(", ");
 
+const ms = (list, ...gets) => gets.map((get) => of(list, get)).map((n) => n.toFixed(n < 10 ? 1 : 0)).join(" / ");
+function tell(list, what, answered, after) {
+	row(
+		...[what, answered, after, ms(list, (p) => p.without.p50, (p) => p.without.p99), ms(list, (p) => p.within.p50, (p) => p.within.p99)],
+		...[of(list, (p) => p.within.p99 / p.without.p99).toFixed(1), codes(list[0].within)],
+	);
+}
+
 export async function attacks(rig) {
 	await rig.database();
 	const site = await silent();
@@ -61,14 +82,13 @@ export async function attacks(rig) {
 	);
 	await rig.during(options, async (port) => {
 		await others(rig, port); // until all is warm
+		const floors = [];
+		for (let i = 0; i < rig.rounds; i++) floors.push(await floor(rig, port));
+		tell(floors, FLOOR, "", "");
 		for (const [name, what] of Object.entries(ATTACKS)) {
 			const list = [];
 			for (let i = 0; i < rig.rounds; i++) list.push(await pair(rig, port, name, site.url));
-			const ms = (...gets) => gets.map((get) => of(list, get)).map((n) => n.toFixed(n < 10 ? 1 : 0)).join(" / ");
-			row(
-				...[what, codes(list[0].attack), ms((p) => p.attack.p50, (p) => p.attack.max), ms((p) => p.without.p50, (p) => p.without.p99)],
-				...[ms((p) => p.within.p50, (p) => p.within.p99), of(list, (p) => p.within.p99 / p.without.p99).toFixed(1), codes(list[0].within)],
-			);
+			tell(list, what, codes(list[0].attack), ms(list, (p) => p.attack.p50, (p) => p.attack.max));
 		}
 	});
 	site.stop();

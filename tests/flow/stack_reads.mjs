@@ -7,7 +7,7 @@ import { descendants, sanitized } from "../lib/cli.mjs";
 import { run, test } from "../lib/net_client.mjs";
 import { Stack } from "../lib/stack.mjs";
 
-const MANY = 300_000, WIDE = 300; // rows; those that are wide have a megabyte each
+const MANY = 150_000, WIDE = 150; // rows; those that are wide have a megabyte each
 const ROWS = 1000;
 const MB = 1024; // in kB
 const stack = await Stack.start(["--workers", "1", "--read-max-rows", String(ROWS), "--read-max-bytes", "4MB", "--worker-memory-limit", sanitized() ? "4GB" : "1GB"]);
@@ -59,6 +59,21 @@ for (const [name, fn, args, code, setting, told] of [
 		assert.equal(backends(), before, "the connections are the same");
 		assert.ok(taken < (sanitized() ? 700 : 40) * MB, `${taken} kB taken on`);
 	});
+
+test("one row that is too wide: its memory is given back", async () => {
+	const fits = () => c.value("items.readTimes", { grp: "fits", times: 1 });
+	await fits();
+	const [pid] = workers(), before = status(pid, "VmRSS");
+	for (let i = 0; i < 8; i++) {
+		const { error } = await c.call("reads.wideRow", { bytes: 30_000_000 }, { seconds: 60 });
+		assert.deepEqual([error?.code, error?.data], ["too_large", { setting: "read_max_bytes" }], error?.message);
+		assert.equal(await fits(), ROWS);
+	}
+	const left = status(pid, "VmRSS") - before;
+	console.log(`# ${(left / MB).toFixed(1)} MB left`);
+	assert.deepEqual(workers(), [pid], "the worker lives");
+	assert.ok(left < (sanitized() ? 700 : 50) * MB, `${left} kB are left`);
+});
 
 test("for await: the pages of a query add up to its rows", async () => {
 	assert.equal(await c.value("reads.walk", { grp: "fits" }), ROWS);

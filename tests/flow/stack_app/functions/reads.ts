@@ -16,6 +16,12 @@ export const seriesWritten = mutation({
 	handler: async (ctx, { rows }) =>
 		(await ctx.db.sql`with gone as (delete from "Item" where grp = 'nobody' returning 1) select generate_series(1, ${rows}::bigint) as i`).length,
 });
+/** One row of so many bytes. */
+export const wideRow = query({
+	args: { bytes: v.number() },
+	auth: "public",
+	handler: async (ctx, { bytes }) => (await ctx.db.sql`select repeat('x', ${bytes}::int) as x`).length,
+});
 export const groups = query({
 	...ofGroup,
 	handler: async (ctx, { grp }) => (await ctx.db.query("Item").where({ grp }).groupBy("note").aggregate({ n: { count: true } })).length,
