@@ -38,7 +38,8 @@ struct mr_pg_entry {
 	void *arg;
 	bool armed;    /* libpq gives them so */
 	bool unwanted; /* rows that still come are dropped */
-	int turns;     /* for which they came */
+	int turns;     /* for which they came, since the last of so many cancels */
+	int stops;
 };
 
 struct mr_pg {

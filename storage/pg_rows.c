@@ -28,8 +28,12 @@ void mr_pg_answer_row(struct mr_pg *pg, PGresult *row)
 void mr_pg_stop_unwanted(struct mr_pg *pg)
 {
 	struct mr_pg_entry *e = pg->head;
-	if (e && e->unwanted && e->turns++ == UNWANTED_TURNS)
-		mr_pg_stop(pg);
+	if (!e || !e->unwanted || pg->stopping || e->turns++ < UNWANTED_TURNS << MR_MIN(e->stops, 10))
+		return;
+	/* A cancel that found no connection is tried again, later each time. */
+	e->turns = 0;
+	e->stops++;
+	mr_pg_stop(pg);
 }
 
 void mr_pg_stream(

@@ -450,7 +450,7 @@ static void rows_that_nobody_wants(void **state)
 	assert_true(r.end.ok && r.rows == 2);
 	int64_t before = resident();
 	for (int i = 0; i < 3; i++) {
-		read_rows(pg, &r, 5, "select i, repeat('x', 1000) from generate_series(1, 100000000) i"); /* 100 GB */
+		read_rows(pg, &r, 5, "select generate_series(1, 100000000), repeat('x', 1000)"); /* 100 GB */
 		mr_pg_sync(pg);
 		ask(pg, &next, "select pg_sleep(0.05)");
 		mr_pg_sync(pg);
@@ -467,7 +467,7 @@ static void rows_that_nobody_wants(void **state)
 	UNTIL(next.calls);
 	assert_true(r.end.calls == 1 && r.rows == 1);
 	/* The connection dies, or goes, while it is cancelled. */
-	read_rows(pg, &r, 1, "select i, repeat('x', 1000) from generate_series(1, 100000000) i");
+	read_rows(pg, &r, 1, "select generate_series(1, 100000000), repeat('x', 1000)");
 	mr_pg_sync(pg);
 	while (!r.rows)
 		mr_loop_turn(loop, 100);
@@ -477,7 +477,7 @@ static void rows_that_nobody_wants(void **state)
 	assert_false(r.end.ok);
 	mr_pg_delete(&pg);
 	pg = open_pg(&o);
-	read_rows(pg, &r, 1, "select i, repeat('x', 1000) from generate_series(1, 100000000) i");
+	read_rows(pg, &r, 1, "select generate_series(1, 100000000), repeat('x', 1000)");
 	mr_pg_sync(pg);
 	for (int i = 0; !r.rows || i < 20; i++)
 		mr_loop_turn(loop, 1);
