@@ -583,6 +583,13 @@ export const ported = {
 			await ctx.db.get("messages_1");
 			// @ts-expect-error no such field
 			ctx.db.query("messages").filter((q) => q.eq(q.field("boddy"), ""));
+			ctx.db.query("things").filter((q) => q.gt(q.add(q.field("place.at"), 1), q.field("n")));
+			// @ts-expect-error no such field inside
+			ctx.db.query("things").filter((q) => q.eq(q.field("place.on"), 1));
+			// @ts-expect-error text has no fields
+			ctx.db.query("things").filter((q) => q.eq(q.field("name.length"), 1));
+			// @ts-expect-error text is no number
+			ctx.db.query("things").filter((q) => q.eq(q.add("1", 1), 2));
 			// @ts-expect-error queries do not write
 			ctx.db.insert("rooms", { name: "x" });
 			// @ts-expect-error everybody may call it: there may be no user
@@ -850,7 +857,7 @@ assert<Equals<convexServer.FunctionReturnType<SendRef>, Id<"messages">>>();
 assert<Equals<convexServer.OptionalRestArgs<SendRef>, [args: { room: Id<"rooms">; body: string }]>>();
 assert<Equals<convexServer.WithoutSystemFields<DocumentOf<P, "rooms">>, { name: string }>>();
 assert<Equals<convexServer.DataModelOf<P>["rooms"]["document"], DocumentOf<P, "rooms">>>();
-assert<Equals<keyof convexServer.DataModelOf<P>, "rooms" | "messages">>();
+assert<Equals<keyof convexServer.DataModelOf<P>, "rooms" | "messages" | "things">>();
 assert<Equals<convex.PaginatedQueryItem<PortedApi["messages"]["page"]>, Posted>>();
 assert<Equals<convex.PaginatedQueryArgs<PortedApi["messages"]["page"]>, Omit<Record<never, never>, never>>>();
 assert<Equals<convex.UsePaginatedQueryReturnType<PortedApi["messages"]["page"]>["results"], Posted[]>>();

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { descendants, endAll, freePort, millrace, ROOT, serve, temporary, until, writeFiles } from "../lib/cli.mjs";
+import { WebSocket } from "../lib/stack.mjs";
 import { finish, step } from "../lib/tap.mjs";
 
 const from = (name) => readFileSync(join(ROOT, "client", "test", "convex_app", name), "utf8");
@@ -70,6 +71,38 @@ export const forget = mutation({ args: { job: v.id("_scheduled_functions") }, ha
 } });
 export const refused = action({ args: {}, handler: (ctx): Promise<unknown> => why(ctx) });
 export const twice = action({ args: { id: v.id("users"), how: v.union(v.literal("patch"), v.literal("delete")) }, handler: async (ctx, args): Promise<null> => await ctx.runMutation(internal.users.gone, args) });
+`,
+	"functions/things.ts": `import { v } from "millrace/convex/values";
+import { paginationOptsValidator } from "millrace/convex/server";
+import { mutation, query, type QueryCtx } from "../_generated/server";
+import type { Id } from "../_generated/dataModel";
+
+const such = {
+	fields: (ctx: QueryCtx) => ctx.db.query("things").filter((q) => q.gt(q.field("n"), q.field("m"))),
+	sums: (ctx: QueryCtx) => ctx.db.query("things").filter((q) => q.eq(q.mod(q.add(q.field("m"), 1), 2), q.sub(1, 0))),
+	bigs: (ctx: QueryCtx) => ctx.db.query("things").filter((q) => q.lt(q.mul(q.field("big"), 2n), q.neg(0n))),
+	inside: (ctx: QueryCtx) => ctx.db.query("things").filter((q) => q.and(q.eq(q.field("place.city"), "x"), q.lt(3, q.field("m")))),
+	below: (ctx: QueryCtx) => ctx.db.query("things").filter((q) => q.lt(q.field("n"), 5)),
+	none: (ctx: QueryCtx) => ctx.db.query("things").filter((q) => q.eq(q.field("n"), null)),
+	either: (ctx: QueryCtx) => ctx.db.query("things").filter((q) => q.not(q.or(q.gte(q.field("m"), 4), q.neq(q.field("place.city"), "x")))),
+	bytes: (ctx: QueryCtx) => ctx.db.query("things").filter((q) => q.eq(q.field("place"), { at: 1, city: "x" })),
+};
+const which = v.union(v.literal("fields"), v.literal("sums"), v.literal("bigs"), v.literal("inside"), v.literal("below"), v.literal("none"), v.literal("either"), v.literal("bytes"));
+export const fill = mutation({ args: { n: v.number(), room: v.id("rooms") }, handler: async (ctx, { n, room }) => {
+	for (let i = 0; i < n; i++)
+		await ctx.db.insert("things", { name: String(i), m: i, big: BigInt(i - 2), state: "a", maybe: null, room, ...(i % 3 ? { n: i + (i % 2) } : {}), ...(i % 4 ? {} : { place: { at: 1, city: "x" } }) });
+} });
+export const all = query({ args: { which }, handler: async (ctx, args) => (await such[args.which](ctx).collect()).map((t) => t.m) });
+export const some = query({ args: { which, n: v.number() }, handler: async (ctx, args) => (await such[args.which](ctx).order("desc").take(args.n)).map((t) => t.m) });
+export const page = query({ args: { which, paginationOpts: paginationOptsValidator }, handler: async (ctx, args) => await such[args.which](ctx).select("m").paginate(args.paginationOpts) });
+export const howMany = query({ args: { which }, handler: async (ctx, args) => {
+	let n = 0;
+	for await (const _ of such[args.which](ctx)) n++;
+	return [n, await such[args.which](ctx).count()];
+} });
+export const ofRoom = query({ args: { room: v.id("rooms"), paginationOpts: paginationOptsValidator }, handler: async (ctx, { room, paginationOpts }) => await ctx.db.query("things").withIndex("by_room", (q) => q.eq("room", room)).order("desc").paginate(paginationOpts) });
+export const set = mutation({ args: { id: v.id("things"), n: v.optional(v.number()) }, handler: (ctx, { id, n }): Promise<void> => ctx.db.patch(id as Id<"things">, { n }) });
+export const wrong = query({ args: {}, handler: async (ctx) => (await ctx.db.query("things").filter((q) => q.eq(q.add(q.field("n"), 1), 1)).collect()).length });
 `,
 });
 const data = join(app, ".data");
@@ -158,6 +191,63 @@ await step("a user is stored by tokenIdentifier, and an optional union of litera
 		await assert.rejects(call("users.twice", { id, how }), { code: "not_found", message: `ctx.db.${how}: there is no document ${id}` });
 	assert.equal((await call("users.find", { name: "nobody" }))._id, id, "which takes back all of it");
 	assert.equal(await call("users.forget", { job: await call("users.remind", { id }) }), "canceled");
+});
+
+await step("filters that compare fields, count and look into objects: all of them, some in an order, page by page", async () => {
+	await call("things.fill", { n: 100, room });
+	const docs = Array.from({ length: 100 }, (_, i) => ({ m: i, n: i % 3 ? i + (i % 2) : undefined, city: i % 4 ? undefined : "x" }));
+	const expected = {
+		fields: (t) => t.n !== undefined && t.n > t.m,
+		sums: (t) => t.m % 2 === 0,
+		bigs: (t) => t.m < 2,
+		inside: (t) => t.city === "x" && t.m > 3,
+		below: (t) => t.n === undefined || t.n < 5,
+		none: () => false,
+		either: (t) => t.m < 4 && t.city === "x",
+		bytes: (t) => t.city === "x",
+	};
+	for (const [which, holds] of Object.entries(expected)) {
+		const all = docs.filter(holds).map((t) => t.m);
+		assert.deepEqual(await call("things.all", { which }), all, which);
+		assert.deepEqual(await call("things.some", { which, n: 7 }), [...all].reverse().slice(0, 7), which);
+		assert.deepEqual(await call("things.howMany", { which }), [all.length, all.length], which);
+		const paged = [];
+		for (let cursor = null, isDone = false; !isDone; ) {
+			const next = await call("things.page", { which, paginationOpts: { numItems: 6, cursor } });
+			assert.ok(next.page.length === 6 || next.isDone, `${which}: a page is full unless it is the last`);
+			paged.push(...next.page);
+			const again = await call("things.page", { which, paginationOpts: { numItems: 6, cursor, endCursor: next.continueCursor } });
+			assert.deepEqual(again.page, next.page);
+			({ isDone, continueCursor: cursor } = next);
+		}
+		assert.deepEqual(paged, all.map((m) => ({ m })), which);
+	}
+	await assert.rejects(call("things.wrong"), { code: "function_failed", message: /q\.add cannot add undefined and number/ });
+});
+
+await step("pages of an index that holds ids", async () => {
+	const first = await call("things.ofRoom", { room, paginationOpts: { numItems: 60, cursor: null } });
+	const second = await call("things.ofRoom", { room, paginationOpts: { numItems: 60, cursor: first.continueCursor } });
+	assert.deepEqual([...first.page, ...second.page].map((t) => t.m), Array.from({ length: 100 }, (_, i) => 99 - i));
+	assert.ok(second.isDone);
+});
+
+await step("such a filter is live", async () => {
+	const { ConvexReactClient } = await import("../../client/dist/convex/react.js");
+	const { functionRef } = await import("../../client/dist/index.js");
+	const client = new ConvexReactClient(server.url, { webSocketConstructor: WebSocket });
+	const watch = client.watchQuery(functionRef("things.all", "query"), { which: "fields" });
+	const stop = watch.onUpdate(() => {});
+	const shows = async (is) => await until(`${is}`, () => watch.localQueryResult()?.includes(4) === is, 10);
+	await shows(false);
+	const { page } = await call("things.ofRoom", { room, paginationOpts: { numItems: 100, cursor: null } });
+	const { _id: id } = page.find((t) => t.m === 4);
+	await call("things.set", { id, n: 5 });
+	await shows(true);
+	await call("things.set", { id });
+	await shows(false);
+	stop();
+	await client.close();
 });
 
 await step("a join on the ids is an ordinary join", async () => {

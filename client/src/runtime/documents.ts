@@ -35,6 +35,13 @@ function columnsOf(table: string): Columns {
 	return found;
 }
 
+/** What a null in its column is to a document: null, or that there is no such field; "nothing": no null is in it. */
+export function nullStandsFor(table: string, name: string): "nothing" | undefined | null {
+	if (columnsOf(table).optional.has(name)) return undefined;
+	const field: unknown = registry.entities.get(table)?.fields[name];
+	return field instanceof Validator && (field.mayBeNull || field.presence === "optional") ? null : "nothing";
+}
+
 /** The uuid of a document of this table. */
 export function uuidOf(table: string, id: unknown, what: string): string {
 	const read = readDocumentId(id);

@@ -2,20 +2,22 @@
 
 import { printWire, whereToJson } from "../json.js";
 import type { RowId } from "../keys.js";
-import type { Expression, IndexRange, PaginationOptions, PaginationResult } from "../server/functions.js";
-import { fieldOfValidator } from "../server/columns.js";
-import { Field, registry } from "../server/schema.js";
-import { Validator } from "../server/validators.js";
+import type { IndexRange, PaginationOptions, PaginationResult } from "../server/functions.js";
+import { registry } from "../server/schema.js";
 import { defineKey, isPlainObject, orderWithKey, type Comparison, type Direction, type Include, type Order, type Row, type Scalar, type Value, type Where } from "../values.js";
+import { factsOf } from "./columns.js";
 import { documentsOf, isDocuments, storedField, storedWhere } from "./documents.js";
+import { bothJudges, type Judge, planFilter } from "./filter_plan.js";
 import { after, END, placeOf, upTo } from "./pages.js";
-import { bothWheres, normalWhere, whereFromFilter } from "./where.js";
+import { bothWheres, normalWhere } from "./where.js";
 
 export type Run = (kind: "query" | "summary", json: string) => Promise<Value>;
 
 interface State {
 	readonly entity: string;
 	readonly where: Where;
+	/** What else must hold of a row, which Postgres is not asked. */
+	readonly judge: Judge | undefined;
 	/** The fields of the index in use: what "asc" and "desc" speak of. */
 	readonly natural: readonly string[];
 	readonly order: Order | undefined;
@@ -39,8 +41,10 @@ export interface Asked {
 	readonly limit: number | undefined;
 }
 
-/** Rows that `for await` reads in one go. */
+/** Rows that `for await` reads in one go; rows that are read at least and at most for those few that a judge lets through. */
 const AT_ONCE = 256;
+const JUDGED_LEAST = 32;
+const JUDGED_MOST = 1024;
 
 /** `{ createdAt: "desc" }`, `[["createdAt", "desc"]]`, "asc" or "desc". */
 export function normalOrder(order: unknown, natural: readonly string[]): Order {
@@ -62,19 +66,16 @@ function wholeNumber(n: number, method: string): number {
 
 /** As far as its declaration says; a field that nobody declared is for the server to refuse. */
 function mayBeNull(entity: string, name: string): boolean {
-	const field: unknown = registry.entities.get(entity)?.fields[name];
-	if (field instanceof Field) return field.facts.optional === true;
-	return field instanceof Validator && (field.mayBeNull || field.presence === "optional");
+	return factsOf(entity, name)?.optional === true;
 }
 
 const union = (a: readonly string[], b: readonly string[]): readonly string[] => [...new Set([...a, ...b])];
 
 /** The entity whose ids a field holds. */
 function referredBy(entity: string, name: string): string {
-	const field: unknown = registry.entities.get(entity)?.fields[name];
-	const facts = field instanceof Field ? field.facts : field instanceof Validator ? fieldOfValidator(field, `${entity}.${name}`) : undefined;
-	if (facts?.references === undefined) throw new Error(`include: ${entity}.${name} is not declared as a reference (field.id("Entity"))`);
-	return facts.references;
+	const { references } = factsOf(entity, name) ?? {};
+	if (references === undefined) throw new Error(`include: ${entity}.${name} is not declared as a reference (field.id("Entity"))`);
+	return references;
 }
 
 function checkName(entity: string, name: string): void {
@@ -180,7 +181,7 @@ export class QueryBuilder {
 	}
 	static start(run: Run, entity: unknown): QueryBuilder {
 		if (typeof entity !== "string") throw new Error("ctx.db.query takes the name of an entity");
-		return new QueryBuilder(run, { entity, where: {}, natural: ["id"], order: undefined, limit: undefined, forUpdate: false, fields: undefined, include: NO_REFERENCES });
+		return new QueryBuilder(run, { entity, where: {}, judge: undefined, natural: ["id"], order: undefined, limit: undefined, forUpdate: false, fields: undefined, include: NO_REFERENCES });
 	}
 	private with(change: Partial<State>): this {
 		return new QueryBuilder(this.run, { ...this.state, ...change }) as this;
@@ -202,8 +203,13 @@ export class QueryBuilder {
 		return this.with({ natural: index.fields, order, where: bothWheres(this.state.where, rows) });
 	}
 	filter(filter: unknown): this {
-		const where = typeof filter === "function" ? whereFromFilter(filter as (q: never) => Expression) : normalWhere(filter);
-		return this.with({ where: bothWheres(this.state.where, this.storedWhere(where)) });
+		if (typeof filter !== "function") return this.also(this.storedWhere(normalWhere(filter)));
+		const { where, judge } = planFilter(this.state.entity, filter as (q: never) => unknown);
+		return this.also(this.storedWhere(where)).with({ judge: bothJudges(this.state.judge, judge) });
+	}
+	/** Rows, by their own names. */
+	private also(where: Where): this {
+		return this.with({ where: bothWheres(this.state.where, where) });
 	}
 	/** Documents have names of their own for what is kept. */
 	private storedWhere(where: Where): Where {
@@ -253,13 +259,40 @@ export class QueryBuilder {
 		return this.shown(await this.rows());
 	}
 	private async rows(): Promise<Row[]> {
-		const { fields, include, limit } = this.state;
+		const { fields, include, limit, judge } = this.state;
 		if (limit === 0) return [];
 		const names = Object.keys(include);
-		if (names.length === 0) return this.read(fields);
-		const rows = await this.read(fields && union(fields, Object.values(include).map(({ field }) => field)));
+		const wanted = fields && union(fields, Object.values(include).map(({ field }) => field));
+		const rows = judge ? await this.judged(judge, wanted) : await this.read(wanted);
+		if (names.length === 0) return rows;
 		const joined = await this.join(rows);
 		return fields ? joined.map((row) => only(row, union(fields, names))) : joined;
+	}
+	/** The rows that the judge lets through. A limit counts these: as many are read, some at a time, as it takes to find them. */
+	private async judged(judge: Judge, wanted: readonly string[] | undefined): Promise<Row[]> {
+		const most = this.state.limit ?? Infinity;
+		const order = this.ordered();
+		const seen = judge.fields.map((field) => this.stored(field));
+		const fields = wanted && union(wanted, [...seen, ...order.map(([field]) => field)]);
+		const found: Row[] = [];
+		let from = this.with({ order });
+		for (let n = Math.min(Math.max(2 * most, JUDGED_LEAST), JUDGED_MOST); ; n = Math.min(2 * n, JUDGED_MOST)) {
+			const rows = await (most === Infinity ? from : from.limit(n)).read(fields);
+			const shown = this.shown(rows);
+			found.push(...rows.filter((_, i) => judge.lets(shown[i] as Row)));
+			const last = rows.at(-1);
+			if (found.length >= most || most === Infinity || rows.length < n || !last) break;
+			from = this.with({ order }).also(this.after(placeOf(last, order), order));
+		}
+		return found.slice(0, most).map((row) => (wanted ? only(row, wanted) : row));
+	}
+	/** The query's order, with the key behind it. */
+	private ordered(): Order {
+		const { entity, order, natural } = this.state;
+		return orderWithKey(order ?? normalOrder("asc", natural), registry.entities.get(entity)?.key ?? []);
+	}
+	private after(cursor: string, order: Order): Where {
+		return after(order, cursor, (field) => mayBeNull(this.state.entity, field));
 	}
 	private async read(fields: readonly string[] | undefined): Promise<Row[]> {
 		const { entity, where, order, limit, forUpdate } = this.state;
@@ -304,13 +337,12 @@ export class QueryBuilder {
 		if (most === 0) throw new Error("paginate: numItems is 0");
 		const { entity, limit, fields, include } = this.state;
 		if (limit !== undefined) throw new Error("paginate: the query has a limit of its own");
-		const order = orderWithKey(this.state.order ?? normalOrder("asc", this.state.natural), registry.entities.get(entity)?.key ?? []);
-		const nullable = (field: string) => mayBeNull(entity, field);
+		const order = this.ordered();
 		const whole = this.with({ order, fields: fields && union(fields, order.map(([field]) => field)) });
-		const from = options.cursor === null ? whole : whole.where(after(order, options.cursor, nullable));
+		const from = options.cursor === null ? whole : whole.also(this.after(options.cursor, order));
 		const cut = (rows: Row[]) => (fields ? rows.map((row) => only(row, union(fields, Object.keys(include)))) : rows);
 		if (typeof options.endCursor === "string") {
-			const page = await from.where(upTo(order, options.endCursor, nullable)).rows();
+			const page = await from.also(upTo(order, options.endCursor, (field) => mayBeNull(entity, field))).rows();
 			return { page: this.shown(cut(page)), isDone: options.endCursor === END, continueCursor: options.endCursor };
 		}
 		const rows = await from.limit(most + ahead).rows();
@@ -320,7 +352,8 @@ export class QueryBuilder {
 	}
 	/** What is asked of all rows, or of each group of them. */
 	private async summarize(groupBy: readonly string[], measures: Measures, more: { order?: Order; limit?: number } = {}): Promise<Value> {
-		const { entity, where, limit, forUpdate } = this.state;
+		const { entity, where, limit, forUpdate, judge } = this.state;
+		if (judge) throw new Error(`a summary is made by Postgres, which is not asked about ${judge.fields.join(", ")} in such a filter; collect() the rows and count them, or use ctx.db.sql`);
 		if (limit !== undefined || forUpdate) throw new Error("a summary is of all rows that match: it takes no limit and locks nothing");
 		const list = Object.entries(measures).map(([name, measure]) => [name, ...readMeasure(name, measure)]);
 		const head = `{"entity":${printWire(entity)},"where":${JSON.stringify(whereToJson(where))}`;
@@ -331,6 +364,9 @@ export class QueryBuilder {
 		return ((await this.summarize([], { it: { [name]: field ?? true } as Measure })) as { readonly it: Value }).it;
 	}
 	async count(): Promise<number> {
+		const { judge, limit, forUpdate, entity } = this.state;
+		const isKeyed = (registry.entities.get(entity)?.key ?? []).length > 1;
+		if (judge && limit === undefined && !forUpdate) return (await this.with({ fields: isKeyed ? undefined : ["id"], include: {} }).rows()).length;
 		return Number(await this.measure("count", null));
 	}
 	sum(field: string): Promise<never> {

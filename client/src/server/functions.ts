@@ -304,10 +304,22 @@ declare const expression: unique symbol;
 export interface Expression {
 	readonly [expression]?: true;
 }
-type Operand = Expression | Comparable | undefined;
+/** Arrays and objects are for what JSON fields hold. */
+type Operand = Expression | Comparable | undefined | readonly Value[] | { readonly [key: string]: Value };
+type Numeric = Expression | number | bigint;
 
+/** Names in an object, and of what is inside it: `"address" | "address.city"`. */
+export type FieldPaths<T> = T extends Inner
+	? string extends keyof T
+		? string
+		: { [K in keyof T & string]: K | `${K}.${FieldPaths<NonNullable<T[K]>>}` }[keyof T & string]
+	: never;
+type Inner = { readonly [key: string]: unknown } & { readonly length?: never; readonly byteLength?: never };
+
+/** Comparisons of fields with values are Postgres's to decide; all else is decided row by row, of the rows that those let through. */
 export interface FilterBuilder<R> {
-	field(name: keyof R & string): Expression;
+	/** `q.field("address.city")`: what is inside a JSON field. */
+	field(path: (keyof R & string) | FieldPaths<R>): Expression;
 	eq(a: Operand, b: Operand): Expression;
 	neq(a: Operand, b: Operand): Expression;
 	lt(a: Operand, b: Operand): Expression;
@@ -318,6 +330,13 @@ export interface FilterBuilder<R> {
 	or(...parts: readonly (Expression | boolean)[]): Expression;
 	not(part: Expression | boolean): Expression;
 	in(a: Expression, values: readonly Comparable[]): Expression;
+	/** Arithmetic of two numbers, or of two bigints. */
+	add(a: Numeric, b: Numeric): Expression;
+	sub(a: Numeric, b: Numeric): Expression;
+	mul(a: Numeric, b: Numeric): Expression;
+	div(a: Numeric, b: Numeric): Expression;
+	mod(a: Numeric, b: Numeric): Expression;
+	neg(a: Numeric): Expression;
 }
 
 // --- declaring ---

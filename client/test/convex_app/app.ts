@@ -12,4 +12,17 @@ export default defineSchema({
 		likes: v.optional(v.number()),
 		tags: v.optional(v.array(v.id("rooms"))),
 	}).index("by_room", ["room", "state"]),
+	things: defineTable({
+		name: v.string(),
+		n: v.optional(v.number()),
+		m: v.number(),
+		big: v.int64(),
+		state: v.union(v.literal("b"), v.literal("a")),
+		maybe: v.union(v.number(), v.null()),
+		room: v.optional(v.id("rooms")),
+		done: v.optional(v.boolean()),
+		bytes: v.optional(v.bytes()),
+		place: v.optional(v.object({ at: v.number(), city: v.optional(v.string()), tags: v.optional(v.array(v.string())) })),
+		more: v.optional(v.any()),
+	}).index("by_room", ["room"]),
 });
