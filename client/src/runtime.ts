@@ -8,7 +8,7 @@ import { AppError, checkedFields, IdentityTouched, makeContext } from "./runtime
 import { cronsManifest } from "./runtime/crons.js";
 import { type Channel, Frame } from "./runtime/frame.js";
 import { installGlobals } from "./runtime/globals.js";
-import { begin, type Entry, type Env, forget, host, operate, settle } from "./runtime/host.js";
+import { begin, type Entry, type Env, firstStray, forget, host, operate, settle, straysOf } from "./runtime/host.js";
 import { answer, collectRoutes, routesManifest } from "./runtime/http.js";
 import { includedFunctions } from "./runtime/included.js";
 import { accessOf, collectFunctions, type Modules, printManifest } from "./runtime/manifest.js";
@@ -144,34 +144,48 @@ interface Declared {
 	readonly routes: ReadonlyMap<string, Route>;
 }
 
+function fail(n: number, error: unknown): void {
+	let text: string;
+	try {
+		text = printWire(failureOf(error));
+	} catch (e) {
+		text = printWire({
+			code: "function_failed",
+			message: e instanceof ValueError ? `error data: ${e.message}` : "the error cannot be sent",
+		});
+	}
+	host().done(n, false, text);
+}
+
+function succeed(n: number, result: string): void {
+	const stray = firstStray(n);
+	if (stray) fail(n, stray.reason);
+	else host().done(n, true, result);
+}
+
+/** What fails with the function's last step is told after its end, before anybody was told of that; it takes it back. */
+function rejected(n: number, promise: Promise<unknown>, reason: unknown): void {
+	const strays = straysOf(n);
+	if (strays) strays.note(promise, reason);
+	else fail(n, reason);
+}
+
 function start({ functions, routes }: Declared, n: number, name: string, args: string, envText: string): void {
-	const fail = (error: unknown): void => {
-		let text: string;
-		try {
-			text = printWire(failureOf(error));
-		} catch (e) {
-			text = printWire({
-				code: "function_failed",
-				message: e instanceof ValueError ? `error data: ${e.message}` : "the error cannot be sent",
-			});
-		}
-		host().done(n, false, text);
-	};
 	const [fn, route] = [functions.get(name), routes.get(name)];
-	if (!fn && !route) return fail(new MillraceError("unknown_function", `no function named ${name} is loaded`));
+	if (!fn && !route) return fail(n, new MillraceError("unknown_function", `no function named ${name} is loaded`));
 	const env = parseWire(envText) as unknown as Env;
 	begin(n);
 	const call: Call = { n, env, functions, ran: 0, clock: { looked: false } };
 	const frame = new Frame((kind, json) => operate(n, kind, json), 0);
-	const ending = (how: (what: string) => void) => (what: unknown) => {
+	const ending = (how: (n: number, what: string) => void) => (what: unknown) => {
 		try {
-			how(what as string);
+			how(n, what as string);
 		} finally {
 			forget(n);
 		}
 	};
 	(route ? serve(call, route, args, frame) : run(call, fn as RegisteredFunction, args, frame, 0)).then(
-		ending((result) => host().done(n, true, result)),
+		ending(succeed),
 		ending(fail),
 	);
 }
@@ -196,6 +210,7 @@ export function register(parts: { readonly app?: unknown; readonly modules: Modu
 		call: (n, name, args, env) => start({ functions, routes }, n, name, args, env),
 		check: checkWrite,
 		settle,
+		rejected,
 		forget,
 	};
 	(globalThis as { __millrace?: Entry }).__millrace = entry;

@@ -13,7 +13,21 @@ interface Entry {
 	manifest(): string;
 	call(n: number, fn: string, args: string, env: string): void;
 	settle(op: number, ok: boolean, json: string): void;
+	rejected(n: number, promise: Promise<unknown>, reason: unknown): void;
 	forget(n: number): void;
+}
+/** What the engine says after each slice, Node says when it has run all that could. */
+async function asInAnEngine<T>(work: () => Promise<T>): Promise<T> {
+	const before = process.listeners("unhandledRejection");
+	process.removeAllListeners("unhandledRejection");
+	process.on("unhandledRejection", (reason, promise) => entry.rejected(lastCall, promise, reason));
+	try {
+		return await work();
+	} finally {
+		await new Promise((resolve) => setTimeout(resolve, 5));
+		process.removeAllListeners("unhandledRejection");
+		for (const listener of before) process.on("unhandledRejection", listener);
+	}
 }
 interface Done {
 	ok: boolean;
@@ -268,17 +282,27 @@ test("how calls end badly", async () => {
 	assert.match((await value("messages.unique", {}, {}, [[{ id: "1" }, { id: "2" }]])).message, /more than one row of Channel/);
 });
 
-test("what was not awaited is part of the call all the same; what comes after its end is refused", async () => {
-	assert.deepEqual((await call("messages.unawaited", {}, {}, [null])).ok, true);
-	assert.deepEqual(await call("messages.unawaited", {}, {}, [{ code: "forbidden", message: "no" }]), {
-		ok: false,
-		value: { code: "forbidden", message: "no" },
-	});
-	assert.deepEqual((await call("messages.late", {})).ok, true);
-	await new Promise((resolve) => setTimeout(resolve, 20));
-	assert.match((globalThis as { lateError?: string }).lateError ?? "", /after its function had ended/);
-	assert.deepEqual(asked(), []);
-});
+test("what was not awaited is part of the call all the same; what comes after its end is refused", () =>
+	asInAnEngine(async () => {
+		assert.deepEqual((await call("messages.unawaited", {}, {}, [null])).ok, true);
+		assert.deepEqual(await call("messages.unawaited", {}, {}, [{ code: "forbidden", message: "no" }]), {
+			ok: false,
+			value: { code: "forbidden", message: "no" },
+		});
+		assert.deepEqual((await call("messages.late", {})).ok, true);
+		await new Promise((resolve) => setTimeout(resolve, 20));
+		assert.match((globalThis as { lateError?: string }).lateError ?? "", /after its function had ended/);
+		assert.deepEqual(asked(), []);
+	}));
+
+test("a failure that nobody handled is the call's; one that is handled, early or late, is not", () =>
+	asInAnEngine(async () => {
+		const no = { code: "bad_value", message: "no" };
+		const stray = (how: string, first: unknown = no) => call("messages.stray", { how }, {}, [first, null, null]);
+		for (const how of ["alone", "all", "async", "then", "finally"]) assert.deepEqual(await stray(how), { ok: false, value: no }, how);
+		for (const how of ["caught", "allCaught", "lateAwait", "lateCatch", "lateAll"]) assert.equal((await stray(how)).ok, true, how);
+		assert.match(((await stray("own", null)).value as { message: string }).message, /^Error: of its own/);
+	}));
 
 test("a forgotten call goes no further and ends nowhere", async () => {
 	let ended = false;

@@ -535,8 +535,10 @@
 		variables(text) {
 			global("process", Object.freeze({ env: Object.freeze({ __proto__: null, ...parse(text) }) }));
 		},
+		// of an action it is told, of others it is a failure
 		rejected(promise, reason) {
-			log(current, "warn", `unhandled rejection: ${line([reason])}`);
+			if (state !== undefined && !state.live && typeof bundle?.rejected === "function") bundle.rejected(current, promise, reason);
+			else log(current, "warn", `unhandled rejection: ${line([reason])}`);
 		},
 	};
 })

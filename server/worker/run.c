@@ -451,10 +451,17 @@ static uint64_t host_op(void *arg, uint64_t n, struct mr_str kind, struct mr_str
 	return number;
 }
 
+/* A function that said it was done may say in the same slice that it was not, before anybody was told: something failed that it did not
+ * wait for. */
+static bool takes_back(const struct mr_job *job, bool ok)
+{
+	return job->run.ok && !ok && job->w->slicing == job && job->kind != MR_JOB_ACTION;
+}
+
 static void host_done(void *arg, uint64_t n, bool ok, struct mr_str json)
 {
 	struct mr_job *job = job_of(arg, n);
-	if (!job || job->run.done)
+	if (!job || (job->run.done && !takes_back(job, ok)))
 		return;
 	job->run.done = true;
 	job->run.ok = ok;

@@ -57,6 +57,27 @@ export const gone = internalMutation({ args: { id: v.id("users"), how: v.union(v
 	if (how === "patch") await ctx.db.patch(id, { mood: undefined });
 	else await ctx.db.delete(id);
 } });
+export const unseen = mutation({ args: { id: v.id("users"), how: v.string() }, handler: async (ctx, { id, how }) => {
+	await ctx.db.insert("users", { name: "unseen", key: how });
+	if (how === "alone") void ctx.db.patch(id, { mood: "bad" });
+	if (how === "early") {
+		void ctx.db.delete(id);
+		await ctx.db.query("users").first();
+	}
+	if (how === "all") void Promise.all([ctx.db.patch(id, { mood: "bad" })]);
+	if (how === "caught") void ctx.db.patch(id, { mood: "bad" }).catch(() => null);
+	if (how === "later") {
+		const one = ctx.db.patch(id, { mood: "bad" });
+		await ctx.db.query("users").first();
+		try {
+			await one;
+		} catch {
+			return "caught";
+		}
+	}
+	return how;
+} });
+export const unseenKeys = query({ args: {}, handler: async (ctx) => (await ctx.db.query("users").withIndex("by_name", (q) => q.eq("name", "unseen")).collect()).map((u) => u.key) });
 const why = async (ctx: ActionCtx): Promise<unknown> => {
 	try {
 		return await ctx.runMutation(api.users.store, {});
@@ -191,6 +212,16 @@ await step("a user is stored by tokenIdentifier, and an optional union of litera
 		await assert.rejects(call("users.twice", { id, how }), { code: "not_found", message: `ctx.db.${how}: there is no document ${id}` });
 	assert.equal((await call("users.find", { name: "nobody" }))._id, id, "which takes back all of it");
 	assert.equal(await call("users.forget", { job: await call("users.remind", { id }) }), "canceled");
+});
+
+await step("a write that fails fails its mutation, awaited or not, unless somebody handles that", async () => {
+	const { _id: id } = await call("users.find", { name: "nobody" });
+	psql(`delete from users`);
+	for (const [how, method] of [["alone", "patch"], ["early", "delete"], ["all", "patch"]])
+		await assert.rejects(call("users.unseen", { id, how }), { code: "not_found", message: `ctx.db.${method}: there is no document ${id}` }, how);
+	assert.deepEqual(await call("users.unseenKeys"), [], "nothing of it was done");
+	assert.deepEqual([await call("users.unseen", { id, how: "caught" }), await call("users.unseen", { id, how: "later" })], ["caught", "caught"]);
+	assert.deepEqual(await call("users.unseenKeys"), ["caught", "later"]);
 });
 
 await step("filters that compare fields, count and look into objects: all of them, some in an order, page by page", async () => {

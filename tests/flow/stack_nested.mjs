@@ -42,6 +42,20 @@ test("a call that fails keeps nothing of its parts", async () => {
 	assert.deepEqual(kept("d"), []);
 });
 
+test("what fails unseen fails its function, and a part is taken back for it", async () => {
+	const fails = [["unique", "unique_violation"], ["unique early", "unique_violation"], ["value", "bad_value"], ["value early", "bad_value"], ["where", "unknown_field"]];
+	for (const [how, code] of fails) {
+		const { error } = await client.call("strays.alone", { grp: `s ${how}`, how });
+		assert.equal(error?.code, code, `${how}: ${JSON.stringify(error)}`);
+		assert.deepEqual(kept(`s ${how}`), [], how);
+	}
+	for (const [how, code] of fails) {
+		const { value, error } = await client.call("strays.within", { grp: `w ${how}`, how });
+		assert.equal(value, code, `${how}: ${JSON.stringify(error)}`);
+		assert.deepEqual(kept(`w ${how}`).sort(), ["after", "before"], how);
+	}
+});
+
 test("what is taken back is told to nobody, and counts go on from before", async () => {
 	stack.psql(`insert into "Counter" (name, n) values ('parts', 0)`);
 	const [{ id }] = stack.rows(`select id from "Counter" where name = 'parts'`);

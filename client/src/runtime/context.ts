@@ -122,18 +122,12 @@ function changes(value: unknown, what: string): string {
 	return `"value":${printWire(set, what)}${add ? `,"add":${printWire(add, `${what}: increment`)}` : ""}`;
 }
 
-/** A failure that nobody awaits is the call's to report (runtime.ts), not the engine's. */
-function quiet<T>(promise: Promise<T>): Promise<T> {
-	promise.catch(() => undefined);
-	return promise;
-}
-
 /** What refuses before it has begun is told as all else. */
 function begun<T>(begin: () => Promise<T>): Promise<T> {
 	try {
 		return begin();
 	} catch (e) {
-		return quiet(Promise.reject(e as Error));
+		return Promise.reject(e as Error);
 	}
 }
 
@@ -177,7 +171,7 @@ function normalId(entity: string, key: readonly string[], id: string): Value {
 function changed(method: string, entity: string, id: string, row: Promise<Value>): Promise<Value> {
 	if (!isDocuments(entity)) return row;
 	const none = () => new MillraceError("not_found", `ctx.db.${method}: there is no document ${documentId(entity, id)}`);
-	return quiet(row.then((is) => (is === null ? Promise.reject(none()) : is)));
+	return row.then((is) => (is === null ? Promise.reject(none()) : is));
 }
 
 /** Jobs are written by ctx.scheduler alone. */
@@ -207,7 +201,7 @@ function makeSql(call: CallDoor) {
 		if (!isPlainObject(first) && !(first instanceof ObjectValidator)) return runSql(call, first, values);
 		const row = first instanceof ObjectValidator ? (first as ObjectValidator<Shape>) : new ObjectValidator(first as unknown as Shape);
 		const check = (rows: Value) => (rows as readonly Value[]).map((one, i) => checkRow(row, one, i));
-		return (statement: unknown, ...more: unknown[]) => quiet(runSql(call, statement, more).then(check));
+		return (statement: unknown, ...more: unknown[]) => runSql(call, statement, more).then(check);
 	};
 }
 
@@ -217,7 +211,7 @@ function makeReader(call: CallDoor) {
 			const { entity, id, rest } = rowMeant("get", args);
 			const lock = (rest as { readonly forUpdate?: boolean } | undefined)?.forUpdate === true ? { forUpdate: true } : {};
 			const found = call.operate("get", printWire({ entity, id, ...lock }));
-			return isDocuments(entity) ? quiet(found.then((row) => (row === null ? null : documentOf(entity, row as Row)))) : found;
+			return isDocuments(entity) ? found.then((row) => (row === null ? null : documentOf(entity, row as Row))) : found;
 		},
 		query: (entity: unknown) => {
 			// what a function compares with is the present, or was made of it, once it has looked at the clock
@@ -307,7 +301,7 @@ function makeWriter(call: CallDoor) {
 		const json = `{"entity":${printWire(writable(text(entity, "ctx.db.insert: the entity")))},"value":${values(value, String(entity))}${more}}`;
 		return call.operate("insert", json);
 	};
-	const upsert = async (entity: unknown, key: unknown, changes: unknown, others: unknown): Promise<Value> => {
+	const upsert = async (entity: unknown, key: unknown, changes: unknown, others?: unknown): Promise<Value> => {
 		const [name, by] = [writable(text(entity, "ctx.db.upsert: the entity")), fields(key, "ctx.db.upsert: the key") as Where];
 		needUnique(name, by);
 		const found = await reader.query(name).where(by).select("id").forUpdate().first();
@@ -317,8 +311,8 @@ function makeWriter(call: CallDoor) {
 	};
 	return Object.assign(reader, {
 		insert: (entity: unknown, value: unknown): Promise<Value> =>
-			typeof entity === "string" && isDocuments(entity) ? quiet(insertDocument(writable(entity), value)) : insert(entity, value),
-		upsert: (entity: unknown, key: unknown, changes: unknown, others?: unknown) => quiet(upsert(entity, key, changes, others)),
+			typeof entity === "string" && isDocuments(entity) ? insertDocument(writable(entity), value) : insert(entity, value),
+		upsert,
 		patch,
 		update: patch,
 		replace: change("replace"),

@@ -3,6 +3,7 @@
 
 import type { Value } from "../values.js";
 import type { OperationKind } from "./host.js";
+import { tell } from "./strays.js";
 
 export type Channel = (kind: OperationKind, json: string) => Promise<Value>;
 
@@ -33,18 +34,19 @@ export class Frame {
 		return this.#channel(kind, json);
 	}
 
-	/** What the function has started is part of it, awaited or not. */
+	/** What the function has started is part of it, awaited or not. It fails for whoever takes what this gives (strays.ts: if nobody does). */
 	track<T>(one: Promise<T>): Promise<T> {
 		this.#open++;
-		one.then(this.#ended, this.#failed);
-		return one;
+		return one.then(this.#ended as (value: T) => T, this.#failed);
 	}
-	readonly #ended = (): void => {
+	readonly #ended = (value: unknown): unknown => {
 		if (--this.#open === 0) this.#idle?.();
+		return value;
 	};
-	readonly #failed = (e: unknown): void => {
+	readonly #failed = (e: unknown): never => {
 		this.#stray ??= e;
-		this.#ended();
+		this.#ended(undefined);
+		throw e;
 	};
 
 	/** A part that is done whole or taken back alone; what else the function asks for meanwhile waits for its end. */
@@ -61,20 +63,22 @@ export class Frame {
 	/** Savepoint and release are not waited for, unless something failed meanwhile: caught or not, it may be the end of the part. */
 	async #savepoint<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
 		const level = `{"level":${this.level + 1}}`;
-		let failed = false;
+		const failures: unknown[] = [];
 		const send = (kind: OperationKind, json: string) => {
 			const one = this.#send(kind, json);
-			one.catch(() => (failed = true));
+			one.catch((e: unknown) => failures.push(e));
 			return one;
 		};
-		this.track(send("savepoint", level));
+		this.track(send("savepoint", level)).catch(nothing);
 		try {
 			const result = await work(send);
 			const released = this.track(send("release", level));
-			if (failed) await released;
+			if (failures.length > 0) await released;
+			else released.catch(nothing);
 			return result;
 		} catch (e) {
 			if (!this.#over) await send("restore", level); // over: what is around it is taken back
+			failures.forEach(tell);
 			throw e;
 		}
 	}
@@ -85,8 +89,9 @@ export class Frame {
 			const result = await body();
 			this.#stray = undefined; // what failed so far was the function's to see
 			while (this.#open > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
-			if (this.#stray !== undefined) throw this.#stray;
-			return result;
+			if (this.#stray === undefined) return result;
+			tell(this.#stray);
+			throw this.#stray;
 		} finally {
 			this.#over = true;
 		}

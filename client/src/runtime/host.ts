@@ -4,6 +4,7 @@ import { parseWire } from "../json.js";
 import { MillraceError } from "../error.js";
 import type { ErrorCode } from "../tables.js";
 import type { Value } from "../values.js";
+import { Strays } from "./strays.js";
 
 export interface Host {
 	op(n: number, kind: OperationKind, json: string): number;
@@ -42,6 +43,8 @@ export interface Entry {
 	/** What a client writes to an entity: JSON text, `{ value }` or `{ error }`. */
 	check(entity: string, json: string): string;
 	settle(op: number, ok: boolean, json: string): void;
+	/** In call n a promise was rejected, and nobody handled it. */
+	rejected(n: number, promise: Promise<unknown>, reason: unknown): void;
 	/** Call n is over for the host: its operations will not be answered, and what it still does is of no account. */
 	forget(n: number): void;
 }
@@ -55,6 +58,7 @@ export function host(): Host {
 /** A call that runs. */
 interface Running {
 	readonly n: number;
+	strays?: Strays;
 	/** Operations without an answer. */
 	open: number;
 	/** By their numbers, with the operation that each waits for. */
@@ -92,6 +96,15 @@ export function forget(n: number): void {
 	const call = running.get(n);
 	running.delete(n);
 	if (call && call.open > 0) for (const [op, one] of waiting) if (one.call === call) waiting.delete(op);
+}
+
+/** The failures of call n that nobody has seen; undefined: it is over. */
+export function straysOf(n: number): Strays | undefined {
+	const call = running.get(n);
+	return call && (call.strays ??= new Strays());
+}
+export function firstStray(n: number): { readonly reason: unknown } | undefined {
+	return running.get(n)?.strays?.first();
 }
 
 /** Asks the host; the promise ends in `settle`. */

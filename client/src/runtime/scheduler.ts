@@ -80,12 +80,6 @@ function jobId(id: unknown): string {
 	return id;
 }
 
-/** A failure that nobody awaits is the call's to report. */
-function quiet<T>(promise: Promise<T>): Promise<T> {
-	promise.catch(() => undefined);
-	return promise;
-}
-
 export function makeScheduler(kind: string, call: CallDoor): Scheduler {
 	const within = (fn: string, args: string) => call.operate("call", `{"kind":"mutation","fn":"${fn}","args":${args}}`);
 	const schedule = async (what: string, runAt: number, ref: unknown, args: unknown, options: unknown) => {
@@ -102,12 +96,7 @@ export function makeScheduler(kind: string, call: CallDoor): Scheduler {
 		const uuid = jobId(id);
 		await (kind === "mutation" ? cancel(call, uuid) : within(CANCEL, `{"id":${printWire(id)}}`));
 	};
-	const scheduler = {
-		runAfter: (delay: unknown, ref: unknown, args?: unknown, options?: unknown) => quiet(later(delay, ref, args, options)),
-		runAt: (time: unknown, ref: unknown, args?: unknown, options?: unknown) => quiet(at(time, ref, args, options)),
-		cancel: (id: unknown) => quiet(end(id)),
-	};
-	return scheduler as unknown as Scheduler;
+	return { runAfter: later, runAt: at, cancel: end } as unknown as Scheduler;
 }
 
 // --- what actions call ---

@@ -50,6 +50,36 @@ export const crash = mutation({
 		throw new TypeError("oops");
 	},
 });
+/** The first operation fails. */
+export const stray = mutation({
+	args: { how: v.string() },
+	handler: async (ctx, { how }) => {
+		const fails = async () => void (await ctx.db.get("Message", "x"));
+		const goesOn = async () => void (await ctx.db.get("Message", "y"));
+		if (how === "alone") void ctx.db.get("Message", "x");
+		else if (how === "all") void Promise.all([fails(), goesOn()]);
+		else if (how === "async") void fails();
+		else if (how === "then") void ctx.db.get("Message", "x").then(() => 1);
+		else if (how === "finally") void fails().finally(() => 1);
+		else if (how === "caught") void fails().catch(() => 1);
+		else if (how === "allCaught") await Promise.all([fails(), goesOn()]).catch(() => 1);
+		else if (how === "own") void goesOn().then(() => Promise.reject(new Error("of its own")));
+		else {
+			const one = fails();
+			await goesOn();
+			await goesOn();
+			if (how === "lateAwait")
+				try {
+					await one;
+				} catch {
+					return;
+				}
+			else if (how === "lateCatch") one.catch(() => 1);
+			else await Promise.allSettled([one]);
+		}
+		await goesOn();
+	},
+});
 export const unawaited = mutation({
 	args: {},
 	handler: (ctx) => {
