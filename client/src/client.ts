@@ -45,6 +45,8 @@ export interface ClientOptions {
 	readonly encoding?: Encoding;
 	/** Milliseconds for which a query stays live after its last watcher has gone. Default 1000. */
 	readonly linger?: number;
+	/** Connects when this has resolved, and not before; what is asked for meanwhile waits. */
+	readonly after?: Promise<unknown>;
 	/** Errors that no call and no query can be told: a refused token, a mutation of an earlier page that failed. */
 	readonly onError?: (error: MillraceError) => void;
 }
@@ -386,7 +388,7 @@ class MillraceClient {
 		if (this.started || this.closed) return;
 		this.started = true;
 		this.listenToPage();
-		void this.claimSession().then(() => this.runner.on({ type: "start" }));
+		void Promise.all([this.claimSession(), this.options.after]).then(() => this.closed || this.runner.on({ type: "start" }));
 	}
 
 	/** Two tabs must not share a session, and a duplicated tab starts with a copy of the other's store. Only the holder of the lock keeps it. */

@@ -27,7 +27,7 @@ await build({
 	logLevel: "warning",
 	banner: { js: 'import { webcrypto as millraceTestCrypto } from "node:crypto"; globalThis.crypto ??= millraceTestCrypto;' }, // Node 18
 	alias: Object.fromEntries(
-		["react", "server", "runtime", "index", "convex/react", "convex/server", "convex/values"].map((name) => [
+		["react", "server", "runtime", "index", "convex/browser", "convex/react", "convex/server", "convex/values"].map((name) => [
 			name === "index" ? "millrace" : `millrace/${name}`,
 			join(here, `../src/${name}.ts`),
 		]),

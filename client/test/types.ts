@@ -2,6 +2,7 @@
 
 import { type Client, createClient, type FunctionRef, functionRef, type WebSocketMaker } from "millrace";
 import type { ClientRow, Infer, InferIn, InsertOf, JobRow, MutationCtx, ParamsOf, QueryCtx, RegisteredFunction, ServerRow, SessionRow } from "millrace/server";
+import * as convexBrowser from "millrace/convex/browser";
 import * as convex from "millrace/convex/react";
 import type { DocumentOf, Id } from "millrace/convex/server";
 import * as convexServer from "millrace/convex/server";
@@ -872,6 +873,36 @@ async function identityOf(ctx: QueryCtx<P>): Promise<string | undefined> {
 	return identity?.name ?? identity?.email ?? key ?? role;
 }
 void identityOf;
+assert<Equals<convexServer.DocumentByName<convexServer.DataModelFromSchemaDefinition<P["default"]>, "rooms">, DocumentOf<P, "rooms">>>();
+assert<Equals<convexServer.TableNamesInDataModel<convexServer.DataModelOf<P>>, "rooms" | "messages" | "things">>();
+void convexServer.anyApi["messages"]?.["list"];
+const optimistic: convex.OptimisticUpdate<convexServer.FunctionArgs<SendRef>> = (store, { room }) => void [store.getQuery(byName, { room }), room];
+/** What components take and keep of the hooks. */
+export function Typed({ send, mail }: { readonly send: convex.ReactMutation<SendRef>; readonly mail: convex.ReactAction<convexServer.FunctionReference<"action", "public", { to: string }, number>> }) {
+	const own: convex.ReactMutation<SendRef> = convex.useMutation(portedRefs.messages.send);
+	const id: Promise<Id<"messages">> = own.withOptimisticUpdate(optimistic)({ room: "r" as Id<"rooms">, body: "b" });
+	const n: Promise<number> = mail({ to: "x" });
+	// @ts-expect-error an argument is missing
+	void send({ body: "b" });
+	const { inflightActions, timeOfOldestInflightRequest, connectionRetries } = convex.useConvexConnectionState();
+	const requests: convex.RequestForQueries = { a: { query: byName, args: { room: "r" } } };
+	const since: number | undefined = timeOfOldestInflightRequest?.getTime();
+	return [id, n, inflightActions + connectionRetries, since, convex.useQueries(requests)];
+}
+const quietly: convex.Logger = { log: () => undefined, logVerbose: () => undefined, warn: () => undefined, error: () => undefined };
+const options: convex.ConvexReactClientOptions = { expectAuth: true, verbose: true, logger: quietly, reportDebugInfoToConvex: false, authRefreshTokenLeewaySeconds: 5 };
+const fetchToken: convex.AuthTokenFetcher = async ({ forceRefreshToken }) => (forceRefreshToken ? "t" : null);
+export const withAuth = (children: never) => convex.ConvexProviderWithAuth({ client: new convex.ConvexReactClient("http://x", options), useAuth: () => ({ isLoading: false, isAuthenticated: true, fetchAccessToken: fetchToken }), children });
+export async function script(url: string) {
+	const http = new convexBrowser.ConvexHttpClient(url, { auth: "t" });
+	const id: Id<"messages"> = await http.mutation(portedRefs.messages.send, { room: "r" as Id<"rooms">, body: "b" });
+	// @ts-expect-error an argument is missing
+	await http.query(byName);
+	const client = new convexBrowser.ConvexClient(url, { logger: false });
+	const stop = client.onUpdate(byName, { room: "r" }, (n: number) => n, (e) => e.message);
+	stop();
+	return [id, stop.getCurrentValue()?.toFixed(), await client.query(byName, { room: "r" })];
+}
 void new convex.ConvexReactClient("http://x", { unsavedChangesWarning: false }).prewarmQuery({ query: byName, args: { room: "r" } });
 // @ts-expect-error documents are always checked
 void convexServer.defineSchema({}, { schemaValidation: false });

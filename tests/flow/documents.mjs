@@ -264,19 +264,27 @@ await step("pages of an index that holds ids", async () => {
 });
 
 await step("such a filter is live", async () => {
-	const { ConvexReactClient } = await import("../../client/dist/convex/react.js");
-	const { functionRef } = await import("../../client/dist/index.js");
-	const client = new ConvexReactClient(server.url, { webSocketConstructor: WebSocket });
-	const watch = client.watchQuery(functionRef("things.all", "query"), { which: "fields" });
-	const stop = watch.onUpdate(() => {});
-	const shows = async (is) => await until(`${is}`, () => watch.localQueryResult()?.includes(4) === is, 10);
+	const { ConvexClient, ConvexHttpClient } = await import("../../client/dist/convex/browser.js");
+	const { anyApi } = await import("../../client/dist/convex/server.js");
+	const client = new ConvexClient(server.url, { webSocketConstructor: WebSocket });
+	let last;
+	const stop = client.onUpdate(anyApi.things.all, { which: "fields" }, (ms) => (last = ms));
+	const shows = async (is) => await until(`${is}`, () => last?.includes(4) === is, 10);
 	await shows(false);
 	const { page } = await call("things.ofRoom", { room, paginationOpts: { numItems: 100, cursor: null } });
 	const { _id: id } = page.find((t) => t.m === 4);
-	await call("things.set", { id, n: 5 });
+	const http = new ConvexHttpClient(server.url);
+	await http.mutation(anyApi.things.set, { id, n: 5 });
 	await shows(true);
-	await call("things.set", { id });
+	assert.deepEqual(await http.query(anyApi.things.all, { which: "fields" }), stop.getCurrentValue());
+	await Promise.all([http.mutation(anyApi.things.set, { id, n: 6 }), http.mutation(anyApi.things.set, { id })]); // one after the other
 	await shows(false);
+	await assert.rejects(http.query(anyApi.things.wrong), { name: "MillraceError", code: "function_failed" });
+	await assert.rejects(http.mutation(anyApi.messages.send, { room, body: "" }), { name: "ConvexError", data: { why: "empty" } });
+	http.setAuth(millrace(["token", "--user", "bob", "--data-dir", data, "--app-dir", app]).out.trim());
+	assert.equal(await http.query(anyApi.messages.own), "bob");
+	http.clearAuth();
+	await assert.rejects(http.query(anyApi.messages.own), { code: "unauthenticated" });
 	stop();
 	await client.close();
 });

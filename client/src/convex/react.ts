@@ -11,11 +11,24 @@ import type { LocalStore } from "../updates.js";
 import type { PagedStatus } from "../pager.js";
 import { ConvexReactClient, type ConnectionState, type FetchToken } from "./client.js";
 import { asThrown } from "./error.js";
+import type { CallKind } from "./inflight.js";
+import type { FunctionArgs, FunctionReturnType, OptionalRestArgs } from "./server.js";
 
 export { ConvexReactClient } from "./client.js";
-export type { ConnectionState, ConvexClientOptions, FetchToken, MutationOptions, PrewarmedQuery, Watch } from "./client.js";
+export type {
+	ConnectionState,
+	ConvexClientOptions,
+	ConvexClientOptions as ConvexReactClientOptions,
+	FetchToken,
+	FetchToken as AuthTokenFetcher,
+	Logger,
+	MutationOptions,
+	PrewarmedQuery,
+	Watch,
+} from "./client.js";
 export { insertAtBottomIfLoaded, insertAtPosition, insertAtTop, optimisticallyUpdateValueInPaginatedQuery } from "./paginated.js";
 export type { LocalStore as OptimisticLocalStore } from "../updates.js";
+export type OptimisticUpdate<Args> = (localStore: LocalStore, args: Args) => void;
 
 const ConvexContext = createContext<ConvexReactClient | undefined>(undefined);
 
@@ -40,10 +53,10 @@ export function useQuery<Args, Result>(fn: FunctionRef<"query", Args, Result>, .
 	return data as Result | undefined;
 }
 
-type Requests = { readonly [key: string]: { readonly query: FunctionRef<"query", never, unknown> | FunctionRef; readonly args: unknown } };
+export type RequestForQueries = { readonly [key: string]: { readonly query: FunctionRef<"query", never, unknown> | FunctionRef; readonly args: unknown } };
 
 /** Any number of queries at once: results, undefined, or the Error of each. */
-export function useQueries(requests: Requests): { readonly [key: string]: unknown } {
+export function useQueries(requests: RequestForQueries): { readonly [key: string]: unknown } {
 	const client = useInner();
 	const specs = Object.entries(requests).map(([key, { query, args }]) => [key, functionSpec(query as FunctionRef, args)] as const);
 	const all = JSON.stringify(specs.map(([key, spec]) => [key, specKey(spec)]));
@@ -95,32 +108,35 @@ export function usePaginatedQuery<Args extends { readonly paginationOpts: unknow
 
 // --- calls ---
 
-/** Runs a mutation. The same function throughout the component's life. */
-export interface ReactMutation<Args, Result> {
-	(...args: ArgsOf<Args>): Promise<Result>;
+/** Runs a mutation. The same function throughout the component's life. `Fn` is its reference's type: `typeof api.messages.send`. */
+export interface ReactMutation<Fn> {
+	(...args: OptionalRestArgs<Fn>): Promise<FunctionReturnType<Fn>>;
 	/** Shows what it is expected to do until it is answered. */
-	withOptimisticUpdate(update: (localStore: LocalStore, args: Args) => void): ReactMutation<Args, Result>;
+	withOptimisticUpdate(update: OptimisticUpdate<FunctionArgs<Fn>>): ReactMutation<Fn>;
 }
-export type ReactAction<Args, Result> = (...args: ArgsOf<Args>) => Promise<Result>;
+export type ReactAction<Fn> = (...args: OptionalRestArgs<Fn>) => Promise<FunctionReturnType<Fn>>;
 
-function withThrown<Args, Result>(run: Caller<Args, Result>): ReactAction<Args, Result> {
+type Run<Args, Result> = (...args: ArgsOf<Args>) => Promise<Result>;
+
+function counted<Args, Result>(client: ConvexReactClient, kind: CallKind, run: Caller<Args, Result>): Run<Args, Result> {
 	return (...args) =>
-		run(...args).catch((e: unknown) => {
+		client.track(kind, run(...args)).catch((e: unknown) => {
 			throw asThrown(e);
 		});
 }
-function asMutation<Args, Result>(run: Mutator<Args, Result>): ReactMutation<Args, Result> {
-	return Object.assign(withThrown(run), {
-		withOptimisticUpdate: (update: (localStore: LocalStore, args: Args) => void) => asMutation(run.withOptimisticUpdate(update)),
-	});
+function asMutation<Args, Result>(client: ConvexReactClient, run: Mutator<Args, Result>): ReactMutation<FunctionRef<"mutation", Args, Result>> {
+	const withOptimisticUpdate = (update: OptimisticUpdate<Args>) => asMutation(client, run.withOptimisticUpdate(update));
+	return Object.assign(counted(client, "mutation", run), { withOptimisticUpdate }) as unknown as ReactMutation<FunctionRef<"mutation", Args, Result>>;
 }
-export function useMutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>): ReactMutation<Args, Result> {
-	const run = useMutator(useInner(), fn, undefined);
-	return useMemo(() => asMutation(run), [run]);
+export function useMutation<Args, Result>(fn: FunctionRef<"mutation", Args, Result>): ReactMutation<FunctionRef<"mutation", Args, Result>> {
+	const client = useConvex();
+	const run = useMutator(client.inner, fn, undefined);
+	return useMemo(() => asMutation(client, run), [client, run]);
 }
-export function useAction<Args, Result>(fn: FunctionRef<"action", Args, Result>): ReactAction<Args, Result> {
-	const run = useActor(useInner(), fn);
-	return useMemo(() => withThrown(run), [run]);
+export function useAction<Args, Result>(fn: FunctionRef<"action", Args, Result>): ReactAction<FunctionRef<"action", Args, Result>> {
+	const client = useConvex();
+	const run = useActor(client.inner, fn);
+	return useMemo(() => counted(client, "action", run) as unknown as ReactAction<FunctionRef<"action", Args, Result>>, [client, run]);
 }
 
 export function useConvexConnectionState(): ConnectionState {

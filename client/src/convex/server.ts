@@ -1,6 +1,7 @@
 // millrace/convex/server: the names of `convex/server`. What declares functions is in _generated/server.
 
-import { type ArgsOf, type FunctionRef, functionRef } from "../api.js";
+import { type ArgsOf, type FunctionRef, functionRef, makeApi } from "../api.js";
+import type { DataModelOf } from "../server/documents.js";
 import type { FunctionKind, RegisteredFunction } from "../server/functions.js";
 
 export { defineSchema, defineTable, Schema, TableDefinition } from "../server/documents.js";
@@ -10,9 +11,17 @@ export { cronJobs } from "../server/crons.js";
 export type { Crons } from "../server/crons.js";
 export type { Scheduler } from "../server/scheduler.js";
 export { paginationOptsValidator, paginationResultValidator } from "../server/validators.js";
-export type { Auth, FilterBuilder, Identity as UserIdentity, IndexRange, PaginationOptions, PaginationResult } from "../server/functions.js";
+export type { Auth, Expression, FilterBuilder, Identity as UserIdentity, IndexRange, PaginationOptions, PaginationResult } from "../server/functions.js";
 export { functionName as getFunctionName } from "../api.js";
-export { httpAction, HttpRouter, httpRouter } from "../server/http.js";
+export {
+	action as actionGeneric,
+	internalAction as internalActionGeneric,
+	internalMutation as internalMutationGeneric,
+	internalQuery as internalQueryGeneric,
+	mutation as mutationGeneric,
+	query as queryGeneric,
+} from "../server/functions.js";
+export { httpAction, httpAction as httpActionGeneric, HttpRouter, httpRouter } from "../server/http.js";
 export type { RoutableMethod } from "../server/http.js";
 
 // --- types of functions and their references ---
@@ -28,6 +37,19 @@ type Registered<Kind extends FunctionKind, V extends Visibility, Args, Result> =
 export type RegisteredQuery<V extends Visibility, Args, Result> = Registered<"query", V, Args, Result>;
 export type RegisteredMutation<V extends Visibility, Args, Result> = Registered<"mutation", V, Args, Result>;
 export type RegisteredAction<V extends Visibility, Args, Result> = Registered<"action", V, Args, Result>;
+
+/** References by name, of whatever type: `anyApi.messages.list`. */
+export const anyApi = makeApi<never>() as unknown as AnyApi;
+export interface AnyApi {
+	readonly [name: string]: AnyApi & FunctionRef<never, never, never>;
+}
+
+/** The model of a schema that is at hand: `DataModelFromSchemaDefinition<typeof schema>`. */
+export type DataModelFromSchemaDefinition<S> = DataModelOf<{ readonly default: S }>;
+type AnyModel = { readonly [table: string]: { readonly document: unknown } };
+export type GenericDataModel = AnyModel;
+export type TableNamesInDataModel<Model> = keyof Model & string;
+export type DocumentByName<Model extends AnyModel, Table extends TableNamesInDataModel<Model>> = Model[Table]["document"];
 
 /** A document as it is inserted. */
 export type WithoutSystemFields<Document> = { [K in keyof Document as K extends "_id" | "_creationTime" ? never : K]: Document[K] };
