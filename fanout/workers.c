@@ -201,6 +201,8 @@ static void on_peer_gone(struct mr_worker *w)
 		leave_lane(w);
 	}
 	mr_jobs_orphaned(w, running, reason);
+	mr_workers_slow_scheduled(all, w->version, running, reason);
+	mr_workers_tell_kept(all); /* before it hears that what the dead one held is anybody's */
 	mr_lost_add(w);
 	mr_link_delete(&w->link);
 	free(w->version);

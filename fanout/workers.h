@@ -79,6 +79,8 @@ bool mr_worker_is_dead(pid_t process);
 /* workers_slow.c: a slice of the function took so much CPU (ended: and was stopped); a worker died while its code ran. */
 void mr_workers_slow_slice(struct mr_workers *all, struct mr_str fn, int64_t ms, bool ended);
 void mr_workers_slow_death(struct mr_workers *all, struct mr_str fn, enum mr_reason reason);
+/* What the ring says of a worker of this version that died while a scheduled function ran; of other versions nothing is known. */
+void mr_workers_slow_scheduled(struct mr_workers *all, const char *version, uint64_t running, enum mr_reason reason);
 /* The worker that is kept for quick functions learns which scheduled ones it leaves to the others. */
 void mr_workers_tell_kept(struct mr_workers *all);
 

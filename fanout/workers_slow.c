@@ -43,6 +43,14 @@ void mr_workers_slow_death(struct mr_workers *all, struct mr_str fn, enum mr_rea
 		tell(all, fn, whys[reason]);
 }
 
+void mr_workers_slow_scheduled(struct mr_workers *all, const char *version, uint64_t running, enum mr_reason reason)
+{
+	const struct mr_app *app = all->hub->app;
+	uint64_t i = running & ~MR_RING_SCHEDULED;
+	if (running & MR_RING_SCHEDULED && app && version && mr_str_is(app->version, version) && i < app->n_fns)
+		mr_workers_slow_death(all, app->fns[i].name, reason);
+}
+
 static void say_leave(struct mr_worker *w, struct mr_str names)
 {
 	struct mr_buf b = {0};

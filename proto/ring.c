@@ -47,7 +47,7 @@ _Static_assert(sizeof(struct head) == 256 && sizeof(struct lane) == 512, "layout
 _Static_assert(RECORD_LENGTH == 0 && RECORD_STATE == 1 && RECORD_TOKEN == 2 && RECORD_PAYLOAD == 4, "layout of the ring: record");
 _Static_assert(MR_SLOT_PENDING == 1 && MR_SLOT_COMMITTED == 2 && MR_SLOT_ABORTED == 3, "layout of the ring: states");
 _Static_assert(MR_REASON_NONE == 0 && MR_REASON_TIME == 1 && MR_REASON_MEMORY == 2, "layout of the ring: reasons");
-_Static_assert(MR_RING_VERSION == 2, "another version: are these its layout?");
+_Static_assert(MR_RING_VERSION == 3, "another version: are these its layout?");
 
 enum { RING_MAGIC = 0x72696e67, SIZE_LEAST = 4096, LANES_MOST = 4096 };
 

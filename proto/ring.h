@@ -17,7 +17,8 @@
  *                    begun (intent), and so does the new one. The former one must be dead by then. Should it not be, it finds another
  *                    epoch than it attached to and stores no more; but one that was just storing would spoil what the new one writes.
  *   record.state     writer: pending, then once committed or aborted (release). A writer that dies in between leaves pending: the log says.
- *   lane.call, lane.reason   writer: the call whose code runs now (0: none), and why the process ended itself; read after its death.
+ *   lane.call, lane.reason   writer: what code runs now (0: none), and why the process ended itself; read after its death. A call's
+ *                    number; of a scheduled function, which is nobody's call, its place in the manifest (MR_RING_SCHEDULED).
  *   lane.since       writer: when the slice of code that runs now began (0: none runs). Any time may be read: it says whether the writer is
  *                    held up.
  * Bytes are copied as 8-byte atomics, each stored with release and loaded with acquire (plain moves on x86): whoever meets a byte of a
@@ -32,10 +33,11 @@
 #include "ground/mem.h"
 
 #define MR_RING_MAGIC   0x31676e69724d6c69ULL
-#define MR_RING_VERSION 2  /* grows with every change of the layout that ring.c pins by static asserts, or of what a word means */
+#define MR_RING_VERSION 3  /* grows with every change of the layout that ring.c pins by static asserts, or of what a word means */
 #define MR_TOKEN_BYTES  16 /* attempt token: 8 bytes origin, 8 bytes running number */
 
 enum mr_slot { MR_SLOT_PENDING = 1, MR_SLOT_COMMITTED = 2, MR_SLOT_ABORTED = 3 };
+#define MR_RING_SCHEDULED ((uint64_t)1 << 63) /* in lane.call: the rest is a position in mr_app.fns of the writer's version */
 enum mr_reason { MR_REASON_NONE, MR_REASON_TIME, MR_REASON_MEMORY };
 
 /* Reader's side: makes a segment of `lanes` lanes with `size` data bytes each (a power of two, at least 4096). -1 and errno on failure. */

@@ -254,12 +254,20 @@ static void sweep(struct mr_worker *w)
 
 /* ---- slices ---- */
 
+/* For whoever looks for the culprit when this worker dies of it. */
+static uint64_t culprit(const struct mr_job *job)
+{
+	while (job->asker)
+		job = job->asker->job;
+	return job->scheduled ? MR_RING_SCHEDULED | (uint64_t)(job->fn - job->w->app->fns) : job->root;
+}
+
 static void slice_begin(struct mr_job *job)
 {
 	struct mr_worker *w = job->w;
 	MR_ASSERT(!w->slicing);
 	w->slicing = job;
-	mr_ring_slice(w->ring, job->root, mr_mono_us());
+	mr_ring_slice(w->ring, culprit(job), mr_mono_us());
 	mr_guard_enter();
 }
 

@@ -114,6 +114,24 @@ test("the worker that is kept for quick functions leaves scheduled slow ones to 
 		assert.deepEqual(workersThat(stack, "runaway.grind: grinds", from).filter((w) => w === kept), []);
 	}));
 
+test("a scheduled function that costs its worker costs the same one from then on, and others are quick meanwhile", async () => {
+	for (const how of ["time", "memory"])
+		await with2(["--slow-lease", "60s", "--worker-memory-limit", "256MB", "--scheduler-crashes", "3"], async (stack, culprit, other) => {
+			const fn = how === "time" ? "runaway.loopPromise" : "runaway.eatMemory";
+			const job = await value(culprit, "runaway.costsLater", { how });
+			await until(culprit, "the first death", async () => (await slow(stack)) === 1);
+			assert.match(stack.server.err, new RegExp(`${fn} is slow: its worker was ended, for it ${how === "time" ? "ran longer than function_time_limit" : "used more memory than worker_memory_limit"}`));
+			await until(culprit, "its end", async () => {
+				await value(other, "runaway.quick", { grp: "quick" });
+				return stack.psql(`select state from millrace.job where id = '${job}'`) === "failed";
+			});
+			assert.equal(stack.psql(`select error->>'code' from millrace.job where id = '${job}'`), "worker_crashed");
+			const deaths = () => [...stack.server.err.matchAll(/(worker \d+) ended after/g)].map((m) => m[1]);
+			await until(culprit, "what is logged of them", () => deaths().length === 3);
+			assert.equal(new Set(deaths().slice(1)).size, 1, deaths().join());
+		});
+});
+
 test("what a worker has not begun when it is held up goes to another, and is done once", () =>
 	with2(["--function-time-limit", "30s", "--slow-lease", "1s", "--slow-slice", "100"], async (stack, culprit, other) => {
 		const grp = "moved";

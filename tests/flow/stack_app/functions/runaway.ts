@@ -56,4 +56,11 @@ export const grindLater = mutation({
 	},
 });
 
+/** Runs what costs its worker, by the scheduler. */
+export const costsLater = mutation({
+	args: { how: v.union(v.literal("time"), v.literal("memory")) },
+	auth: "public",
+	handler: (ctx, { how }): Promise<string> => ctx.scheduler.runAfter(0, how === "time" ? api.runaway.loopPromise : api.runaway.eatMemory),
+});
+
 export const huge = mutation({ auth: "public", handler: () => "x".repeat(100_000_000) });
