@@ -137,7 +137,11 @@ static bool draft_entity(struct mr_draft *d, const struct mr_entity *e)
 		return true;
 	if (e->adopted)
 		return draft_adopted(d, &t);
-	if (!mr_draft_columns(d, &t) || !mr_draft_keys(d, &t) || !mr_draft_checks(d, &t) || !mr_draft_triggers(d, &t))
+	if (!mr_draft_columns(d, &t))
+		return false;
+	if (t.unlike)
+		return true;
+	if (!mr_draft_keys(d, &t) || !mr_draft_checks(d, &t) || !mr_draft_triggers(d, &t))
 		return false;
 	if (*t.oid && t.changed)
 		mark(d, e);

@@ -13,7 +13,7 @@ struct mr_draft {
 	struct mr_buf tables, constraints, triggers, marks; /* one transaction */
 	struct mr_buf later;                                /* steps after it */
 	/* Why the plan is refused: the first sentence, and the names of all. */
-	char sentence[400];
+	char sentence[480];
 	struct mr_buf refused;
 	int refusals;
 };
@@ -24,6 +24,7 @@ struct mr_draft_table {
 	char oid[16];
 	bool rows; /* there are some */
 	bool partitioned;
+	bool unlike;  /* a column is of another type than its field: nothing can be asked of the rows */
 	bool changed; /* rows may look different after the plan, or were not captured before it */
 };
 
@@ -43,7 +44,11 @@ bool mr_draft_keys(struct mr_draft *d, struct mr_draft_table *t);     /* install
 bool mr_draft_checks(struct mr_draft *d, struct mr_draft_table *t);   /* install_checks.c */
 bool mr_draft_triggers(struct mr_draft *d, struct mr_draft_table *t); /* install_triggers.c */
 
+/* install_types.c */
 bool mr_draft_type_fits(enum mr_type type, const char *sql_type); /* an existing column's */
+const char *mr_draft_column_type(enum mr_type type);              /* of a new column */
+/* Of a column that does not fit: says what to do. `filled`: it has a default. False when Postgres failed. */
+bool mr_draft_refuse_type(struct mr_draft *d, struct mr_draft_table *t, const struct mr_field *f, const char *sql_type, bool filled);
 /* The columns of a table that exists, and what is asked of each; NULL as mr_draft_ask. */
 PGresult *mr_draft_ask_columns(struct mr_draft *d, const struct mr_draft_table *t);
 enum mr_draft_column {

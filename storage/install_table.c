@@ -4,32 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Which types of an existing column a field can live in: the image of each reads as the field's type and compares alike. */
-static const char *const types_of[MR_TYPES] = {
-	[MR_T_BOOL] = "|boolean|",
-	[MR_T_INT] = "|bigint|integer|smallint|",
-	[MR_T_BIGINT] = "|bigint|integer|smallint|",
-	[MR_T_FLOAT] = "|double precision|",
-	[MR_T_NUMERIC] = "|numeric|",
-	[MR_T_STRING] = "|text|character varying|",
-	[MR_T_UUID] = "|uuid|",
-	[MR_T_DATETIME] = "|timestamp with time zone|",
-	[MR_T_BYTES] = "|bytea|",
-	[MR_T_JSON] = "|jsonb|json|",
-};
-
-bool mr_draft_type_fits(enum mr_type type, const char *sql_type)
-{
-	char word[128];
-	snprintf(word, sizeof(word), "|%s|", sql_type);
-	return strstr(types_of[type], word) != NULL;
-}
-
-static const char *column_type(enum mr_type t)
-{
-	return t == MR_T_STRING ? "text collate \"C\"" : t == MR_T_DATETIME ? "timestamptz(3)" : mr_sql_cast(t);
-}
-
 /* ---- defaults ---- */
 
 /* The default's expression; false when the field has none, or it is not a value of its type (then refused). */
@@ -68,7 +42,7 @@ static void define_column(struct mr_draft *d, const struct mr_entity *e, int fie
 	const struct mr_field *f = &e->fields[field];
 	struct mr_buf def = {0};
 	mr_sql_ident(b, f->column);
-	mr_buf_printf(b, " %s%s", column_type(f->type), f->optional ? "" : " not null");
+	mr_buf_printf(b, " %s%s", mr_draft_column_type(f->type), f->optional ? "" : " not null");
 	if (default_of(d, e, field, &def))
 		mr_buf_printf(b, " default %s", def.p);
 	mr_buf_fini(&def);
@@ -253,12 +227,9 @@ static bool fit_column(struct mr_draft *d, struct mr_draft_table *t, int field, 
 {
 	const struct mr_entity *e = t->entity;
 	const struct mr_field *f = &e->fields[field];
-	if (!mr_draft_type_fits(f->type, PQgetvalue(res, row, MR_COLUMN_TYPE))) {
-		mr_draft_refuse(d, e->name, f->name,
-			"is declared as %s, but the existing column is of type %s; columns are never rewritten", mr_type_name(f->type),
-			PQgetvalue(res, row, MR_COLUMN_TYPE));
-		return true;
-	}
+	const char *type = PQgetvalue(res, row, MR_COLUMN_TYPE);
+	if (!mr_draft_type_fits(f->type, type))
+		return mr_draft_refuse_type(d, t, f, type, *PQgetvalue(res, row, MR_COLUMN_DEFAULT));
 	if (PQgetvalue(res, row, MR_COLUMN_DETERMINISTIC)[0] == 'f') {
 		mr_draft_refuse(
 			d, e->name, f->name, "has a nondeterministic collation, under which values cannot be compared by their bytes");

@@ -117,6 +117,63 @@ static void rules_01_22_refuses(void **state)
 	rig_sql("drop table thing");
 }
 
+#define FIELD(name, more, type) "{\"name\":\"" name "\"," more "\"type\":\"" type "\"}"
+#define OPTIONAL                "\"optional\":true,"
+#define UNIONS(s, n, f, b, of)                                                                                                             \
+	ONE(FIELD("s", OPTIONAL, s) "," FIELD("n", "\"default\":1,", n) "," FIELD("f", OPTIONAL, f) "," FIELD("b", OPTIONAL, b) "," FIELD( \
+		    "of", OPTIONAL, of),                                                                                                   \
+		"")
+#define JSONS  UNIONS("json", "json", "json", "json", "json")
+#define VALUES UNIONS("string", "int", "float", "bool", "uuid")
+
+/* What the sentence of a refused plan tells to do. */
+static bool does_as_told(const char *manifest)
+{
+	struct mr_error err;
+	char *plan = plan_of(manifest, &err);
+	const char *sql = plan ? NULL : strstr(err.message, "alter table");
+	if (!plan && !sql)
+		fail_msg("it tells nothing to do: %s", err.message);
+	free(plan);
+	if (!sql)
+		return false;
+	char *end = strstr(sql, " (and more"), *statement = end ? mr_strndup(sql, (size_t)(end - sql)) : mr_strdup(sql);
+	rig_sql(statement);
+	free(statement);
+	return true;
+}
+
+/* Unions that were JSON before they were columns of a type of their own. */
+static void json_becomes_what_it_holds(void **state)
+{
+	installed(JSONS);
+	rig_sql("insert into thing (s, n, f, b, of) values ('\"a\"', '2', '2.5', 'true', "
+		"'\"rooms_fade_0190a0000000700080000000000000ab\"'), ('\"b''s\"', default, null, null, "
+		"'\"0190a000-0000-7000-8000-0000000000ac\"'), (null, '-3', 'null', 'null', 'null')");
+	int told = 0;
+	while (does_as_told(VALUES))
+		assert_true(++told <= 5);
+	assert_int_equal(told, 5);
+	installed(VALUES);
+	RIG_IS("a 2 2.5 true 0190a000-0000-7000-8000-0000000000ab, b's 1 - - 0190a000-0000-7000-8000-0000000000ac, - -3 - - -",
+		"select string_agg(concat_ws(' ', coalesce(s, '-'), n, coalesce(f::text, '-'), coalesce(b::text, '-'), coalesce(of::text, "
+		"'-')), ', ' "
+		"order by n desc) from thing");
+	rig_sql("insert into thing default values");
+	RIG_IS("2", "select count(*) from thing where n = 1");
+	rig_sql("drop table thing");
+
+	installed(ONE("{\"name\":\"s\",\"type\":\"json\",\"optional\":true}", ""));
+	rig_sql("insert into thing (s) values ('\"a\"'), ('5')");
+	refused(ONE("{\"name\":\"s\",\"type\":\"string\",\"optional\":true}", ""), "holds other values than JSON's strings");
+	refused(ONE("{\"name\":\"s\",\"type\":\"bytes\",\"optional\":true}", ""), "move the values there");
+	rig_sql("update thing set s = '\"c\"' where s = '5'");
+	assert_true(does_as_told(ONE("{\"name\":\"s\",\"type\":\"string\",\"optional\":true,\"values\":[\"a\",\"b\"]}", "")));
+	refused(ONE("{\"name\":\"s\",\"type\":\"string\",\"optional\":true,\"values\":[\"a\",\"b\"]}", ""), "Thing.s");
+	RIG_IS("a c", "select string_agg(s, ' ' order by s) from thing");
+	rig_sql("drop table thing");
+}
+
 #define RULED(rules, checks)                                                                                                               \
 	"{\"version\":\"x\",\"entities\":[{\"name\":\"Thing\",\"schema\":\"public\",\"table\":\"thing\",\"fields\":["                      \
 	"{\"name\":\"a\",\"type\":\"string\"" rules "},{\"name\":\"n\",\"type\":\"int\",\"optional\":true,\"min\":0,\"max\":9},"           \
@@ -347,6 +404,7 @@ int main(void)
 		cmocka_unit_test(fresh),
 		cmocka_unit_test(adds),
 		cmocka_unit_test(rules_01_22_refuses),
+		cmocka_unit_test(json_becomes_what_it_holds),
 		cmocka_unit_test(checks),
 		cmocka_unit_test(partial_indexes),
 		cmocka_unit_test(rule_07_adopts_partitions),
