@@ -55,7 +55,7 @@ class Held {
 		this.text = undefined;
 	}
 	print() {
-		return (this.text ??= print(this.query.ask.entity ? [...this.rows.values()].sort(this.query.compare) : this.value));
+		return (this.text ??= print(this.value === undefined ? [...this.rows.values()].sort(this.query.compare) : this.value));
 	}
 }
 

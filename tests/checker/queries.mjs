@@ -30,10 +30,20 @@ export const QUERIES = [
 			return [{ count: found.length, sum: found.reduce((s, r) => s + r.n, 0) }];
 		},
 	})),
+	...GROUPS.slice(1, 3).map((grp) => ({
+		ask: { entity: "Item", where: { grp }, order: [["n", "asc"]], include: { up: "parent" } },
+		expect(rows) {
+			const all = new Map(rows.map((row) => [row.id, row]));
+			return rows.filter((r) => r.grp === grp).sort(byN).map((row) => ({ ...row, up: all.get(row.parent) ?? null }));
+		},
+	})),
 	...GROUPS.slice(1, 3).map((grp) => ({ ask: { fn: "items.list", args: { grp } }, expect: (rows) => rows.filter((r) => r.grp === grp).sort(byN) })),
 ];
 
-const plain = (row) => ({ id: row.id, grp: row.grp, n: row.n, note: row.note ?? null, parent: row.parent ?? null });
+const plain = (row) => ({
+	...{ id: row.id, grp: row.grp, n: row.n, note: row.note ?? null, parent: row.parent ?? null },
+	...(row.up === undefined ? {} : { up: row.up && plain(row.up) }),
+});
 const isRow = (value) => value !== null && typeof value === "object" && "id" in value;
 /** Text of a result: equal results have equal texts. */
 export const print = (result) => JSON.stringify(result.map((e) => (isRow(e) ? plain(e) : { count: e.count, sum: e.sum })));

@@ -8,7 +8,7 @@ const WebSocket = createRequire(new URL("../../client/package.json", import.meta
 const CALLS_AT_ONCE = 3;
 const AHEAD_MS = 3000;
 
-const specOf = ({ ask }) => (ask.entity ? { entity: ask.entity, where: ask.where, order: ask.order, limit: ask.limit } : { fn: ask.fn, args: ask.args });
+const specOf = ({ ask }) => (ask.entity ? { entity: ask.entity, where: ask.where, order: ask.order, limit: ask.limit, include: ask.include } : { fn: ask.fn, args: ask.args });
 
 /** A query that is watched, as the checker asks about it. */
 class Watched {
