@@ -18,7 +18,7 @@ enum {
 	RETRY_US = 100 * 1000,
 	FOLLOWS_US = 1000 * 1000, /* so long may a tick take before we say that we do not follow */
 	REST_MOST_US = 5 * 1000,
-	CROWDED_US = 1000,
+	CROWDED_US = 200,
 };
 
 static void have_payloads(struct mr_buf *tokens, void *arg)
@@ -94,9 +94,9 @@ static void deliver(void *arg)
 /* --- ticks --- */
 
 /* Where commits never end, ticks would follow each other without a pause and take from Postgres, and from those who call, what they need.
- * So the next one waits as long as the last one took, and then as long as telling it took, and finds more. What takes longer than a
- * millisecond takes it since processors or Postgres are crowded: then fewer ticks leave more to the calls, and the wait grows with the
- * square. After a pause nobody waits. */
+ * So the next one waits as long as the last one took, and then as long as telling it took, and finds more. A tick takes 0.2 ms of a
+ * machine that has time; where it takes longer, processors or Postgres are crowded, fewer ticks leave more to the calls, and the wait grows
+ * with the square. After a pause nobody waits. */
 static void rest(struct mr_ticks *t, int64_t took_us)
 {
 	int64_t wait_us = MR_MAX(took_us, took_us * took_us / CROWDED_US);
