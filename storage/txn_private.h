@@ -59,7 +59,7 @@ struct mr_txn {
 struct mr_op;
 /* Reads the result and answers through mr_op_answer or mr_op_fail, exactly once. */
 typedef void mr_op_take(struct mr_op *op, const struct mr_pg_result *r);
-/* Prints the rows of a result, of which more may follow. false: it fails the operation. */
+/* Prints a row, the only one of its result. false: it fails the operation. */
 typedef bool mr_op_print(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
 struct mr_op {
 	struct mr_txn *txn;

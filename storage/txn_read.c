@@ -90,14 +90,14 @@ static void choose_columns(struct mr_op *op)
 	op->columns = columns;
 }
 
-static bool read_columns(struct mr_op *op, const struct mr_pg_result *r, int row)
+static bool read_columns(struct mr_op *op, const struct mr_pg_result *r)
 {
 	const struct mr_entity *e = op->entity;
 	struct mr_arena *a = &op->rows.arena;
 	struct mr_value *values = op->rows.values;
 	for (size_t i = 0; i < op->n_columns; i++) {
 		int field = op->columns[i];
-		if (!mr_value_from_pgtext(a, e->fields[field].type, mr_pg_value(r, row, (int)i), &values[field]))
+		if (!mr_value_from_pgtext(a, e->fields[field].type, mr_pg_value(r, 0, (int)i), &values[field]))
 			return false;
 	}
 	for (size_t k = 0; op->computed && k < e->n_key; k++)
@@ -132,34 +132,27 @@ static void prepare(struct mr_op *op)
 	mr_enc_init(&op->rows.enc, &op->rows.json, MR_JSON); /* of one value after the other */
 }
 
-static bool print_rows(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+static bool print_fields(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
 	struct mr_op_rows *rows = &op->rows;
 	if (!rows->heads)
 		prepare(op);
-	for (int row = 0, n = mr_pg_rows(r); row < n; row++) {
-		if (!read_columns(op, r, row))
-			return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
-		mr_buf_char(&rows->json, rows->n++ ? ',' : '[');
-		for (size_t i = 0; i < op->n_fields; i++) {
-			mr_buf_str(&rows->json, rows->heads[i]);
-			mr_value_encode(&rows->enc, &rows->values[op->fields[i]]);
-		}
-		mr_buf_char(&rows->json, '}');
-		mr_arena_reset(&rows->arena);
+	if (!read_columns(op, r))
+		return mr_fail(err, MR_SCHEMA_CHANGED, "A row of %s is not as the entity is declared", op->entity->name.p);
+	for (size_t i = 0; i < op->n_fields; i++) {
+		mr_buf_str(&rows->json, rows->heads[i]);
+		mr_value_encode(&rows->enc, &rows->values[op->fields[i]]);
 	}
+	mr_buf_char(&rows->json, '}');
 	return true;
 }
 
 /* ---- rows as they are kept ---- */
 
 /* Images as they are, for whoever matches them against changes. */
-static bool print_images(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+static bool print_image(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
-	for (int i = 0; i < mr_pg_rows(r); i++) {
-		mr_buf_char(&op->rows.json, op->rows.n++ ? ',' : '[');
-		mr_buf_str(&op->rows.json, mr_pg_value(r, i, 0));
-	}
+	mr_buf_str(&op->rows.json, mr_pg_value(r, 0, 0));
 	return true;
 }
 
@@ -201,7 +194,7 @@ void mr_txn_read(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, 
 	op->entity = plan->entity;
 	choose_fields(op, plan);
 	choose_columns(op);
-	read_plan(op, plan, print_rows, mr_op_take_printed);
+	read_plan(op, plan, print_fields, mr_op_take_printed);
 }
 
 void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, void *arg)
@@ -209,5 +202,5 @@ void mr_txn_load(struct mr_txn *txn, const struct mr_plan *plan, mr_txn_cb *cb, 
 	MR_ASSERT(txn->kind == MR_TXN_READ); /* else the rows' snapshot is not the transaction's */
 	struct mr_op *op = mr_op_new(txn, cb, arg);
 	op->entity = plan->entity;
-	read_plan(op, plan, print_images, take_images);
+	read_plan(op, plan, print_image, take_images);
 }

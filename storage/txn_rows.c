@@ -1,6 +1,17 @@
 /* Rows of a read on their way from Postgres to an answer: counted and printed one by one, none of them kept. */
 #include "txn_private.h"
 
+static bool print_row(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
+{
+	struct mr_op_rows *rows = &op->rows;
+	mr_buf_char(&rows->json, rows->n ? ',' : '[');
+	if (!op->print(op, r, err))
+		return false;
+	mr_arena_reset(&rows->arena);
+	rows->n++;
+	return true;
+}
+
 bool mr_op_on_row(const struct mr_pg_result *r, void *arg)
 {
 	struct mr_op *op = arg;
@@ -8,7 +19,7 @@ bool mr_op_on_row(const struct mr_pg_result *r, void *arg)
 	struct mr_error err;
 	if (txn->failed || txn->abandoned)
 		return false;
-	if (mr_op_count_read(op, r, &err) && op->print(op, r, &err))
+	if (mr_op_count_read(op, r, &err) && print_row(op, r, &err))
 		return true;
 	mr_txn_fail(txn, &err);
 	mr_buf_fini(&op->rows.json);

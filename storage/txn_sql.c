@@ -156,18 +156,14 @@ bool mr_sql_print(struct mr_op *op, const struct mr_pg_result *r, struct mr_erro
 	struct mr_op_rows *rows = &op->rows;
 	if (!mr_sql_columns(op, r, err))
 		return false;
-	for (int i = 0; i < mr_pg_rows(r); i++) {
-		mr_buf_char(&rows->json, rows->n++ ? ',' : '[');
-		mr_enc_map(&rows->enc, rows->kept);
-		for (int k = 0; k < mr_pg_columns(r); k++) {
-			if (rows->types[k] < 0)
-				continue;
-			mr_enc_key(&rows->enc, mr_str(mr_pg_column_name(r, k)));
-			encode_cell(&rows->enc, &rows->arena, rows->types[k], mr_pg_value(r, i, k));
-		}
-		mr_enc_end(&rows->enc);
-		mr_arena_reset(&rows->arena);
+	mr_enc_map(&rows->enc, rows->kept);
+	for (int k = 0; k < mr_pg_columns(r); k++) {
+		if (rows->types[k] < 0)
+			continue;
+		mr_enc_key(&rows->enc, mr_str(mr_pg_column_name(r, k)));
+		encode_cell(&rows->enc, &rows->arena, rows->types[k], mr_pg_value(r, 0, k));
 	}
+	mr_enc_end(&rows->enc);
 	return true;
 }
 

@@ -5,7 +5,7 @@
 #include "sql_check.h"
 #include "txn_private.h"
 
-/* Rows as maps in wire form; false: its columns are not named as they may be. */
+/* A row as a map in wire form; before the first, or where there is none: its columns. false: they are not named as they may be. */
 bool mr_sql_columns(struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
 mr_op_print mr_sql_print;
 

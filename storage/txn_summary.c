@@ -96,18 +96,18 @@ static bool encode_cell(struct mr_enc *enc, struct mr_arena *a, enum mr_type t, 
 	return true;
 }
 
-static bool encode_row(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, const struct mr_pg_result *r, int row)
+static bool encode_row(struct mr_enc *enc, struct mr_arena *a, const struct mr_op *op, const struct mr_pg_result *r)
 {
 	const struct mr_summary *s = op->summary;
 	bool ok = true;
 	mr_enc_map(enc, s->n_group + s->n);
 	for (size_t i = 0; ok && i < s->n_group; i++) {
 		mr_enc_key(enc, op->entity->fields[s->group[i]].name);
-		ok = encode_cell(enc, a, op->entity->fields[s->group[i]].type, mr_pg_value(r, row, (int)i));
+		ok = encode_cell(enc, a, op->entity->fields[s->group[i]].type, mr_pg_value(r, 0, (int)i));
 	}
 	for (size_t i = 0; ok && i < s->n; i++) {
 		mr_enc_key(enc, s->measures[i].name);
-		ok = encode_cell(enc, a, type_of(op->entity, &s->measures[i]), mr_pg_value(r, row, (int)(s->n_group + i)));
+		ok = encode_cell(enc, a, type_of(op->entity, &s->measures[i]), mr_pg_value(r, 0, (int)(s->n_group + i)));
 	}
 	mr_enc_end(enc);
 	return ok;
@@ -118,14 +118,8 @@ static bool print_summary(struct mr_op *op, const struct mr_pg_result *r, struct
 	struct mr_op_rows *rows = &op->rows;
 	if (!rows->n)
 		mr_enc_init(&rows->enc, &rows->json, MR_JSON);
-	for (int i = 0; i < mr_pg_rows(r); i++) {
-		mr_buf_char(&rows->json, rows->n++ ? ',' : '[');
-		if (!encode_row(&rows->enc, &rows->arena, op, r, i))
-			return mr_fail(
-				err, MR_SCHEMA_CHANGED, "A summary of %s is not of the types that the entity declares", op->entity->name.p);
-		mr_arena_reset(&rows->arena);
-	}
-	return true;
+	return encode_row(&rows->enc, &rows->arena, op, r) ||
+	       mr_fail(err, MR_SCHEMA_CHANGED, "A summary of %s is not of the types that the entity declares", op->entity->name.p);
 }
 
 static mr_fields fields_of(const struct mr_summary *s)
