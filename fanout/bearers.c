@@ -15,14 +15,13 @@ static struct mr_str key_of(const struct mr_bearers *b)
 	return (struct mr_str){b->key, b->n};
 }
 
-static void leave(struct mr_session *s, enum mr_bearers_of of)
+static void leave(struct mr_caller *c, enum mr_bearers_of of)
 {
-	struct mr_bearers *b = s->bearers[of];
-	s->bearers[of] = NULL;
-	mr_list_del(&s->in_bearers[of]);
+	struct mr_bearers *b = c->bearers[of];
+	mr_list_del(&c->in_bearers[of]);
 	if (!b || b->walked || !mr_list_empty(&b->sessions))
 		return;
-	mr_map_del(&s->all->bearers[of], key_of(b));
+	mr_map_del(&c->session->all->bearers[of], key_of(b));
 	free(b);
 }
 
@@ -39,21 +38,18 @@ static struct mr_bearers *find_or_make(struct mr_map *map, struct mr_str key)
 	return b;
 }
 
-void mr_bearers_put(struct mr_session *s, enum mr_bearers_of of, struct mr_str key)
+void mr_bearers_put(struct mr_caller *c, enum mr_bearers_of of, struct mr_str key)
 {
-	if (s->bearers[of] && mr_str_eq(key_of(s->bearers[of]), key))
-		return;
-	leave(s, of);
 	if (!key.n)
 		return;
-	s->bearers[of] = find_or_make(&s->all->bearers[of], key);
-	mr_list_add_tail(&s->bearers[of]->sessions, &s->in_bearers[of]);
+	c->bearers[of] = find_or_make(&c->session->all->bearers[of], key);
+	mr_list_add_tail(&c->bearers[of]->sessions, &c->in_bearers[of]);
 }
 
-void mr_bearers_leave(struct mr_session *s)
+void mr_bearers_leave(struct mr_caller *c)
 {
 	for (int of = 0; of < MR_BEARERS_KINDS; of++)
-		leave(s, (enum mr_bearers_of)of);
+		leave(c, (enum mr_bearers_of)of);
 }
 
 void mr_bearers_each(struct mr_sessions *all, enum mr_bearers_of of, struct mr_str key, void (*cb)(struct mr_session *s))
@@ -63,7 +59,7 @@ void mr_bearers_each(struct mr_sessions *all, enum mr_bearers_of of, struct mr_s
 		return;
 	b->walked = true;
 	MR_LIST_FOR (e, &b->sessions)
-		cb(MR_CONTAINER(e - of, struct mr_session, in_bearers));
+		cb(MR_CONTAINER(e - of, struct mr_caller, in_bearers)->session);
 	b->walked = false;
 	if (!mr_list_empty(&b->sessions))
 		return;

@@ -4,9 +4,9 @@
 
 #include "session.h"
 
-/* The session's token is another now; an empty key: it is nobody's there. */
-void mr_bearers_put(struct mr_session *s, enum mr_bearers_of of, struct mr_str key);
-void mr_bearers_leave(struct mr_session *s); /* before it is freed */
+/* The caller's token is one of these; an empty key: of nobody there. Once for each kind. */
+void mr_bearers_put(struct mr_caller *c, enum mr_bearers_of of, struct mr_str key);
+void mr_bearers_leave(struct mr_caller *c); /* before it is freed */
 /* cb for each of them; it may end the one that it is called for. */
 void mr_bearers_each(struct mr_sessions *all, enum mr_bearers_of of, struct mr_str key, void (*cb)(struct mr_session *s));
 void mr_bearers_fini(struct mr_sessions *all); /* when no session is left */

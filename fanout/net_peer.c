@@ -30,12 +30,14 @@ static size_t header_lines(const struct mr_req *req, const char *name, struct mr
 	return n;
 }
 
+/* Asked of the kernel: h2o would keep the answer on the heap for as long as the connection lives. */
 static enum mr_peer peer_of(const struct mr_req *req, struct sockaddr_storage *address, uint64_t *key)
 {
 	h2o_conn_t *conn = req->h2o->conn;
+	socklen_t n = sizeof *address;
 
 	*key = 0;
-	if (!conn->callbacks->get_peername(conn, (struct sockaddr *)address))
+	if (getpeername(h2o_socket_get_fd(conn->callbacks->get_socket(conn)), (struct sockaddr *)address, &n) != 0)
 		return MR_PEER_LOCAL;
 	return mr_net_peer(req->net, (struct sockaddr *)address, key);
 }

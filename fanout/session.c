@@ -152,12 +152,11 @@ void mr_session_maybe_free(struct mr_session *s)
 	forget_screen(s);
 	if (s->id.n && mr_map_get(&s->all->by_id, s->id) == s)
 		mr_map_del(&s->all->by_id, s->id);
-	mr_bearers_leave(s);
+	mr_session_drop_identity(s);
 	MR_ASSERT(!s->subs_by_id);
 	if (s->resume_from)
 		mr_position_fini(s->resume_from);
 	free(s->resume_from);
-	free((char *)s->auth.p);
 	free((char *)s->id.p);
 	free(s);
 }
@@ -165,7 +164,8 @@ void mr_session_maybe_free(struct mr_session *s)
 void mr_session_closed(void *session, const char *reason)
 {
 	struct mr_session *s = session;
-	mr_log(MR_DEBUG, "session of %.*s closed: %s", (int)s->auth.n, s->auth.p ? s->auth.p : "", reason);
+	struct mr_str whose = mr_session_whose(s);
+	mr_log(MR_DEBUG, "session of %.*s closed: %s", (int)whose.n, whose.p ? whose.p : "", reason);
 	s->ws = NULL;
 	s->live = NULL;
 	forget_screen(s);
@@ -308,7 +308,7 @@ static bool take_over(struct mr_session *s, struct mr_str id, struct mr_error *e
 	struct mr_session *old = mr_map_get(&s->all->by_id, id);
 	if (!old)
 		return true;
-	if (!mr_str_eq(old->auth, s->auth))
+	if (!mr_str_eq(mr_session_whose(old), mr_session_whose(s)))
 		return is_foreign(err);
 	MR_LIST_FOR (e, &old->calls)
 		mr_session_move_call(MR_CONTAINER(e, struct mr_session_call, in_session), s);

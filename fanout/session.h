@@ -72,6 +72,21 @@ struct mr_pending_reply {
 /* Who have tokens of a user, by his userId, or of a session that the server signed, by its 16 bytes (bearers.c). */
 enum mr_bearers_of { MR_BEARERS_OF_USER, MR_BEARERS_OF_SESSION, MR_BEARERS_KINDS };
 
+/* Who the token of a session says that its caller is, for as long as it is good (session_identity.c). */
+struct mr_caller {
+	struct mr_session *session;
+	int64_t expires;                              /* seconds; 0: never, or it has */
+	int64_t issued_ms;                            /* since 1970; 0: not known */
+	int64_t notice_us;                            /* wall clock, when it is told that it will; 0: it has been */
+	struct mr_bearers *bearers[MR_BEARERS_KINDS]; /* NULL: its token is of none */
+	struct mr_list in_bearers[MR_BEARERS_KINDS];
+	uint8_t auth_session[16]; /* of which it is, if has_auth_session */
+	bool has_auth_session;
+	bool expired; /* it is who the caller was: that is nobody until another token comes */
+	size_t n;
+	char auth[]; /* the identity as canonical JSON */
+};
+
 struct mr_session {
 	/* What a transition touches lies together, up to MR_SESSION_HOT: after a system call little is left in the cache. */
 	struct mr_sessions *all;
@@ -86,8 +101,6 @@ struct mr_session {
 	bool busy : 1;       /* for a moment: mr_sessions_busy */
 	bool early_over : 1; /* it has waited: nothing of it waits any more */
 	bool counted : 1;    /* in `speaks` */
-	bool expired : 1;    /* `auth` is who it was: it is nobody until another token comes */
-	bool has_auth_session : 1;
 	/* Subscriptions: those that are shown (ON); of these, those with news; those that are NEW, TAIL or BEHIND, how many. */
 	uint32_t n_waiting;
 	uint32_t n_held; /* shown ones whose instance is not known now: they hold the session back */
@@ -99,15 +112,9 @@ struct mr_session {
 	struct mr_str id;         /* heap; empty until hello */
 	uint32_t n_subs, n_asked; /* n_asked: NEW or TAIL */
 	struct mr_list shown;
-	struct mr_map *subs_by_id;                    /* NULL while they are few */
-	uint64_t arrival;                             /* its place among all that came to the process */
-	struct mr_str auth;                           /* identity as canonical JSON, heap; empty: nobody */
-	int64_t expires;                              /* seconds; 0: never, or it has */
-	int64_t issued_ms;                            /* since 1970; 0: not known */
-	uint8_t auth_session[16];                     /* of which it is, if has_auth_session */
-	struct mr_bearers *bearers[MR_BEARERS_KINDS]; /* NULL: its token is of none */
-	struct mr_list in_bearers[MR_BEARERS_KINDS];
-	int64_t notice_us;               /* wall clock, when it is told that it will; 0: it has been */
+	struct mr_map *subs_by_id;       /* NULL while they are few */
+	uint64_t arrival;                /* its place among all that came to the process */
+	struct mr_caller *caller;        /* NULL: nobody */
 	struct mr_list calls;            /* struct mr_session_call, in the order sent */
 	struct mr_list in_all;           /* in all->anonymous until hello, then in all->early while messages wait */
 	struct mr_buf *early;            /* messages that wait for the app: length (size_t) and payload of each; NULL: none */
@@ -198,6 +205,7 @@ void mr_session_free_reply(struct mr_pending_reply *r);
 void mr_session_maybe_free(struct mr_session *s);                                      /* gone when it has neither socket nor calls */
 const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a); /* its identity, read anew; NULL: nobody */
 struct mr_str mr_session_identity(const struct mr_session *s);                         /* the same as text; empty: nobody */
+struct mr_str mr_session_whose(const struct mr_session *s);                            /* the same, also once its token has expired */
 void mr_sessions_expire(struct mr_sessions *all);                                      /* tokens that end, or soon will */
 void mr_sessions_revoke(struct mr_sessions *all);                                      /* more is revoked than before */
 void mr_sessions_revoke_user(struct mr_sessions *all, struct mr_str user);             /* and of nobody else */
@@ -207,6 +215,7 @@ void mr_session_unsubscribe(struct mr_session *s, const struct mr_node *message)
 void mr_session_reattach(struct mr_session *s);   /* the app is another */
 void mr_session_reidentify(struct mr_session *s); /* its identity is another; what serves it all the same stays */
 bool mr_session_take_identity(struct mr_session *s, struct mr_str token, struct mr_error *err); /* of a token; false leaves the old one */
+void mr_session_drop_identity(struct mr_session *s);
 void mr_session_change_identity(struct mr_session *s, const struct mr_node *message);
 void mr_session_welcome(struct mr_session *s);
 void mr_sub_free(struct mr_sub *sub);

@@ -38,7 +38,7 @@ static void on_arrival(void *arg)
 {
 	struct arrival *a = arg;
 	struct mr_session *s = find(a->f, a->id);
-	if (s && s->arrival < a->order && !mr_str_eq(s->auth, a->auth)) {
+	if (s && s->arrival < a->order && !mr_str_eq(mr_session_whose(s), a->auth)) {
 		mr_loop_call(a->at->loop, on_refusal, a);
 		return;
 	}
@@ -51,8 +51,9 @@ static void tell(struct mr_session *s, struct mr_fanout *f)
 {
 	struct arrival *a = mr_alloc(sizeof *a);
 	*a = (struct arrival){f, s->all->f, s->arrival, {mr_strndup(s->id.p, s->id.n), s->id.n}, {0}};
-	if (s->auth.n)
-		a->auth = (struct mr_str){mr_strndup(s->auth.p, s->auth.n), s->auth.n};
+	struct mr_str auth = mr_session_whose(s);
+	if (auth.n)
+		a->auth = (struct mr_str){mr_strndup(auth.p, auth.n), auth.n};
 	mr_loop_call(f->loop, on_arrival, a);
 }
 

@@ -18,34 +18,46 @@ static int64_t notice_at(const struct mr_session *s, int64_t expires, int64_t no
 	return expires && notice && left > 0 ? expires * SECOND_US - MR_MIN(notice, left / 2) : 0;
 }
 
-/* The identity as its text, no larger than it is: sessions are many. */
-static void keep(struct mr_session *s, const struct mr_token *t)
+/* Who a token is of; NULL: nobody. The identity is kept as its text, no larger than it is: sessions are many. */
+static struct mr_caller *new_caller(struct mr_session *s, const struct mr_token *t)
 {
-	const struct mr_node *auth = t->identity;
+	if (!t->identity)
+		return NULL;
 	struct mr_buf json = {0};
-	if (auth)
-		mr_json_canonical(&json, auth);
-	free((char *)s->auth.p);
-	s->expires = t->expires;
-	s->issued_ms = t->issued_ms;
-	s->has_auth_session = t->has_session;
-	memcpy(s->auth_session, t->session, sizeof s->auth_session);
-	mr_bearers_put(s, MR_BEARERS_OF_USER, mr_node_str(auth, "userId"));
-	mr_bearers_put(s, MR_BEARERS_OF_SESSION, (struct mr_str){(const char *)t->session, t->has_session ? sizeof t->session : 0});
-	s->notice_us = notice_at(s, t->expires, mr_wall_us());
-	s->expired = false;
-	s->auth = (struct mr_str){auth ? mr_strndup(json.p, json.n) : NULL, json.n};
+	mr_json_canonical(&json, t->identity);
+	struct mr_caller *c = mr_alloc(sizeof *c + json.n);
+	*c = (struct mr_caller){
+		.session = s, .expires = t->expires, .issued_ms = t->issued_ms, .has_auth_session = t->has_session, .n = json.n};
+	memcpy(c->auth, json.p, json.n);
+	memcpy(c->auth_session, t->session, sizeof c->auth_session);
+	c->notice_us = notice_at(s, t->expires, mr_wall_us());
+	mr_bearers_put(c, MR_BEARERS_OF_USER, mr_node_str(t->identity, "userId"));
+	mr_bearers_put(c, MR_BEARERS_OF_SESSION, (struct mr_str){(const char *)t->session, t->has_session ? sizeof t->session : 0});
 	mr_buf_fini(&json);
+	return c;
+}
+
+void mr_session_drop_identity(struct mr_session *s)
+{
+	if (s->caller)
+		mr_bearers_leave(s->caller);
+	free(s->caller);
+	s->caller = NULL;
+}
+
+struct mr_str mr_session_whose(const struct mr_session *s)
+{
+	return s->caller ? (struct mr_str){s->caller->auth, s->caller->n} : (struct mr_str){0};
 }
 
 struct mr_str mr_session_identity(const struct mr_session *s)
 {
-	return s->expired ? (struct mr_str){0} : s->auth;
+	return s->caller && !s->caller->expired ? mr_session_whose(s) : (struct mr_str){0};
 }
 
 const uint8_t *mr_session_auth_session(const struct mr_session *s)
 {
-	return s->has_auth_session && !s->expired ? s->auth_session : NULL;
+	return mr_session_identity(s).n && s->caller->has_auth_session ? s->caller->auth_session : NULL;
 }
 
 const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a)
@@ -65,8 +77,11 @@ bool mr_session_take_identity(struct mr_session *s, struct mr_str token, struct 
 	struct mr_token t = {0};
 	struct mr_fanout *f = s->all->f;
 	bool ok = !token.n || (mr_keys_verify(f, &a, token, &t, err) && mr_revoked_check_token(f->revoked, &t, err));
-	if (ok)
-		keep(s, &t);
+	if (ok) {
+		struct mr_caller *c = new_caller(s, &t);
+		mr_session_drop_identity(s);
+		s->caller = c;
+	}
 	mr_arena_fini(&a);
 	return ok;
 }
@@ -111,8 +126,8 @@ static void send_expiry(struct mr_session *s, int64_t in_ms, bool revoked)
 /* The caller is nobody, until another token comes. A stream of events cannot bring one: it ends. */
 static void end(struct mr_session *s, const struct mr_error *why)
 {
-	s->expires = s->notice_us = 0;
-	s->expired = true;
+	s->caller->expires = s->caller->notice_us = 0;
+	s->caller->expired = true;
 	if (s->live) {
 		mr_session_error(s, why, 0, true);
 		return;
@@ -137,7 +152,7 @@ static void check(struct mr_session *s)
 		return;
 	s->all->f->counter[MR_C_REVOCATION_LOOKS_TOTAL]++;
 	struct mr_str user = mr_node_str(mr_session_auth(s, &a), "userId");
-	if (!mr_revoked_check(s->all->f->revoked, mr_session_auth_session(s), user, s->issued_ms, &err))
+	if (!mr_revoked_check(s->all->f->revoked, mr_session_auth_session(s), user, s->caller->issued_ms, &err))
 		end(s, &err);
 	mr_arena_fini(&a);
 }
@@ -160,19 +175,25 @@ void mr_sessions_revoke_session(struct mr_sessions *all, const uint8_t session[1
 	mr_bearers_each(all, MR_BEARERS_OF_SESSION, (struct mr_str){(const char *)session, 16}, check);
 }
 
+/* It ends where its token has, and is told before. */
+static void look_at_time(struct mr_session *s, int64_t now_us, int64_t leeway)
+{
+	struct mr_caller *c = s->caller;
+	if (c->expires && now_us / SECOND_US > c->expires + leeway) {
+		expire(s);
+	} else if (c->notice_us && now_us >= c->notice_us) {
+		c->notice_us = 0;
+		if (!s->live)
+			send_expiry(s, MR_MAX(c->expires * SECOND_US - now_us, (int64_t)SECOND_US) / 1000, false);
+	}
+}
+
 void mr_sessions_expire(struct mr_sessions *all)
 {
 	int64_t now_us = mr_wall_us(), leeway = mr_keys_leeway(all->f);
 	struct mr_str key;
 	void *value;
-	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);) {
-		struct mr_session *s = value;
-		if (s->expires && now_us / SECOND_US > s->expires + leeway) {
-			expire(s);
-		} else if (s->notice_us && now_us >= s->notice_us) {
-			s->notice_us = 0;
-			if (!s->live)
-				send_expiry(s, MR_MAX(s->expires * SECOND_US - now_us, (int64_t)SECOND_US) / 1000, false);
-		}
-	}
+	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
+		if (((struct mr_session *)value)->caller)
+			look_at_time(value, now_us, leeway);
 }
