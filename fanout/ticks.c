@@ -96,10 +96,10 @@ static void deliver(void *arg)
 /* Where commits never end, ticks would follow each other without a pause and take from Postgres, and from those who call, what they need.
  * So the next one waits as long as the last one took, and then as long as telling it took, and finds more. A tick takes 0.2 ms of a
  * machine that has time; where it takes longer, processors or Postgres are crowded, fewer ticks leave more to the calls, and the wait grows
- * with the square. After a pause nobody waits. */
+ * with the square. After a pause nobody waits, nor where the last one brought a single commit: they do not come faster than ticks. */
 static void rest(struct mr_ticks *t, int64_t took_us)
 {
-	int64_t wait_us = MR_MAX(took_us, took_us * took_us / CROWDED_US);
+	int64_t wait_us = t->brought > 1 ? MR_MAX(took_us, took_us * took_us / CROWDED_US) : 0;
 	t->rested_since = mr_mono_us();
 	t->rest_us = MR_MAX(t->hub->settings.tick_min_interval * 1000, MR_MIN(wait_us, REST_MOST_US));
 }
@@ -195,6 +195,7 @@ static void on_tick(struct mr_tick *tick, void *arg)
 	t->n++;
 	t->failing = false;
 	t->last_tick_us = mr_mono_us();
+	t->brought = tick->n;
 	rest(t, t->last_tick_us - t->waits_since);
 	t->waits_since = 0;
 	t->tells = true;

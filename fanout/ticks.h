@@ -23,6 +23,7 @@ struct mr_ticks {
 	_Atomic int64_t waits_since; /* when the tick that has not come yet was asked for first; 0: none is under way */
 	int64_t last_tick_us, last_position_us;
 	int64_t rest_us, rested_since; /* before the next tick */
+	size_t brought;                /* by the last one: log rows, one for each commit of a function */
 	bool tells;                    /* what the last tick brought is being written */
 	struct mr_timer *poll, *soon;
 	struct mr_hold *open; /* of the tick that was delivered last, while its transaction is open */
