@@ -120,8 +120,14 @@ export function copyPostgres(app, data) {
 	}
 	const { status, err } = millrace(["migrate", "--app-dir", app, "--data-dir", data]);
 	if (status !== 3) throw new Error(err); // 3: planned, not applied
-	copyTree(own, `${made}.new`);
-	renameSync(`${made}.new`, made);
+	const copy = `${made}.${process.pid}`;
+	copyTree(own, copy);
+	try {
+		renameSync(copy, made);
+	} catch (e) {
+		if (!existsSync(made)) throw e;
+		rmSync(copy, { recursive: true }); // another test was first
+	}
 }
 function copyTree(from, to) {
 	const { status, stderr } = spawnSync("cp", ["-a", from, to], { encoding: "utf8" }); // with its owner

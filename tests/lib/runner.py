@@ -8,13 +8,14 @@ Where tests are found; a new one needs a file, nothing here:
   race      tests/race/*.mjs      with the sanitized build, and the fanout of the one with the thread sanitizer
   fuzz      executables fuzz_* of the sanitized build, corpora in tests/fuzz/corpus/<name>/
   client    `npm run check` and `npm test` of client/
-  flow      tests/flow/*.mjs      with the sanitized build
+  flow      tests/flow/*.mjs      with the sanitized build; two at a time, for they wait most of the time, those with the most time first
   browser   tests/browser/*.mjs   with the release build
 A script's exit status is its result; if it prints TAP (`ok N - name`, `not ok N - name`) each line is one.
 Scripts get MILLRACE_BUILD (a build folder), MILLRACE (the executable), MILLRACE_LONG (with --long) and a TMPDIR of their own; what they
 leave running is ended. MR_TEST_POSTGRES is where tests/lib/cli.mjs keeps an empty Postgres, to be copied. A first comment line
 `// timeout: SECONDS` or `# timeout: SECONDS` gives a script more time than the usual.
 """
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -34,6 +35,7 @@ CMOCKA = re.compile(r"^\[\s*(OK|FAILED|PASSED)\s*\] (.*)$")
 NODE_SUM = re.compile(r"^(?:#|\u2139) (pass|fail) (\d+)\s*$", re.M)
 CONCURRENT = ["--suite", "concurrent"]
 SCRIPT_SECONDS = 180
+LANES = 2
 SHOWN_LINES = 120
 
 
@@ -252,26 +254,38 @@ class Runner:
             else:
                 self.record_output("client", name, status == 0, seconds, text)
 
-    def scripts(self, suite, build, more=None):
+    def script(self, suite, script, folder, more):
+        """Runs one; gives what `run` does."""
+        temp = self.temp / f"{suite}-{script.stem}"
+        temp.mkdir()
+        temp.chmod(0o755)
+        env = {**os.environ, **sanitizer_env(leaks=False), **(more or {}), "TMPDIR": str(temp), "MILLRACE_BUILD": str(folder),
+               "MR_TEST_POSTGRES": str(self.temp / "postgres"),
+               "MILLRACE": str(folder / "server" / "cli" / "millrace"), "MILLRACE_ROOT": str(ROOT)}
+        for name in [n for n in env if n.startswith("MILLRACE_") and n not in ("MILLRACE_BUILD", "MILLRACE_ROOT")] + ["DATABASE_URL", "NODE_TEST_CONTEXT"]:
+            env.pop(name, None)
+        if self.long:
+            env["MILLRACE_LONG"] = "1"
+        return self.run(["node", str(script)], env, limit_of(script) * (10 if self.long else 1))
+
+    def scripts(self, suite, build, more=None, lanes=1):
         wanted = [p for p in sorted((ROOT / "tests" / suite).glob("*.mjs")) if self.wants(suite, p.stem)]
         folder = build() if wanted else None
-        for script in wanted if folder else []:
-            temp = self.temp / f"{suite}-{script.stem}"
-            temp.mkdir()
-            temp.chmod(0o755)
-            env = {**os.environ, **sanitizer_env(leaks=False), **(more or {}), "TMPDIR": str(temp), "MILLRACE_BUILD": str(folder),
-                   "MR_TEST_POSTGRES": str(self.temp / "postgres"),
-                   "MILLRACE": str(folder / "server" / "cli" / "millrace"), "MILLRACE_ROOT": str(ROOT)}
-            for name in [n for n in env if n.startswith("MILLRACE_") and n not in ("MILLRACE_BUILD", "MILLRACE_ROOT")] + ["DATABASE_URL", "NODE_TEST_CONTEXT"]:
-                env.pop(name, None)
-            if self.long:
-                env["MILLRACE_LONG"] = "1"
-            seconds = limit_of(script) * (10 if self.long else 1)
-            status, text, took = self.run(["node", str(script)], env, seconds)
-            self.record_output(suite, script.stem, status == 0, took, text)
+        if not folder:
+            return
+        if lanes > 1:
+            wanted.sort(key=limit_of, reverse=True)
+        pool = concurrent.futures.ThreadPoolExecutor(lanes)
+        try:
+            begun = {pool.submit(self.script, suite, p, folder, more): p for p in wanted}
+            for done in concurrent.futures.as_completed(begun):
+                status, text, took = done.result()
+                self.record_output(suite, begun[done].stem, status == 0, took, text)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def flow(self):
-        self.scripts("flow", self.sanitized)
+        self.scripts("flow", self.sanitized, lanes=1 if self.long else LANES)
 
     def browser(self):
         self.scripts("browser", self.release)
