@@ -368,20 +368,32 @@ static void handle(struct mr_worker *w, struct mr_str text, const struct mr_node
 		mr_log(MR_WARN, "a peer sent what is not understood: %.*s", (int)MR_MIN(text.n, 200), text.p);
 }
 
-static void (*const takers[])(struct mr_worker *w, uint64_t n, struct mr_str text) = {mr_jobs_answer, mr_jobs_answer, mr_jobs_part};
+static void take_written(struct mr_worker *w, uint64_t n, struct mr_str text)
+{
+	mr_ticks_want(w->all->hub->ticks);
+	mr_jobs_answer(w, n, text);
+}
 
 /* Answers and their parts are read by the threads that asked, for they may be large: here only their number. false: it is none of them. */
 static bool take_answer(struct mr_worker *w, struct mr_str text)
 {
-	static const char *const starts[] = {"{\"t\":\"reply\",\"n\":", "{\"t\":\"rows\",\"n\":", "{\"t\":\"part\",\"n\":"};
-	for (size_t i = 0; i < MR_COUNT(starts); i++) {
-		size_t at = strlen(starts[i]);
+	static const struct {
+		const char *start;
+		void (*take)(struct mr_worker *w, uint64_t n, struct mr_str text);
+	} kinds[] = {
+		{"{\"t\":\"reply\",\"n\":", mr_jobs_answer},
+		{"{\"t\":\"wrote\",\"n\":", take_written},
+		{"{\"t\":\"rows\",\"n\":", mr_jobs_answer},
+		{"{\"t\":\"part\",\"n\":", mr_jobs_part},
+	};
+	for (size_t i = 0; i < MR_COUNT(kinds); i++) {
+		size_t at = strlen(kinds[i].start);
 		uint64_t n = 0;
-		if (text.n <= at || memcmp(text.p, starts[i], at) != 0)
+		if (text.n <= at || memcmp(text.p, kinds[i].start, at) != 0)
 			continue;
 		for (; at < text.n && text.p[at] >= '0' && text.p[at] <= '9'; at++)
 			n = n * 10 + (uint64_t)(text.p[at] - '0');
-		takers[i](w, n, text);
+		kinds[i].take(w, n, text);
 		return true;
 	}
 	return false;

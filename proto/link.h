@@ -9,6 +9,7 @@
  *   reply   { n, value | error, xid?, seq?, dup?, reads?, again?, snapshot?, split? }
  *             the end of call or run n; split: it looked at its identity; again: milliseconds since 1970 at which a run gives
  *             something else, though nobody writes
+ *   wrote   like reply, of a call that has just committed: it stands for the bell as well, which was not rung
  *   rows    { n, snapshot, rows: [image...] | error }     the end of read n
  *   part    { n, head | bytes | want }                    of an action that answers a request (kind http), before its reply: the head
  *             of its answer { status, headers, length? }; bytes of its body, which are answered by part { taken }; it wants the next
@@ -58,7 +59,7 @@
 #include "ground/mem.h"
 
 #define MR_LINK_MAX      (256u << 20)
-#define MR_LINK_PROTOCOL 1
+#define MR_LINK_PROTOCOL 2
 
 struct mr_link;
 /* One frame has come; text is valid during the call; fds (n_fds) are the receiver's to close. text.p NULL: the peer is gone (delete the

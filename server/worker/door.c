@@ -12,7 +12,8 @@
 
 static void head(struct mr_buf *b, const struct mr_job *job)
 {
-	mr_buf_printf(b, "{\"t\":\"%s\",\"n\":%" PRIu64, job->kind == MR_JOB_READ ? "rows" : "reply", job->n);
+	const char *t = job->kind == MR_JOB_READ ? "rows" : job->rings ? "wrote" : "reply";
+	mr_buf_printf(b, "{\"t\":\"%s\",\"n\":%" PRIu64, t, job->n);
 }
 
 static void send_answer(struct mr_job *job, struct mr_buf *b)

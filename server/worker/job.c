@@ -402,11 +402,17 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 
 /* ---- the end of a write ---- */
 
-/* The fanout looks at the ring now. An eventfd refuses only when its counter is full: then it is ringing anyway. */
-static void ring_bell(struct mr_worker *w)
+enum { RINGS_MOST = 4 << 10 /* bytes: a larger result takes longer to be printed than a bell to be rung */ };
+
+/* The fanout looks at the ring now: as soon as it has the answer, if that follows at once, which wakes it once instead of twice. An eventfd
+ * refuses only when its counter is full: then it is ringing anyway. */
+static void ring(struct mr_job *job)
 {
 	uint64_t one = 1;
-	ssize_t n = write(w->bell, &one, sizeof one);
+	job->rings = !job->unknown && !job->answered && !job->inner && !job->claiming && job->run.text.n <= RINGS_MOST;
+	if (job->rings)
+		return;
+	ssize_t n = write(job->w->bell, &one, sizeof one);
 	MR_ASSERT(n == sizeof one || errno == EAGAIN);
 }
 
@@ -439,11 +445,11 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 {
 	struct mr_job *job = arg;
 	job->txn = NULL;
-	if (o->end == MR_DONE || o->end == MR_UNKNOWN)
-		ring_bell(job->w);
-	MR_FAULT(WORKER_RUNG);
 	if (o->end == MR_UNKNOWN)
 		job->unknown = true;
+	if (o->end == MR_DONE || o->end == MR_UNKNOWN)
+		ring(job);
+	MR_FAULT(WORKER_RUNG);
 	if (o->end == MR_REFUSED || o->end == MR_UNKNOWN) {
 		struct mr_error err = o->err;
 		job->yielded |= o->turn;

@@ -185,6 +185,7 @@ struct mr_job {
 	bool tombstone;        /* its last attempt only settles which end it had */
 	bool again;            /* after this rollback comes another attempt */
 	bool answered;         /* nothing but leaving is left to do */
+	bool rings;            /* its answer stands for the bell */
 	bool cancelled;        /* the fanout does not want it any more */
 	bool schedules;        /* it writes scheduled functions */
 	struct mr_error why;   /* of the last attempt's failure */

@@ -94,7 +94,7 @@ const socketPath = join(stack.data, "run", "fanout.sock");
 function hello(path) {
 	return new Promise((resolve, reject) => {
 		const link = connect(path);
-		const text = Buffer.from(JSON.stringify({ t: "hello", role: "worker", pid: process.pid, app: "none", protocol: 1 }));
+		const text = Buffer.from(JSON.stringify({ t: "hello", role: "worker", pid: process.pid, app: "none", protocol: 2 }));
 		const head = Buffer.alloc(4);
 		head.writeUInt32LE(text.length);
 		let got = Buffer.alloc(0);

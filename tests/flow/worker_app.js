@@ -106,6 +106,7 @@ define("query", { auth: "public" }, {
 });
 define("mutation", { auth: "public" }, {
 	create: (ctx, a) => ctx.ask("insert", { entity: "Counter", value: { name: a.name, value: 0 } }),
+	createAndTell: async (ctx, a) => { await ctx.ask("insert", { entity: "Counter", value: { name: a.name, value: 0 } }); return "x".repeat(a.n); },
 	increment: async (ctx, a) => {
 		const row = await ctx.ask("get", { entity: "Counter", id: a.id });
 		await ctx.ask("patch", { entity: "Counter", id: a.id, value: { value: row.value + 1 } });
