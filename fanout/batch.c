@@ -46,8 +46,10 @@ static void add_change(struct builder *b, uint64_t xid, const struct mr_node *no
 		return;
 	struct mr_change c = {.xid = xid, .entity = e, .bulk = mr_node_truth(node, "bulk")};
 	mr_node_int(mr_node_get(node, "s"), &c.seq);
-	if (!c.bulk && (!read_image(b, e, mr_node_get(node, "o"), &c.was) || !read_image(b, e, mr_node_get(node, "n"), &c.is)))
+	const struct mr_node *is = mr_node_get(node, "n");
+	if (!c.bulk && (!read_image(b, e, mr_node_get(node, "o"), &c.was) || !read_image(b, e, is, &c.is)))
 		c.bulk = true;
+	c.bytes = c.is.v ? (uint32_t)is->raw.n : 0;
 	if (!c.bulk && !c.was.v && !c.is.v)
 		return;
 	push(b, &c);

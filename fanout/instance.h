@@ -42,7 +42,7 @@ struct mr_failure {
 	struct mr_instance *instance;
 	struct mr_list in_failed;
 	int64_t retry_at, retry_wait;
-	bool shrank; /* since it had too many rows, some were changed or deleted */
+	bool shrank; /* since its rows were too much, some were changed or deleted */
 };
 
 /* Most wait for long until anything happens: what is needed only then is not here but behind a pointer. */
@@ -157,6 +157,8 @@ typedef void mr_body_encode(struct mr_buf *out, enum mr_encoding encoding, struc
 void mr_instance_add_body(struct mr_instance *inst, uint64_t n, mr_body_encode *encode, const void *arg);
 /* The state of tick n has no body, and those before are given up: everybody gets the whole. */
 void mr_instance_give_up(struct mr_instance *inst, uint64_t n);
+/* False: its rows take more than instance_max_bytes, with which it fails from tick n on. */
+bool mr_instance_bytes_fit(struct mr_instance *inst, uint64_t n);
 /* Takes the difference of the rows and makes it the body of tick n, if there is any. */
 void mr_instance_seal(struct mr_instance *inst, uint64_t n);
 /* Those that fail may have been mended by what nobody tells of: after a tick, the ones that are due are read again. */

@@ -1,6 +1,6 @@
 /* Entity queries that fail are read again after a second, then after two, four, ... at most a minute, at a snapshot of their own: what made
- * them fail (too many rows, a time limit, rows that do not fit) may be over without any change that tells so. Alterations of their table
- * are seen at once (catalog.h). Functions are run again in the same way when it was not they that said no.
+ * them fail (too many rows, too large ones, a time limit, rows that do not fit) may be over without any change that tells so. Alterations
+ * of their table are seen at once (catalog.h). Functions are run again in the same way when it was not they that said no.
  */
 #include "instance_sets.h"
 #include "work.h"
@@ -29,7 +29,7 @@ void mr_instance_retry_later(struct mr_instance *inst)
 static bool is_due(const struct mr_failure *failure, int64_t now)
 {
 	const struct mr_instance *inst = failure->instance;
-	bool hopeless = failure->why.code == MR_TOO_MANY_ROWS && !failure->shrank;
+	bool hopeless = (failure->why.code == MR_TOO_MANY_ROWS || failure->why.code == MR_TOO_LARGE) && !failure->shrank;
 	return !inst->work && !inst->dirty && mr_sets_serve(inst) && now >= failure->retry_at && !hopeless;
 }
 

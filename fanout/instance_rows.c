@@ -40,6 +40,16 @@ void mr_instance_stake(struct mr_instance *inst)
 	inst->stake = stake;
 }
 
+bool mr_instance_bytes_fit(struct mr_instance *inst, uint64_t n)
+{
+	int64_t most = inst->all->f->settings.instance_max_bytes;
+	struct mr_error err;
+	bool fits = (int64_t)inst->rows.bytes <= most || mr_rows_too_large(inst->entity, most, &err);
+	if (!fits)
+		mr_instance_fail(inst, n, &err);
+	return fits;
+}
+
 void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 {
 	int64_t max = inst->all->f->settings.instance_max_rows;
@@ -55,6 +65,8 @@ void mr_instance_seal(struct mr_instance *inst, uint64_t n)
 		mr_instance_fail(inst, n, &err);
 		return;
 	}
+	if (!mr_instance_bytes_fit(inst, n))
+		return;
 	struct mr_diff d;
 	bool changed = mr_rowset_diff(&inst->rows, &d);
 	bool failed = inst->failure;

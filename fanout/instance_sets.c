@@ -345,6 +345,8 @@ void mr_set_seal(struct mr_instance *set, uint64_t n)
 		mr_instance_fail(set, n, &err);
 		return;
 	}
+	if (!mr_instance_bytes_fit(set, n))
+		return;
 	mr_instance_mend(set);
 	mr_rowset_diff(&set->rows, &d);
 	if (anew)

@@ -265,10 +265,12 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 {
 	struct mr_load *load = arg;
 	struct mr_error refused;
+	bool too_large = false;
 	const struct mr_node *error = mr_node_get(reply, "error"), *images = mr_node_get(reply, "rows");
 	load->task = NULL;
 	if (error) {
 		mr_error_from_node(error, &refused);
+		too_large = refused.code == MR_TOO_LARGE;
 		err = &refused;
 	}
 	struct mr_str snapshot = mr_node_str(reply, "snapshot");
@@ -278,7 +280,7 @@ static void on_answer(void *arg, const struct mr_node *reply, struct mr_arena *a
 	mr_buf_str(&copy, snapshot);
 	if (whole)
 		deal(load);
-	/* Too many for one reading, say: each is told by its own. */
-	tell_all(load, whole ? copy.p : NULL, whole ? NULL : err);
+	/* Too much for one reading, say: each is told by its own. */
+	tell_all(load, whole ? copy.p : NULL, whole || too_large ? NULL : err);
 	mr_buf_fini(&copy);
 }

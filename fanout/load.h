@@ -21,7 +21,7 @@ struct mr_loaded {
 	/* The answer has come: a snapshot and the rows, or an error. NULL for both: read it by itself. */
 	void (*done)(struct mr_loaded *l, const char *snapshot, const struct mr_error *err);
 };
-/* The question to a worker (proto/link.h), from `"t"` on. */
+/* The question to a worker (proto/link.h), from `"t"` on. limit -1: all of them, however many and large. */
 void mr_load_print(struct mr_buf *m, const struct mr_entity *e, struct mr_str where, struct mr_str order, int64_t limit);
 
 /* Whether a query like this can be read with others. */

@@ -9,9 +9,10 @@ void mr_rows_read(struct mr_rows *rows, const struct mr_entity *e, const struct 
 	*rows = (struct mr_rows){.v = mr_alloc((n + 1) * sizeof(struct mr_item *))};
 	while (!rows->misfit && rows->n < n) {
 		struct mr_row row;
-		rows->misfit = !mr_row_from_image(&a, e, &images->items[rows->n], &row);
+		const struct mr_node *image = &images->items[rows->n];
+		rows->misfit = !mr_row_from_image(&a, e, image, &row);
 		if (!rows->misfit)
-			rows->v[rows->n++] = mr_item_new(&row);
+			rows->v[rows->n++] = mr_item_new(&row, (uint32_t)image->raw.n);
 		mr_arena_reset(&a);
 	}
 	mr_arena_fini(&a);

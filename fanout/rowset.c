@@ -11,7 +11,7 @@ struct before {
 	struct mr_str key; /* in the same block */
 };
 
-struct mr_item *mr_item_new(const struct mr_row *row)
+struct mr_item *mr_item_new(const struct mr_row *row, uint32_t bytes)
 {
 	size_t n = row->entity->n, text = 0;
 	for (size_t i = 0; i < n; i++)
@@ -31,6 +31,7 @@ struct mr_item *mr_item_new(const struct mr_row *row)
 		at += v[i].text.n;
 	}
 	item->refs = 1;
+	item->bytes = bytes;
 	item->row = (struct mr_row){.entity = row->entity, .v = v};
 	item->hash = mr_row_hash(&item->row);
 	return item;
@@ -101,9 +102,26 @@ static void drop_map(struct mr_map *m)
 	mr_map_fini(m);
 }
 
+/* Takes the caller's hold of the item over. */
+static void keep(struct mr_rowset *rs, struct mr_item *item)
+{
+	struct mr_item *before = mr_map_put(&rs->by_id, key_of(item), item);
+	rs->bytes += item->bytes - (before ? before->bytes : 0);
+	item_drop(before);
+}
+
+/* The key may be that of the very row. */
+static void forget(struct mr_rowset *rs, struct mr_str key)
+{
+	struct mr_item *item = mr_map_del(&rs->by_id, key);
+	rs->bytes -= item ? item->bytes : 0;
+	item_drop(item);
+}
+
 static void drop_rows(struct mr_rowset *rs)
 {
 	drop_map(&rs->by_id);
+	rs->bytes = 0;
 	if (is_window(rs))
 		rs->window->n = 0;
 }
@@ -182,7 +200,6 @@ static void window_remove(struct mr_rowset *rs, const struct mr_item *item)
 	rs->window->n--;
 }
 
-/* The key may be that of the very row. */
 static void set_remove(struct mr_rowset *rs, struct mr_str key)
 {
 	struct mr_item *item = mr_map_get(&rs->by_id, key);
@@ -191,8 +208,7 @@ static void set_remove(struct mr_rowset *rs, struct mr_str key)
 	touch(rs, key);
 	if (is_window(rs))
 		window_remove(rs, item);
-	mr_map_del(&rs->by_id, key);
-	item_drop(item);
+	forget(rs, key);
 }
 
 /* Rows beyond the margin are given up; what comes after the last is unknown from then on. */
@@ -217,14 +233,14 @@ static void window_insert(struct mr_rowset *rs, struct mr_item *item, size_t at)
 }
 
 /* The caller's, which is made when it is needed. */
-static struct mr_item *item_of(const struct mr_row *row, struct mr_item **made)
+static struct mr_item *item_of(const struct mr_row *row, uint32_t bytes, struct mr_item **made)
 {
 	if (!*made)
-		*made = mr_item_new(row);
+		*made = mr_item_new(row, bytes);
 	return mr_item_hold(*made);
 }
 
-static void set_put(struct mr_rowset *rs, const struct mr_row *row, struct mr_item **made)
+static void set_put(struct mr_rowset *rs, const struct mr_row *row, uint32_t bytes, struct mr_item **made)
 {
 	touch(rs, mr_row_key(row));
 	set_remove(rs, mr_row_key(row));
@@ -233,14 +249,13 @@ static void set_put(struct mr_rowset *rs, const struct mr_row *row, struct mr_it
 		/* Behind the last row that is known, there may be unknown rows before it. */
 		if (at == rs->window->n && !rs->window->complete)
 			return;
-		struct mr_item *item = item_of(row, made);
+		struct mr_item *item = item_of(row, bytes, made);
 		window_insert(rs, item, at);
-		mr_map_put(&rs->by_id, key_of(item), item);
+		keep(rs, item);
 		window_trim(rs);
 		return;
 	}
-	struct mr_item *item = item_of(row, made);
-	mr_map_put(&rs->by_id, key_of(item), item);
+	keep(rs, item_of(row, bytes, made));
 }
 
 static void revert_set(struct mr_rowset *rs)
@@ -252,12 +267,14 @@ static void revert_set(struct mr_rowset *rs)
 		rs->by_id = *rs->was;
 		free(rs->was);
 		rs->was = NULL;
+		for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);)
+			rs->bytes += ((const struct mr_item *)value)->bytes;
 	}
 	for (size_t i = 0; mr_map_next(&rs->touched, &i, &key, &value);) {
 		const struct before *b = value;
-		item_drop(mr_map_del(&rs->by_id, key));
+		forget(rs, key);
 		if (b->item)
-			mr_map_put(&rs->by_id, key_of(b->item), mr_item_hold(b->item));
+			keep(rs, mr_item_hold(b->item));
 	}
 	forget_touched(rs);
 }
@@ -268,7 +285,7 @@ static void fill_window(struct mr_rowset *rs, struct mr_item *const *items, size
 	rs->window->complete = true;
 	for (size_t i = 0; i < n; i++) {
 		struct mr_item *item = items[i];
-		set_put(rs, &item->row, &item);
+		set_put(rs, &item->row, item->bytes, &item);
 	}
 	rs->window->complete = (int64_t)n < mr_rowset_want(rs);
 }
@@ -280,8 +297,9 @@ static void fill_set(struct mr_rowset *rs, struct mr_item *const *items, size_t 
 	rs->was = mr_alloc(sizeof *rs->was);
 	*rs->was = rs->by_id;
 	rs->by_id = (struct mr_map){0};
+	rs->bytes = 0;
 	for (size_t i = 0; i < n; i++)
-		item_drop(mr_map_put(&rs->by_id, key_of(items[i]), mr_item_hold(items[i])));
+		keep(rs, mr_item_hold(items[i]));
 }
 
 void mr_rowset_fill(struct mr_rowset *rs, struct mr_item *const *items, size_t n)
@@ -313,7 +331,7 @@ void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c, struct mr_
 	if (c->was.v && !(stays && same_key))
 		set_remove(rs, mr_row_key(&c->was));
 	if (stays)
-		set_put(rs, &c->is, is);
+		set_put(rs, &c->is, c->bytes, is);
 	else if (c->is.v)
 		set_remove(rs, mr_row_key(&c->is));
 }
@@ -341,7 +359,7 @@ static void revert_window(struct mr_rowset *rs)
 	for (size_t i = 0; i < rs->window->n_shown; i++) {
 		struct mr_item *item = mr_item_hold(rs->window->shown[i]);
 		window_insert(rs, item, i);
-		mr_map_put(&rs->by_id, key_of(item), item);
+		keep(rs, item);
 	}
 }
 

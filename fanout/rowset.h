@@ -11,6 +11,7 @@
 /* One row, counted, its values in the same block. Row sets of one thread share it. */
 struct mr_item {
 	int refs;
+	uint32_t bytes; /* as JSON */
 	uint64_t hash;
 	struct mr_row row;
 };
@@ -36,6 +37,7 @@ struct mr_rowset {
 	struct mr_map *was;       /* all rows on screen, after a fill and until the next difference; not of windows */
 	struct mr_window *window; /* NULL: there is no limit */
 	uint64_t hash;            /* of what is on screen after the last difference */
+	size_t bytes;             /* of all rows here, those behind a window included */
 };
 
 void mr_rowset_init(struct mr_rowset *rs, const struct mr_entity *e, const struct mr_pred *pred, const struct mr_order *order,
@@ -52,7 +54,8 @@ void mr_rowset_empty(struct mr_rowset *rs);
 void mr_rowset_apply(struct mr_rowset *rs, const struct mr_change *c, struct mr_item **is);
 /* Takes out what its predicate, which is another one now, does not admit. */
 void mr_rowset_admit(struct mr_rowset *rs);
-struct mr_item *mr_item_new(const struct mr_row *row); /* copies; refs is 1 */
+/* Copies; refs is 1. bytes: of the row as JSON, as Postgres printed it. */
+struct mr_item *mr_item_new(const struct mr_row *row, uint32_t bytes);
 struct mr_item *mr_item_hold(struct mr_item *item);
 void mr_item_drop(struct mr_item **item); /* NULL is fine */
 /* The window lost so many rows that what belongs there is unknown: it must be read again before a difference is taken. */

@@ -640,6 +640,14 @@ bool mr_limit_read(const struct mr_node *n, int64_t most, int64_t *limit, struct
 	return true;
 }
 
+bool mr_rows_too_large(const struct mr_entity *e, int64_t most, struct mr_error *err)
+{
+	return mr_fail_data(err, MR_TOO_LARGE, "{\"setting\":\"instance_max_bytes\"}",
+		"The rows of %s that the query asks for take more than %lld bytes (instance_max_bytes); add a filter or a limit, or keep "
+		"what is large in an entity of its own.",
+		e->name.p, (long long)most);
+}
+
 /* Ascending, nulls last; descending turns all of it round. */
 static int cmp_nulls_last(const struct mr_value *a, const struct mr_value *b)
 {

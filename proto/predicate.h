@@ -129,6 +129,8 @@ bool mr_order_read(struct mr_arena *a, const struct mr_entity *e, const struct m
 	size_t *n, struct mr_error *err);
 /* The limit of a query, wherever it was given: from 1 to `most` (instance_max_rows); -1 when absent (NULL or null). */
 bool mr_limit_read(const struct mr_node *n, int64_t most, int64_t *limit, struct mr_error *err);
+/* For a query whose rows take more than `most` bytes (instance_max_bytes): false, with what it is told. */
+bool mr_rows_too_large(const struct mr_entity *e, int64_t most, struct mr_error *err);
 int mr_order_cmp(
 	const struct mr_order *o, size_t n, const struct mr_row *a, const struct mr_row *b); /* nulls last asc, first desc, as Postgres */
 

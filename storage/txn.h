@@ -21,8 +21,9 @@ struct mr_txn *mr_txn_begin(struct mr_pg *pg, const struct mr_app *app, enum mr_
 
 /* How much its operations may read and write, all together: rows that come back, and that are changed; bytes of the values that come back,
  * and that are sent to be written. What is above fails with too_many_rows or too_large, whose data names the setting. 0: as much as it
- * likes, which holds unless this is called before the first operation. Not for mr_txn_load. */
-enum mr_txn_amount { MR_READS_ROWS, MR_READS_BYTES, MR_WRITES_ROWS, MR_WRITES_BYTES, MR_TXN_AMOUNTS };
+ * likes, which holds unless this is called before the first operation. MR_QUERY_BYTES is for the rows of a query instead, in mr_txn_read
+ * and mr_txn_load: their bytes as JSON. */
+enum mr_txn_amount { MR_READS_ROWS, MR_READS_BYTES, MR_WRITES_ROWS, MR_WRITES_BYTES, MR_QUERY_BYTES, MR_TXN_AMOUNTS };
 struct mr_txn_limits {
 	int64_t most[MR_TXN_AMOUNTS];
 };

@@ -30,11 +30,16 @@ static int64_t bytes_of(const struct mr_pg_result *r)
 	return n;
 }
 
+static bool fits(struct mr_txn *txn, enum mr_txn_amount what, int64_t n)
+{
+	txn->used.most[what] += n;
+	return !txn->limits.most[what] || txn->used.most[what] <= txn->limits.most[what];
+}
+
 static bool add(struct mr_txn *txn, enum mr_txn_amount what, int64_t n, struct mr_error *err)
 {
 	int64_t most = txn->limits.most[what];
-	txn->used.most[what] += n;
-	if (!most || txn->used.most[what] <= most)
+	if (fits(txn, what, n))
 		return true;
 	char data[64];
 	snprintf(data, sizeof data, "{\"setting\":\"%s\"}", told[what].setting);
@@ -46,6 +51,12 @@ static bool add(struct mr_txn *txn, enum mr_txn_amount what, int64_t n, struct m
 bool mr_op_count_read(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)
 {
 	return add(op->txn, MR_READS_ROWS, mr_pg_rows(r), err) && add(op->txn, MR_READS_BYTES, bytes_of(r), err);
+}
+
+bool mr_op_count_printed(const struct mr_op *op, size_t bytes, struct mr_error *err)
+{
+	struct mr_txn *txn = op->txn;
+	return fits(txn, MR_QUERY_BYTES, (int64_t)bytes) || mr_rows_too_large(op->entity, txn->limits.most[MR_QUERY_BYTES], err);
 }
 
 bool mr_op_count_written(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err)

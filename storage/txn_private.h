@@ -124,6 +124,7 @@ bool mr_is_keyed(const struct mr_pred *where);                       /* some fie
 
 /* txn_limits.c: count rows that came back, and what was written; false: that is more than the transaction may. */
 bool mr_op_count_read(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
+bool mr_op_count_printed(const struct mr_op *op, size_t bytes, struct mr_error *err); /* of one more row */
 bool mr_op_count_written(const struct mr_op *op, const struct mr_pg_result *r, struct mr_error *err);
 
 /* txn_rows.c: for mr_pg_stream, of an operation that prints. Rows of a transaction that failed or was given up are not wanted. */

@@ -5,7 +5,8 @@ static bool print_row(struct mr_op *op, const struct mr_pg_result *r, struct mr_
 {
 	struct mr_op_rows *rows = &op->rows;
 	mr_buf_char(&rows->json, rows->n ? ',' : '[');
-	if (!op->print(op, r, err))
+	size_t before = rows->json.n;
+	if (!op->print(op, r, err) || !mr_op_count_printed(op, rows->json.n - before, err))
 		return false;
 	mr_arena_reset(&rows->arena);
 	rows->n++;

@@ -137,6 +137,7 @@ static bool begin_list(struct act *act, struct mr_error *err)
 	if (plan.limit < 0 || plan.limit > most)
 		plan.limit = most;
 	plan.where = mr_pred_normal(&job->attempt, mr_pred_and(&job->attempt, where, act->read));
+	mr_job_limit_rows(job);
 	mr_txn_read(job->txn, &plan, on_list, act);
 	return true;
 }

@@ -232,6 +232,12 @@ static void limit(struct mr_txn *txn, const struct mr_settings *s)
 	mr_txn_limit(txn, &limits);
 }
 
+void mr_job_limit_rows(struct mr_job *job)
+{
+	const struct mr_txn_limits limits = {.most[MR_QUERY_BYTES] = job->w->settings.instance_max_bytes};
+	mr_txn_limit(job->txn, &limits);
+}
+
 static void begin(struct mr_job *job)
 {
 	struct mr_worker *w = job->w;

@@ -47,6 +47,9 @@ void mr_read_start(struct mr_job *job)
 		mr_job_failed(job, &err);
 		return;
 	}
+	/* What is asked for without a limit is no query of a client (fanout/revoked.c): all of it is needed. */
+	if (plan.limit >= 0)
+		mr_job_limit_rows(job);
 	mr_txn_load(job->txn, &plan, on_load, job);
 	mr_txn_verify(job->txn, on_verified, job);
 }

@@ -230,6 +230,7 @@ void mr_job_cancel(struct mr_worker *w, uint64_t n);
 void mr_job_forget(struct mr_worker *w, uint64_t n); /* another worker has it; if it has begun here, it goes on */
 void mr_job_body(struct mr_worker *w, uint64_t n, const struct mr_node *message); /* for an action that answers a request */
 bool mr_job_writes(const struct mr_job *job);
+void mr_job_limit_rows(struct mr_job *job); /* before it reads the rows of a query: they may take instance_max_bytes */
 /* Ends of an attempt, by run.c, entity.c and read.c. */
 void mr_job_commit(struct mr_job *job, struct mr_str result);       /* writes it down; the answer follows */
 void mr_job_over(struct mr_job *job);                               /* it is answered: roll back and leave */

@@ -80,6 +80,12 @@ static int id_of(const struct mr_row *row)
 	return row->v[0].uuid[15];
 }
 
+/* Any size will do that another row of the same id has not. */
+static uint32_t bytes_of(const struct mr_row *row)
+{
+	return 1000 + 10 * (uint32_t)id_of(row) + (uint32_t)row->v[2].i;
+}
+
 /* All rows of the query, from the table: the first `limit` in its order. */
 static size_t brute(struct world *w, const struct query *q, int64_t limit, struct mr_row *out)
 {
@@ -102,7 +108,7 @@ static void fill_rows(struct mr_rowset *rs, const struct mr_row *rows, size_t n)
 	struct mr_item *items[ROWS];
 	assert_true(n <= ROWS);
 	for (size_t i = 0; i < n; i++)
-		items[i] = mr_item_new(&rows[i]);
+		items[i] = mr_item_new(&rows[i], bytes_of(&rows[i]));
 	mr_rowset_fill(rs, items, n);
 	for (size_t i = 0; i < n; i++)
 		mr_item_drop(&items[i]);
@@ -134,6 +140,17 @@ static void take_diff(struct query *q)
 	mr_diff_fini(&d);
 }
 
+/* Of all that are held, on screen or not. */
+static void check_bytes(const struct mr_rowset *rs)
+{
+	struct mr_str key;
+	void *value;
+	size_t bytes = 0;
+	for (size_t i = 0; mr_map_next(&rs->by_id, &i, &key, &value);)
+		bytes += bytes_of(&((const struct mr_item *)value)->row);
+	assert_int_equal(bytes, rs->bytes);
+}
+
 static void check(struct world *w, struct query *q)
 {
 	struct mr_row rows[ROWS];
@@ -148,6 +165,7 @@ static void check(struct world *w, struct query *q)
 	assert_int_equal(n, mr_rowset_size(&q->rows));
 	for (size_t i = 0; i < n; i++)
 		assert_non_null(mr_rowset_get(&q->rows, mr_row_key(&rows[i])));
+	check_bytes(&q->rows);
 }
 
 static void make_query(struct world *w, struct query *q, size_t i)
@@ -173,7 +191,7 @@ static void on_hit(struct mr_watcher *watcher, const struct mr_change *c, void *
 /* One row changes; the matcher must find just those queries that the old or the new row belongs to. */
 static void change_row(struct world *w, int id, struct mr_row is)
 {
-	struct mr_change c = {.entity = w->e, .was = w->now[id], .is = is};
+	struct mr_change c = {.entity = w->e, .was = w->now[id], .is = is, .bytes = is.v ? bytes_of(&is) : 0};
 	int hits = 0;
 	for (size_t i = 0; i < QUERIES; i++)
 		w->q[i].met = false;
@@ -203,6 +221,7 @@ static void check_reverted(struct query *q)
 	}
 	assert_memory_equal(shown, q->held, sizeof shown);
 	assert_true(mr_rowset_dry(&q->rows));
+	check_bytes(&q->rows);
 }
 
 static void settle(struct world *w)
