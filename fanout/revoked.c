@@ -14,7 +14,8 @@ enum {
 	AGAIN_US = 200 * 1000,
 	TELL_EVERY = 25 /* failures: 5 s */,
 	TIDY_US = 60 * 1000 * 1000,
-	FORGET_MS = 3600 * 1000 /* after its end: clocks differ */
+	FORGET_MS = 3600 * 1000, /* after its end: clocks differ */
+	USERS_FEW = 10000        /* that are never forgotten; of more the operator is told */
 };
 
 /* A session, or a user; the key lies behind it. */
@@ -154,6 +155,16 @@ static void tell_waiters(struct mr_revoked *r)
 	}
 }
 
+/* A token says itself how long it is good, so nothing but the setting bounds them. */
+static void tell_if_many(const struct mr_revoked *r)
+{
+	if (r->f->index == 0 && !r->f->settings.auth_token_max_age && r->users.n > USERS_FEW)
+		mr_log(MR_WARN,
+			"the tokens of %u users are revoked, and that is kept for ever, here in memory too, for a token may be good for "
+			"ever; set auth_token_max_age, and it is forgotten when they are too old (docs/identity.md)",
+			r->users.n);
+}
+
 static void on_read(void *arg, const struct mr_node *reply, struct mr_arena *arena, const struct mr_error *err)
 {
 	struct mr_revoked *r = arg;
@@ -176,6 +187,8 @@ static void on_read(void *arg, const struct mr_node *reply, struct mr_arena *are
 		return;
 	}
 	mr_sessions_revoke(r->f->sessions);
+	if (!r->known)
+		tell_if_many(r);
 	r->known = true;
 	r->failures = 0;
 	tell_waiters(r);

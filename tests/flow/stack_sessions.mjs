@@ -368,6 +368,13 @@ test("auth_token_max_age: no token is good for longer, and what is revoked of a 
 	assert.deepEqual(rows(), ["aged in", "aged out"], "kept where tokens may be of any age");
 	await works(stack.token("old", { iat: now - 90000, exp: now + 90000 }), second);
 	assert.equal((await second.server.stop()).code, 0);
+	stack.psql(`insert into millrace.revocation (id, "userId", before) select millrace.uuid_v7(), 'crowd ' || i, now() from generate_series(1, 10000) i`);
+	const told = /warn .*the tokens of 10\d\d\d users are revoked, and that is kept for ever, .* set auth_token_max_age/g;
+	second.server = await serve(secondArgs);
+	second.url = await second.server.ready();
+	await works(stack.token("new", { iat: now, exp: now + 100 }), second);
+	assert.equal((await second.server.stop()).code, 0);
+	assert.equal(second.server.err.match(told)?.length, 1, second.server.err);
 	const wrong = await serve([...secondArgs, "--auth-token-max-age", "59m"]);
 	await assert.rejects(wrong.ready(), /auth_session_time is longer than auth_token_max_age/);
 	second.server = await serve([...secondArgs, "--auth-guest-time", "1h", "--auth-token-max-age", "2h", "--auth-leeway", "0"]);
@@ -378,6 +385,7 @@ test("auth_token_max_age: no token is good for longer, and what is revoked of a 
 	await c.until("its end by its age", () => c.messages.some((m) => m.t === "expiry" && m.in === 0));
 	c.close();
 	await works((await signIn("aged")).token, second);
+	assert.doesNotMatch(second.server.err, told);
 	forget();
 	assert.deepEqual(rows(), ["aged in"], "a day after the last token from before it has become too old");
 });
