@@ -3,20 +3,13 @@
 #include <stdlib.h>
 
 #include "net_inner.h"
+#include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 #include "rates.h"
 
 enum { WATCH_AFTER_US = 50 * 1000 };
 
 /* --- decoding --- */
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Percent-decoding; form: "+" is a blank. An escape that is none is kept as it stands; then *clean says false. */
 static struct mr_str decode(struct mr_arena *a, struct mr_str s, bool form, bool *clean)
@@ -27,7 +20,7 @@ static struct mr_str decode(struct mr_arena *a, struct mr_str s, bool form, bool
 	*clean = true;
 	for (size_t i = 0; i < s.n; i++) {
 		bool escape = s.p[i] == '%';
-		int high = escape && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1, low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+		int high = escape && i + 2 < s.n ? mr_hex_digit(s.p[i + 1]) : -1, low = high >= 0 ? mr_hex_digit(s.p[i + 2]) : -1;
 		if (low >= 0) {
 			out[n++] = (char)(high << 4 | low);
 			i += 2;

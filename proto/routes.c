@@ -1,14 +1,8 @@
 #include "routes.h"
 
-/* ---- what is declared ---- */
+#include "ground/hash.h"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* ---- what is declared ---- */
 
 /* Percent-decoding, strictly. */
 static bool decode(struct mr_arena *a, struct mr_str s, struct mr_str *out)
@@ -18,7 +12,7 @@ static bool decode(struct mr_arena *a, struct mr_str s, struct mr_str *out)
 	for (size_t i = 0; i < s.n; i++) {
 		int c = (unsigned char)s.p[i];
 		if (c == '%') {
-			int high = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1, low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+			int high = i + 2 < s.n ? mr_hex_digit(s.p[i + 1]) : -1, low = high >= 0 ? mr_hex_digit(s.p[i + 2]) : -1;
 			if (low < 0)
 				return false;
 			c = high << 4 | low;

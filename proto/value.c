@@ -86,14 +86,6 @@ static int cmp_numeric(struct mr_str a, struct mr_str b)
 
 /* Uuid */
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool mr_uuid_read(struct mr_str s, uint8_t uuid[16])
 {
 	if (s.n != 36)
@@ -102,7 +94,7 @@ bool mr_uuid_read(struct mr_str s, uint8_t uuid[16])
 	for (int i = 0; i < 16; i++) {
 		if ((i == 4 || i == 6 || i == 8 || i == 10) && s.p[at++] != '-')
 			return false;
-		int high = hex_digit(s.p[at]), low = hex_digit(s.p[at + 1]);
+		int high = mr_hex_digit(s.p[at]), low = mr_hex_digit(s.p[at + 1]);
 		if (high < 0 || low < 0)
 			return false;
 		uuid[i] = (uint8_t)(high << 4 | low);
@@ -131,14 +123,8 @@ static bool read_hex_bytes(struct mr_arena *a, struct mr_str s, struct mr_str *b
 		return false;
 	size_t n = s.n / 2 - 1;
 	char *p = mr_arena_alloc(a, n + 1);
-	for (size_t i = 0; i < n; i++) {
-		int high = hex_digit(s.p[2 + 2 * i]), low = hex_digit(s.p[3 + 2 * i]);
-		if (high < 0 || low < 0)
-			return false;
-		p[i] = (char)(high << 4 | low);
-	}
 	*bytes = (struct mr_str){p, n};
-	return true;
+	return mr_hex_read((struct mr_str){s.p + 2, 2 * n}, (uint8_t *)p);
 }
 
 /* From a node */

@@ -266,22 +266,10 @@ bool mr_log_read_head(const struct mr_pg_result *r, struct mr_log_head *h, struc
 	return true;
 }
 
-static int digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool read_token(struct mr_str hex, uint8_t token[MR_TOKEN_BYTES])
 {
-	if (hex.n != 2 + 2 * MR_TOKEN_BYTES || hex.p[0] != '\\' || hex.p[1] != 'x')
-		return false;
-	for (size_t i = 0; i < MR_TOKEN_BYTES; i++) {
-		int high = digit(hex.p[2 + 2 * i]), low = digit(hex.p[3 + 2 * i]);
-		if (high < 0 || low < 0)
-			return false;
-		token[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
+	return hex.n == 2 + 2 * MR_TOKEN_BYTES && hex.p[0] == '\\' && hex.p[1] == 'x' &&
+	       mr_hex_read((struct mr_str){hex.p + 2, hex.n - 2}, token);
 }
 
 static struct mr_str keep(struct mr_log_rows *rows, const struct mr_pg_result *r, int row, int col)

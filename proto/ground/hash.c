@@ -243,6 +243,19 @@ void mr_hex(struct mr_buf *b, struct mr_str s)
 	}
 }
 
+bool mr_hex_read(struct mr_str s, uint8_t *to)
+{
+	if (s.n % 2)
+		return false;
+	for (size_t i = 0; i < s.n; i += 2) {
+		int high = mr_hex_digit(s.p[i]), low = mr_hex_digit(s.p[i + 1]);
+		if (high < 0 || low < 0)
+			return false;
+		to[i / 2] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
 /* The map: linear probing, at most 3/4 full. A deleted member leaves a grave (nothing moves, so that a walk may delete what it stands
  * on), unless its run ends there. */
 

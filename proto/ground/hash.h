@@ -20,6 +20,15 @@ bool mr_base64url_read(struct mr_buf *b, struct mr_str s); /* false on other cha
 void mr_base64(struct mr_buf *b, struct mr_str s);         /* with padding, for $bytes */
 bool mr_base64_read(struct mr_buf *b, struct mr_str s);
 void mr_hex(struct mr_buf *b, struct mr_str s);
+bool mr_hex_read(struct mr_str s, uint8_t *to); /* s.n / 2 bytes; false on other characters, or half a byte */
+/* The value of one digit, -1 for another character. */
+static inline int mr_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 /* A hash map from byte strings to pointers: open addressing, keys not copied (they live in the value or longer). */
 struct mr_map {

@@ -40,13 +40,10 @@ static bool hex4(struct reader *r, unsigned *u)
 		return refuse(r, "an unfinished \\u escape");
 	*u = 0;
 	for (int i = 0; i < 4; i++, r->p++) {
-		char c = *r->p, low = c | 0x20;
-		if (c >= '0' && c <= '9')
-			*u = *u * 16 + (unsigned)(c - '0');
-		else if (low >= 'a' && low <= 'f')
-			*u = *u * 16 + (unsigned)(low - 'a') + 10;
-		else
+		int digit = mr_hex_digit(*r->p);
+		if (digit < 0)
 			return refuse(r, "a \\u escape needs four hex digits");
+		*u = *u * 16 + (unsigned)digit;
 	}
 	return true;
 }

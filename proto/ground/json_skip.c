@@ -35,13 +35,10 @@ static bool skip_escape(struct skipper *s)
 		return c && strchr("\"\\/bfnrt", c);
 	unsigned u = 0;
 	for (int i = 0; i < 4; i++) {
-		char digit = s->p < s->end ? *s->p++ : 0, low = digit | 0x20;
-		if (digit >= '0' && digit <= '9')
-			u = u * 16 + (unsigned)(digit - '0');
-		else if (low >= 'a' && low <= 'f')
-			u = u * 16 + (unsigned)(low - 'a') + 10;
-		else
+		int digit = s->p < s->end ? mr_hex_digit(*s->p++) : -1;
+		if (digit < 0)
 			return false;
+		u = u * 16 + (unsigned)digit;
 	}
 	return u != 0 && (u & 0xf800) != 0xd800;
 }

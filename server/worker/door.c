@@ -168,20 +168,6 @@ static void send_hello(struct mr_worker *w)
 
 /* ---- in ---- */
 
-static bool read_origin(struct mr_str text, uint8_t origin[8])
-{
-	if (text.n != 16)
-		return false;
-	for (size_t i = 0; i < 16; i++) {
-		char c = text.p[i];
-		int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-		if (v < 0)
-			return false;
-		origin[i / 2] = (uint8_t)(origin[i / 2] << 4 | v);
-	}
-	return true;
-}
-
 /* Numbers of attempts never come twice under one origin: the lane, then a count that begins at the machine's running time in microseconds,
  * so that the next worker on this lane begins above all that this one could have reached. */
 static void begin_numbers(struct mr_worker *w)
@@ -193,8 +179,9 @@ static void on_welcome(struct mr_worker *w, const struct mr_node *m, const int *
 {
 	int64_t lane;
 	const char *why = NULL;
+	struct mr_str origin = mr_node_str(m, "origin");
 	if (w->ring || n_fds != 2 || !mr_node_int(mr_node_get(m, "lane"), &lane) || lane < 0 || lane > 255 ||
-		!read_origin(mr_node_str(m, "origin"), w->origin))
+		origin.n != 2 * sizeof w->origin || !mr_hex_read(origin, w->origin))
 		mr_die("the fanout's welcome is not understood");
 	w->lane = (int)lane;
 	w->ring_fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);

@@ -143,6 +143,17 @@ static void base64_texts(void **state)
 	mr_buf_fini(&b);
 }
 
+static void hex_texts(void **state)
+{
+	static const char *const bad[] = {"0", "000", "0g", "g0", "0:", "/0", "@0", "0`", " 0", "00 0", "\xc3\xa4"};
+	uint8_t read[4] = {0};
+	assert_true(mr_hex_read(MR_STR("00fF9aA0"), read) && !memcmp(read, "\x00\xff\x9a\xa0", 4));
+	assert_true(mr_hex_read(MR_STR(""), read));
+	for (size_t i = 0; i < MR_COUNT(bad); i++)
+		if (mr_hex_read(mr_str(bad[i]), read))
+			fail_msg("%s was taken", bad[i]);
+}
+
 /* Against a plain list of all keys. */
 static void map_against_list(void **state)
 {
@@ -479,6 +490,7 @@ int main(void)
 		cmocka_unit_test(errors_stay_whole),
 		cmocka_unit_test(known_hashes),
 		cmocka_unit_test(base64_texts),
+		cmocka_unit_test(hex_texts),
 		cmocka_unit_test(map_against_list),
 		cmocka_unit_test(timers_and_deferred),
 		cmocka_unit_test(many_timers),
