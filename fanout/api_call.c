@@ -239,6 +239,7 @@ static void serve_act(struct mr_req *req, struct mr_fanout *f, struct mr_str ent
 		  (act->is_list ? list_args(req, f, entity, &args, &err) : row_args(req, f, entity, id, act->has_value, &args, &err)) &&
 		  (!act->writes || take_key(req, f, &rq, &err));
 	rq.args = mr_buf_view(&args);
+	rq.may_include = act->is_list && mr_req_param(req, "include").n;
 	if (ok)
 		start(req, f, &rq, act->wrap);
 	else

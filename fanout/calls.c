@@ -150,7 +150,7 @@ static struct mr_call *start(struct mr_fanout *f, const struct mr_call_request *
 	return c;
 }
 
-/* A list of rows; with `include` a function of the runtime's own reads it. */
+/* A list of rows: with `include` a function of the runtime's own reads it. */
 static struct mr_call *start_list(
 	struct mr_fanout *f, const struct mr_call_request *rq, mr_call_done *done, void *arg, struct mr_error *err)
 {
@@ -184,8 +184,7 @@ struct mr_call *mr_call_start(struct mr_fanout *f, const struct mr_call_request 
 	}
 	if (!check_fn(f, rq, err) || (rq->session.n && !check_hour(f, rq->hour, err)))
 		return NULL;
-	bool lists = rq->kind == MR_CALL_ENTITY && mr_str_is(rq->fn, "list");
-	return lists ? start_list(f, rq, done, arg, err) : start(f, rq, done, arg);
+	return rq->may_include ? start_list(f, rq, done, arg, err) : start(f, rq, done, arg);
 }
 
 void mr_call_abandon(struct mr_call *call)

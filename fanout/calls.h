@@ -16,6 +16,7 @@ struct mr_call_request {
 	enum mr_call_kind kind;
 	struct mr_str fn;            /* function name, or "list" "get" "insert" "update" "delete" */
 	struct mr_str args;          /* JSON text of a map, wire form */
+	bool may_include;            /* a list, whose args name an `include` */
 	const struct mr_node *auth;  /* identity map or NULL */
 	const uint8_t *auth_session; /* 16 bytes: the session that the caller's token is of; NULL: none */
 	struct mr_str session;       /* for exactly-once; empty: none */
