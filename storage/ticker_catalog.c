@@ -7,7 +7,10 @@
  * tells of a trigger that was disabled and enabled again. "blind": some rows of the table have no trigger that captures them. Beside it the
  * tables with all their parts, NULL where one is gone. */
 static const char read_sql[] =
-	"select coalesce(json_object_agg(e.key, coalesce((select c.oid || ' ' || c.relfilenode || ' ' || md5(concat_ws('|',"
+	"with recursive declared(name, oid) as materialized (select e.key, (select c.oid from pg_class c join pg_namespace n on n.oid = "
+	"c.relnamespace where n.nspname = e.value->>0 and c.relname = e.value->>1) from json_each($1::json) e),"
+	" part(oid) as (select oid from declared union select i.inhrelid from part join pg_inherits i on i.inhparent = part.oid)"
+	" select coalesce(json_object_agg(e.name, coalesce((select c.oid || ' ' || c.relfilenode || ' ' || md5(concat_ws('|',"
 	"(select string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull), ',' order by "
 	"a.attnum)"
 	" from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),"
@@ -21,13 +24,9 @@ static const char read_sql[] =
 	" select from kid join pg_class k using (oid) where k.relkind = 'r' and not exists (select from pg_trigger t where t.tgrelid = "
 	"k.oid"
 	" and t.tgfoid = to_regprocedure('millrace.capture()') and t.tgenabled in ('A', 'O'))) then ' blind' else '' end"
-	" from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-	" where n.nspname = e.value->>0 and c.relname = e.value->>1), 'gone')), '{}'),"
-	"(with recursive declared(oid) as (select (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-	" where n.nspname = e.value->>0 and c.relname = e.value->>1) from json_each($1::json) e),"
-	" part(oid) as (select oid from declared union select i.inhrelid from part join pg_inherits i on i.inhparent = part.oid)"
-	" select array_agg(oid) from part having bool_and(oid is not null))"
-	" from json_each($1::json) e";
+	" from pg_class c where c.oid = e.oid), 'gone')), '{}'),"
+	"(select array_agg(oid) from part having bool_and(oid is not null))"
+	" from declared e";
 
 /* Each commit that adds, changes or drops such a row leaves another list of xmins: what stays keeps its own, what is new has that of the
  * commit. The names of schemas and of our function are part of what is read as well. $2: the snapshot of the last answer. */
