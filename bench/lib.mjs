@@ -65,7 +65,7 @@ export async function measure(name, { cases, chosen }, begin) {
 		await end(1);
 	}
 }
-export const lastWords = (said) => said.trimEnd().split("\n").slice(-20).join("\n");
+const lastWords = (said) => said.trimEnd().split("\n").slice(-20).join("\n");
 
 /** Microseconds of CPU of a process, all threads; those that ended meanwhile are not in it. */
 export function cpu(pid) {

@@ -2,25 +2,15 @@
 import { spawn } from "node:child_process";
 import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { BUILD, endAll, freePort, millrace, remove, ROOT, serve, temporary } from "../../tests/lib/cli.mjs";
-import { lastWords, machine, readWords } from "../lib.mjs";
+import { BUILD, freePort, millrace, ROOT, serve } from "../../tests/lib/cli.mjs";
+import { machine, measure, readWords } from "../lib.mjs";
 
 const { quick, serving, value } = readWords();
 const writes = value("--writes", quick ? "60" : "500");
 const subscribers = value("--subscribers", "1,100,1000").split(",");
 for (const n of [writes, ...subscribers]) if (!/^[1-9]\d*$/.test(n)) throw new Error(`not a number of writes or subscribers: ${n}`);
 
-const home = temporary("latency");
-let measuring;
-async function end(status) {
-	measuring?.kill();
-	await endAll();
-	remove(home);
-	process.exit(status);
-}
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void end(130));
-
-try {
+async function begin(home) {
 	console.log(machine() + (serving.length ? `; ${serving.join(" ")}` : ""));
 	const app = join(home, "app");
 	const data = join(home, "data");
@@ -32,11 +22,13 @@ try {
 	const server = await serve(["serve", ...common, "--port", String(port), ...serving]);
 	await server.ready();
 	const conninfo = readFileSync(join(data, "run", "database"), "utf8").trim();
-	measuring = spawn(join(BUILD, "bench", "latency", "latency"), [String(port), conninfo, writes, ...subscribers], { stdio: "inherit" });
-	const status = await new Promise((resolve) => measuring.once("close", (code) => resolve(code ?? 1)));
-	if (status !== 0) console.error(lastWords(server.err));
-	await end(status);
-} catch (e) {
-	console.error(e.message);
-	await end(1);
+	return { args: [String(port), conninfo, writes, ...subscribers], said: () => server.err, end() { this.measuring?.kill(); } };
 }
+
+async function latency(rig) {
+	rig.measuring = spawn(join(BUILD, "bench", "latency", "latency"), rig.args, { stdio: "inherit" });
+	const status = await new Promise((resolve) => rig.measuring.once("close", (code) => resolve(code ?? 1)));
+	if (status !== 0) throw new Error(`latency ended with status ${status}`);
+}
+
+await measure("latency", { cases: { latency }, chosen: ["latency"] }, begin);
