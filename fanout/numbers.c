@@ -9,7 +9,6 @@
 struct number {
 	uint64_t is;
 	size_t users;
-	struct mr_str key; /* in the same block */
 };
 
 struct mr_numbers {
@@ -38,11 +37,8 @@ void mr_numbers_delete(struct mr_numbers **n)
 
 static struct number *make(struct mr_numbers *n, struct mr_str key)
 {
-	struct number *x = mr_alloc(sizeof *x + key.n);
-	memcpy(x + 1, key.p, key.n);
-	x->key = (struct mr_str){(const char *)(x + 1), key.n};
+	struct number *x = mr_map_make(&n->by_key, key, sizeof *x);
 	x->is = ++n->last;
-	mr_map_put(&n->by_key, x->key, x);
 	return x;
 }
 

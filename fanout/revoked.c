@@ -18,12 +18,10 @@ enum {
 	USERS_FEW = 10000        /* that are never forgotten; of more the operator is told */
 };
 
-/* A session, or a user; the key lies behind it. */
+/* A session, or a user. */
 struct one {
 	int64_t before_ms; /* of a user: tokens issued before then */
 	int64_t until_ms;  /* when it may be forgotten; INT64_MAX: never */
-	size_t n;
-	char key[];
 };
 
 struct waiter {
@@ -49,20 +47,11 @@ struct mr_revoked {
 
 /* --- the set --- */
 
-static struct mr_str key_of(const struct one *one)
-{
-	return (struct mr_str){one->key, one->n};
-}
-
 static void keep(struct mr_map *map, struct mr_str key, int64_t before_ms, int64_t until_ms)
 {
 	struct one *one = mr_map_get(map, key);
-	if (!one) {
-		one = mr_alloc(sizeof *one + key.n);
-		one->n = key.n;
-		memcpy(one->key, key.p, key.n);
-		mr_map_put(map, key_of(one), one);
-	}
+	if (!one)
+		one = mr_map_make(map, key, sizeof *one);
 	one->before_ms = MR_MAX(one->before_ms, before_ms);
 	one->until_ms = MR_MAX(one->until_ms, until_ms);
 }

@@ -8,7 +8,6 @@
 struct function {
 	bool slow;
 	int64_t until_us;
-	struct mr_str name; /* in the same block */
 };
 
 struct mr_slow {
@@ -34,15 +33,6 @@ void mr_slow_delete(struct mr_slow **slow)
 	*slow = NULL;
 }
 
-static struct function *make(struct mr_slow *slow, struct mr_str name)
-{
-	struct function *f = mr_alloc(sizeof *f + name.n);
-	memcpy(f + 1, name.p, name.n);
-	f->name = (struct mr_str){(const char *)(f + 1), name.n};
-	mr_map_put(&slow->by_name, f->name, f);
-	return f;
-}
-
 bool mr_slow_note(struct mr_slow *slow, struct mr_str fn, enum mr_offence what, int64_t now_us)
 {
 	if (!slow->settings->slow_slice || !fn.n)
@@ -50,7 +40,7 @@ bool mr_slow_note(struct mr_slow *slow, struct mr_str fn, enum mr_offence what, 
 	struct function *f = mr_map_get(&slow->by_name, fn);
 	bool again = f && now_us < f->until_us;
 	if (!f)
-		f = make(slow, fn);
+		f = mr_map_make(&slow->by_name, fn, sizeof *f);
 	f->until_us = now_us + slow->settings->slow_lease * 1000;
 	/* Once may be bad luck: code that is not warm yet, or a collection of others' garbage. */
 	bool becomes = !f->slow && (again || what == MR_SLOW_ENDED);

@@ -331,6 +331,15 @@ void *mr_map_put(struct mr_map *m, struct mr_str key, void *value)
 	return former;
 }
 
+void *mr_map_make(struct mr_map *m, struct mr_str key, size_t size)
+{
+	char *value = mr_alloc(size + key.n);
+	if (key.n)
+		memcpy(value + size, key.p, key.n);
+	mr_map_put(m, (struct mr_str){value + size, key.n}, value);
+	return value;
+}
+
 void *mr_map_del(struct mr_map *m, struct mr_str key)
 {
 	if (!m->n)

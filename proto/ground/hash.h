@@ -38,7 +38,9 @@ struct mr_map {
 void mr_map_fini(struct mr_map *m);
 void *mr_map_get(const struct mr_map *m, struct mr_str key);
 void *mr_map_put(struct mr_map *m, struct mr_str key, void *value); /* returns the former value or NULL; the key is replaced too */
-void *mr_map_del(struct mr_map *m, struct mr_str key);              /* returns what was there */
+/* Makes the value: so many zeroed bytes, and behind them a copy of the key. Whoever takes it out frees it. */
+void *mr_map_make(struct mr_map *m, struct mr_str key, size_t size);
+void *mr_map_del(struct mr_map *m, struct mr_str key); /* returns what was there */
 /* for (size_t i = 0; mr_map_next(m, &i, &key, &value);) - no changes but deleting the current key */
 bool mr_map_next(const struct mr_map *m, size_t *i, struct mr_str *key, void **value);
 

@@ -37,7 +37,6 @@ static void prolong(int64_t now, int64_t *until, int64_t *span)
 
 struct hot {
 	int64_t until_us[MR_TURN_ALL + 1], span_us[MR_TURN_ALL + 1];
-	char name[];
 };
 
 static struct mr_str key_name(const struct mr_job *job)
@@ -109,12 +108,7 @@ static struct hot *hot_of(struct mr_job *job)
 {
 	struct mr_str name = key_name(job);
 	struct hot *h = mr_map_get(&job->w->hot, name);
-	if (!h) {
-		h = mr_alloc(sizeof *h + name.n + 1);
-		memcpy(h->name, name.p, name.n);
-		mr_map_put(&job->w->hot, (struct mr_str){h->name, name.n}, h);
-	}
-	return h;
+	return h ? h : mr_map_make(&job->w->hot, name, sizeof *h);
 }
 
 static void mark(struct mr_job *job, enum mr_turn turn)
