@@ -9,206 +9,15 @@
 #include "proto/ground/fault.h"
 #include "proto/ground/log.h"
 
-static void admit(struct mr_worker *w);
 enum { SETTLE_US = 3000 * 1000 }; /* for the record of a call that is refused since its time is over */
 
-static void attempt(struct mr_job *job);
-static void leave(struct mr_job *job);
-static void set_timer(struct mr_job *job);
-static void admit_soon(struct mr_worker *w);
-
-void mr_jobs_init(struct mr_worker *w)
-{
-	mr_list_init(&w->waiting);
-	mr_list_init(&w->importing);
-	mr_list_init(&w->actions);
-	mr_list_init(&w->scheduled);
-	mr_list_init(&w->jobs);
-	mr_list_init(&w->answered);
-	w->lines = (int)w->settings.worker_connections;
-	w->reserve = w->lines >= 4 ? 2 : w->lines >= 2 ? 1 : 0;
-}
+/* ---- attempts ---- */
 
 bool mr_job_writes(const struct mr_job *job)
 {
 	return job->kind == MR_JOB_MUTATION || job->claiming ||
 	       (job->kind == MR_JOB_ENTITY && !mr_str_is(job->act, "list") && !mr_str_is(job->act, "get"));
 }
-
-static struct mr_list *list_of(const struct mr_job *job)
-{
-	struct mr_worker *w = job->w;
-	if (job->step != MR_JOB_WAITING)
-		return &w->jobs;
-	if (mr_job_is_action(job))
-		return &w->actions;
-	return job->snapshot ? &w->importing : job->scheduled ? &w->scheduled : &w->waiting;
-}
-
-static void move(struct mr_job *job, enum mr_job_step step)
-{
-	mr_list_del(&job->node);
-	job->step = step;
-	mr_list_add_tail(list_of(job), &job->node);
-}
-
-static void job_free(struct mr_job *job)
-{
-	MR_ASSERT(job->answered && !job->txn && !job->pg);
-	mr_list_del(&job->node);
-	mr_timer_delete(&job->timer);
-	mr_run_free(job);
-	mr_buf_fini(&job->run.text);
-	mr_buf_fini(&job->verdict);
-	mr_arena_fini(&job->attempt);
-	mr_arena_fini(&job->arena);
-	free(job);
-}
-
-/* ---- the line, and the connection ---- */
-
-void mr_jobs_maybe_exit(struct mr_worker *w)
-{
-	if ((w->draining || w->retiring) && mr_list_empty(&w->jobs) && mr_list_empty(&w->actions) && mr_scheduler_idle(w) &&
-		(w->retiring || (mr_list_empty(&w->waiting) && mr_list_empty(&w->importing))))
-		mr_timer_start(w->exit_timer, 0);
-}
-
-static void on_lease(struct mr_pg *pg, const struct mr_error *err, void *arg)
-{
-	struct mr_job *job = arg;
-	job->pg = pg;
-	if (pg)
-		job->away_us = 0;
-	if (!pg && !job->answered) {
-		if (job->unknown)
-			mr_job_answer_unknown(job);
-		else
-			mr_job_answer_passing(job, err);
-	}
-	if (job->answered)
-		leave(job);
-	else
-		attempt(job);
-}
-
-/* What only reads loses nothing by an early answer. Loads and runs of live queries have nobody who waits for an answer. */
-static bool is_plain_read(const struct mr_job *job)
-{
-	return job->kind == MR_JOB_QUERY || (job->kind == MR_JOB_ENTITY && !mr_job_writes(job));
-}
-
-/* How long it waits yet for Postgres to come back: long enough for a quick restart. */
-static int64_t patience_left(struct mr_job *job)
-{
-	int64_t left = mr_job_time_left(job), now = mr_mono_us();
-	if (!is_plain_read(job))
-		return left;
-	if (!job->away_us)
-		job->away_us = now;
-	return MR_MIN(left, job->away_us + job->w->settings.read_wait * 1000 - now);
-}
-
-static void lease(struct mr_job *job)
-{
-	move(job, MR_JOB_LEASING);
-	int64_t left = patience_left(job);
-	mr_pool_lease(job->w->pool, left > 1000 ? left : 1000, on_lease, job);
-}
-
-static void take(struct mr_job *job)
-{
-	struct mr_worker *w = job->w;
-	w->leased++;
-	job->leased = true;
-	if (job->scheduled) {
-		w->scheduled_leased++;
-		job->deadline_us = mr_mono_us() + w->settings.call_time_limit * 1000; /* nobody waits for it before */
-		set_timer(job);
-	}
-	lease(job);
-}
-
-int mr_jobs_scheduled_share(const struct mr_worker *w)
-{
-	return MR_MAX((w->lines - w->reserve) / 2, 1);
-}
-
-/* Callers go first, but for one connection that scheduled functions have by turns, so that none waits for ever. */
-static struct mr_list *line_of_next(struct mr_worker *w)
-{
-	bool may = !mr_list_empty(&w->scheduled) && w->scheduled_leased < mr_jobs_scheduled_share(w);
-	bool first = w->scheduled_leased == 0 && !w->scheduled_last;
-	if (may && (first || mr_list_empty(&w->waiting)))
-		return &w->scheduled;
-	return mr_list_empty(&w->waiting) ? NULL : &w->waiting;
-}
-
-static void admit(struct mr_worker *w)
-{
-	if (w->retiring)
-		return;
-	while (w->leased < w->lines && !mr_list_empty(&w->importing))
-		take(MR_CONTAINER(w->importing.next, struct mr_job, node));
-	for (struct mr_list *line; w->leased < w->lines - w->reserve && (line = line_of_next(w));) {
-		w->scheduled_last = line == &w->scheduled;
-		take(MR_CONTAINER(line->next, struct mr_job, node));
-	}
-}
-
-static void act(struct mr_job *job)
-{
-	move(job, MR_JOB_RUNNING);
-	mr_run_start(job);
-}
-
-static void on_admit(void *arg)
-{
-	struct mr_worker *w = arg;
-	w->admitting = false;
-	while (!mr_list_empty(&w->actions))
-		act(MR_CONTAINER(w->actions.next, struct mr_job, node));
-	admit(w);
-}
-
-/* Not at once: a line of functions that never wait would come back here from within each other. */
-static void admit_soon(struct mr_worker *w)
-{
-	if (!w->admitting)
-		mr_defer(w->loop, on_admit, w);
-	w->admitting = true;
-}
-
-static void give_connection_back(struct mr_job *job)
-{
-	struct mr_worker *w = job->w;
-	if (job->pg)
-		mr_pool_return(w->pool, job->pg);
-	job->pg = NULL;
-	w->leased -= job->leased;
-	w->scheduled_leased -= job->leased && job->scheduled;
-	job->leased = false;
-	admit_soon(w);
-}
-
-static void left(struct mr_job *job)
-{
-	struct mr_worker *w = job->w;
-	give_connection_back(job);
-	job_free(job);
-	mr_jobs_maybe_exit(w);
-}
-
-/* The transaction is gone and the job answered: gives back the turn, then the connection. */
-static void leave(struct mr_job *job)
-{
-	MR_ASSERT(job->answered && !job->txn);
-	mr_timer_stop(job->timer);
-	move(job, MR_JOB_LEAVING);
-	mr_hot_give(job, left);
-}
-
-/* ---- attempts ---- */
 
 static enum mr_txn_kind txn_kind(const struct mr_job *job)
 {
@@ -241,7 +50,7 @@ void mr_job_limit_rows(struct mr_job *job)
 static void begin(struct mr_job *job)
 {
 	struct mr_worker *w = job->w;
-	move(job, MR_JOB_RUNNING);
+	mr_job_move(job, MR_JOB_RUNNING);
 	job->tries++;
 	job->attempt_us = mr_mono_us();
 	uint64_t number = ++w->attempts;
@@ -263,7 +72,7 @@ static void begin(struct mr_job *job)
 		mr_run_start(job);
 }
 
-static void attempt(struct mr_job *job)
+void mr_job_attempt(struct mr_job *job)
 {
 	mr_hot_take(job);
 	begin(job);
@@ -275,7 +84,7 @@ static void pause_for(struct mr_job *job, int64_t most_us)
 	uint32_t random;
 	mr_random(&random, sizeof random);
 	int64_t us = most_us > 0 ? random % most_us : 0, left_us = mr_job_time_left(job);
-	move(job, MR_JOB_PAUSING);
+	mr_job_move(job, MR_JOB_PAUSING);
 	mr_timer_start(job->timer, us < left_us ? us : left_us > 0 ? left_us : 0);
 }
 
@@ -312,7 +121,7 @@ static void on_gone(void *arg)
 	if (job->again && !job->answered)
 		try_again(job);
 	else
-		leave(job);
+		mr_job_leave(job);
 }
 
 static void roll_back(struct mr_job *job)
@@ -322,7 +131,7 @@ static void roll_back(struct mr_job *job)
 		on_gone(job);
 		return;
 	}
-	move(job, MR_JOB_ENDING);
+	mr_job_move(job, MR_JOB_ENDING);
 	mr_txn_rollback(&job->txn, on_gone, job);
 }
 
@@ -374,7 +183,7 @@ static bool may_retry(struct mr_job *job, const struct mr_error *err)
 		return false;
 	if (err->code == MR_CONFLICT)
 		return job->lost_turns <= job->w->settings.mutation_retries;
-	return err->code == MR_POSTGRES_UNAVAILABLE && patience_left(job) > 0;
+	return err->code == MR_POSTGRES_UNAVAILABLE && mr_job_patience_left(job) > 0;
 }
 
 void mr_job_failed(struct mr_job *job, const struct mr_error *err)
@@ -433,18 +242,18 @@ static bool is_own_claim(const struct mr_job *job, const struct mr_outcome *o)
 static void on_claimed(struct mr_job *job)
 {
 	struct mr_worker *w = job->w;
-	give_connection_back(job);
+	mr_job_give_connection_back(job);
 	if (!job->answered && w->retiring)
 		mr_job_answer_interrupted(job);
 	if (job->answered) {
-		leave(job);
+		mr_job_leave(job);
 		return;
 	}
 	job->claiming = job->tombstone = job->recorded = job->unknown = false;
 	job->deadline_us = mr_mono_us() + w->settings.action_time_limit * 1000;
-	move(job, MR_JOB_WAITING);
-	set_timer(job);
-	admit_soon(w);
+	mr_job_move(job, MR_JOB_WAITING);
+	mr_job_set_timer(job);
+	mr_jobs_admit_soon(w);
 }
 
 static void on_commit(const struct mr_outcome *o, void *arg)
@@ -477,7 +286,7 @@ static void on_commit(const struct mr_outcome *o, void *arg)
 	if (job->schedules)
 		mr_scheduler_soon(job->w);
 	MR_FAULT(WORKER_REPLIED);
-	leave(job);
+	mr_job_leave(job);
 }
 
 void mr_job_commit(struct mr_job *job, struct mr_str result)
@@ -487,7 +296,7 @@ void mr_job_commit(struct mr_job *job, struct mr_str result)
 		mr_buf_str(&job->run.text, result);
 		result = mr_buf_view(&job->run.text);
 	}
-	move(job, MR_JOB_ENDING);
+	mr_job_move(job, MR_JOB_ENDING);
 	mr_timer_start(job->timer, MR_MIN(MR_MAX(mr_job_time_left(job), 0), job->w->settings.call_time_limit * 500));
 	mr_hot_ask(job);
 	mr_txn_commit(&job->txn, &job->record, job->token, result, job->w->ring, on_commit, job);
@@ -522,14 +331,14 @@ static void expire(struct mr_job *job)
 	case MR_JOB_WAITING:
 		if (job->scheduled) {
 			job->deadline_us = mr_mono_us() + job->w->settings.call_time_limit * 1000;
-			set_timer(job);
+			mr_job_set_timer(job);
 			return;
 		}
 		if (must_settle(job) || job->claiming)
 			mr_job_answer_crowded(job);
 		else
 			mr_job_answer_late(job);
-		job_free(job);
+		mr_job_free(job);
 		return;
 	case MR_JOB_LEASING:
 		return; /* the pool's own patience ends now */
@@ -556,7 +365,7 @@ static void expire(struct mr_job *job)
 			mr_job_answer_late(job);
 		else
 			mr_job_answer_passing(job, &job->why);
-		leave(job);
+		mr_job_leave(job);
 		return;
 	case MR_JOB_LEAVING:
 		return;
@@ -565,20 +374,20 @@ static void expire(struct mr_job *job)
 
 /* The next look at a job: its deadline; reads are looked at earlier, since all connections may be taken by writes that wait for Postgres.
  */
-static void set_timer(struct mr_job *job)
+void mr_job_set_timer(struct mr_job *job)
 {
 	int64_t left = mr_job_time_left(job);
-	mr_timer_start(
-		job->timer, is_plain_read(job) && job->step == MR_JOB_WAITING ? MR_MIN(left, job->w->settings.read_wait * 1000) : left);
+	mr_timer_start(job->timer,
+		mr_job_is_plain_read(job) && job->step == MR_JOB_WAITING ? MR_MIN(left, job->w->settings.read_wait * 1000) : left);
 }
 
 static bool gives_up(struct mr_job *job)
 {
 	struct mr_error why;
-	if (job->step != MR_JOB_WAITING || !is_plain_read(job) || !mr_pool_away(job->w->pool, &why))
+	if (job->step != MR_JOB_WAITING || !mr_job_is_plain_read(job) || !mr_pool_away(job->w->pool, &why))
 		return false;
 	mr_answer_error(job, &why);
-	job_free(job);
+	mr_job_free(job);
 	return true;
 }
 
@@ -595,13 +404,13 @@ static void on_timer(void *arg)
 	 * is merely slow. */
 	if (job->step == MR_JOB_ENDING && !job->again && !job->answered)
 		mr_pg_abandon(job->pg);
-	set_timer(job);
+	mr_job_set_timer(job);
 	if (job->step != MR_JOB_PAUSING)
 		return;
 	if (job->pg)
-		attempt(job);
+		mr_job_attempt(job);
 	else
-		lease(job);
+		mr_job_lease(job);
 }
 
 /* ---- the beginning ---- */
@@ -620,7 +429,7 @@ static struct mr_job *job_new(struct mr_worker *w, struct mr_arena *arena, const
 	return job;
 }
 
-static bool is_refused_now(const struct mr_job *job, struct mr_error *err)
+bool mr_job_is_refused_now(const struct mr_job *job, struct mr_error *err)
 {
 	/* Jobs that wait in a worker that ends are given to others, but for these. */
 	return job->kind == MR_JOB_ACTION && job->w->retiring &&
@@ -632,18 +441,18 @@ static void start(struct mr_job *job)
 	struct mr_error err;
 	int64_t limit_us = job->deadline_us;
 	job->deadline_us = job->began_us + job->w->settings.call_time_limit * 1000;
-	if (!mr_job_read(job, &err) || is_refused_now(job, &err)) {
+	if (!mr_job_read(job, &err) || mr_job_is_refused_now(job, &err)) {
 		mr_answer_error(job, &err);
-		job_free(job);
+		mr_job_free(job);
 		return;
 	}
 	if (mr_job_is_action(job))
 		job->deadline_us = job->began_us + job->w->settings.action_time_limit * 1000;
 	if (limit_us)
 		job->deadline_us = MR_MIN(job->deadline_us, limit_us);
-	move(job, MR_JOB_WAITING);
-	set_timer(job);
-	admit_soon(job->w);
+	mr_job_move(job, MR_JOB_WAITING);
+	mr_job_set_timer(job);
+	mr_jobs_admit_soon(job->w);
 }
 
 void mr_job_start_inner(struct mr_op *asker, struct mr_arena *arena, const struct mr_node *message)
@@ -676,35 +485,16 @@ void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_n
 	if (!mr_node_int(mr_node_get(job->message, "n"), &n) || n <= 0) {
 		mr_log(MR_ERROR, "a message of the fanout has no number and cannot be answered");
 		job->answered = true;
-		job_free(job);
+		mr_job_free(job);
 		return;
 	}
 	job->n = job->root = (uint64_t)n;
 	start(job);
 }
 
-static struct mr_job *find(struct mr_list *list, uint64_t n)
-{
-	MR_LIST_FOR (e, list) {
-		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
-		if (job->n == n)
-			return job;
-	}
-	return NULL;
-}
-
-static struct mr_job *find_anywhere(struct mr_worker *w, uint64_t n)
-{
-	struct mr_list *lists[] = {&w->jobs, &w->waiting, &w->importing, &w->actions};
-	struct mr_job *job = NULL;
-	for (size_t i = 0; !job && i < MR_COUNT(lists); i++)
-		job = find(lists[i], n);
-	return job;
-}
-
 void mr_job_body(struct mr_worker *w, uint64_t n, const struct mr_node *message)
 {
-	struct mr_job *job = find_anywhere(w, n);
+	struct mr_job *job = mr_job_find(w, n);
 	if (job && !job->answered)
 		mr_http_message(job, message);
 }
@@ -719,9 +509,9 @@ static void cancel(struct mr_job *job)
 	job->cancelled = true;
 	mr_answer_error(job, &err);
 	if (job->step == MR_JOB_WAITING) {
-		job_free(job);
+		mr_job_free(job);
 	} else if (job->step == MR_JOB_PAUSING) {
-		leave(job);
+		mr_job_leave(job);
 	} else if (job->step == MR_JOB_RUNNING) {
 		cancel_statements(job);
 		roll_back(job);
@@ -730,18 +520,18 @@ static void cancel(struct mr_job *job)
 
 void mr_job_cancel(struct mr_worker *w, uint64_t n)
 {
-	struct mr_job *job = find_anywhere(w, n);
+	struct mr_job *job = mr_job_find(w, n);
 	if (job)
 		cancel(job);
 }
 
 void mr_job_forget(struct mr_worker *w, uint64_t n)
 {
-	struct mr_job *job = find_anywhere(w, n);
+	struct mr_job *job = mr_job_find(w, n);
 	if (!job || job->answered || job->step != MR_JOB_WAITING)
 		return;
 	job->answered = true; /* by the other one */
-	job_free(job);
+	mr_job_free(job);
 	mr_jobs_maybe_exit(w);
 }
 
@@ -749,64 +539,4 @@ void mr_job_cancel_inner(struct mr_job *job)
 {
 	job->asker = NULL;
 	cancel(job);
-}
-
-/* ---- the end of the worker ---- */
-
-void mr_jobs_drain(struct mr_worker *w)
-{
-	w->draining = true;
-	mr_jobs_maybe_exit(w);
-}
-
-/* Actions may take long, and other workers cannot go on with them. */
-static struct mr_job *some_action(struct mr_list *list)
-{
-	MR_LIST_FOR (e, list) {
-		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
-		if (job->kind == MR_JOB_ACTION && (!job->inner || job->scheduled) && !job->answered &&
-			(job->step == MR_JOB_WAITING || mr_job_is_action(job)))
-			return job;
-	}
-	return NULL;
-}
-
-static void interrupt_actions(struct mr_worker *w, struct mr_list *list)
-{
-	for (struct mr_job *job; (job = some_action(list));) {
-		struct mr_error err;
-		if (job->step != MR_JOB_WAITING) {
-			mr_job_answer_interrupted(job);
-			roll_back(job);
-		} else {
-			is_refused_now(job, &err);
-			mr_answer_error(job, &err);
-			job_free(job);
-		}
-	}
-}
-
-void mr_jobs_retire(struct mr_worker *w)
-{
-	w->retiring = true;
-	interrupt_actions(w, &w->jobs);
-	interrupt_actions(w, &w->actions);
-	interrupt_actions(w, &w->waiting);
-	while (!mr_list_empty(&w->scheduled)) {
-		struct mr_job *job = MR_CONTAINER(w->scheduled.next, struct mr_job, node);
-		mr_scheduled_back(job);
-		job_free(job);
-	}
-	mr_scheduler_soon(w);
-	mr_jobs_maybe_exit(w);
-}
-
-void mr_jobs_abort(struct mr_worker *w)
-{
-	w->retiring = true;
-	MR_LIST_FOR (e, &w->jobs) {
-		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
-		if (job->pg && job->step != MR_JOB_ENDING)
-			mr_pg_cancel(job->pg);
-	}
 }

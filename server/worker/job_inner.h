@@ -14,6 +14,22 @@ static inline int64_t mr_job_time_left(const struct mr_job *job)
 	return job->deadline_us - mr_mono_us();
 }
 
+/* job.c */
+void mr_job_attempt(struct mr_job *job);   /* it has its connection */
+void mr_job_set_timer(struct mr_job *job); /* for the next look at it: at its deadline, or before */
+bool mr_job_is_refused_now(const struct mr_job *job, struct mr_error *err);
+
+/* job_line.c */
+void mr_job_move(struct mr_job *job, enum mr_job_step step);
+void mr_job_lease(struct mr_job *job);
+bool mr_job_is_plain_read(const struct mr_job *job); /* only reads, and somebody waits for it */
+int64_t mr_job_patience_left(struct mr_job *job);    /* microseconds; how long it waits yet for Postgres to come back */
+void mr_job_give_connection_back(struct mr_job *job);
+void mr_job_leave(struct mr_job *job); /* it is answered, and its transaction gone: gives back its turn and connection, and frees it */
+void mr_job_free(struct mr_job *job);  /* one that has no connection */
+void mr_jobs_admit_soon(struct mr_worker *w);
+struct mr_job *mr_job_find(struct mr_worker *w, uint64_t n); /* in any line; NULL: it is not here */
+
 /* job_read.c */
 bool mr_job_read(struct mr_job *job, struct mr_error *err);
 /* A write is refused for good only when its record says so (CLOCK.md rule 10): an earlier attempt, of this worker or of one that died, may

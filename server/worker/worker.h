@@ -1,8 +1,8 @@
 /* The worker process: one JavaScript heap, a few connections, and as many jobs at once as it has connections. A job is one numbered request
  * of the fanout (proto/link.h): a call, a run for a live query, or a read.
  *
- *   door.c    messages of the fanout, in and out          job.c      a job's life: queue, connection, attempts, answer (job_read.c,
- *                                                                    job_answer.c)
+ *   door.c    messages of the fanout, in and out          job.c      a job's life: attempts, answer (job_read.c, job_answer.c), and
+ *                                                                    before and after that lines and connection (job_line.c)
  *   run.c     an attempt that runs a function             ops.c      what a function asks of the database
  *   summary.c what a summary is asked for                 read.c     first loads
  *   entity.c  entity acts under policies                  obey.c     what these and functions as somebody may do
@@ -222,7 +222,7 @@ struct mr_log_id mr_error_id(const struct mr_job *job, struct mr_str said);
 void mr_error_print(struct mr_buf *b, const struct mr_job *job, const struct mr_error *err); /* an ErrorInfo for the caller */
 void mr_error_log(const struct mr_job *job, const struct mr_error *err); /* what the caller is not told; once for each error */
 
-/* job.c */
+/* job.c, job_line.c */
 void mr_jobs_init(struct mr_worker *w);
 /* Takes the arena over, in which the message and its text live; answers it in any case. */
 void mr_job_start(struct mr_worker *w, struct mr_arena *arena, const struct mr_node *message);
