@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 
-enum { TICK = 64, IN_VALUES = 4, TEXT = 27, ROUNDS = 5, BARE_KEY = 16, SIZES = 3 };
+enum { TICK = 64, IN_VALUES = 4, TEXT = 27, ROUNDS = 5, BARE_KEY = 16, SIZES = 3, ADDS = 32, HUGE_PAGE = 2 << 20 };
 
 static size_t sizes[SIZES] = {1000, 100000, 1000000};
 static size_t lookups = 64 * 1024; /* in a round */
@@ -132,13 +133,23 @@ static void bare_look(void *arg, bool at_once)
 		b->sum += bare_find(b, b->key[i], hash[i])->value;
 }
 
+/* In huge pages, as the index's own memory. */
+static void *bare_slots(size_t n)
+{
+	size_t whole = (n + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	void *p = aligned_alloc(HUGE_PAGE, whole);
+	MR_ASSERT(p);
+	(void)madvise(p, whole, MADV_HUGEPAGE);
+	return memset(p, 0, whole);
+}
+
 static void bare_fill(struct bare *b, size_t n)
 {
 	char key[BARE_KEY];
 	*b = (struct bare){.n = n, .cap = 1024};
 	while (b->cap < 2 * n)
 		b->cap *= 2;
-	b->slots = mr_alloc(b->cap * sizeof *b->slots);
+	b->slots = bare_slots(b->cap * sizeof *b->slots);
 	for (size_t i = 0; i < n; i++) {
 		bare_key(key, i);
 		struct bare_slot *s = bare_find(b, key, mr_hash(key, BARE_KEY));
@@ -165,7 +176,7 @@ struct index {
 	struct mr_value values[TICK][2][BODY + 1];
 	char text[TICK][3][TEXT + 1];
 	struct mr_change changes[TICK];
-	double add_ns, remove_ns, bytes;
+	double add_ns, most_ns, remove_ns, bytes;
 };
 
 struct scenario {
@@ -256,10 +267,12 @@ static void make_changes(void *arg)
 	}
 }
 
+/* What is in the watcher is not read: that line is the caller's own, in pages of his own. The index asks for it ahead, as for every caller.
+ */
 static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 {
 	struct index *x = arg;
-	x->hits += w->owner == x;
+	x->hits += (size_t)(w - x->w) < x->n;
 }
 
 static void look_up(void *arg, bool at_once)
@@ -295,9 +308,15 @@ static void fill(struct index *x, const struct scenario *s, size_t n)
 		x->w[order[i]] =
 			(struct mr_watcher){.entity = x->e, .pred = mr_pred_normal(&x->preds, s->predicate(x, order[i])), .owner = x};
 	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
-	double from = now_ns();
-	for (size_t i = 0; i < n; i++)
+	double from = now_ns(), began = from;
+	for (size_t i = 0; i < n; i++) {
 		mr_matcher_add(x->ix, &x->w[order[i]]);
+		if (i % ADDS != 0)
+			continue;
+		double now = now_ns();
+		x->most_ns = MR_MAX(x->most_ns, now - began);
+		began = now;
+	}
 	x->add_ns = (now_ns() - from) / (double)n;
 	x->bytes = (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before) / (double)n + sizeof(struct mr_watcher);
 	free(order);
@@ -410,7 +429,7 @@ static void run_scenario(struct index *x, const struct scenario *s, struct bare 
 static void print_costs(const struct index *x, const struct scenario *s)
 {
 	const struct index *most = &x[SIZES - 1];
-	printf("| %s | %.0f | %.0f | %.0f |\n", s->name, most->add_ns, most->remove_ns, most->bytes);
+	printf("| %s | %.0f | %.1f | %.0f | %.0f |\n", s->name, most->add_ns, most->most_ns / 1e6, most->remove_ns, most->bytes);
 }
 
 int main(int argc, char **argv)
@@ -437,7 +456,8 @@ int main(int argc, char **argv)
 		if (strstr(scenarios[k].name, only))
 			run_scenario(x[k], &scenarios[k], bare);
 	}
-	printf("\n| %zu predicates | add, ns | remove, ns | bytes a watcher |\n|---|---|---|---|\n", sizes[SIZES - 1]);
+	printf("\n| %zu predicates | add, ns | longest %d, ms | remove, ns | bytes a watcher |\n|---|---|---|---|---|\n", sizes[SIZES - 1],
+		ADDS);
 	for (size_t k = 0; k < MR_COUNT(scenarios); k++)
 		if (strstr(scenarios[k].name, only))
 			print_costs(x[k], &scenarios[k]);
