@@ -51,7 +51,7 @@ static struct mr_by_entity *make_entity(struct mr_matcher *ix, const struct mr_e
 static void drop_entity(struct mr_matcher *ix, struct mr_by_entity *b)
 {
 	struct mr_by_entity **at = &ix->entities[b->entity->number];
-	MR_ASSERT(!b->n && !b->unkeyed);
+	MR_ASSERT(!b->n && !b->unkeyed.held);
 	while (*at != b)
 		at = &(*at)->next;
 	*at = b->next;
@@ -130,25 +130,21 @@ static void drop_group(struct mr_by_entity *e, struct mr_group *g)
 	while (e->groups[i] != g)
 		i++;
 	e->groups[i] = e->groups[--e->n];
-	free(g->buckets.slots);
+	mr_table_fini(&g->buckets);
 	free(g);
 }
 
 /* Buckets */
 
-static struct mr_bucket *make_bucket(struct mr_matcher *ix, size_t n_key)
+static void store_key(struct mr_matcher *ix, struct mr_bucket *b, const struct mr_key *k)
 {
-	struct mr_bucket *b = mr_pool_alloc(&ix->pool, sizeof *b + n_key);
-	b->n_key = (uint32_t)n_key & INT32_MAX;
-	MR_ASSERT(b->n_key == n_key);
-	return b;
-}
-
-static struct mr_bucket *unkeyed_bucket(struct mr_matcher *ix, struct mr_by_entity *e)
-{
-	if (!e->unkeyed)
-		e->unkeyed = make_bucket(ix, 0);
-	return e->unkeyed;
+	struct mr_far_key far = {.n = mr_key_size(k)};
+	b->is_far = far.n > MR_KEY_NEAR;
+	if (b->is_far) {
+		far.key = mr_pool_alloc(&ix->pool, far.n);
+		memcpy(b->key + MR_FAR_AT, &far, sizeof far);
+	}
+	mr_key_store(b->is_far ? far.key : b->key, k);
 }
 
 static struct mr_bucket *bucket_for(struct mr_matcher *ix, struct mr_group *g, const struct mr_key *k)
@@ -157,26 +153,27 @@ static struct mr_bucket *bucket_for(struct mr_matcher *ix, struct mr_group *g, c
 	struct mr_bucket *b = mr_table_get(&g->buckets, hash, k);
 	if (b)
 		return b;
-	b = make_bucket(ix, mr_key_size(k));
-	b->group = g;
-	b->hash = hash;
-	mr_key_store(b->key, k);
-	mr_table_put(&g->buckets, b);
-	g->wide |= sizeof *b + b->n_key > MR_LINE;
+	b = mr_table_add(&g->buckets, hash);
+	store_key(ix, b, k);
 	return b;
 }
 
-static void drop_empty_bucket(struct mr_matcher *ix, struct mr_by_entity *e, struct mr_bucket *b)
+/* Of a group, or of the entity; place: of a lone watcher's, else 0. */
+static struct mr_bucket *holder(struct mr_by_entity *e, const struct mr_group *g, uint32_t high, const void *held, uint32_t place)
 {
-	if (b->is_lone || b->many)
+	return g ? mr_table_holder(&g->buckets, high, held, place) : &e->unkeyed;
+}
+
+static void empty_bucket(struct mr_matcher *ix, struct mr_by_entity *e, struct mr_group *g, struct mr_bucket *b)
+{
+	if (!g) {
+		*b = (struct mr_bucket){0};
 		return;
-	struct mr_group *g = b->group;
-	if (!g)
-		e->unkeyed = NULL;
-	else
-		mr_table_remove(&g->buckets, b);
-	mr_pool_free(&ix->pool, b, sizeof *b + b->n_key);
-	if (g && !g->buckets.n)
+	}
+	if (b->is_far)
+		mr_pool_free(&ix->pool, mr_bucket_far(b).key, mr_bucket_far(b).n);
+	mr_table_remove(&g->buckets, b);
+	if (!g->buckets.n)
 		drop_group(e, g);
 }
 
@@ -203,125 +200,145 @@ static struct mr_place *add_place(struct mr_watcher *w)
 /* Entries */
 
 /* From now on the bucket may hold several, or other things than a lone watcher. */
-static struct mr_many *make_many(struct mr_matcher *ix, struct mr_bucket *b)
+static struct mr_many *make_many(struct mr_matcher *ix, struct mr_group *g, struct mr_bucket *b)
 {
-	if (b->many && !b->is_lone)
+	if (b->held && !b->is_lone)
 		return b->many;
 	struct mr_many *m = mr_pool_alloc(&ix->pool, sizeof *m);
-	m->cap = 1;
-	if (b->is_lone)
+	m->group = g;
+	m->high = mr_hash_high(b->hash);
+	m->is_one = true;
+	if (b->is_lone) {
 		m->one = (struct mr_entry){.watcher = b->lone, .place = b->place, .field = -1};
-	m->n = b->is_lone;
+		m->n = 1;
+		places(b->lone)[b->place] = (struct mr_place){.at = m, .kind = MR_PLACE_ENTRY};
+	}
+	b->place = 0;
 	b->is_lone = b->is_only = false;
 	return b->many = m;
 }
 
-static void drop_empty_many(struct mr_matcher *ix, struct mr_bucket *b)
+static void drop_empty_many(struct mr_matcher *ix, struct mr_by_entity *e, struct mr_many *m)
 {
-	struct mr_many *m = b->many;
-	if (m->n || m->ranges)
+	if (m->n || mr_ranges_in(m))
 		return;
-	if (m->cap > 1)
+	empty_bucket(ix, e, m->group, holder(e, m->group, m->high, m, 0));
+	if (!m->is_one)
 		free(m->entries);
 	mr_pool_free(&ix->pool, m, sizeof *m);
-	b->many = NULL;
 }
 
 static uint32_t entries_in(const struct mr_bucket *b)
 {
-	return b->is_lone ? 1 : b->many ? b->many->n : 0;
+	return b->is_lone ? 1 : b->held ? b->many->n : 0;
 }
 
 static void grow(struct mr_many *m)
 {
-	struct mr_entry *entries = mr_realloc(m->cap == 1 ? NULL : m->entries, 2 * m->cap * sizeof *entries);
-	if (m->cap == 1)
+	uint32_t cap = m->is_one ? 2 : 2 * m->cap;
+	struct mr_entry *entries = mr_realloc(m->is_one ? NULL : m->entries, cap * sizeof *entries);
+	if (m->is_one) {
 		entries[0] = m->one;
+		m->ranges = NULL;
+	}
+	m->is_one = false;
 	m->entries = entries;
-	m->cap *= 2;
+	m->cap = cap;
 }
 
-static void add_entry(struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *b, struct mr_entry e)
+static void add_alone(struct mr_watcher *w, struct mr_group *g, struct mr_bucket *b)
 {
-	uint32_t index = entries_in(b);
-	*add_place(w) = (struct mr_place){.at = b, .index = index};
-	e.watcher = w;
-	e.place = w->n_places - 1;
-	if (!b->many && !e.rest.pred && e.field < 0) {
-		b->lone = w;
-		b->place = e.place;
-		b->is_lone = true;
+	*add_place(w) = (struct mr_place){.at = g, .index = mr_hash_high(b->hash), .kind = MR_PLACE_LONE};
+	b->lone = w;
+	b->place = w->n_places - 1;
+	b->is_lone = true;
+}
+
+static void add_entry(struct mr_matcher *ix, struct mr_watcher *w, struct mr_group *g, struct mr_bucket *b, struct mr_entry e)
+{
+	if (!b->held && !e.rest.pred && e.field < 0) {
+		add_alone(w, g, b);
 		return;
 	}
-	struct mr_many *m = make_many(ix, b);
-	if (m->n == m->cap)
+	struct mr_many *m = make_many(ix, g, b);
+	*add_place(w) = (struct mr_place){.at = m, .index = m->n, .kind = MR_PLACE_ENTRY};
+	e.watcher = w;
+	e.place = w->n_places - 1;
+	if (m->n == (m->is_one ? 1 : m->cap))
 		grow(m);
 	mr_entries(m)[m->n++] = e;
 }
 
 /* The last one takes its place. */
-static void remove_entry(struct mr_matcher *ix, struct mr_bucket *b, uint32_t index)
+static void remove_entry(struct mr_many *m, uint32_t index)
 {
-	if (b->is_lone) {
-		b->is_lone = b->is_only = false;
-		b->lone = NULL;
-		return;
-	}
-	struct mr_many *m = b->many;
 	const struct mr_entry *last = &mr_entries(m)[--m->n];
 	mr_entries(m)[index] = *last;
 	places(last->watcher)[last->place].index = index;
-	if (m->cap > 4 && m->n < m->cap / 4) {
+	if (!m->is_one && m->cap > 4 && m->n < m->cap / 4) {
 		m->cap /= 2;
 		m->entries = mr_realloc(m->entries, m->cap * sizeof *m->entries);
 	}
-	drop_empty_many(ix, b);
 }
 
-static struct mr_field_ranges *ranges_for(struct mr_matcher *ix, struct mr_bucket *b, int field)
+static struct mr_field_ranges *ranges_for(struct mr_many *m, int field)
 {
-	struct mr_many *m = make_many(ix, b);
+	MR_ASSERT(!m->is_one);
 	struct mr_field_ranges *r = m->ranges;
 	while (r && r->field != field)
 		r = r->next;
 	if (r)
 		return r;
 	r = mr_alloc(sizeof *r);
-	r->bucket = b;
+	r->in = m;
 	r->field = field;
 	r->next = m->ranges;
 	m->ranges = r;
 	return r;
 }
 
+/* There are entries beside it. */
 static void add_range(struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *b, const struct mr_branch *branch, struct mr_rest rest)
 {
 	struct mr_range_entry *e = mr_pool_alloc(&ix->pool, sizeof *e);
 	e->span = (struct mr_span){branch->low, branch->high};
 	e->watcher = w;
 	e->rest = rest;
-	e->in = ranges_for(ix, b, branch->range);
+	e->in = ranges_for(b->many, branch->range);
 	mr_ranges_add(&e->in->tree, &e->span, &ix->pool);
-	*add_place(w) = (struct mr_place){.at = e, .in_range = true};
+	*add_place(w) = (struct mr_place){.at = e, .kind = MR_PLACE_RANGE};
 }
 
-static void drop_ranges(struct mr_matcher *ix, struct mr_field_ranges *r)
+static void drop_ranges(struct mr_field_ranges *r)
 {
-	struct mr_bucket *b = r->bucket;
-	struct mr_field_ranges **at = &b->many->ranges;
+	struct mr_field_ranges **at = &r->in->ranges;
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
 	free(r);
-	drop_empty_many(ix, b);
 }
 
 static void remove_range(struct mr_matcher *ix, struct mr_range_entry *e)
 {
 	mr_ranges_remove(&e->in->tree, &e->span, &ix->pool);
 	if (!e->in->tree.root)
-		drop_ranges(ix, e->in);
+		drop_ranges(e->in);
 	mr_pool_free(&ix->pool, e, sizeof *e);
+}
+
+static void leave_place(struct mr_matcher *ix, struct mr_by_entity *e, struct mr_watcher *w, uint32_t i)
+{
+	struct mr_place p = places(w)[i];
+	if (p.kind == MR_PLACE_LONE) {
+		empty_bucket(ix, e, p.at, holder(e, p.at, p.index, w, i));
+		return;
+	}
+	struct mr_many *m = p.kind == MR_PLACE_RANGE ? ((struct mr_range_entry *)p.at)->in->in : p.at;
+	if (p.kind == MR_PLACE_RANGE)
+		remove_range(ix, p.at);
+	else
+		remove_entry(m, p.index);
+	drop_empty_many(ix, e, m);
 }
 
 /* Adding and removing */
@@ -330,19 +347,22 @@ struct adding {
 	struct mr_matcher *ix;
 	struct mr_by_entity *entity;
 	struct mr_watcher *watcher;
+	struct mr_bucket *last; /* that it came to; it is there until the next one is made */
 };
 
-static void add_to(struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *bucket, const struct mr_branch *b, uint64_t settled)
+static void add_to(struct adding *a, struct mr_group *g, struct mr_bucket *bucket, const struct mr_branch *b, uint64_t settled)
 {
 	struct mr_rest rest = mr_branch_rest(b, settled | b->range_kids);
+	struct mr_entry e = {.rest = rest, .field = b->range, .low = b->low.rank, .high = b->high.rank};
 	if (b->range >= 0 && entries_in(bucket) >= FLAT_MOST)
-		add_range(ix, w, bucket, b, rest);
+		add_range(a->ix, a->watcher, bucket, b, rest);
 	else
-		add_entry(ix, w, bucket, (struct mr_entry){.rest = rest, .field = b->range, .low = b->low.rank, .high = b->high.rank});
+		add_entry(a->ix, a->watcher, g, bucket, e);
+	a->last = bucket;
 }
 
 /* Once for each value of the list, if there is one among the group's fields. */
-static void add_keyed(const struct adding *a, struct mr_group *g, const struct mr_branch *b)
+static void add_keyed(struct adding *a, struct mr_group *g, const struct mr_branch *b)
 {
 	struct mr_key k = {.n = g->n};
 	uint64_t settled = 0;
@@ -361,43 +381,42 @@ static void add_keyed(const struct adding *a, struct mr_group *g, const struct m
 	const struct mr_value *values = k.v[list];
 	for (size_t i = 0; i < n; i++) {
 		k.v[list] = &values[i];
-		add_to(a->ix, a->watcher, bucket_for(a->ix, g, &k), b, settled);
+		add_to(a, g, bucket_for(a->ix, g, &k), b, settled);
 	}
 }
 
 static void add_branch(const struct mr_branch *b, void *arg)
 {
-	const struct adding *a = arg;
+	struct adding *a = arg;
 	if (b->never)
 		return;
 	if (b->n)
 		add_keyed(a, group_for(a->entity, b), b);
 	else
-		add_to(a->ix, a->watcher, unkeyed_bucket(a->ix, a->entity), b, 0);
+		add_to(a, NULL, &a->entity->unkeyed, b, 0);
 }
 
 /* No change meets it twice: so its mark need not be looked at, which is a line of memory less. */
-static void note_only(struct mr_watcher *w)
+static void note_only(const struct adding *a)
 {
-	const struct mr_place *p = places(w);
-	if (w->n_places == 1 && !p->in_range && ((struct mr_bucket *)p->at)->is_lone)
-		((struct mr_bucket *)p->at)->is_only = true;
+	if (a->watcher->n_places == 1 && places(a->watcher)->kind == MR_PLACE_LONE)
+		a->last->is_only = true;
 }
 
 void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
 {
 	MR_ASSERT(w->entity && w->pred && !mr_list_linked(&w->in_entity));
-	struct adding a = {ix, mr_matcher_entity(ix, w->entity), w};
+	struct adding a = {ix, mr_matcher_entity(ix, w->entity), w, NULL};
 	w->mark = 0;
 	if (!a.entity)
 		a.entity = make_entity(ix, w->entity);
 	mr_list_add_tail(&a.entity->watchers, &w->in_entity);
 	if (mr_plan(w->pred, add_branch, &a)) {
-		note_only(w);
+		note_only(&a);
 		return;
 	}
 	struct mr_rest rest = {.pred = w->pred->op == MR_P_TRUE ? NULL : w->pred};
-	add_entry(ix, w, unkeyed_bucket(ix, a.entity), (struct mr_entry){.rest = rest, .field = -1});
+	add_entry(ix, w, NULL, &a.entity->unkeyed, (struct mr_entry){.rest = rest, .field = -1});
 }
 
 void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)
@@ -405,15 +424,8 @@ void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)
 	if (!mr_list_linked(&w->in_entity))
 		return;
 	struct mr_by_entity *e = mr_matcher_entity(ix, w->entity);
-	for (uint32_t i = 0; i < w->n_places; i++) {
-		struct mr_place *p = &places(w)[i];
-		struct mr_bucket *b = p->in_range ? ((struct mr_range_entry *)p->at)->in->bucket : p->at;
-		if (p->in_range)
-			remove_range(ix, p->at);
-		else
-			remove_entry(ix, b, p->index);
-		drop_empty_bucket(ix, e, b);
-	}
+	for (uint32_t i = 0; i < w->n_places; i++)
+		leave_place(ix, e, w, i);
 	if (w->cap_places)
 		free(w->many);
 	w->n_places = w->cap_places = 0;

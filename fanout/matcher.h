@@ -19,11 +19,13 @@
 
 struct mr_matcher;
 
+enum mr_place_kind { MR_PLACE_LONE, MR_PLACE_ENTRY, MR_PLACE_RANGE };
+
 /* Where a branch of a watcher is. Private. */
 struct mr_place {
-	void *at;
-	uint32_t index;
-	bool in_range;
+	void *at;       /* its group (NULL: none), where it is alone with its key; what it shares with others; its interval */
+	uint32_t index; /* the upper half of its hash; among the others; 0 */
+	enum mr_place_kind kind;
 };
 
 /* Embedded in whatever watches. The predicate must outlive it; entity, pred and owner are set by the user, the rest is zero. */

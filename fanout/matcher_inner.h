@@ -1,9 +1,10 @@
-/* What the files of the matcher share: entities, groups, buckets and what is in them. */
+/* What the files of the matcher share: entities, groups, and what is in the buckets (matcher_table.h). */
 #ifndef MR_MATCHER_INNER_H
 #define MR_MATCHER_INNER_H
 
 #include "matcher.h"
 #include "matcher_plan.h"
+#include "matcher_table.h"
 
 /* A branch of a watcher, in its bucket. An interval is compared by ranks here; where these are not exact, it is left to the rest as well.
  */
@@ -26,52 +27,31 @@ _Static_assert(sizeof(struct mr_range_entry) == MR_LINE, "an interval that is fo
 
 struct mr_field_ranges {
 	struct mr_field_ranges *next;
-	struct mr_bucket *bucket;
+	struct mr_many *in;
 	int field;
 	struct mr_ranges tree;
 };
 
-/* What is in a bucket, unless it is one watcher of which nothing is left to be evaluated. */
+/* What is in a bucket, unless it is one watcher of which nothing is left to be evaluated. It stays where it is; the bucket does not. */
 struct mr_many {
-	uint32_t n, cap;
+	struct mr_group *group; /* NULL: of branches without equality */
+	uint32_t high;          /* of the hash: by these the bucket is found */
+	uint32_t n : 31, is_one : 1;
 	union {
-		struct mr_entry one; /* while cap is 1 */
-		struct mr_entry *entries;
+		struct mr_entry one; /* is_one: room for one, and no ranges */
+		struct {
+			struct mr_entry *entries;
+			struct mr_field_ranges *ranges;
+			uint32_t cap;
+		};
 	};
-	struct mr_field_ranges *ranges;
 };
 _Static_assert(sizeof(struct mr_many) == MR_LINE, "a lone watcher with a rest is one more line of memory");
-
-/* Branches with the same values in the fields of their group. With a lone watcher and a key of up to 32 bytes (a text of 27) it is one
- * line. */
-struct mr_bucket {
-	union {
-		struct mr_watcher *lone;
-		struct mr_many *many; /* NULL: there is nothing in it */
-	};
-	struct mr_group *group; /* NULL: of branches without equality */
-	uint64_t hash;
-	uint32_t place;                                /* of the lone watcher's */
-	uint32_t is_lone : 1, is_only : 1, n_key : 30; /* is_only: the lone watcher is in no other bucket */
-	char key[];
-};
-
-struct mr_slot {
-	uint64_t hash;
-	struct mr_bucket *bucket; /* NULL: empty */
-};
-
-/* Open addressing with linear probing. */
-struct mr_table {
-	struct mr_slot *slots;
-	size_t n, cap; /* cap: a power of two */
-};
 
 struct mr_group {
 	struct mr_table buckets;
 	size_t n;
 	int fields[MR_KEY_FIELDS]; /* ascending */
-	bool wide;                 /* there were buckets of more than a line */
 };
 
 struct mr_by_entity {
@@ -79,12 +59,12 @@ struct mr_by_entity {
 	const struct mr_entity *entity;
 	struct mr_group **groups;
 	size_t n;
-	struct mr_bucket *unkeyed;
+	struct mr_bucket unkeyed; /* of branches without equality */
 	struct mr_list watchers;
 };
 
 struct mr_matcher {
-	struct mr_pool pool; /* of buckets, intervals and their trees */
+	struct mr_pool pool; /* of what shares a bucket, far keys, intervals and their trees */
 	struct mr_sip start;
 	uint64_t mark;
 	struct mr_by_entity **entities; /* by number */
@@ -101,7 +81,12 @@ static inline struct mr_by_entity *mr_matcher_entity(const struct mr_matcher *ix
 
 static inline struct mr_entry *mr_entries(struct mr_many *m)
 {
-	return m->cap == 1 ? &m->one : m->entries;
+	return m->is_one ? &m->one : m->entries;
+}
+
+static inline struct mr_field_ranges *mr_ranges_in(const struct mr_many *m)
+{
+	return m->is_one ? NULL : m->ranges;
 }
 
 static inline struct mr_key mr_group_key(const struct mr_group *g, const struct mr_row *row)
@@ -112,18 +97,5 @@ static inline struct mr_key mr_group_key(const struct mr_group *g, const struct 
 		k.v[i] = &row->v[g->fields[i]];
 	return k;
 }
-
-/* The slot with this hash at or after place i of the run, or the empty one at its end. */
-static inline size_t mr_table_find(const struct mr_table *t, uint64_t hash, size_t i)
-{
-	while (t->slots[i].bucket && t->slots[i].hash != hash)
-		i = (i + 1) & (t->cap - 1);
-	return i;
-}
-
-/* NULL when there is none of this key. */
-struct mr_bucket *mr_table_get(const struct mr_table *t, uint64_t hash, const struct mr_key *k);
-void mr_table_put(struct mr_table *t, struct mr_bucket *b); /* its key is not in yet */
-void mr_table_remove(struct mr_table *t, const struct mr_bucket *b);
 
 #endif

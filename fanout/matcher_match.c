@@ -1,4 +1,4 @@
-/* Matching. Many probes are under way at once, in a pipeline: when one is hashed, the one before looks at its slot, the one before that at
+/* Matching. Many probes are under way at once, in a pipeline: when one is hashed, the one before looks at its tags, the one before that at
  * its bucket, and so on, each stage some probes behind the last, and each asks for the memory that the next one needs (software-pipelined
  * prefetching: Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance through prefetching", 2004). So one change does not wait
  * for the memory of another. Watchers are met in the order of the changes.
@@ -8,8 +8,8 @@
 
 /* The stages: how many probes behind the first. Before the last one scouts go their way, a step for each second probe that comes through.
  */
-enum { SLOT = 10, OPEN = 20, ENTER = 28, FINISH = 44, SCOUT_APART = 2, RING = 64, FEW = 8 };
-_Static_assert(FINISH < RING && FEW <= SLOT, "probes are not overwritten before they are done, and few have not begun");
+enum { TAGS = 10, OPEN = 20, ENTER = 28, FINISH = 44, SCOUT_APART = 2, RING = 64, FEW = 8 };
+_Static_assert(FINISH < RING && FEW <= TAGS, "probes are not overwritten before they are done, and few have not begun");
 
 /* One key of a change in one group. rows: the images that have it, the second NULL when there is only one. */
 struct probe {
@@ -101,36 +101,47 @@ static void look_at_many(const struct match *m, const struct probe *p, struct mr
 		if (entry_holds(e, p->rows[0]) || entry_holds(e, p->rows[1]))
 			meet(m, p, e->watcher);
 	}
-	for (const struct mr_field_ranges *r = many->ranges; r; r = r->next)
+	for (const struct mr_field_ranges *r = mr_ranges_in(many); r; r = r->next)
 		look_at_ranges(m, p, r);
 }
 
 /* The stages */
 
-static void find_slot(struct probe *p)
+static void find_line(struct probe *p)
 {
 	if (!p->group)
 		return;
-	const struct mr_table *t = &p->group->buckets;
-	p->bucket = t->slots[mr_table_find(t, p->hash, p->hash & (t->cap - 1))].bucket;
-	if (!p->bucket)
-		return;
-	__builtin_prefetch(p->bucket);
-	if (p->group->wide)
-		__builtin_prefetch((const char *)p->bucket + MR_LINE);
+	p->bucket = mr_part_guess(mr_table_part(&p->group->buckets, mr_hash_high(p->hash)), mr_hash_high(p->hash));
+	if (p->bucket)
+		__builtin_prefetch(p->bucket);
 }
 
+static bool has_key(const struct probe *p)
+{
+	struct mr_key k = mr_group_key(p->group, p->rows[0]);
+	return mr_key_is(mr_bucket_key(p->bucket), &k);
+}
+
+/* Of those with the same tag it may not be the first; another key of the same hash is as good as impossible, but possible. */
+static void look_closer(struct probe *p)
+{
+	struct mr_key k = mr_group_key(p->group, p->rows[0]);
+	p->bucket = mr_table_get(&p->group->buckets, p->hash, &k);
+}
+
+/* A far key is fetched, and compared at the end. */
 static void open_bucket(struct probe *p)
 {
-	if (p->bucket && p->group) {
-		struct mr_key k = mr_group_key(p->group, p->rows[0]);
-		/* Another key of the same hash is as good as impossible, but possible. */
-		if (!mr_key_is(p->bucket->key, &k))
-			p->bucket = mr_table_get(&p->group->buckets, p->hash, &k);
-	}
-	if (p->bucket && p->bucket->is_lone)
+	if (p->bucket && p->group && (p->bucket->hash != p->hash || (!p->bucket->is_far && !has_key(p))))
+		look_closer(p);
+	if (!p->bucket)
+		return;
+	if (p->bucket->is_far)
+		for (size_t i = 0; i < mr_bucket_far(p->bucket).n; i += MR_LINE)
+			__builtin_prefetch(mr_bucket_far(p->bucket).key + i);
+	if (p->bucket->is_lone)
 		__builtin_prefetch(&p->bucket->lone->owner);
-	else if (p->bucket)
+	else
 		__builtin_prefetch(p->bucket->many);
 }
 
@@ -139,7 +150,7 @@ static void enter(struct probe *p)
 	if (!p->bucket || p->bucket->is_lone)
 		return;
 	struct mr_many *many = p->bucket->many;
-	const struct mr_field_ranges *r = many->ranges;
+	const struct mr_field_ranges *r = mr_ranges_in(many);
 	if (many->n) {
 		__builtin_prefetch(&mr_entries(many)->watcher->mark);
 		__builtin_prefetch(mr_entries(many)->rest.pred);
@@ -158,8 +169,10 @@ static void step_scouts(struct match *m, size_t from, size_t to)
 	}
 }
 
-static void finish(struct match *m, const struct probe *p)
+static void finish(struct match *m, struct probe *p)
 {
+	if (p->bucket && p->bucket->is_far && !has_key(p))
+		look_closer(p);
 	if (p->bucket && p->bucket->is_only)
 		m->hit(p->bucket->lone, p->change, m->arg);
 	else if (p->bucket && p->bucket->is_lone)
@@ -178,8 +191,8 @@ static bool comes(const struct match *m, size_t stage, size_t *i)
 static void advance(struct match *m)
 {
 	size_t i;
-	if (comes(m, SLOT, &i))
-		find_slot(probe_at(m, i));
+	if (comes(m, TAGS, &i))
+		find_line(probe_at(m, i));
 	if (comes(m, OPEN, &i))
 		open_bucket(probe_at(m, i));
 	if (comes(m, ENTER, &i))
@@ -200,7 +213,7 @@ static void run_empty(struct match *m)
 		return;
 	}
 	for (size_t i = 0; i < m->n; i++)
-		find_slot(probe_at(m, i));
+		find_line(probe_at(m, i));
 	for (size_t i = 0; i < m->n; i++)
 		open_bucket(probe_at(m, i));
 	for (size_t i = 0; i < m->n; i++)
@@ -224,7 +237,8 @@ static void add_hash(struct match *m, const struct mr_change *c, const struct mr
 	p->rows[1] = other;
 	p->hash = mr_key_hash(&m->ix->start, k);
 	m->probes++;
-	__builtin_prefetch(&g->buckets.slots[p->hash & (g->buckets.cap - 1)]);
+	const struct mr_part *part = mr_table_part(&g->buckets, mr_hash_high(p->hash));
+	__builtin_prefetch(&part->tags[mr_part_home(part, mr_hash_high(p->hash))]);
 }
 
 /* Images that have the same key are looked for once. */
@@ -259,14 +273,14 @@ size_t mr_matcher_match(struct mr_matcher *ix, const struct mr_change *changes, 
 	m.probes = m.n = m.clock = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct mr_change *c = &changes[i];
-		const struct mr_by_entity *e = mr_matcher_entity(ix, c->entity);
+		struct mr_by_entity *e = mr_matcher_entity(ix, c->entity);
 		if (!e || (!c->was.v && !c->is.v))
 			continue;
 		ix->mark++;
 		for (size_t g = 0; g < e->n; g++)
 			add_group(&m, c, e->groups[g]);
-		if (e->unkeyed)
-			add_unkeyed(&m, c, e->unkeyed);
+		if (e->unkeyed.held)
+			add_unkeyed(&m, c, &e->unkeyed);
 	}
 	run_empty(&m);
 	return m.probes;

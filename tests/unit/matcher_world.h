@@ -118,8 +118,12 @@ static inline struct mr_value world_value(struct choices *c, enum mr_type type)
 	static const char *const numerics[] = {"-Infinity", "-12345678901234567891", "-12345678901234567890", "-1", "-0.5", "0", "0.05",
 		"0.5", "0.50001", "1", "9", "10", "11", "12345678901234567890", "12345678901234567891", "1e0", "Infinity", "NaN"};
 	static const char *const texts[] = {"", "a", "b", "ab", "aaaaaaaa", "aaaaaaab", "aaaaaaaaa", "aaaaaaaab",
-		"aaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaab", "\xc3\xa9", "\xef\xbf\xbf", "\xf0\x90\x80\x80",
-		"\xff\xff\xff\xff\xff\xff\xff\xff", "\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
+		"aaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaab",
+		"012345678901234567890123456789012345", /* has room beside its watcher */
+		"0123456789012345678901234567890123456",
+		"01234567890123456789012345678901234567890123456789012345678901234567890123456789a",
+		"01234567890123456789012345678901234567890123456789012345678901234567890123456789b", "\xc3\xa9", "\xef\xbf\xbf",
+		"\xf0\x90\x80\x80", "\xff\xff\xff\xff\xff\xff\xff\xff", "\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
 	struct mr_value v = {.type = type};
 	switch (type) {
 	case MR_T_BOOL:
