@@ -209,7 +209,7 @@ static struct mr_many *make_many(struct mr_matcher *ix, struct mr_group *g, stru
 	m->high = mr_hash_high(b->hash);
 	m->is_one = true;
 	if (b->is_lone) {
-		m->one = (struct mr_entry){.watcher = b->lone, .place = b->place, .field = -1};
+		m->one = (struct mr_entry){.watcher = b->lone, .place = b->place, .is_only = b->is_only, .field = -1};
 		m->n = 1;
 		places(b->lone)[b->place] = (struct mr_place){.at = m, .kind = MR_PLACE_ENTRY};
 	}
@@ -246,24 +246,25 @@ static void grow(struct mr_many *m)
 	m->cap = cap;
 }
 
-static void add_alone(struct mr_watcher *w, struct mr_group *g, struct mr_bucket *b)
+static void add_alone(struct mr_watcher *w, struct mr_group *g, struct mr_bucket *b, bool only)
 {
 	*add_place(w) = (struct mr_place){.at = g, .index = mr_hash_high(b->hash), .kind = MR_PLACE_LONE};
 	b->lone = w;
 	b->place = w->n_places - 1;
 	b->is_lone = true;
+	b->is_only = only;
 }
 
 static void add_entry(struct mr_matcher *ix, struct mr_watcher *w, struct mr_group *g, struct mr_bucket *b, struct mr_entry e)
 {
 	if (!b->held && !e.rest.pred && e.field < 0) {
-		add_alone(w, g, b);
+		add_alone(w, g, b, e.is_only);
 		return;
 	}
 	struct mr_many *m = make_many(ix, g, b);
 	*add_place(w) = (struct mr_place){.at = m, .index = m->n, .kind = MR_PLACE_ENTRY};
 	e.watcher = w;
-	e.place = w->n_places - 1;
+	e.place = (w->n_places - 1) & INT32_MAX;
 	if (m->n == (m->is_one ? 1 : m->cap))
 		grow(m);
 	mr_entries(m)[m->n++] = e;
@@ -297,15 +298,16 @@ static struct mr_field_ranges *ranges_for(struct mr_many *m, int field)
 	return r;
 }
 
-/* There are entries beside it. */
-static void add_range(struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *b, const struct mr_branch *branch, struct mr_rest rest)
+/* There are entries beside it. When it is found, the watcher is, if nothing is left to be evaluated and no other place finds it. */
+static void add_range(
+	struct mr_matcher *ix, struct mr_watcher *w, struct mr_bucket *b, const struct mr_branch *branch, struct mr_rest rest, bool only)
 {
 	struct mr_range_entry *e = mr_pool_alloc(&ix->pool, sizeof *e);
 	e->span = (struct mr_span){branch->low, branch->high};
 	e->watcher = w;
 	e->rest = rest;
 	e->in = ranges_for(b->many, branch->range);
-	mr_ranges_add(&e->in->tree, &e->span, &ix->pool);
+	mr_ranges_add(&e->in->tree, &e->span, only && !rest.pred ? w : NULL, &ix->pool);
 	*add_place(w) = (struct mr_place){.at = e, .kind = MR_PLACE_RANGE};
 }
 
@@ -347,22 +349,24 @@ struct adding {
 	struct mr_matcher *ix;
 	struct mr_by_entity *entity;
 	struct mr_watcher *watcher;
-	struct mr_bucket *last; /* that it came to; it is there until the next one is made */
 };
 
-static void add_to(struct adding *a, struct mr_group *g, struct mr_bucket *bucket, const struct mr_branch *b, uint64_t settled)
+/* n: to how many buckets this branch comes. In the only place of all, a watcher's mark need not be looked at, for no change meets it twice:
+ * that is a line of memory less. */
+static void add_to(
+	const struct adding *a, struct mr_group *g, struct mr_bucket *bucket, const struct mr_branch *b, uint64_t settled, size_t n)
 {
 	struct mr_rest rest = mr_branch_rest(b, settled | b->range_kids);
-	struct mr_entry e = {.rest = rest, .field = b->range, .low = b->low.rank, .high = b->high.rank};
+	bool only = n == 1 && b->pred == a->watcher->pred;
+	struct mr_entry e = {.rest = rest, .is_only = only, .field = b->range, .low = b->low.rank, .high = b->high.rank};
 	if (b->range >= 0 && entries_in(bucket) >= FLAT_MOST)
-		add_range(a->ix, a->watcher, bucket, b, rest);
+		add_range(a->ix, a->watcher, bucket, b, rest, only);
 	else
 		add_entry(a->ix, a->watcher, g, bucket, e);
-	a->last = bucket;
 }
 
 /* Once for each value of the list, if there is one among the group's fields. */
-static void add_keyed(struct adding *a, struct mr_group *g, const struct mr_branch *b)
+static void add_keyed(const struct adding *a, struct mr_group *g, const struct mr_branch *b)
 {
 	struct mr_key k = {.n = g->n};
 	uint64_t settled = 0;
@@ -381,42 +385,33 @@ static void add_keyed(struct adding *a, struct mr_group *g, const struct mr_bran
 	const struct mr_value *values = k.v[list];
 	for (size_t i = 0; i < n; i++) {
 		k.v[list] = &values[i];
-		add_to(a, g, bucket_for(a->ix, g, &k), b, settled);
+		add_to(a, g, bucket_for(a->ix, g, &k), b, settled, n);
 	}
 }
 
 static void add_branch(const struct mr_branch *b, void *arg)
 {
-	struct adding *a = arg;
+	const struct adding *a = arg;
 	if (b->never)
 		return;
 	if (b->n)
 		add_keyed(a, group_for(a->entity, b), b);
 	else
-		add_to(a, NULL, &a->entity->unkeyed, b, 0);
-}
-
-/* No change meets it twice: so its mark need not be looked at, which is a line of memory less. */
-static void note_only(const struct adding *a)
-{
-	if (a->watcher->n_places == 1 && places(a->watcher)->kind == MR_PLACE_LONE)
-		a->last->is_only = true;
+		add_to(a, NULL, &a->entity->unkeyed, b, 0, 1);
 }
 
 void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
 {
 	MR_ASSERT(w->entity && w->pred && !mr_list_linked(&w->in_entity));
-	struct adding a = {ix, mr_matcher_entity(ix, w->entity), w, NULL};
+	struct adding a = {ix, mr_matcher_entity(ix, w->entity), w};
 	w->mark = 0;
 	if (!a.entity)
 		a.entity = make_entity(ix, w->entity);
 	mr_list_add_tail(&a.entity->watchers, &w->in_entity);
-	if (mr_plan(w->pred, add_branch, &a)) {
-		note_only(&a);
+	if (mr_plan(w->pred, add_branch, &a))
 		return;
-	}
 	struct mr_rest rest = {.pred = w->pred->op == MR_P_TRUE ? NULL : w->pred};
-	add_entry(ix, w, NULL, &a.entity->unkeyed, (struct mr_entry){.rest = rest, .field = -1});
+	add_entry(ix, w, NULL, &a.entity->unkeyed, (struct mr_entry){.rest = rest, .is_only = true, .field = -1});
 }
 
 void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)

@@ -11,8 +11,8 @@
 struct mr_entry {
 	struct mr_watcher *watcher;
 	struct mr_rest rest;
-	uint32_t place; /* of the watcher's */
-	int32_t field;  /* with an interval, or -1 */
+	uint32_t place : 31, is_only : 1; /* of the watcher's; it is the only one */
+	int32_t field;                    /* with an interval, or -1 */
 	uint64_t low, high;
 };
 

@@ -67,38 +67,46 @@ struct stabbing {
 	const struct match *match;
 	const struct probe *probe;
 	const struct mr_row *row, *other;
+	bool only; /* there are no other rows to look for */
 };
 
-static void on_range(struct mr_span *s, void *arg)
+static void on_range(struct mr_span *s, void *whole, void *arg)
 {
 	const struct stabbing *st = arg;
 	const struct mr_range_entry *e = (const struct mr_range_entry *)s;
-	if (mr_rest_holds(&e->rest, st->row) || (st->other && mr_rest_holds(&e->rest, st->other)))
+	if (whole && st->only)
+		st->match->hit(whole, st->probe->change, st->match->arg);
+	else if (whole)
+		meet(st->match, st->probe, whole);
+	else if (mr_rest_holds(&e->rest, st->row) || (st->other && mr_rest_holds(&e->rest, st->other)))
 		meet(st->match, st->probe, e->watcher);
 }
 
-static void stab(
-	const struct match *m, const struct probe *p, const struct mr_field_ranges *r, const struct mr_row *row, const struct mr_row *other)
+static void stab(struct stabbing *st, const struct mr_field_ranges *r)
 {
-	struct stabbing st = {m, p, row, other};
-	if (!row->v[r->field].null)
-		mr_ranges_stab(&r->tree, &row->v[r->field], on_range, &st);
+	const struct mr_value *v = &st->row->v[r->field];
+	if (!v->null)
+		mr_ranges_stab(&r->tree, v, on_range, st);
 }
 
 static void look_at_ranges(const struct match *m, const struct probe *p, const struct mr_field_ranges *r)
 {
 	const struct mr_row *row = p->rows[0], *other = p->rows[1];
 	bool same = other && mr_value_eq(&row->v[r->field], &other->v[r->field]);
-	stab(m, p, r, row, same ? other : NULL);
+	stab(&(struct stabbing){m, p, row, same ? other : NULL, !other || same}, r);
 	if (other && !same)
-		stab(m, p, r, other, NULL);
+		stab(&(struct stabbing){m, p, other, NULL, false}, r);
 }
 
 static void look_at_many(const struct match *m, const struct probe *p, struct mr_many *many)
 {
 	for (uint32_t i = 0; i < many->n; i++) {
 		const struct mr_entry *e = &mr_entries(many)[i];
-		if (entry_holds(e, p->rows[0]) || entry_holds(e, p->rows[1]))
+		if (!entry_holds(e, p->rows[0]) && !entry_holds(e, p->rows[1]))
+			continue;
+		if (e->is_only)
+			m->hit(e->watcher, p->change, m->arg);
+		else
 			meet(m, p, e->watcher);
 	}
 	for (const struct mr_field_ranges *r = mr_ranges_in(many); r; r = r->next)
@@ -165,7 +173,10 @@ static void step_scouts(struct match *m, size_t from, size_t to)
 		struct probe *p = probe_at(m, i);
 		if (p->scouted)
 			__builtin_prefetch(&((const struct mr_range_entry *)p->scouted)->watcher->mark);
-		p->scouted = p->scout.node ? mr_scout_step(&p->scout) : NULL;
+		void *whole = NULL;
+		p->scouted = p->scout.node ? mr_scout_step(&p->scout, &whole) : NULL;
+		if (whole)
+			__builtin_prefetch(&((const struct mr_watcher *)whole)->owner);
 	}
 }
 

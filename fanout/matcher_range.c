@@ -5,40 +5,41 @@
 
 enum { WIDTH = 16 };
 
-/* Of a leaf, each place is an interval: its ends' ranks, itself. Of an inner node, each place is a kid: the least lower end's rank and the
- * greatest upper end's rank below it, and (in the inner part) the intervals that have them. Places that are not used hold no rank, so that
- * a search compares all of a node without a branch. What a search reads comes first: READ bytes. */
+/* Of a leaf, each place is an interval: its ends' ranks, what is found with it, itself. Of an inner node, each place is a kid: the least
+ * lower end's rank and the greatest upper end's rank below it, itself, and the intervals that have them. Places that are not used hold no
+ * rank, so that a search compares all of a node without a branch. What a search reads comes first: READ bytes. */
 struct mr_range_node {
 	uint64_t low[WIDTH], high[WIDTH];
 	union {
-		struct mr_span *span[WIDTH];
+		uintptr_t found[WIDTH]; /* the interval, or what is whole, and then WHOLE */
 		struct mr_range_node *kid[WIDTH];
 	};
+	struct mr_span *first[WIDTH];
 	uint32_t n;
 	bool inner;
 };
 
 struct inner_node {
 	struct mr_range_node node;
-	struct mr_span *first[WIDTH], *last[WIDTH];
+	struct mr_span *last[WIDTH];
 };
 
-enum { READ = offsetof(struct mr_range_node, n) };
+enum { WHOLE = 1, READ = offsetof(struct mr_range_node, first) };
 
 static struct inner_node *inner(const struct mr_range_node *n)
 {
 	return (struct inner_node *)n;
 }
 
-/* The interval with the least lower end of a place, and the one with the greatest upper end. */
-static struct mr_span *first_of(const struct mr_range_node *n, uint32_t i)
-{
-	return n->inner ? inner(n)->first[i] : n->span[i];
-}
-
 static struct mr_span *last_of(const struct mr_range_node *n, uint32_t i)
 {
-	return n->inner ? inner(n)->last[i] : n->span[i];
+	return n->inner ? inner(n)->last[i] : n->first[i];
+}
+
+/* Of a leaf. */
+static void *whole_of(const struct mr_range_node *n, uint32_t i)
+{
+	return n->found[i] & WHOLE ? (char *)n->found[i] - WHOLE : NULL;
 }
 
 static void clear_places(struct mr_range_node *n, uint32_t from)
@@ -93,7 +94,7 @@ static bool ends_later(const struct mr_span *a, const struct mr_span *b)
 static uint32_t place_of(const struct mr_range_node *n, const struct mr_span *s)
 {
 	uint32_t i = n->n;
-	while (i > 0 && (n->low[i - 1] > s->low.rank || (n->low[i - 1] == s->low.rank && cmp_spans(first_of(n, i - 1), s) > 0)))
+	while (i > 0 && (n->low[i - 1] > s->low.rank || (n->low[i - 1] == s->low.rank && cmp_spans(n->first[i - 1], s) > 0)))
 		i--;
 	return i ? i - 1 : 0;
 }
@@ -102,11 +103,10 @@ static void move_places(struct mr_range_node *to, uint32_t at, struct mr_range_n
 {
 	memmove(to->low + at, from->low + start, n * sizeof *to->low);
 	memmove(to->high + at, from->high + start, n * sizeof *to->high);
-	memmove(to->span + at, from->span + start, n * sizeof *to->span);
-	if (!to->inner)
-		return;
-	memmove(inner(to)->first + at, inner(from)->first + start, n * sizeof *inner(to)->first);
-	memmove(inner(to)->last + at, inner(from)->last + start, n * sizeof *inner(to)->last);
+	memmove(to->found + at, from->found + start, n * sizeof *to->found);
+	memmove(to->first + at, from->first + start, n * sizeof *to->first);
+	if (to->inner)
+		memmove(inner(to)->last + at, inner(from)->last + start, n * sizeof *inner(to)->last);
 }
 
 static void open_place(struct mr_range_node *n, uint32_t at)
@@ -134,7 +134,7 @@ static void describe(struct mr_range_node *n, uint32_t at)
 	MR_ASSERT(last);
 	n->low[at] = kid->low[0];
 	n->high[at] = last->high.rank;
-	inner(n)->first[at] = first_of(kid, 0);
+	n->first[at] = kid->first[0];
 	inner(n)->last[at] = last;
 }
 
@@ -158,36 +158,37 @@ static struct mr_range_node *split(struct mr_range_node *n, struct mr_pool *pool
 	return right;
 }
 
-static void put_span(struct mr_range_node *leaf, struct mr_span *s)
+static void put_span(struct mr_range_node *leaf, struct mr_span *s, void *whole)
 {
 	uint32_t at = place_of(leaf, s);
-	if (leaf->n && cmp_spans(leaf->span[at], s) < 0)
+	if (leaf->n && cmp_spans(leaf->first[at], s) < 0)
 		at++;
 	open_place(leaf, at);
 	leaf->low[at] = s->low.rank;
 	leaf->high[at] = s->high.rank;
-	leaf->span[at] = s;
+	leaf->found[at] = whole ? (uintptr_t)whole + WHOLE : (uintptr_t)s;
+	leaf->first[at] = s;
 }
 
-static struct mr_range_node *add(struct mr_range_node *n, struct mr_span *s, struct mr_pool *pool)
+static struct mr_range_node *add(struct mr_range_node *n, struct mr_span *s, void *whole, struct mr_pool *pool)
 {
 	if (n->inner) {
 		uint32_t at = place_of(n, s);
-		struct mr_range_node *right = add(n->kid[at], s, pool);
+		struct mr_range_node *right = add(n->kid[at], s, whole, pool);
 		describe(n, at);
 		if (right)
 			put_kid(n, at + 1, right);
 	} else {
-		put_span(n, s);
+		put_span(n, s, whole);
 	}
 	return split(n, pool);
 }
 
-void mr_ranges_add(struct mr_ranges *r, struct mr_span *s, struct mr_pool *pool)
+void mr_ranges_add(struct mr_ranges *r, struct mr_span *s, void *whole, struct mr_pool *pool)
 {
 	if (!r->root)
 		r->root = make_node(pool, false);
-	struct mr_range_node *right = add(r->root, s, pool);
+	struct mr_range_node *right = add(r->root, s, whole, pool);
 	if (!right)
 		return;
 	struct mr_range_node *root = make_node(pool, true);
@@ -201,7 +202,7 @@ static void take_out(struct mr_range_node *n, const struct mr_span *s, struct mr
 {
 	uint32_t at = place_of(n, s);
 	if (!n->inner) {
-		MR_ASSERT(n->span[at] == s);
+		MR_ASSERT(n->first[at] == s);
 		close_place(n, at);
 		return;
 	}
@@ -260,7 +261,7 @@ static bool reaches(const struct mr_end *high, const struct stab *st)
 /* Where ranks differ they have decided, without a look at the intervals themselves. */
 static bool holds(const struct mr_range_node *n, uint32_t i, const struct stab *st)
 {
-	return (n->low[i] < st->rank || begins(&first_of(n, i)->low, st)) && (n->high[i] > st->rank || reaches(&last_of(n, i)->high, st));
+	return (n->low[i] < st->rank || begins(&n->first[i]->low, st)) && (n->high[i] > st->rank || reaches(&last_of(n, i)->high, st));
 }
 
 static void fetch_node(const struct mr_range_node *n)
@@ -275,12 +276,13 @@ static void look(const struct mr_range_node *n, uint32_t height, const struct st
 		uint32_t i = (uint32_t)__builtin_ctz(places);
 		if (height)
 			fetch_node(n->kid[i]);
-		if (!holds(n, i, st))
+		void *whole = height ? NULL : whole_of(n, i);
+		if (!whole && !holds(n, i, st))
 			continue;
 		if (height)
 			look(n->kid[i], height - 1, st);
 		else
-			st->found(n->span[i], st->arg);
+			st->found(whole ? NULL : (struct mr_span *)n->found[i], whole, st->arg);
 	}
 }
 
@@ -298,20 +300,22 @@ void mr_scout_start(struct mr_scout *s, const struct mr_ranges *r, const struct 
 {
 	*s = (struct mr_scout){r->root, r->height, mr_rank(v)};
 	while (s->node && s->height > SCOUTED)
-		(void)mr_scout_step(s);
+		(void)mr_scout_step(s, &(void *){NULL});
 }
 
-const struct mr_span *mr_scout_step(struct mr_scout *s)
+const struct mr_span *mr_scout_step(struct mr_scout *s, void **whole)
 {
 	const struct mr_range_node *n = s->node;
 	s->node = NULL;
 	uint32_t places = n ? places_with(n, s->rank) : 0;
 	if (!places)
 		return NULL;
-	int i = 31 - __builtin_clz(places);
+	uint32_t i = 31 - (uint32_t)__builtin_clz(places);
 	if (!s->height) {
-		__builtin_prefetch(n->span[i]);
-		return n->span[i];
+		*whole = whole_of(n, i);
+		const struct mr_span *span = *whole ? NULL : (const struct mr_span *)n->found[i];
+		__builtin_prefetch(span);
+		return span;
 	}
 	s->height--;
 	s->node = n->kid[i];

@@ -28,10 +28,12 @@ struct mr_ranges {
 	uint32_t height;            /* levels above the leaves */
 };
 
-void mr_ranges_add(struct mr_ranges *r, struct mr_span *s, struct mr_pool *pool);
+/* whole: what is found with it when its ranks are all there is to know of it, so that nobody need look at it; or NULL. Aligned to 2 at the
+ * least. */
+void mr_ranges_add(struct mr_ranges *r, struct mr_span *s, void *whole, struct mr_pool *pool);
 void mr_ranges_remove(struct mr_ranges *r, struct mr_span *s, struct mr_pool *pool); /* it must be in */
-/* Calls found for each interval that holds v (not null). Allocates nothing; found must not change the tree. */
-typedef void mr_span_found(struct mr_span *s, void *arg);
+/* Calls found for each interval that holds v (not null), with s or with whole. Allocates nothing; found must not change the tree. */
+typedef void mr_span_found(struct mr_span *s, void *whole, void *arg);
 void mr_ranges_stab(const struct mr_ranges *r, const struct mr_value *v, mr_span_found *found, void *arg);
 
 /* A scout that goes the way on which the search will most likely find something, a level at a time, and asks for the memory of the next:
@@ -42,6 +44,7 @@ struct mr_scout {
 	uint64_t rank;
 };
 void mr_scout_start(struct mr_scout *s, const struct mr_ranges *r, const struct mr_value *v); /* v not null */
-const struct mr_span *mr_scout_step(struct mr_scout *s);                                      /* what it has come to, once, or NULL */
+/* What it has come to, once: *whole, or else an interval, for which it has asked. NULL: nothing yet, or *whole. */
+const struct mr_span *mr_scout_step(struct mr_scout *s, void **whole);
 
 #endif
