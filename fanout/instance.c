@@ -313,6 +313,11 @@ static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 		mr_list_add_tail(mr_instance_is_set(inst) ? &a->all->hit_sets : &a->all->hit, &inst->in_hit);
 }
 
+static void on_soon(const struct mr_watcher *w)
+{
+	__builtin_prefetch(&w->owner);
+}
+
 static void on_bulk(struct mr_watcher *w, void *arg)
 {
 	struct applying *a = arg;
@@ -363,7 +368,7 @@ static void meet_changes(struct mr_instances *all, struct mr_matcher *index, con
 	size_t probes = 0;
 	for (size_t i = 0; i < batch->n_changes; i++) {
 		size_t n = told_from(batch, i);
-		probes += mr_matcher_match(index, batch->changes + i, n, on_hit, &a);
+		probes += mr_matcher_match(index, batch->changes + i, n, on_hit, on_soon, &a);
 		i += n;
 		if (i == batch->n_changes)
 			break;

@@ -51,9 +51,12 @@ void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w); /* nothing 
 
 /* Calls hit once for each change and watcher whose predicate is true of the row before or the row after; changes in their order. No change
  * is bulk. Many at once are faster than one by one: while one is compared, memory for the next is on its way. Returns the number of hash
- * probes made. hit must not change the index. */
+ * probes made. hit must not change the index. soon, if not NULL, is told some steps ahead who will most likely be hit, so that it asks for
+ * the memory that hit is going to read; the index itself reads as little of a watcher as it can. */
 typedef void mr_matcher_hit(struct mr_watcher *w, const struct mr_change *c, void *arg);
-size_t mr_matcher_match(struct mr_matcher *ix, const struct mr_change *changes, size_t n, mr_matcher_hit *hit, void *arg);
+typedef void mr_matcher_soon(const struct mr_watcher *w);
+size_t mr_matcher_match(
+	struct mr_matcher *ix, const struct mr_change *changes, size_t n, mr_matcher_hit *hit, mr_matcher_soon *soon, void *arg);
 /* Calls hit for each watcher of the entity, for changes that are not told row by row. The same holds for it. */
 void mr_matcher_each(struct mr_matcher *ix, const struct mr_entity *e, void (*hit)(struct mr_watcher *w, void *arg), void *arg);
 

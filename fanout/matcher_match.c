@@ -26,6 +26,7 @@ struct probe {
 struct match {
 	struct mr_matcher *ix;
 	mr_matcher_hit *hit;
+	mr_matcher_soon *soon;
 	void *arg;
 	size_t probes; /* made */
 	size_t n;      /* probes that were added */
@@ -44,6 +45,15 @@ static void meet(const struct match *m, const struct probe *p, struct mr_watcher
 		return;
 	w->mark = p->mark;
 	m->hit(w, p->change, m->arg);
+}
+
+/* It will most likely be met. only: its mark will not be looked at. */
+static void foresee(const struct match *m, const struct mr_watcher *w, bool only)
+{
+	if (!only)
+		__builtin_prefetch(&w->mark);
+	if (m->soon)
+		m->soon(w);
 }
 
 /* What is in a bucket */
@@ -138,7 +148,7 @@ static void look_closer(struct probe *p)
 }
 
 /* A far key is fetched, and compared at the end. */
-static void open_bucket(struct probe *p)
+static void open_bucket(const struct match *m, struct probe *p)
 {
 	if (p->bucket && p->group && (p->bucket->hash != p->hash || (!p->bucket->is_far && !has_key(p))))
 		look_closer(p);
@@ -148,19 +158,19 @@ static void open_bucket(struct probe *p)
 		for (size_t i = 0; i < mr_bucket_far(p->bucket).n; i += MR_LINE)
 			__builtin_prefetch(mr_bucket_far(p->bucket).key + i);
 	if (p->bucket->is_lone)
-		__builtin_prefetch(&p->bucket->lone->owner);
+		foresee(m, p->bucket->lone, p->bucket->is_only);
 	else
 		__builtin_prefetch(p->bucket->many);
 }
 
-static void enter(struct probe *p)
+static void enter(const struct match *m, struct probe *p)
 {
 	if (!p->bucket || p->bucket->is_lone)
 		return;
 	struct mr_many *many = p->bucket->many;
 	const struct mr_field_ranges *r = mr_ranges_in(many);
 	if (many->n) {
-		__builtin_prefetch(&mr_entries(many)->watcher->mark);
+		foresee(m, mr_entries(many)->watcher, mr_entries(many)->is_only);
 		__builtin_prefetch(mr_entries(many)->rest.pred);
 	}
 	if (r && !p->rows[0]->v[r->field].null)
@@ -172,11 +182,12 @@ static void step_scouts(struct match *m, size_t from, size_t to)
 	for (size_t i = from; i < to; i += SCOUT_APART) {
 		struct probe *p = probe_at(m, i);
 		if (p->scouted)
-			__builtin_prefetch(&((const struct mr_range_entry *)p->scouted)->watcher->mark);
+			foresee(m, ((const struct mr_range_entry *)p->scouted)->watcher, false);
 		void *whole = NULL;
 		p->scouted = p->scout.node ? mr_scout_step(&p->scout, &whole) : NULL;
+		/* Its mark is looked at only when the images differ in this field. */
 		if (whole)
-			__builtin_prefetch(&((const struct mr_watcher *)whole)->owner);
+			foresee(m, whole, true);
 	}
 }
 
@@ -205,9 +216,9 @@ static void advance(struct match *m)
 	if (comes(m, TAGS, &i))
 		find_line(probe_at(m, i));
 	if (comes(m, OPEN, &i))
-		open_bucket(probe_at(m, i));
+		open_bucket(m, probe_at(m, i));
 	if (comes(m, ENTER, &i))
-		enter(probe_at(m, i));
+		enter(m, probe_at(m, i));
 	if (m->clock >= ENTER)
 		step_scouts(m, m->clock < FINISH ? 0 : m->clock - FINISH, MR_MIN(m->n, m->clock - ENTER));
 	if (comes(m, FINISH, &i))
@@ -226,7 +237,7 @@ static void run_empty(struct match *m)
 	for (size_t i = 0; i < m->n; i++)
 		find_line(probe_at(m, i));
 	for (size_t i = 0; i < m->n; i++)
-		open_bucket(probe_at(m, i));
+		open_bucket(m, probe_at(m, i));
 	for (size_t i = 0; i < m->n; i++)
 		finish(m, probe_at(m, i));
 }
@@ -275,11 +286,13 @@ static void add_unkeyed(struct match *m, const struct mr_change *c, struct mr_bu
 	p->rows[1] = c->was.v && c->is.v ? &c->is : NULL;
 }
 
-size_t mr_matcher_match(struct mr_matcher *ix, const struct mr_change *changes, size_t n, mr_matcher_hit *hit, void *arg)
+size_t mr_matcher_match(
+	struct mr_matcher *ix, const struct mr_change *changes, size_t n, mr_matcher_hit *hit, mr_matcher_soon *soon, void *arg)
 {
 	struct match m;
 	m.ix = ix;
 	m.hit = hit;
+	m.soon = soon;
 	m.arg = arg;
 	m.probes = m.n = m.clock = 0;
 	for (size_t i = 0; i < n; i++) {

@@ -267,8 +267,7 @@ static void make_changes(void *arg)
 	}
 }
 
-/* What is in the watcher is not read: that line is the caller's own, in pages of his own. The index asks for it ahead, as for every caller.
- */
+/* What is in the watcher is not read, nor asked for ahead: the caller's own memory is no part of what the index costs. */
 static void on_hit(struct mr_watcher *w, const struct mr_change *c, void *arg)
 {
 	struct index *x = arg;
@@ -281,7 +280,7 @@ static void look_up(void *arg, bool at_once)
 	size_t step = at_once ? TICK : 1;
 	x->hits = 0;
 	for (size_t i = 0; i < TICK; i += step)
-		mr_matcher_match(x->ix, x->changes + i, step, on_hit, x);
+		mr_matcher_match(x->ix, x->changes + i, step, on_hit, NULL, x);
 	MR_ASSERT(x->hits == (x->unwatched ? 0 : TICK));
 }
 

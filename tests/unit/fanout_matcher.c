@@ -105,7 +105,7 @@ static size_t match(struct rig *r, struct mr_row was, struct mr_row is)
 {
 	struct mr_change c = {.entity = r->e, .was = was, .is = is};
 	r->hits = 0;
-	return mr_matcher_match(r->ix, &c, 1, on_hit, NULL);
+	return mr_matcher_match(r->ix, &c, 1, on_hit, NULL, NULL);
 }
 
 static const struct mr_row absent;

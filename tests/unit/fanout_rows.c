@@ -195,7 +195,7 @@ static void change_row(struct world *w, int id, struct mr_row is)
 	int hits = 0;
 	for (size_t i = 0; i < QUERIES; i++)
 		w->q[i].met = false;
-	mr_matcher_match(w->matcher, &c, 1, on_hit, &hits);
+	mr_matcher_match(w->matcher, &c, 1, on_hit, NULL, &hits);
 	w->now[id] = is;
 	struct mr_item *shared = NULL;
 	for (size_t i = 0; i < QUERIES; i++) {

@@ -296,6 +296,12 @@ static inline void world_hit(struct mr_watcher *watcher, const struct mr_change 
 	x->hits |= bit;
 }
 
+/* Whoever is foreseen is in, hit or not. */
+static inline void world_soon(const struct mr_watcher *watcher)
+{
+	MR_ASSERT(((const struct world_watcher *)watcher->owner)->in);
+}
+
 static inline bool world_wants(const struct mr_watcher *watcher, const struct mr_change *c)
 {
 	return watcher->entity == c->entity &&
@@ -308,7 +314,7 @@ static inline void world_match(struct world *w)
 	for (size_t i = 0; i < n; i++)
 		world_change(w, &w->changes[i]);
 	w->last = w->changes;
-	mr_matcher_match(w->ix, w->changes, n, world_hit, w);
+	mr_matcher_match(w->ix, w->changes, n, world_hit, pick(w->c, 2) ? world_soon : NULL, w);
 	for (size_t i = 0; i < WORLD_WATCHERS; i++) {
 		struct world_watcher *x = &w->w[i];
 		for (size_t k = 0; x->in && k < n; k++) {
