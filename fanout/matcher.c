@@ -42,6 +42,7 @@ static struct mr_by_entity *make_entity(struct mr_matcher *ix, const struct mr_e
 	}
 	struct mr_by_entity *b = mr_alloc(sizeof *b);
 	b->entity = e;
+	b->unkeyed = mr_alloc(sizeof *b->unkeyed);
 	mr_list_init(&b->watchers);
 	b->next = ix->entities[number];
 	ix->entities[number] = b;
@@ -51,10 +52,11 @@ static struct mr_by_entity *make_entity(struct mr_matcher *ix, const struct mr_e
 static void drop_entity(struct mr_matcher *ix, struct mr_by_entity *b)
 {
 	struct mr_by_entity **at = &ix->entities[b->entity->number];
-	MR_ASSERT(!b->n && !b->unkeyed.held);
+	MR_ASSERT(!b->n && !b->unkeyed->held);
 	while (*at != b)
 		at = &(*at)->next;
 	*at = b->next;
+	free(b->unkeyed);
 	free(b->groups);
 	free(b);
 }
@@ -136,10 +138,10 @@ static void drop_group(struct mr_by_entity *e, struct mr_group *g)
 
 /* Buckets */
 
-static void store_key(struct mr_matcher *ix, struct mr_bucket *b, const struct mr_key *k)
+static void store_key(struct mr_matcher *ix, const struct mr_group *g, struct mr_bucket *b, const struct mr_key *k)
 {
 	struct mr_far_key far = {.n = mr_key_size(k)};
-	b->is_far = far.n > MR_KEY_NEAR;
+	b->is_far = far.n > mr_key_room(g->buckets.wide);
 	if (b->is_far) {
 		far.key = mr_pool_alloc(&ix->pool, far.n);
 		memcpy(b->key + MR_FAR_AT, &far, sizeof far);
@@ -153,21 +155,24 @@ static struct mr_bucket *bucket_for(struct mr_matcher *ix, struct mr_group *g, c
 	struct mr_bucket *b = mr_table_get(&g->buckets, hash, k);
 	if (b)
 		return b;
+	/* As the first, so are most. */
+	if (!g->buckets.n)
+		g->buckets.wide = mr_key_size(k) > mr_key_room(false) && mr_key_size(k) <= mr_key_room(true);
 	b = mr_table_add(&g->buckets, hash);
-	store_key(ix, b, k);
+	store_key(ix, g, b, k);
 	return b;
 }
 
 /* Of a group, or of the entity; place: of a lone watcher's, else 0. */
 static struct mr_bucket *holder(struct mr_by_entity *e, const struct mr_group *g, uint32_t high, const void *held, uint32_t place)
 {
-	return g ? mr_table_holder(&g->buckets, high, held, place) : &e->unkeyed;
+	return g ? mr_table_holder(&g->buckets, high, held, place) : e->unkeyed;
 }
 
 static void empty_bucket(struct mr_matcher *ix, struct mr_by_entity *e, struct mr_group *g, struct mr_bucket *b)
 {
 	if (!g) {
-		*b = (struct mr_bucket){0};
+		memset(b, 0, sizeof *b);
 		return;
 	}
 	if (b->is_far)
@@ -397,7 +402,7 @@ static void add_branch(const struct mr_branch *b, void *arg)
 	if (b->n)
 		add_keyed(a, group_for(a->entity, b), b);
 	else
-		add_to(a, NULL, &a->entity->unkeyed, b, 0, 1);
+		add_to(a, NULL, a->entity->unkeyed, b, 0, 1);
 }
 
 void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
@@ -411,7 +416,7 @@ void mr_matcher_add(struct mr_matcher *ix, struct mr_watcher *w)
 	if (mr_plan(w->pred, add_branch, &a))
 		return;
 	struct mr_rest rest = {.pred = w->pred->op == MR_P_TRUE ? NULL : w->pred};
-	add_entry(ix, w, NULL, &a.entity->unkeyed, (struct mr_entry){.rest = rest, .is_only = true, .field = -1});
+	add_entry(ix, w, NULL, a.entity->unkeyed, (struct mr_entry){.rest = rest, .is_only = true, .field = -1});
 }
 
 void mr_matcher_remove(struct mr_matcher *ix, struct mr_watcher *w)

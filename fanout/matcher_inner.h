@@ -59,8 +59,8 @@ struct mr_by_entity {
 	const struct mr_entity *entity;
 	struct mr_group **groups;
 	size_t n;
-	struct mr_bucket unkeyed; /* of branches without equality */
 	struct mr_list watchers;
+	struct mr_bucket *unkeyed; /* of branches without equality; always there, perhaps empty */
 };
 
 struct mr_matcher {

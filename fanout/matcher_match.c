@@ -130,8 +130,11 @@ static void find_line(struct probe *p)
 	if (!p->group)
 		return;
 	p->bucket = mr_part_guess(mr_table_part(&p->group->buckets, mr_hash_high(p->hash)), mr_hash_high(p->hash));
-	if (p->bucket)
-		__builtin_prefetch(p->bucket);
+	if (!p->bucket)
+		return;
+	__builtin_prefetch(p->bucket);
+	if (p->group->buckets.wide)
+		__builtin_prefetch((const char *)p->bucket + MR_LINE);
 }
 
 static bool has_key(const struct probe *p)
@@ -303,8 +306,8 @@ size_t mr_matcher_match(
 		ix->mark++;
 		for (size_t g = 0; g < e->n; g++)
 			add_group(&m, c, e->groups[g]);
-		if (e->unkeyed.held)
-			add_unkeyed(&m, c, &e->unkeyed);
+		if (e->unkeyed->held)
+			add_unkeyed(&m, c, e->unkeyed);
 	}
 	run_empty(&m);
 	return m.probes;

@@ -19,33 +19,39 @@ static size_t lines_at(uint32_t words)
 	return (sizeof(struct mr_part) + words * sizeof(uint64_t) + MR_LINE - 1) / MR_LINE * MR_LINE;
 }
 
-static size_t part_size(uint32_t words)
+static size_t part_size(uint32_t words, bool wide)
 {
-	return lines_at(words) + (size_t)words * MR_WORD_LINES * MR_LINE;
+	return lines_at(words) + (size_t)words * MR_WORD_LINES * mr_bucket_size(wide);
+}
+
+static uint32_t words_most(bool wide)
+{
+	return MR_MAX(MR_PART_WORDS >> wide, 1);
 }
 
 /* For n lines in use; a large part has all of its huge pages. */
-static uint32_t words_for(uint32_t n, uint32_t depth)
+static uint32_t words_for(uint32_t n, uint32_t depth, bool wide)
 {
 	uint32_t words = n / ROOMY + 1;
 	if (depth < DEPTH_MOST)
-		words = MR_MAX(MR_MIN(words, (uint32_t)MR_PART_WORDS), n / MR_WORD_MOST + 1);
-	size_t size = part_size(words);
+		words = MR_MAX(MR_MIN(words, words_most(wide)), n / MR_WORD_MOST + 1);
+	size_t size = part_size(words, wide);
 	if (size < MR_HUGE_PAGE)
 		return words;
 	size = (size + MR_HUGE_PAGE - 1) / MR_HUGE_PAGE * MR_HUGE_PAGE;
-	return (uint32_t)((size - lines_at(0) - MR_LINE) / (sizeof(uint64_t) + (size_t)MR_WORD_LINES * MR_LINE));
+	return (uint32_t)((size - lines_at(0) - MR_LINE) / (sizeof(uint64_t) + MR_WORD_LINES * mr_bucket_size(wide)));
 }
 
-static struct mr_part *make_part(uint32_t n, uint32_t depth)
+static struct mr_part *make_part(uint32_t n, uint32_t depth, bool wide)
 {
-	uint32_t words = words_for(n, depth);
-	struct mr_part *p = mr_lines_alloc(part_size(words));
+	uint32_t words = words_for(n, depth, wide);
+	struct mr_part *p = mr_lines_alloc(part_size(words, wide));
 	memset(p, 0, lines_at(words));
-	p->lines = (struct mr_bucket *)((char *)p + lines_at(words));
+	p->lines = (char *)p + lines_at(words);
 	p->words = words;
 	p->depth = depth;
-	mr_lines_hide(p->lines, (size_t)words * MR_WORD_LINES * MR_LINE);
+	p->wide = wide;
+	mr_lines_hide(p->lines, words * MR_WORD_LINES * mr_bucket_size(wide));
 	return p;
 }
 
@@ -63,6 +69,11 @@ static void set_tag(struct mr_part *p, size_t line, uint8_t tag)
 	*tags = (*tags & ~(UINT64_C(0xff) << shift)) | (uint64_t)tag << shift;
 }
 
+static size_t line_of(const struct mr_part *p, const struct mr_bucket *b)
+{
+	return (size_t)((const char *)b - p->lines) / mr_bucket_size(p->wide);
+}
+
 /* What was in it before is in it still. */
 static struct mr_bucket *take_line(struct mr_part *p, uint32_t high)
 {
@@ -70,9 +81,9 @@ static struct mr_bucket *take_line(struct mr_part *p, uint32_t high)
 	while (!mr_zero_bytes(p->tags[i]))
 		i = mr_next_word(p, i);
 	struct mr_bucket *b = mr_word_line(p, i, mr_zero_bytes(p->tags[i]));
-	set_tag(p, (size_t)(b - p->lines), mr_hash_tag(high));
+	set_tag(p, line_of(p, b), mr_hash_tag(high));
 	p->n++;
-	mr_lines_show(b, sizeof *b);
+	mr_lines_show(b, mr_bucket_size(p->wide));
 	return b;
 }
 
@@ -97,7 +108,7 @@ static void move_lines(struct mr_part *from, struct mr_part *lower, struct mr_pa
 		for (uint64_t used = used_of(from->tags[i]); used; used &= used - 1) {
 			const struct mr_bucket *b = mr_word_line(from, i, used);
 			uint32_t high = mr_hash_high(b->hash);
-			*take_line(is_upper(from, high) ? upper : lower, high) = *b;
+			memcpy(take_line(is_upper(from, high) ? upper : lower, high), b, mr_bucket_size(from->wide));
 		}
 	free(from);
 }
@@ -123,7 +134,7 @@ static void double_parts(struct mr_table *t)
 
 static void resize(struct mr_table *t, struct mr_part *p, uint32_t high)
 {
-	struct mr_part *to = make_part(p->n, p->depth);
+	struct mr_part *to = make_part(p->n, p->depth, p->wide);
 	move_lines(p, to, to);
 	set_part(t, high, to);
 }
@@ -131,7 +142,7 @@ static void resize(struct mr_table *t, struct mr_part *p, uint32_t high)
 static void split(struct mr_table *t, struct mr_part *p, uint32_t high)
 {
 	uint32_t n_upper = count_upper(p), bit = UINT32_C(1) << (31 - p->depth);
-	struct mr_part *lower = make_part(p->n - n_upper, p->depth + 1), *upper = make_part(n_upper, p->depth + 1);
+	struct mr_part *lower = make_part(p->n - n_upper, p->depth + 1, p->wide), *upper = make_part(n_upper, p->depth + 1, p->wide);
 	if (p->depth == t->depth)
 		double_parts(t);
 	move_lines(p, lower, upper);
@@ -143,13 +154,13 @@ static struct mr_part *part_with_room(struct mr_table *t, uint32_t high)
 {
 	if (!t->parts) {
 		t->parts = mr_alloc(sizeof *t->parts);
-		t->parts[0] = make_part(0, 0);
+		t->parts[0] = make_part(0, 0, t->wide);
 	}
 	for (;;) {
 		struct mr_part *p = mr_table_part(t, high);
 		if (p->n < p->words * MR_WORD_MOST)
 			return p;
-		if (p->words < MR_PART_WORDS || p->depth == DEPTH_MOST)
+		if (p->words < words_most(p->wide) || p->depth == DEPTH_MOST)
 			resize(t, p, high);
 		else
 			split(t, p, high);
@@ -212,7 +223,7 @@ struct mr_bucket *mr_table_add(struct mr_table *t, uint64_t hash)
 {
 	uint32_t high = mr_hash_high(hash);
 	struct mr_bucket *b = take_line(part_with_room(t, high), high);
-	memset(b, 0, sizeof *b);
+	memset(b, 0, mr_bucket_size(t->wide));
 	b->hash = hash;
 	t->n++;
 	return b;
@@ -238,7 +249,7 @@ static struct mr_bucket *for_gap(const struct mr_part *p, uint32_t gap, uint32_t
 /* Only where a word was full may others have gone past it. */
 static void close_gap(struct mr_part *p, struct mr_bucket *gap)
 {
-	size_t at = (size_t)(gap - p->lines);
+	size_t at = line_of(p, gap);
 	bool was_full = !mr_zero_bytes(p->tags[at / MR_WORD_LINES]);
 	set_tag(p, at, 0);
 	for (uint32_t i = mr_next_word(p, (uint32_t)(at / MR_WORD_LINES)); was_full; i = mr_next_word(p, i)) {
@@ -246,13 +257,13 @@ static void close_gap(struct mr_part *p, struct mr_bucket *gap)
 		struct mr_bucket *b = for_gap(p, (uint32_t)(at / MR_WORD_LINES), i);
 		if (!b)
 			continue;
-		*gap = *b;
+		memcpy(gap, b, mr_bucket_size(p->wide));
 		set_tag(p, at, mr_hash_tag(mr_hash_high(b->hash)));
 		gap = b;
-		at = (size_t)(b - p->lines);
+		at = line_of(p, b);
 		set_tag(p, at, 0);
 	}
-	mr_lines_hide(gap, sizeof *gap);
+	mr_lines_hide(gap, mr_bucket_size(p->wide));
 }
 
 void mr_table_remove(struct mr_table *t, struct mr_bucket *b)
@@ -262,7 +273,7 @@ void mr_table_remove(struct mr_table *t, struct mr_bucket *b)
 	close_gap(p, b);
 	p->n--;
 	t->n--;
-	if (p->n < p->words * MR_WORD_LEAST && p->words > words_for(p->n, p->depth))
+	if (p->n < p->words * MR_WORD_LEAST && p->words > words_for(p->n, p->depth, p->wide))
 		resize(t, p, high);
 }
 

@@ -1,10 +1,10 @@
-/* The matcher's hash tables: from a key to what watches it, in one line of memory a key. The lines stand in parts, each of a range of
- * hashes: a part has a byte for each of its lines (its tag: something of the hash, or 0 where the line is empty), eight to a word, and a
- * search goes along the words from the one that the hash calls home, to the first that has room (tags beside the table: Kulukundis,
- * "Designing a fast, efficient, cache-friendly hash table, step by step", 2017). So a key that is not there costs a word of the tags, of
- * which a million keep to the caches, and one that is there costs its line besides. A part that is full grows by half, or, when it is
- * large, becomes two (extendible hashing: Fagin, Nievergelt, Pippenger and Strong, 1979): so nobody waits for the move of all lines at
- * once.
+/* The matcher's hash tables: from a key to what watches it, in one line of memory a key (up to 41 bytes; two lines next to each other in
+ * tables of longer ones). The lines stand in parts, each of a range of hashes: a part has a byte for each of its lines (its tag: something
+ * of the hash, or 0 where the line is empty), eight to a word, and a search goes along the words from the one that the hash calls home, to
+ * the first that has room (tags beside the table: Kulukundis, "Designing a fast, efficient, cache-friendly hash table, step by step",
+ * 2017). So a key that is not there costs a word of the tags, of which a million keep to the caches, and one that is there costs its line
+ * besides. A part that is full grows by half, or, when it is large, becomes two (extendible hashing: Fagin, Nievergelt, Pippenger and
+ * Strong, 1979): so nobody waits for the move of all lines at once.
  *
  * Lines move when one is added or removed: nothing keeps a pointer to one meanwhile. Who stands in a line finds it again by the upper half
  * of its hash, which is all that decides where it is.
@@ -24,9 +24,10 @@ struct mr_many;
 #endif
 
 /* MR_WORD_MOST, LEAST: lines of a part in use, for each of its words; the smallest part may have fewer. */
-enum { MR_KEY_NEAR = 41, MR_FAR_AT = 1, MR_WORD_LINES = 8, MR_WORD_MOST = 7, MR_WORD_LEAST = 2 };
+enum { MR_FAR_AT = 1, MR_WORD_LINES = 8, MR_WORD_MOST = 7, MR_WORD_LEAST = 2 };
 
-/* Branches with the same values in the fields of their group. A key that has no room here is elsewhere. */
+/* Branches with the same values in the fields of their group. The key follows as far as the line goes, or two of them where a table is
+ * wide; one that has no room there is elsewhere. */
 struct mr_bucket {
 	union {
 		struct mr_watcher *lone;
@@ -38,9 +39,8 @@ struct mr_bucket {
 	bool is_lone;
 	bool is_only; /* the lone watcher is in no other bucket */
 	bool is_far;  /* key: a struct mr_far_key, at MR_FAR_AT */
-	char key[MR_KEY_NEAR];
+	char key[];
 };
-_Static_assert(sizeof(struct mr_bucket) == MR_LINE, "a lone watcher and its key are one line of memory");
 _Static_assert((offsetof(struct mr_bucket, key) + MR_FAR_AT) % sizeof(void *) == 0, "whoever looks for leaks finds the far key");
 
 struct mr_far_key {
@@ -50,8 +50,9 @@ struct mr_far_key {
 
 /* One piece of memory: this, the tags, and from a line's border the lines. */
 struct mr_part {
-	struct mr_bucket *lines;
+	char *lines; /* buckets */
 	uint32_t n, words;
+	bool wide;
 	uint32_t depth; /* bits of the hash that all of the part have in common, from the highest */
 	uint64_t tags[];
 };
@@ -61,7 +62,20 @@ struct mr_table {
 	struct mr_part **parts;
 	size_t n;       /* lines in use */
 	uint32_t depth; /* there are 1 << depth places of parts, or none */
+	bool wide;      /* set before the first line */
 };
+
+/* Bytes of a bucket with its key. */
+static inline size_t mr_bucket_size(bool wide)
+{
+	return (size_t)MR_LINE << wide;
+}
+
+/* Bytes of a key that is in its bucket, at most. */
+static inline size_t mr_key_room(bool wide)
+{
+	return mr_bucket_size(wide) - offsetof(struct mr_bucket, key);
+}
 
 static inline uint32_t mr_hash_high(uint64_t hash)
 {
@@ -97,7 +111,8 @@ static inline uint64_t mr_tags_equal(uint64_t tags, uint8_t tag)
 
 static inline struct mr_bucket *mr_word_line(const struct mr_part *p, uint32_t word, uint64_t marks)
 {
-	return &p->lines[MR_WORD_LINES * word + (uint32_t)__builtin_ctzll(marks) / 8];
+	size_t line = (size_t)MR_WORD_LINES * word + (size_t)__builtin_ctzll(marks) / 8;
+	return (struct mr_bucket *)(p->lines + line * mr_bucket_size(p->wide));
 }
 
 static inline uint32_t mr_next_word(const struct mr_part *p, uint32_t word)

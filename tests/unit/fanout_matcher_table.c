@@ -120,6 +120,7 @@ static void check_all(const struct numbers *t)
 static void numbers_come_and_go(struct choices *c)
 {
 	struct numbers *t = mr_alloc(sizeof *t);
+	t->table.wide = pick(c, 2);
 	for (unsigned i = 0; i < NUMBERS; i++)
 		t->hash[i] = weakened(mr_hash_fixed(&i, sizeof i, c->x));
 	for (int turn = 0; turn < 8; turn++) {
