@@ -18,7 +18,7 @@
 struct mr_watcher;
 struct mr_many;
 
-/* A part of so many words takes 8 MiB: it is moved in a few milliseconds. Tests have smaller ones. */
+/* A part of so many words takes 8 MiB: it is moved in some milliseconds. Tests have smaller ones. */
 #ifndef MR_PART_WORDS
 #define MR_PART_WORDS 16130
 #endif
