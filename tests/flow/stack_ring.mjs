@@ -162,5 +162,6 @@ test("rule 16: a fanout that looks away is lapped: it counts it once for each la
 	watcher.close();
 });
 
+test("a clean end", async () => assert.equal((await stack.stop()).code, 0));
+
 await run();
-await stack.stop();
