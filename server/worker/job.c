@@ -217,14 +217,20 @@ void mr_job_failed(struct mr_job *job, const struct mr_error *err)
 
 /* ---- the end of a write ---- */
 
-enum { RINGS_MOST = 4 << 10 /* bytes: a larger result takes longer to be printed than a bell to be rung */ };
+/* What is committed will be answered in this turn, and the fanout has it as soon as it would hear a bell. */
+static bool answers_at_once(const struct mr_job *job)
+{
+	enum { FEW = 4 << 10 /* bytes: a larger result takes longer to be printed than a bell to be rung */ };
+	const struct mr_link *link = job->w->link;
+	return !job->unknown && !job->answered && !job->inner && !job->claiming && job->run.text.n <= FEW && link && !mr_link_pending(link);
+}
 
-/* The fanout looks at the ring now: as soon as it has the answer, if that follows at once, which wakes it once instead of twice. An eventfd
- * refuses only when its counter is full: then it is ringing anyway. */
+/* The fanout looks at the ring now. Where the answer can stand for the bell, it is woken once instead of twice. An eventfd refuses only
+ * when its counter is full: then it is ringing anyway. */
 static void ring(struct mr_job *job)
 {
 	uint64_t one = 1;
-	job->rings = !job->unknown && !job->answered && !job->inner && !job->claiming && job->run.text.n <= RINGS_MOST;
+	job->rings = answers_at_once(job);
 	if (job->rings)
 		return;
 	ssize_t n = write(job->w->bell, &one, sizeof one);
