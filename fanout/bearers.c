@@ -6,13 +6,12 @@
 struct mr_bearers {
 	struct mr_list sessions;
 	bool walked;
-	size_t n;
-	char key[];
+	size_t n; /* bytes of the key, which lies behind it */
 };
 
 static struct mr_str key_of(const struct mr_bearers *b)
 {
-	return (struct mr_str){b->key, b->n};
+	return (struct mr_str){(const char *)(b + 1), b->n};
 }
 
 static void leave(struct mr_caller *c, enum mr_bearers_of of)
@@ -30,11 +29,9 @@ static struct mr_bearers *find_or_make(struct mr_map *map, struct mr_str key)
 	struct mr_bearers *b = mr_map_get(map, key);
 	if (b)
 		return b;
-	b = mr_alloc(sizeof *b + key.n);
+	b = mr_map_make(map, key, sizeof *b);
 	mr_list_init(&b->sessions);
 	b->n = key.n;
-	memcpy(b->key, key.p, key.n);
-	mr_map_put(map, key_of(b), b);
 	return b;
 }
 

@@ -76,22 +76,15 @@ static bool is_null(const struct mr_operand *o)
 	return o->kind == MR_OPERAND_CONSTANT && (!o->node || o->node->kind == MR_NULL);
 }
 
-static bool holds(enum mr_policy_token op, int cmp)
+static enum mr_pred_op pred_op(enum mr_policy_token op)
 {
-	switch (op) {
-	case MR_PT_EQ:
-		return cmp == 0;
-	case MR_PT_NE:
-		return cmp != 0;
-	case MR_PT_LT:
-		return cmp < 0;
-	case MR_PT_LE:
-		return cmp <= 0;
-	case MR_PT_GT:
-		return cmp > 0;
-	default:
-		return cmp >= 0;
-	}
+	static const enum mr_pred_op ops[] = {[MR_PT_EQ] = MR_P_EQ,
+		[MR_PT_NE] = MR_P_NE,
+		[MR_PT_LT] = MR_P_LT,
+		[MR_PT_LE] = MR_P_LE,
+		[MR_PT_GT] = MR_P_GT,
+		[MR_PT_GE] = MR_P_GE};
+	return ops[op];
 }
 
 static bool is_number(const struct mr_node *n)
@@ -100,17 +93,17 @@ static bool is_number(const struct mr_node *n)
 }
 
 /* 0 or 1: decided; -1: the two do not compare. */
-static int compare_nodes(enum mr_policy_token op, const struct mr_node *a, const struct mr_node *b)
+static int compare_nodes(enum mr_pred_op op, const struct mr_node *a, const struct mr_node *b)
 {
 	struct mr_decimal x, y;
 	if (is_number(a) && is_number(b))
-		return mr_decimal_read(a->text, &x) && mr_decimal_read(b->text, &y) ? holds(op, mr_decimal_cmp(&x, &y)) : -1;
+		return mr_decimal_read(a->text, &x) && mr_decimal_read(b->text, &y) ? mr_pred_op_holds(op, mr_decimal_cmp(&x, &y)) : -1;
 	if (a->kind != b->kind)
 		return -1;
 	if (a->kind == MR_STRING || a->kind == MR_BYTES)
-		return holds(op, mr_str_cmp(a->text, b->text));
+		return mr_pred_op_holds(op, mr_str_cmp(a->text, b->text));
 	if (a->kind == MR_BOOL)
-		return holds(op, a->truth - b->truth);
+		return mr_pred_op_holds(op, a->truth - b->truth);
 	return -1;
 }
 
@@ -120,7 +113,7 @@ static bool compare_constants(struct mr_policy_compiler *c, enum mr_policy_token
 		*x = unknown(c);
 		return true;
 	}
-	int t = compare_nodes(op, x->node, y->node);
+	int t = compare_nodes(pred_op(op), x->node, y->node);
 	if (t < 0 && x->literal && y->literal)
 		return mr_policy_refuse(c, "the two sides do not compare");
 	*x = decided3(c, t);
@@ -141,17 +134,6 @@ static bool compare_null(struct mr_policy_compiler *c, enum mr_policy_token op, 
 		is = decided(c, is_null(x));
 	*x = op == MR_PT_EQ ? is : mr_operand_truth(is.no, is.yes);
 	return true;
-}
-
-static enum mr_pred_op pred_op(enum mr_policy_token op)
-{
-	static const enum mr_pred_op ops[] = {[MR_PT_EQ] = MR_P_EQ,
-		[MR_PT_NE] = MR_P_NE,
-		[MR_PT_LT] = MR_P_LT,
-		[MR_PT_LE] = MR_P_LE,
-		[MR_PT_GT] = MR_P_GT,
-		[MR_PT_GE] = MR_P_GE};
-	return ops[op];
 }
 
 static enum mr_policy_token contrary(enum mr_policy_token op)
@@ -271,7 +253,7 @@ static bool constant_in(struct mr_policy_compiler *c, struct mr_operand *x, cons
 {
 	bool found = false;
 	for (size_t i = 0; i < n; i++) {
-		int t = x->node && items[i].node ? compare_nodes(MR_PT_EQ, x->node, items[i].node) : -1;
+		int t = x->node && items[i].node ? compare_nodes(MR_P_EQ, x->node, items[i].node) : -1;
 		if (t < 0 && x->literal && items[i].literal)
 			return mr_policy_refuse(c, "the value does not compare with all of these");
 		found |= t == 1;

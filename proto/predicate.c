@@ -433,7 +433,7 @@ static int not3(int t)
 	return t < 0 ? -1 : !t;
 }
 
-static int compare3(enum mr_pred_op op, int c)
+bool mr_pred_op_holds(enum mr_pred_op op, int c)
 {
 	switch (op) {
 	case MR_P_EQ:
@@ -544,9 +544,9 @@ int mr_pred_eval(const struct mr_pred *p, const struct mr_row *row)
 	case MR_P_LT_FIELD:
 	case MR_P_LE_FIELD:
 		w = &row->v[p->other];
-		return v->null || w->null ? -1 : compare3(p->op, mr_value_cmp(v, w));
+		return v->null || w->null ? -1 : mr_pred_op_holds(p->op, mr_value_cmp(v, w));
 	default:
-		return v->null ? -1 : compare3(p->op, mr_value_cmp(v, p->values));
+		return v->null ? -1 : mr_pred_op_holds(p->op, mr_value_cmp(v, p->values));
 	}
 }
 

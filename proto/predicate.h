@@ -67,6 +67,8 @@ const struct mr_pred *mr_pred_and(struct mr_arena *a, const struct mr_pred *x, c
 /* Pieces to build trees of. Values are not null and are copied (their texts are not). */
 const struct mr_pred *mr_pred_or(struct mr_arena *a, const struct mr_pred *x, const struct mr_pred *y);
 const struct mr_pred *mr_pred_constant(struct mr_arena *a, bool truth);
+/* Of a comparison: does it hold between two values of which the first is less (c below zero), equal or more? */
+bool mr_pred_op_holds(enum mr_pred_op op, int c);
 const struct mr_pred *mr_pred_compare(
 	struct mr_arena *a, enum mr_pred_op op, int field, const struct mr_value *value);           /* EQ..GE, DISTINCT */
 const struct mr_pred *mr_pred_fields(struct mr_arena *a, enum mr_pred_op op, int field, int other); /* the _FIELD ones */
