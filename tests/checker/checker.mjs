@@ -5,6 +5,7 @@ import { snapshotOf } from "./position.mjs";
 
 const SETTLE_MS = 4000; // most clients have told of a snapshot by then; those that come later are judged at the end
 const FAULTS_TOLD = 20;
+const ROWS_TOLD = 4;
 
 export class Checker {
 	constructor(audit) {
@@ -87,10 +88,12 @@ export class Checker {
 		const running = [...snapshot.running].join(",");
 		const upTo = Math.max(0, events - held.forgotten);
 		const lines = (list) => list.map((e) => `\n    ${JSON.stringify(e).slice(0, 1500)}`).join("");
+		const [missing, odd] = rowsThatDiffer(want, view.text);
 		this.fault(`client ${view.client}, query ${JSON.stringify(held.query.ask)}, snapshot xmax ${snapshot.xmax} running [${running}] seq ${snapshot.seq}\n` +
+			`  only Postgres has:${lines(missing)}\n  only the client has:${lines(odd)}\n` +
 			`  Postgres: ${want.slice(0, 2000)}\n  client:   ${view.text.slice(0, 2000)}\n` +
 			`  what it was told last:${lines(held.events.slice(Math.max(0, upTo - 12), upTo))}\n  and then:${lines(held.events.slice(upTo, upTo + 3))}\n` +
-			`  ${tell(history)}\n  versions of the rows that differ:${lines(this.audit.history(idsThatDiffer(want, view.text)))}`, view.client);
+			`  ${tell(history)}\n  versions of the rows that differ:${lines(this.audit.history([...new Set([...missing, ...odd].map((row) => row.id))]))}`, view.client);
 	}
 
 	/** Nothing is written any more: every query of every client must come to show what Postgres holds. Gives those that do not. */
@@ -145,11 +148,11 @@ export class Checker {
 
 const isEntry = (entry) => entry && typeof entry === "object" && "id" in entry;
 
-/** Ids of the rows that one of both lists has and the other not, or not so. */
-function idsThatDiffer(a, b) {
-	const rows = [a, b].map((text) => new Set((text.endsWith("]") ? JSON.parse(text) : []).filter(isEntry).map((row) => JSON.stringify(row))));
-	const odd = [...rows[0]].filter((row) => !rows[1].has(row)).concat([...rows[1]].filter((row) => !rows[0].has(row)));
-	return [...new Set(odd.map((row) => JSON.parse(row).id))].slice(0, 4);
+/** Rows that the first has and the second not, or not so; and the other way round. */
+function rowsThatDiffer(a, b) {
+	const [of, other] = [a, b].map((text) => new Set((text.endsWith("]") ? JSON.parse(text) : []).filter(isEntry).map((row) => JSON.stringify(row))));
+	const without = (rows, known) => [...rows].filter((row) => !known.has(row)).slice(0, ROWS_TOLD).map((row) => JSON.parse(row));
+	return [without(of, other), without(other, of)];
 }
 
 function expect(known, query, walk) {

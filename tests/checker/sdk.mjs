@@ -45,7 +45,7 @@ export class SdkClient {
 		/** The SDK's line, listened to. */
 		class Tap {
 			constructor(address, protocols) {
-				this.inner = new WebSocket(address, protocols);
+				this.inner = new WebSocket(address, protocols, { allowSynchronousEvents: false }); // as in a browser: a promise tells its end before the next message is heard
 				owner.line = this.inner;
 				for (const mark of owner.calls.keys()) owner.doubtful.add(mark);
 				for (const name of ["onopen", "onclose", "onerror"]) this.inner[name] = (event) => this[name]?.(event);
@@ -142,7 +142,10 @@ export class SdkClient {
 	about() {
 		return { open: this.line?.readyState, status: this.client.status, ids: [...this.ids].filter(([, mark]) => this.calls.has(mark)) };
 	}
-	pause() {}
+	pause(on) {
+		if (on) this.line?.pause();
+		else if (this.line?.isPaused) this.line.resume();
+	}
 	stop() {
 		this.client.close();
 		this.ended?.();
