@@ -415,7 +415,7 @@ static bool turn(struct mr_net *net)
 			mr_loop_turn(net->loop, 0);
 		}
 		if (net->config.handled)
-			net->config.handled(net->config.arg);
+			mr_net_more(net, net->config.handled(net->config.arg));
 		mr_net_flush_ws(net);
 		mr_net_flush_streams(net);
 		if (!has_pending(net))

@@ -43,7 +43,8 @@ struct mr_net_config {
 	void (*ws_closed)(void *user, const char *reason);     /* last callback; ws is gone after it */
 	/* Any other request, once its body is there. Must be answered, now or later, by mr_req_reply, mr_req_file or mr_req_stream. */
 	void (*request)(struct mr_req *req, void *arg);
-	void (*handled)(void *arg); /* what has come is handled, for now; what was queued goes out next. May be NULL */
+	/* What has come is handled, for now; what was queued goes out next. True: more is to be sent, at the next turn. May be NULL. */
+	bool (*handled)(void *arg);
 	void (*written)(
 		void *arg); /* every socket has had its turn to write what was queued; the next wait is about to begin. May be NULL */
 	void *arg;
@@ -63,8 +64,10 @@ void mr_net_on_readable(struct mr_net *net, int fd, void (*cb)(void *arg), void 
 /* Queues the frame (holds it); the pieces of one message are queued one after the other. Everything small that is queued in one turn of the
  * loop goes out in one write at its end; of what is long a part each turn, so that others have theirs. */
 void mr_ws_send(struct mr_ws *ws, struct mr_frame *frame);
-/* The same for what is likely to be the only one in this turn: it does not wait for the turn's end where nothing is in its way. */
+/* The same for what is likely to be the only one in this turn: it does not wait for the turn's end where nothing is in its way. Who has
+ * many asks before each whether there is time for it in this turn. */
 void mr_ws_send_at_once(struct mr_ws *ws, struct mr_frame *frame);
+bool mr_net_has_time(struct mr_net *net);
 /* For a client that takes deflated messages: what deflates them (the network's, used by its thread only). Else NULL. */
 struct mr_deflate *mr_ws_deflate(const struct mr_ws *ws);
 void mr_ws_want_drained(struct mr_ws *ws, bool want); /* it does not, at first */

@@ -63,8 +63,9 @@ struct mr_net {
 	/* What each frame that is sent at once touches. */
 	_Atomic int64_t bytes_sent; /* written by its own thread (mr_count_own) */
 	int64_t at_once_until;
-	unsigned at_once; /* frames sent so in this turn */
-	bool late;        /* no more are: they had their time */
+	unsigned at_once; /* how often it was asked in this turn whether there is time for more */
+	bool late;        /* there is not */
+	bool more;        /* and more is to be sent */
 
 	struct mr_deflate *deflate;
 	struct mr_timer *janitor;
@@ -126,8 +127,8 @@ void mr_net_ws_request(struct mr_req *req);
 void mr_net_ws_init(struct mr_net *net);
 void mr_net_ws_fini(struct mr_net *net);
 void mr_net_flush_ws(struct mr_net *net);
-bool mr_net_has_rest(const struct mr_net *net); /* some wait for their turn to be written to */
-bool mr_net_has_time(struct mr_net *net);       /* for another frame to be sent at once */
+bool mr_net_has_rest(const struct mr_net *net); /* some wait for their turn to be written to, or there is more to be sent: */
+void mr_net_more(struct mr_net *net, bool more);
 void mr_net_close_ws(struct mr_net *net);
 
 #endif

@@ -18,8 +18,11 @@ enum {
 	JANITOR_STEP_US = 10000,
 	FRAMES_MOST = 4096,
 	READ_MOST = 16 * 1024,
-	/* Of a turn, for writing to those who have something new. */
+	/* Of a turn, for writing to those who have something new. What others ask needs several turns until it is answered, so where
+	 * there is much to write turns are short. */
 	SLICE_US = 8000,
+	REST_US = 4000,
+	MUCH_US = 1000,
 	AT_LEAST = 16, /* frames between two looks at the clock */
 };
 
@@ -142,7 +145,7 @@ bool mr_net_has_time(struct mr_net *net)
 	if (net->at_once++ % AT_LEAST == 0) {
 		int64_t now = mr_mono_us();
 		if (net->at_once == 1)
-			net->at_once_until = now + SLICE_US;
+			net->at_once_until = now + (net->more ? REST_US : SLICE_US);
 		net->late = now > net->at_once_until;
 	}
 	return !net->late;
@@ -216,15 +219,21 @@ static void flush_rest(struct mr_ws_rest *rest, int64_t slice_us)
 
 bool mr_net_has_rest(const struct mr_net *net)
 {
-	return net->rest[0].ws.n || net->rest[1].ws.n;
+	return net->more || net->rest[0].ws.n || net->rest[1].ws.n;
+}
+
+void mr_net_more(struct mr_net *net, bool more)
+{
+	if (more && !mr_net_has_rest(net))
+		net->rest_since = mr_mono_us();
+	net->more = more;
 }
 
 /* What comes up meanwhile has its turn after all others have had theirs. Where there are so many that others would wait for it, some have
  * theirs later: then those for whom something comes up next go before them; and who gets little waits for nobody who gets much. */
 void mr_net_flush_ws(struct mr_net *net)
 {
-	/* What others ask needs several turns until it is answered, so where there is much to write turns are short. */
-	static const int64_t slices_us[] = {4000, 1000};
+	static const int64_t slices_us[] = {REST_US, MUCH_US};
 	struct mr_ws_batch batch = net->dirty_ws;
 
 	net->dirty_ws = net->spare_ws;

@@ -346,7 +346,7 @@ static bool goes_at_once(const struct mr_ws *ws, const struct mr_frame *frame)
 
 void mr_ws_send_at_once(struct mr_ws *ws, struct mr_frame *frame)
 {
-	if (!goes_at_once(ws, frame) || !mr_net_has_time(ws->net)) {
+	if (!goes_at_once(ws, frame)) {
 		mr_ws_send(ws, frame);
 		return;
 	}

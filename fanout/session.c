@@ -18,13 +18,7 @@ static void on_janitor(void *arg)
 {
 	struct mr_sessions *all = arg;
 	int64_t now = mr_mono_us();
-	struct mr_str key;
-	void *value;
-	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);) {
-		struct mr_session *s = value;
-		if (!mr_list_empty(&s->replies))
-			mr_session_late_replies(s, now);
-	}
+	mr_sessions_late_replies(all, now);
 	mr_sessions_expire(all);
 	MR_LIST_FOR (e, &all->lagging)
 		mr_session_has_read(MR_CONTAINER(e, struct mr_session, in_lagging));
@@ -41,6 +35,7 @@ struct mr_sessions *mr_sessions_new(struct mr_fanout *f)
 	all->f = f;
 	all->share = mr_share_new();
 	mr_list_init(&all->lagging);
+	mr_list_init(&all->replies);
 	mr_list_init(&all->anonymous);
 	mr_list_init(&all->resumes);
 	mr_sessions_early_init(all);
@@ -66,7 +61,8 @@ void mr_sessions_delete(struct mr_sessions **all)
 	mr_timer_delete(&(*all)->janitor);
 	mr_map_fini(&(*all)->by_id);
 	mr_bearers_fini(*all);
-	free((*all)->look.v);
+	mr_looks_fini(*all);
+	mr_expiries_fini(&(*all)->expiries);
 	mr_share_delete(&(*all)->share);
 	free((*all)->build_error);
 	free(*all);
@@ -125,19 +121,12 @@ static void drop_subs(struct mr_session *s)
 		mr_sub_free(mr_sub_of(mr_queue_subs(s)->next));
 }
 
-static void leave_look(struct mr_session *s)
-{
-	if (s->look)
-		s->all->look.v[s->look - 1] = NULL;
-	s->look = 0;
-}
-
 static void forget_screen(struct mr_session *s)
 {
 	drop_subs(s);
 	MR_LIST_FOR (e, &s->replies)
 		mr_session_free_reply(MR_CONTAINER(e, struct mr_pending_reply, in_session));
-	leave_look(s);
+	mr_session_unlook(s);
 	mr_session_drop_early(s);
 	mr_list_del(&s->in_all);
 	mr_session_lag(s, false);
@@ -188,19 +177,6 @@ void mr_session_drained(void *session)
 		return;
 	mr_session_has_read(s);
 	mr_sessions_advance(s->all);
-}
-
-void mr_session_look(struct mr_session *s)
-{
-	struct mr_looks *look = &s->all->look;
-	if (s->look || !(s->ws || s->live) || !s->id.n || s->stalled)
-		return;
-	if (look->n == look->cap) {
-		look->cap = MR_MAX(2 * look->cap, (size_t)64);
-		look->v = mr_realloc(look->v, look->cap * sizeof *look->v);
-	}
-	look->v[look->n++] = s;
-	s->look = (uint32_t)look->n;
 }
 
 void mr_session_send(struct mr_session *s, struct mr_str payload)
@@ -478,12 +454,6 @@ void mr_session_message(void *session, struct mr_str payload)
 	struct mr_sessions *all = s->all;
 	mr_session_handle(s, payload);
 	all->unsettled = true;
-}
-
-void mr_sessions_settle(struct mr_sessions *all)
-{
-	if (all->unsettled)
-		mr_sessions_advance(all);
 }
 
 void mr_sessions_console(struct mr_sessions *all, struct mr_str session, const struct mr_node *line)

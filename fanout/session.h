@@ -5,6 +5,7 @@
 #define MR_SESSION_H
 
 #include "calls.h"
+#include "expiries.h"
 #include "instance.h"
 #include "storage/snapshot.h"
 
@@ -62,7 +63,8 @@ struct mr_session_call {
 
 /* The end of a call, waiting for the transition that shows its effect. */
 struct mr_pending_reply {
-	struct mr_list in_session;
+	struct mr_list in_session, in_all;
+	struct mr_session *session;
 	struct mr_str id, value; /* heap, one block; value is JSON */
 	struct mr_written written;
 	uint64_t n;      /* the tick that holds it; 0: none so far */
@@ -78,6 +80,8 @@ struct mr_caller {
 	int64_t expires;                              /* seconds; 0: never, or it has */
 	int64_t issued_ms;                            /* since 1970; 0: not known */
 	int64_t notice_us;                            /* wall clock, when it is told that it will; 0: it has been */
+	int64_t due_us;                               /* wall clock, when the next of both is; 0: none is */
+	uint32_t place;                               /* in all->expiries, and 1; 0: it is not there */
 	struct mr_bearers *bearers[MR_BEARERS_KINDS]; /* NULL: its token is of none */
 	struct mr_list in_bearers[MR_BEARERS_KINDS];
 	uint8_t auth_session[16]; /* of which it is, if has_auth_session */
@@ -93,11 +97,12 @@ struct mr_session {
 	struct mr_ws *ws; /* this or `live`, or neither while calls outlive the socket */
 	uint64_t at;
 	struct mr_queue *queue; /* subscriptions that wait for their turn; NULL: none */
-	uint32_t look;          /* place in all->look and 1; 0: it is not there */
+	uint32_t look;          /* place in all->looks[looks_in] and 1; 0: it is in neither */
 	uint8_t encoding;
 	bool positions : 1; /* wants each */
 	bool stalled : 1;   /* its socket is full: it is not looked at until it has read */
 	bool aligning : 1;
+	bool looks_in : 1;
 	bool busy : 1;       /* for a moment: mr_sessions_busy */
 	bool early_over : 1; /* it has waited: nothing of it waits any more */
 	bool counted : 1;    /* in `speaks` */
@@ -124,10 +129,10 @@ struct mr_session {
 
 enum { MR_SESSION_HOT = offsetof(struct mr_session, live) };
 
-/* Those that may have something new, in order; a place is empty when the session has been looked at, or is gone. */
+/* Those that may have something new, in order, from `from` on; a place is empty when the session is gone. */
 struct mr_looks {
 	struct mr_session **v;
-	size_t n, cap;
+	size_t from, n, cap;
 };
 
 struct mr_sessions {
@@ -135,14 +140,18 @@ struct mr_sessions {
 	struct mr_map by_id;
 	struct mr_map bearers[MR_BEARERS_KINDS];
 	struct mr_list anonymous; /* sockets without hello */
-	struct mr_looks look;
+	struct mr_looks looks[2]; /* those that came up now, and a crowd that stands aside (session_look.c) */
+	bool now;                 /* which of them is the former */
 	struct mr_share *share;
 	struct mr_list lagging;
+	struct mr_list replies; /* that wait, by late_us */
+	struct mr_expiries expiries;
 	struct mr_list hungry; /* sessions whose queues may be taken from, at the next turn */
 	struct mr_timer *next_turn;
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */
 	uint64_t trimmed;       /* the tick at which histories were trimmed last: once for each, since it looks at all who lag */
+	uint64_t told;          /* the last tick at which all were told what they can be told */
 	char *build_error;      /* development: the app does not build; told to all who come */
 	uint64_t last_serial;   /* of transitions */
 	struct mr_list early;   /* sessions with messages that wait for the first app */
@@ -158,7 +167,7 @@ void mr_sessions_delete(struct mr_sessions **all);
 /* Callbacks of the network. */
 void *mr_session_open(struct mr_ws *ws, enum mr_encoding encoding, void *fanout);
 void mr_session_message(void *session, struct mr_str payload); /* what it leads to is told when all that has come is handled: */
-void mr_sessions_settle(struct mr_sessions *all);
+bool mr_sessions_settle(struct mr_sessions *all);              /* true: some wait for their turn */
 void mr_session_drained(void *session);
 void mr_session_closed(void *session, const char *reason);
 
@@ -169,9 +178,11 @@ struct mr_session *mr_session_live(
 bool mr_session_subscribe(struct mr_session *s, const struct mr_node *message, struct mr_error *err);
 void mr_session_close(struct mr_session *s, int code, const char *reason); /* ours to close, for this reason */
 
-/* It may have something new: looked at when the tick (or turn) is over. */
+/* It may have something new: looked at when the tick (or turn) is over; where they are many, when it has its turn. */
 void mr_session_look(struct mr_session *s);
+void mr_session_unlook(struct mr_session *s);
 void mr_sessions_advance(struct mr_sessions *all);
+void mr_looks_fini(struct mr_sessions *all);
 void mr_sessions_effects(struct mr_sessions *all, const struct mr_batch *batch, bool durable);
 /* The instance serves nobody any more; its subscriptions look for the one that serves them now. */
 void mr_sessions_reattach(struct mr_sessions *all, struct mr_instance *inst);
@@ -200,7 +211,7 @@ void mr_session_drop_calls(struct mr_session *s);
 void mr_session_lose_calls(struct mr_session *s); /* at the end of the process; the session may go with them */
 void mr_session_next_call(struct mr_session *s);
 void mr_session_move_call(struct mr_session_call *c, struct mr_session *to);
-void mr_session_late_replies(struct mr_session *s, int64_t now);
+void mr_sessions_late_replies(struct mr_sessions *all, int64_t now);
 void mr_session_free_reply(struct mr_pending_reply *r);
 void mr_session_maybe_free(struct mr_session *s);                                      /* gone when it has neither socket nor calls */
 const struct mr_node *mr_session_auth(const struct mr_session *s, struct mr_arena *a); /* its identity, read anew; NULL: nobody */

@@ -12,6 +12,7 @@
 void mr_session_free_reply(struct mr_pending_reply *r)
 {
 	mr_list_del(&r->in_session);
+	mr_list_del(&r->in_all);
 	free(r);
 }
 
@@ -86,17 +87,19 @@ static void add_reply(struct mr_session *s, struct mr_str id, struct mr_str valu
 	r->written = written;
 	r->n = n;
 	r->late_us = mr_mono_us() + s->all->f->settings.reply_wait * 1000;
+	r->session = s;
 	mr_list_add_tail(&s->replies, &r->in_session);
+	mr_list_add_tail(&s->all->replies, &r->in_all);
 	mr_session_look(s);
 }
 
-void mr_session_late_replies(struct mr_session *s, int64_t now)
+void mr_sessions_late_replies(struct mr_sessions *all, int64_t now)
 {
-	MR_LIST_FOR (e, &s->replies) {
-		struct mr_pending_reply *r = MR_CONTAINER(e, struct mr_pending_reply, in_session);
+	MR_LIST_FOR (e, &all->replies) {
+		struct mr_pending_reply *r = MR_CONTAINER(e, struct mr_pending_reply, in_all);
 		if (now < r->late_us)
-			continue;
-		send_reply(s, r->id, r->value, NULL, true);
+			break;
+		send_reply(r->session, r->id, r->value, NULL, true);
 		mr_session_free_reply(r);
 	}
 }

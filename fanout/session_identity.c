@@ -18,6 +18,19 @@ static int64_t notice_at(const struct mr_session *s, int64_t expires, int64_t no
 	return expires && notice && left > 0 ? expires * SECOND_US - MR_MIN(notice, left / 2) : 0;
 }
 
+/* 0: never. */
+static int64_t ends_at(const struct mr_caller *c)
+{
+	return c->expires ? (c->expires + mr_keys_leeway(c->session->all->f) + 1) * SECOND_US : 0;
+}
+
+/* When there is something to be said of it next. */
+static void plan(struct mr_caller *c)
+{
+	c->due_us = c->notice_us ? c->notice_us : ends_at(c);
+	mr_expiries_put(&c->session->all->expiries, c);
+}
+
 /* Who a token is of; NULL: nobody. The identity is kept as its text, no larger than it is: sessions are many. */
 static struct mr_caller *new_caller(struct mr_session *s, const struct mr_token *t)
 {
@@ -31,6 +44,7 @@ static struct mr_caller *new_caller(struct mr_session *s, const struct mr_token 
 	memcpy(c->auth, json.p, json.n);
 	memcpy(c->auth_session, t->session, sizeof c->auth_session);
 	c->notice_us = notice_at(s, t->expires, mr_wall_us());
+	plan(c);
 	mr_bearers_put(c, MR_BEARERS_OF_USER, mr_node_str(t->identity, "userId"));
 	mr_bearers_put(c, MR_BEARERS_OF_SESSION, (struct mr_str){(const char *)t->session, t->has_session ? sizeof t->session : 0});
 	mr_buf_fini(&json);
@@ -39,8 +53,11 @@ static struct mr_caller *new_caller(struct mr_session *s, const struct mr_token 
 
 void mr_session_drop_identity(struct mr_session *s)
 {
-	if (s->caller)
-		mr_bearers_leave(s->caller);
+	if (!s->caller)
+		return;
+	s->caller->due_us = 0;
+	mr_expiries_put(&s->all->expiries, s->caller);
+	mr_bearers_leave(s->caller);
 	free(s->caller);
 	s->caller = NULL;
 }
@@ -128,6 +145,7 @@ static void end(struct mr_session *s, const struct mr_error *why)
 {
 	s->caller->expires = s->caller->notice_us = 0;
 	s->caller->expired = true;
+	plan(s->caller);
 	if (s->live) {
 		mr_session_error(s, why, 0, true);
 		return;
@@ -144,11 +162,17 @@ static void expire(struct mr_session *s)
 	end(s, &err);
 }
 
+/* It has said hello, and nobody else has taken its place. */
+static bool is_itself(const struct mr_session *s)
+{
+	return s->id.n && mr_map_get(&s->all->by_id, s->id) == s;
+}
+
 static void check(struct mr_session *s)
 {
 	struct mr_arena a = {0};
 	struct mr_error err;
-	if (!mr_session_identity(s).n || mr_map_get(&s->all->by_id, s->id) != s)
+	if (!mr_session_identity(s).n || !is_itself(s))
 		return;
 	s->all->f->counter[MR_C_REVOCATION_LOOKS_TOTAL]++;
 	struct mr_str user = mr_node_str(mr_session_auth(s, &a), "userId");
@@ -176,13 +200,17 @@ void mr_sessions_revoke_session(struct mr_sessions *all, const uint8_t session[1
 }
 
 /* It ends where its token has, and is told before. */
-static void look_at_time(struct mr_session *s, int64_t now_us, int64_t leeway)
+static void look_at_time(struct mr_caller *c, int64_t now_us)
 {
-	struct mr_caller *c = s->caller;
-	if (c->expires && now_us / SECOND_US > c->expires + leeway) {
+	struct mr_session *s = c->session;
+	if (!is_itself(s)) {
+		c->due_us = now_us + SECOND_US; /* refused, and about to go */
+		mr_expiries_put(&s->all->expiries, c);
+	} else if (now_us >= ends_at(c)) {
 		expire(s);
-	} else if (c->notice_us && now_us >= c->notice_us) {
+	} else {
 		c->notice_us = 0;
+		plan(c);
 		if (!s->live)
 			send_expiry(s, MR_MAX(c->expires * SECOND_US - now_us, (int64_t)SECOND_US) / 1000, false);
 	}
@@ -190,10 +218,7 @@ static void look_at_time(struct mr_session *s, int64_t now_us, int64_t leeway)
 
 void mr_sessions_expire(struct mr_sessions *all)
 {
-	int64_t now_us = mr_wall_us(), leeway = mr_keys_leeway(all->f);
-	struct mr_str key;
-	void *value;
-	for (size_t i = 0; mr_map_next(&all->by_id, &i, &key, &value);)
-		if (((struct mr_session *)value)->caller)
-			look_at_time(value, now_us, leeway);
+	int64_t now_us = mr_wall_us();
+	for (struct mr_caller *c; (c = mr_expiries_due(&all->expiries, now_us));)
+		look_at_time(c, now_us);
 }

@@ -28,9 +28,9 @@ bool mr_fanout_ready(const struct mr_fanout *f, const char **why)
 
 /* --- open --- */
 
-static void on_handled(void *arg)
+static bool on_handled(void *arg)
 {
-	mr_sessions_settle(((struct mr_fanout *)arg)->sessions);
+	return mr_sessions_settle(((struct mr_fanout *)arg)->sessions);
 }
 
 /* Where one thread does all, the next tick waits for what the last one has to tell: so it finds what was committed meanwhile. */

@@ -67,4 +67,10 @@ int64_t mr_fault_clock_us(void)
 	struct slot *all = slots();
 	return all ? (int64_t)mr_load_acquire(&all[0].armed) : 0;
 }
+
+size_t mr_fault_turn(void)
+{
+	struct slot *all = slots();
+	return all ? (size_t)mr_load_acquire(&all[0].done) : 0;
+}
 #endif

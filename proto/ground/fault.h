@@ -3,6 +3,7 @@
  *
  * The file that MR_FAULTS_FILE names is shared by all processes and the test: slots of 64 bytes in little-endian words of 8.
  *   slot 0       [0] microseconds by which the wall clock is wrong (signed)
+ *                [1] how many sessions a turn of the fanout may tell; 0: as many as there is time for
  *   slot 1 + n   point n: [0] armed: 0 or an action; who comes by takes it back  [1] how often it was done  [2] how often somebody came by
  *                [3] the process that was stopped last, for the one who is to continue it
  */
@@ -17,12 +18,14 @@ enum mr_fault_action { MR_FAULT_NONE, MR_FAULT_KILL, MR_FAULT_STOP, MR_FAULT_CUT
 /* Does what is armed: does not return from a kill, returns from a stop when somebody continues us. MR_FAULT_CUT is the caller's to do. */
 enum mr_fault_action mr_fault_at(enum mr_fault point);
 int64_t mr_fault_clock_us(void); /* by how much the wall clock is wrong */
+size_t mr_fault_turn(void);      /* how many sessions a turn may tell; 0: as many as there is time for */
 #define MR_FAULT(point)        ((void)mr_fault_at(MR_F_##point))
 #define MR_FAULT_PG(point, pg) (mr_fault_at(MR_F_##point) == MR_FAULT_CUT ? mr_pg_cut(pg) : (void)0)
 #else
 #define MR_FAULT(point)        ((void)0)
 #define MR_FAULT_PG(point, pg) ((void)0)
 #define mr_fault_clock_us()    0
+#define mr_fault_turn()        ((size_t)0)
 #endif
 
 #endif

@@ -134,6 +134,12 @@ const others = {
 		at.stack.faults.shiftClock(0);
 		return true;
 	},
+	"short turns": async (at) => {
+		at.stack.faults.limitTurns(1 + at.random.below(5));
+		await during(at, 1000, 4000);
+		at.stack.faults.limitTurns(0);
+		return true;
+	},
 	"no descriptors for fanout": (at) => starve(at, "fanout"),
 	"no descriptors for worker": (at) => starve(at, "worker"),
 	"other identity": async (at) => {

@@ -57,6 +57,10 @@ export class FaultFile {
 	shiftClock(milliseconds) {
 		this.word(0, 0, BigInt(Math.round(milliseconds)) * 1000n);
 	}
+	/** How many sessions a turn of the fanout may tell; 0: as many as there is time for. */
+	limitTurns(sessions) {
+		this.word(0, 1, BigInt(sessions));
+	}
 	/** [{ name, done, passed }] */
 	counts() {
 		return this.points.map(({ name }) => ({ name, done: Number(this.word(this.slot(name), 1)), passed: Number(this.word(this.slot(name), 2)) }));
