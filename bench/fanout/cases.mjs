@@ -219,29 +219,33 @@ async function startTls(home) {
 
 async function idle(rig) {
 	const n = rig.quick ? 1000 : 10000;
-	head(`Memory of the fanout for each of ${n} clients that wait, bytes`, "clients with one subscription", "plain", "TLS");
+	head(`Memory of the fanout for each of ${n} clients that wait, bytes`, "clients with one subscription", "plain", "TLS", "CPU ms a second, 100 clients", `${n} clients`);
 	const secure = await startTls(rig.home);
 	for (const [name, channel] of [["of one query", (r) => r], ["of a query each", (r) => `${r}-@@@@@@`]]) {
 		const plain = await idleRound(rig, rig.server, n, channel); // once: it is the same each time
 		const tls = await idleRound(rig, secure, n, channel, { tls: 1 });
-		row(name, plain.toFixed(0), tls.toFixed(0));
+		row(name, plain.bytes.toFixed(0), tls.bytes.toFixed(0), ...plain.busy.map((ms) => ms.toFixed(0)));
 	}
 	await secure.process.stop();
 }
 
-async function idleRound({ load }, server, n, channel, more) {
+async function idleRound({ load, quick }, server, n, channel, more) {
+	const ms = quick ? 500 : 3000; // shorter than the time between pings
+	const busy = async () => (await cpuDuring(server.pid, () => sleep(ms))).cpu / ms;
 	await server.killFanout(); // a new process, in which nothing was freed yet
 	const prefix = room();
 	const plan = (n) => ({ ...clients(server, n, [channel(prefix)]), ...more, patience: 120 });
 	await load.tell("open", plan(100)); // what is there once, whoever comes
+	const few = await busy();
 	await load.tell("close");
 	await sleep(500);
 	const before = memory(server.pid);
 	await load.tell("open", plan(n));
 	await sleep(1500);
 	const after = memory(server.pid);
+	const all = await busy();
 	await load.tell("close");
-	return (after - before) / n;
+	return { bytes: (after - before) / n, busy: [few, all] };
 }
 
 // ---- all come back at once ----
