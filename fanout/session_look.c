@@ -75,7 +75,8 @@ static void fetch_ahead(const struct mr_looks *looks)
 static bool has_time(const struct mr_sessions *all, size_t told)
 {
 	size_t most = mr_fault_turn();
-	return most ? told < most : mr_net_has_time(all->f->net);
+	struct mr_net *net = all->f->net; /* NULL: it is being closed */
+	return most ? told < most : !net || mr_net_has_time(net);
 }
 
 /* While there is time, and at least so many. Some are added meanwhile. */
