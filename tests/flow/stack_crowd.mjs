@@ -55,9 +55,12 @@ test("who leaves while he waits is missed by nobody, and who changes his queries
 	await have([await add("crowd")], 100);
 });
 
-await run(async () => {
-	writer.close();
-	for (const c of crowd) c.close();
+test("the end, while they wait", async () => {
+	const added = add("crowd");
+	await writer.until("the answer", () => added);
+	const { code } = await stack.stop();
+	assert.equal(code, 0);
 	faults.close();
-	await stack.stop();
 });
+
+await run();
