@@ -505,15 +505,15 @@ void mr_job_body(struct mr_worker *w, uint64_t n, const struct mr_node *message)
 		mr_http_message(job, message);
 }
 
-/* A COMMIT under way is let be: its answer is the answer. */
-static void cancel(struct mr_job *job)
+/* A COMMIT under way is let be: its end is the end. */
+static bool can_stop(const struct mr_job *job)
 {
-	if (job->answered || (job->step == MR_JOB_ENDING && !job->again))
-		return;
-	struct mr_error err;
-	mr_fail(&err, MR_INTERNAL, "The call was cancelled.");
-	job->cancelled = true;
-	mr_answer_error(job, &err);
+	return !job->answered && (job->step != MR_JOB_ENDING || job->again);
+}
+
+static void stop(struct mr_job *job)
+{
+	MR_ASSERT(job->answered);
 	if (job->step == MR_JOB_WAITING) {
 		mr_job_free(job);
 	} else if (job->step == MR_JOB_PAUSING) {
@@ -522,6 +522,27 @@ static void cancel(struct mr_job *job)
 		cancel_statements(job);
 		roll_back(job);
 	}
+}
+
+static void cancel(struct mr_job *job)
+{
+	if (!can_stop(job))
+		return;
+	struct mr_error err;
+	mr_fail(&err, MR_INTERNAL, "The call was cancelled.");
+	job->cancelled = true;
+	mr_answer_error(job, &err);
+	stop(job);
+}
+
+void mr_job_desert(struct mr_job *job)
+{
+	if (!can_stop(job))
+		return;
+	if (job->scheduled)
+		mr_scheduled_back(job);
+	job->answered = true;
+	stop(job);
 }
 
 void mr_job_cancel(struct mr_worker *w, uint64_t n)

@@ -17,6 +17,9 @@ static inline int64_t mr_job_time_left(const struct mr_job *job)
 /* job.c */
 void mr_job_attempt(struct mr_job *job);   /* it has its connection */
 void mr_job_set_timer(struct mr_job *job); /* for the next look at it: at its deadline, or before */
+/* Nobody hears of its end any more: what it has done is taken back, and nothing is written down of it, so that the same call, sent again
+ * to somebody else, runs. */
+void mr_job_desert(struct mr_job *job);
 bool mr_job_is_refused_now(const struct mr_job *job, struct mr_error *err);
 
 /* job_line.c */

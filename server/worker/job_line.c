@@ -260,10 +260,8 @@ void mr_jobs_retire(struct mr_worker *w)
 
 void mr_jobs_abort(struct mr_worker *w)
 {
-	w->retiring = true;
-	MR_LIST_FOR (e, &w->jobs) {
-		struct mr_job *job = MR_CONTAINER(e, struct mr_job, node);
-		if (job->pg && job->step != MR_JOB_ENDING)
-			mr_pg_cancel(job->pg);
-	}
+	mr_jobs_retire(w); /* ends actions, with what they have under way */
+	MR_LIST_FOR (e, &w->jobs)
+		mr_job_desert(MR_CONTAINER(e, struct mr_job, node));
+	mr_jobs_maybe_exit(w);
 }

@@ -17,7 +17,7 @@ enum {
 	LOAD_MS_LEAST = 10 * 1000, /* for loading a bundle */
 	MEMORY_EVERY_US = 5 * 1000 * 1000,
 	EXIT_POLL_US = 2000,
-	ABORT_US = 300 * 1000, /* how long cancels may take when the fanout is gone */
+	ABORT_US = 300 * 1000, /* how long taking back may take when the fanout is gone */
 };
 
 enum mr_level mr_worker_level(const struct mr_settings *s)
@@ -127,8 +127,8 @@ static void on_exit_timer(void *arg)
 void mr_worker_deserted(struct mr_worker *w)
 {
 	mr_log(MR_INFO, "the fanout is gone");
+	mr_timer_start(w->exit_timer, ABORT_US);
 	mr_jobs_abort(w);
-	mr_timer_start(w->exit_timer, mr_list_empty(&w->jobs) ? 0 : ABORT_US);
 }
 
 /* A heap that stays near the limit after a collection would make innocent calls pay: such a worker ends by itself, between calls. */

@@ -245,7 +245,7 @@ int mr_jobs_scheduled_share(const struct mr_worker *w); /* connections that thos
 void mr_jobs_maybe_exit(struct mr_worker *w);           /* if it is to end and nothing is left to do */
 void mr_jobs_drain(struct mr_worker *w);
 void mr_jobs_retire(struct mr_worker *w);
-void mr_jobs_abort(struct mr_worker *w); /* asks Postgres to cancel what runs */
+void mr_jobs_abort(struct mr_worker *w); /* nobody hears of their ends any more: takes back what is not committed */
 
 /* run.c */
 extern const struct mr_js_host mr_run_host; /* arg: the worker */

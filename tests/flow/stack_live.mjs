@@ -332,6 +332,23 @@ test("rule 19: WebSocket clients come back after the fanout's death, with the di
 	b.unsubscribe(pairs[1][1]);
 });
 
+test("rule 10: a call that was under way at the fanout's death has no end by that: sent again it runs", async () => {
+	const grp = "under way";
+	const id = a.callId();
+	const send = (ms) => a.send({ t: "call", id, fn: "items.addSlowly", args: { grp, ms } });
+	send(3000);
+	await until("it runs", () => Number(stack.psql("select count(*) from pg_stat_activity where query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()")) > 0);
+	process.kill(fanout().pid, "SIGKILL");
+	await a.until("the end of its socket", () => a.closed);
+	await until("it listens", () => stack.call("items.version").then(() => true, () => false));
+	for (const c of [a, b]) await c.again();
+	assert.equal(truth(grp).length, 0);
+	send(3000);
+	await a.until("the reply", () => a.results.has(id), 20);
+	assert.equal(a.results.get(id).error, undefined);
+	assert.equal(truth(grp).length, 1);
+});
+
 for (const signal of ["SIGKILL", "SIGINT"])
 	test(`Postgres ends (${signal}) and starts again: clients end exact, each acknowledged write is there`, async () => {
 		const grp = `postgres ${signal}`;

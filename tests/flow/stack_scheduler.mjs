@@ -239,6 +239,23 @@ test("a claim that is committed after its worker was known to be dead is anybody
 	assert.deepEqual([(await ended(late, 30)).state, count(grp)], ["success", 2]);
 });
 
+test("what was under way at the fanout's death begins again; an action ends", async () => {
+	const grp = group();
+	const act = await value("plan", { fn: "act", grp: `${grp} act`, n: 1000 });
+	await until("the action to have begun", () => count(`${grp} act`) > 0);
+	const slow = await value("plan", { fn: "sleepyPut", grp, n: 2000 });
+	await running(slow);
+	const at = performance.now();
+	process.kill(descendants(stack.server.pid).find((p) => p.command.split(" ")[0].endsWith("millrace-fanout")).pid, "SIGKILL");
+	await until("it listens", () => stack.call("items.version").then(() => true, () => false));
+	await client.again();
+	const { state, attempt, lost } = await ended(slow, 30);
+	assert.deepEqual([state, attempt, lost, count(grp)], ["success", 1, 0, 1]);
+	const failed = await ended(act, 30);
+	assert.deepEqual([failed.state, failed.error.code], ["failed", "action_interrupted"]);
+	assert.ok(since(at) < 30, `after ${since(at)} s`);
+});
+
 test("a worker that is only slow keeps what it has", async () => {
 	const grp = group();
 	const id = await value("plan", { fn: "sleepyPut", grp, n: 1500 });

@@ -7,6 +7,16 @@ export const add = mutation({
 	handler: (ctx, item) => ctx.db.insert("Item", item),
 });
 
+/** Holds its transaction open for so many milliseconds. */
+export const addSlowly = mutation({
+	args: { grp: v.string(), ms: v.number() },
+	auth: "public",
+	handler: async (ctx, { grp, ms }) => {
+		await ctx.db.insert("Item", { grp });
+		await ctx.db.sql`select 1 as one from pg_sleep(${ms / 1000}::float8)`;
+	},
+});
+
 /** Many rows in one transaction, each with a large note. */
 export const addMany = mutation({
 	args: { grp: v.string(), count: v.number(), size: v.number() },
