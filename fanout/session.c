@@ -62,7 +62,7 @@ void mr_sessions_delete(struct mr_sessions **all)
 	mr_map_fini(&(*all)->by_id);
 	mr_bearers_fini(*all);
 	mr_looks_fini(*all);
-	mr_expiries_fini(&(*all)->expiries);
+	mr_dues_fini(&(*all)->expiries);
 	mr_share_delete(&(*all)->share);
 	free((*all)->build_error);
 	free(*all);

@@ -5,8 +5,8 @@
 #define MR_SESSION_H
 
 #include "calls.h"
-#include "expiries.h"
 #include "instance.h"
+#include "proto/ground/due.h"
 #include "storage/snapshot.h"
 
 struct mr_batch;
@@ -80,8 +80,7 @@ struct mr_caller {
 	int64_t expires;                              /* seconds; 0: never, or it has */
 	int64_t issued_ms;                            /* since 1970; 0: not known */
 	int64_t notice_us;                            /* wall clock, when it is told that it will; 0: it has been */
-	int64_t due_us;                               /* wall clock, when the next of both is; 0: none is */
-	uint32_t place;                               /* in all->expiries, and 1; 0: it is not there */
+	struct mr_due due;                            /* in all->expiries by wall clock, when the next of both is; not there: none is */
 	struct mr_bearers *bearers[MR_BEARERS_KINDS]; /* NULL: its token is of none */
 	struct mr_list in_bearers[MR_BEARERS_KINDS];
 	uint8_t auth_session[16]; /* of which it is, if has_auth_session */
@@ -144,9 +143,9 @@ struct mr_sessions {
 	bool now;                 /* which of them is the former */
 	struct mr_share *share;
 	struct mr_list lagging;
-	struct mr_list replies; /* that wait, by late_us */
-	struct mr_expiries expiries;
-	struct mr_list hungry; /* sessions whose queues may be taken from, at the next turn */
+	struct mr_list replies;  /* that wait, by late_us */
+	struct mr_dues expiries; /* callers, by when something is to be said of their tokens: the others cost nothing */
+	struct mr_list hungry;   /* sessions whose queues may be taken from, at the next turn */
 	struct mr_timer *next_turn;
 	struct mr_timer *janitor;
 	struct mr_list resumes; /* logs read since some position, for a while */

@@ -24,11 +24,15 @@ static int64_t ends_at(const struct mr_caller *c)
 	return c->expires ? (c->expires + mr_keys_leeway(c->session->all->f) + 1) * SECOND_US : 0;
 }
 
-/* When there is something to be said of it next. */
+/* When there is something to be said of it next, if ever. */
 static void plan(struct mr_caller *c)
 {
-	c->due_us = c->notice_us ? c->notice_us : ends_at(c);
-	mr_expiries_put(&c->session->all->expiries, c);
+	struct mr_dues *expiries = &c->session->all->expiries;
+	int64_t at = c->notice_us ? c->notice_us : ends_at(c);
+	if (at)
+		mr_dues_put(expiries, &c->due, at);
+	else
+		mr_dues_take(expiries, &c->due);
 }
 
 /* Who a token is of; NULL: nobody. The identity is kept as its text, no larger than it is: sessions are many. */
@@ -55,8 +59,7 @@ void mr_session_drop_identity(struct mr_session *s)
 {
 	if (!s->caller)
 		return;
-	s->caller->due_us = 0;
-	mr_expiries_put(&s->all->expiries, s->caller);
+	mr_dues_take(&s->all->expiries, &s->caller->due);
 	mr_bearers_leave(s->caller);
 	free(s->caller);
 	s->caller = NULL;
@@ -204,8 +207,7 @@ static void look_at_time(struct mr_caller *c, int64_t now_us)
 {
 	struct mr_session *s = c->session;
 	if (!is_itself(s)) {
-		c->due_us = now_us + SECOND_US; /* refused, and about to go */
-		mr_expiries_put(&s->all->expiries, c);
+		mr_dues_put(&s->all->expiries, &c->due, now_us + SECOND_US); /* refused, and about to go */
 	} else if (now_us >= ends_at(c)) {
 		expire(s);
 	} else {
@@ -219,6 +221,6 @@ static void look_at_time(struct mr_caller *c, int64_t now_us)
 void mr_sessions_expire(struct mr_sessions *all)
 {
 	int64_t now_us = mr_wall_us();
-	for (struct mr_caller *c; (c = mr_expiries_due(&all->expiries, now_us));)
-		look_at_time(c, now_us);
+	for (struct mr_due *d; (d = mr_dues_first(&all->expiries)) && d->at <= now_us;)
+		look_at_time(MR_CONTAINER(d, struct mr_caller, due), now_us);
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "due.h"
 #include "fault.h"
 #include "list.h"
 #include "log.h"
@@ -34,15 +35,12 @@ struct mr_loop {
 	bool stopped, in_turn, woken;
 	int64_t now;
 	size_t watches;
-	struct mr_list graves; /* watches deleted in this turn: events at hand may still point to them */
-	/* Running timers, a binary heap by due time. */
-	struct mr_timer **heap;
-	size_t n_heap, cap_heap;
+	struct mr_list graves;  /* watches deleted in this turn: events at hand may still point to them */
+	struct mr_dues running; /* timers */
 	size_t timers;
 	int64_t armed; /* due time that the timerfd is set to; 0: not set */
 	struct deferred *deferred;
 	size_t n_deferred, cap_deferred;
-	uint64_t starts;               /* of timers, so far */
 	_Atomic(struct post *) posted; /* by any thread, the latest first */
 };
 
@@ -58,9 +56,7 @@ struct mr_watch {
 struct mr_timer {
 	unsigned magic;
 	struct mr_loop *loop;
-	size_t at; /* place in the heap plus 1; 0: not running */
-	int64_t due;
-	uint64_t order; /* equal due times run in the order in which they were started */
+	struct mr_due due;
 	mr_call_cb *cb;
 	void *arg;
 };
@@ -126,7 +122,7 @@ void mr_loop_delete(struct mr_loop **loop)
 	close(l->epoll);
 	close(l->timerfd);
 	close(l->wake);
-	free(l->heap);
+	mr_dues_fini(&l->running);
 	free(l->deferred);
 	l->magic = 0;
 	free(l);
@@ -210,34 +206,6 @@ static void bury(struct mr_loop *loop)
 
 /* Timers */
 
-static bool before(const struct mr_timer *a, const struct mr_timer *b)
-{
-	return a->due != b->due ? a->due < b->due : a->order < b->order;
-}
-
-static void place(struct mr_loop *loop, size_t i, struct mr_timer *t)
-{
-	loop->heap[i] = t;
-	t->at = i + 1;
-}
-
-static void sift(struct mr_loop *loop, size_t i)
-{
-	struct mr_timer *t = loop->heap[i];
-	for (; i > 0 && before(t, loop->heap[(i - 1) / 2]); i = (i - 1) / 2)
-		place(loop, i, loop->heap[(i - 1) / 2]);
-	for (;;) {
-		size_t kid = 2 * i + 1;
-		if (kid + 1 < loop->n_heap && before(loop->heap[kid + 1], loop->heap[kid]))
-			kid++;
-		if (kid >= loop->n_heap || !before(loop->heap[kid], t))
-			break;
-		place(loop, i, loop->heap[kid]);
-		i = kid;
-	}
-	place(loop, i, t);
-}
-
 static void set_timerfd(struct mr_loop *loop, int64_t due)
 {
 	struct itimerspec at = {.it_value = {.tv_sec = due / 1000000, .tv_nsec = due % 1000000 * 1000}};
@@ -249,9 +217,10 @@ static void set_timerfd(struct mr_loop *loop, int64_t due)
 /* Sets the kernel's timer only when the next due time comes earlier; a needless wake-up is cheaper than a call for each change. */
 static void arm(struct mr_loop *loop)
 {
-	if (!loop->n_heap)
+	const struct mr_due *first = mr_dues_first(&loop->running);
+	if (!first)
 		return;
-	int64_t due = MR_MAX(loop->heap[0]->due, 1);
+	int64_t due = MR_MAX(first->at, 1);
 	if (!loop->armed || due < loop->armed)
 		set_timerfd(loop, due);
 }
@@ -271,37 +240,19 @@ void mr_timer_start(struct mr_timer *t, int64_t delay_us)
 	struct mr_loop *loop = t->loop;
 	/* Counted from now, not from the turn's time, which is old when a turn was long. */
 	int64_t now = mr_mono_us();
-	t->due = delay_us > INT64_MAX - now ? INT64_MAX : now + MR_MAX(delay_us, 0);
-	t->order = ++loop->starts;
-	if (!t->at) {
-		if (loop->n_heap == loop->cap_heap) {
-			loop->cap_heap = loop->cap_heap ? loop->cap_heap * 2 : 16;
-			loop->heap = mr_realloc(loop->heap, loop->cap_heap * sizeof(struct mr_timer *));
-		}
-		place(loop, loop->n_heap++, t);
-	}
-	sift(loop, t->at - 1);
+	mr_dues_put(&loop->running, &t->due, delay_us > INT64_MAX - now ? INT64_MAX : now + MR_MAX(delay_us, 0));
 	arm(loop);
 }
 
 void mr_timer_stop(struct mr_timer *t)
 {
 	MR_ASSERT(t->magic == TIMER_MAGIC);
-	if (!t->at)
-		return;
-	struct mr_loop *loop = t->loop;
-	size_t i = t->at - 1;
-	struct mr_timer *last = loop->heap[--loop->n_heap];
-	t->at = 0;
-	if (last == t)
-		return;
-	place(loop, i, last);
-	sift(loop, i);
+	mr_dues_take(&t->loop->running, &t->due);
 }
 
 bool mr_timer_running(const struct mr_timer *t)
 {
-	return t->at != 0;
+	return mr_due_waits(&t->due);
 }
 
 void mr_timer_delete(struct mr_timer **timer)
@@ -319,9 +270,9 @@ void mr_timer_delete(struct mr_timer **timer)
 /* Timers started by these callbacks wait for the next turn, so that one that restarts itself with 0 does not starve the rest. */
 static void run_timers(struct mr_loop *loop)
 {
-	uint64_t last = loop->starts;
-	while (loop->n_heap && loop->heap[0]->due <= loop->now && loop->heap[0]->order <= last) {
-		struct mr_timer *t = loop->heap[0];
+	uint64_t last = loop->running.puts;
+	for (struct mr_due *d; (d = mr_dues_first(&loop->running)) && d->at <= loop->now && d->order <= last;) {
+		struct mr_timer *t = MR_CONTAINER(d, struct mr_timer, due);
 		mr_timer_stop(t);
 		t->cb(t->arg);
 	}

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/ground/due.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/loop.h"
 #include "proto/link.h"
@@ -245,6 +246,37 @@ static void timers_and_deferred(void **state)
 	mr_timer_delete(&s.timer);
 	mr_loop_turn(s.loop, 0);
 	mr_loop_delete(&s.loop);
+}
+
+/* Of those that are in: who comes first by time and turn, found by looking at all. */
+static const struct mr_due *first_of(const struct mr_due *v, size_t n)
+{
+	const struct mr_due *first = NULL;
+	for (size_t i = 0; i < n; i++)
+		if (mr_due_waits(&v[i]) && (!first || v[i].at < first->at || (v[i].at == first->at && v[i].order < first->order)))
+			first = &v[i];
+	return first;
+}
+
+static void dues(void **state)
+{
+	enum { THINGS = 200, STEPS = 40000, TIMES = 50 /* so that many are of the same */ };
+	struct mr_due things[THINGS] = {0};
+	struct mr_dues h = {0};
+	for (int i = 0; i < STEPS; i++) {
+		struct mr_due *d = rand() % 4 ? &things[rand() % THINGS] : mr_dues_first(&h);
+		if (d && rand() % 2)
+			mr_dues_put(&h, d, rand() % TIMES);
+		else if (d)
+			mr_dues_take(&h, d);
+		assert_ptr_equal(mr_dues_first(&h), first_of(things, THINGS));
+	}
+	for (struct mr_due *d; (d = mr_dues_first(&h));) {
+		assert_ptr_equal(d, first_of(things, THINGS));
+		mr_dues_take(&h, d);
+	}
+	assert_null(first_of(things, THINGS));
+	mr_dues_fini(&h);
 }
 
 static void many_timers(void **state)
@@ -493,6 +525,7 @@ int main(void)
 		cmocka_unit_test(hex_texts),
 		cmocka_unit_test(map_against_list),
 		cmocka_unit_test(timers_and_deferred),
+		cmocka_unit_test(dues),
 		cmocka_unit_test(many_timers),
 		cmocka_unit_test(watches_deleted_in_callbacks),
 		cmocka_unit_test(frames_and_descriptors),
