@@ -342,6 +342,27 @@ static void take(struct mr_pg *pg, PGresult *res)
 	}
 }
 
+bool mr_pg_is_settled(const struct mr_pg *pg)
+{
+	return !pg->head && !pg->cancels;
+}
+
+void mr_pg_settle(struct mr_pg *pg, mr_call_cb *cb, void *arg)
+{
+	MR_ASSERT(!mr_pg_is_settled(pg) && !pg->on_settled);
+	pg->on_settled = cb;
+	pg->settled_arg = arg;
+}
+
+void mr_pg_maybe_settled(struct mr_pg *pg)
+{
+	if (pg->state == MR_PG_DEAD || !mr_pg_is_settled(pg) || !pg->on_settled)
+		return;
+	mr_call_cb *cb = pg->on_settled;
+	pg->on_settled = NULL;
+	cb(pg->settled_arg);
+}
+
 /* libpq gives each statement's result, then NULL; a second NULL in a row means that there is nothing to take. */
 static void take_results(struct mr_pg *pg)
 {
@@ -354,11 +375,7 @@ static void take_results(struct mr_pg *pg)
 		if (res)
 			take(pg, res);
 	}
-	if (pg->state != MR_PG_DEAD && !pg->head && pg->on_settled) {
-		mr_call_cb *cb = pg->on_settled;
-		pg->on_settled = NULL;
-		cb(pg->settled_arg);
-	}
+	mr_pg_maybe_settled(pg);
 	if (pg->state != MR_PG_DEAD && !pg->head)
 		(void)PQisBusy(pg->conn); /* parses notices and parameter changes that came unasked */
 }
@@ -561,13 +578,6 @@ void mr_pg_flush(struct mr_pg *pg)
 		return;
 	}
 	flush(pg);
-}
-
-void mr_pg_settle(struct mr_pg *pg, mr_call_cb *cb, void *arg)
-{
-	MR_ASSERT(pg->head && !pg->on_settled);
-	pg->on_settled = cb;
-	pg->settled_arg = arg;
 }
 
 /* ---- observers ---- */

@@ -10,12 +10,15 @@ struct cancel {
 	struct mr_pg *target, *own;
 	uint64_t answered;
 	bool stops; /* the target waits for it */
+	bool sent;
 };
 
 static void finish(void *arg)
 {
 	struct cancel *c = arg;
 	mr_pg_delete(&c->own);
+	c->target->cancels -= c->sent;
+	mr_pg_maybe_settled(c->target);
 	if (c->stops && c->target->state == MR_PG_READY)
 		mr_pg_stopped(c->target);
 	mr_pg_unref(c->target);
@@ -46,6 +49,8 @@ static void on_state(struct mr_pg *pg, enum mr_pg_state state, const struct mr_e
 		mr_defer(pg->loop, finish, c);
 		return;
 	}
+	c->sent = true;
+	c->target->cancels++;
 	char pid[16];
 	snprintf(pid, sizeof(pid), "%d", c->target->backend);
 	struct mr_str param = mr_str(pid);

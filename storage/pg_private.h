@@ -66,7 +66,8 @@ struct mr_pg {
 
 	struct mr_pg_entry *head, **tail;
 	int outstanding;        /* queries among the entries */
-	mr_call_cb *on_settled; /* once, when the queue is empty again */
+	int cancels;            /* sent, and not known to have come: they may hit whatever runs here */
+	mr_call_cb *on_settled; /* once, when the queue is empty again and no cancel is under way */
 	void *settled_arg;
 	uint64_t answered; /* queries so far */
 	bool unreplicated; /* said of what is answered next */
@@ -87,8 +88,11 @@ void mr_pg_become_ready(struct mr_pg *pg);
 struct mr_pg_entry *mr_pg_send_query(
 	struct mr_pg *pg, int flags, const char *sql, int n, const struct mr_str *params, mr_pg_result_cb *cb, void *arg);
 
-/* Calls cb once when all that was sent, end of the pipeline included, is answered; not when the connection dies before. One at a time. */
+/* Whether nothing of what was sent, end of the pipeline and cancels included, can still meet who has the connection next. */
+bool mr_pg_is_settled(const struct mr_pg *pg);
+/* Calls cb once when that is so, which it is not yet; not when the connection dies before. One at a time. */
 void mr_pg_settle(struct mr_pg *pg, mr_call_cb *cb, void *arg);
+void mr_pg_maybe_settled(struct mr_pg *pg);
 
 /* pg_rows.c */
 void mr_pg_arm(struct mr_pg *pg); /* before libpq reads what came: has it give the head's rows one by one, when they are to be */

@@ -248,7 +248,7 @@ void mr_pool_return(struct mr_pool *pool, struct mr_pg *pg)
 {
 	struct slot *s = slot_of(pool, pg);
 	MR_ASSERT(s && s->state == SLOT_LENT);
-	if (mr_pg_state(pg) == MR_PG_READY && !mr_pg_outstanding(pg) && pg->head) {
+	if (mr_pg_state(pg) == MR_PG_READY && !mr_pg_outstanding(pg) && !mr_pg_is_settled(pg)) {
 		move(s, SLOT_SETTLING);
 		mr_pg_settle(pg, on_settled, s);
 	} else {

@@ -1,5 +1,6 @@
 /* Connections and pool against a real Postgres: order, errors, deaths, cancelling, prepared statements. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 #include <cmocka.h>
 
 #include "proto/ground/log.h"
-#include "storage/pg.h"
+#include "storage/pg_private.h"
 #include "tests/lib/postgres.h"
 
 static struct mr_test_pg server;
@@ -263,7 +264,9 @@ static void death_answers_all_once(void **state)
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(a[i].calls, 1);
 		assert_false(a[i].ok);
-		assert_int_equal(a[i].err.code, i == 1 ? MR_INTERNAL : MR_POSTGRES_UNAVAILABLE); /* skipped, for one */
+		/* The second is skipped, or lost like the others when libpq has found the end by then. */
+		if (i != 1 || a[i].err.code != MR_INTERNAL)
+			assert_int_equal(a[i].err.code, MR_POSTGRES_UNAVAILABLE);
 		if (i)
 			assert_true(a[i].order > a[i - 1].order);
 	}
@@ -606,6 +609,55 @@ static void pool_takes_back_at_the_last_answer(void **state)
 	mr_pool_delete(&small_pool);
 }
 
+/* Until a cancel of pg's statement is sent to a backend that is stopped, and so does not get it; that backend. Each of its answers is
+ * awaited before it is stopped, so that it is told what comes next while it is. */
+static int hold_cancel(const struct mr_pg *pg)
+{
+	for (int i = 0; i < 200; i++) {
+		usleep(5000);
+		int pid = (int)mr_test_ask_int(
+			admin, "select coalesce(max(pid), 0) from pg_stat_activity where application_name = 'millrace cancel'");
+		if (pid)
+			kill(pid, SIGSTOP);
+		mr_loop_turn(loop, 0);
+		if (pg->cancels)
+			return pid;
+		if (pid)
+			kill(pid, SIGCONT);
+	}
+	fail_msg("no cancel was sent");
+	return 0;
+}
+
+/* Postgres cancels whatever a backend does when it is told to. */
+static void pool_keeps_what_a_cancel_may_hit(void **state)
+{
+	struct mr_pool *pool = mr_pool_new(loop, server.conninfo, "pool", 1);
+	struct lease a = {0}, b = {0};
+	struct answer first, second;
+	mr_pool_lease(pool, 10000000, on_lease, &a);
+	UNTIL(a.calls);
+	int pid = mr_pg_backend_pid(a.pg);
+	ask(a.pg, &first, "select pg_sleep(1)");
+	mr_pg_sync(a.pg);
+	mr_pg_cancel(a.pg);
+	int canceller = hold_cancel(a.pg);
+	UNTIL(first.calls);
+	assert_true(first.ok); /* it came to its end before */
+	mr_pool_return(pool, a.pg);
+	mr_pool_lease(pool, 10000000, on_lease, &b);
+	for (int i = 0; i < 5; i++)
+		mr_loop_turn(loop, 20);
+	assert_int_equal(b.calls, 0);
+	kill(canceller, SIGCONT);
+	UNTIL(b.calls);
+	assert_int_equal(mr_pg_backend_pid(b.pg), pid);
+	ask_now(b.pg, &second, "select pg_sleep(0.2)");
+	assert_true(second.ok);
+	mr_pool_return(pool, b.pg);
+	mr_pool_delete(&pool);
+}
+
 static void pool_waits_in_vain(void **state)
 {
 	struct mr_pool *pool = mr_pool_new(loop, server.conninfo, "pool", 1);
@@ -704,6 +756,7 @@ int main(void)
 		cmocka_unit_test(copy_is_refused),
 		cmocka_unit_test(pool_lends_in_order),
 		cmocka_unit_test(pool_takes_back_at_the_last_answer),
+		cmocka_unit_test(pool_keeps_what_a_cancel_may_hit),
 		cmocka_unit_test(pool_waits_in_vain),
 		cmocka_unit_test(pool_replaces_the_bad),
 	};
