@@ -89,6 +89,7 @@ test("an additive migration is applied", async () => {
 	writeFileSync(join(app, "app.ts"), `${SMALL_APP["app.ts"]}export const Note = entity("Note", { text: field.string() });\n`);
 	await until("the new table", () => millrace(["psql", "--data-dir", data, "--", "-Atc", `select to_regclass('public."Note"') is not null`]).out === "t\n");
 	await until("the code", async () => (await word()) === "third");
+	await until("the old workers' end", () => below("millrace-worker").length === 2);
 });
 
 test("types are checked in the background", async () => {
@@ -96,6 +97,8 @@ test("types are checked in the background", async () => {
 	await until("the type error", () => /functions\/added\.ts\(2,7\): error TS2322/.test(server.err));
 	writeFileSync(join(app, "functions/added.ts"), `import { query } from "../_generated/server";\nexport const one = query({ auth: "public", handler: () => 2 });\n`);
 	await until("types right again", () => /types are right again/.test(server.err));
+	await until("the new code", async () => (await call(server.url, "added.one")).body.value === 2);
+	await until("the old workers' end", () => below("millrace-worker").length === 2);
 });
 
 test("a killed worker, a killed fanout and a killed Postgres come back", async () => {
