@@ -630,7 +630,7 @@ static int hold_cancel(const struct mr_pg *pg)
 }
 
 /* Postgres cancels whatever a backend does when it is told to. */
-static void pool_keeps_what_a_cancel_may_hit(void **state)
+static void rule_10_pool_keeps_what_a_cancel_may_hit(void **state)
 {
 	struct mr_pool *pool = mr_pool_new(loop, server.conninfo, "pool", 1);
 	struct lease a = {0}, b = {0};
@@ -756,7 +756,7 @@ int main(void)
 		cmocka_unit_test(copy_is_refused),
 		cmocka_unit_test(pool_lends_in_order),
 		cmocka_unit_test(pool_takes_back_at_the_last_answer),
-		cmocka_unit_test(pool_keeps_what_a_cancel_may_hit),
+		cmocka_unit_test(rule_10_pool_keeps_what_a_cancel_may_hit),
 		cmocka_unit_test(pool_waits_in_vain),
 		cmocka_unit_test(pool_replaces_the_bad),
 	};
