@@ -76,9 +76,10 @@ test("a function that costs its worker each time costs the same one; the other i
 		const codes = await attack.stop();
 		assert.deepEqual([...new Set(codes)], ["time_limit"]);
 		assert.equal(stack.psql(`select count(*) from "Item" where grp = 'quick'`), String(n));
-		const ended = [...stack.server.err.matchAll(/(worker \d+) ended after/g)].map((m) => m[1]);
-		assert.equal(ended.length, codes.length);
-		assert.equal(new Set(ended).size, 1, ended.join());
+		const ended = () => [...stack.server.err.matchAll(/(worker \d+) ended after/g)].map((m) => m[1]);
+		await until(other, "the last death in the log", () => ended().length >= codes.length);
+		assert.equal(ended().length, codes.length);
+		assert.equal(new Set(ended()).size, 1, ended().join());
 	}));
 
 test("one that is slow for a good reason is answered, and is quick again after slow_lease", () =>
