@@ -96,7 +96,7 @@ test("rule 27: in production they stay in the log", async () => {
 		assert.match(answer.error.message, /^[A-Z].*\.$/, name);
 		const [, id] = /in the server's log as ([0-9a-f]{8})\b/.exec(answer.error.message) ?? [];
 		assert.equal(id !== undefined, !["unique_violation", "reference_violation", "check_violation"].includes(code), answer.text);
-		if (id) assert.match(server.err, new RegExp(`all\\.${name} \\(${id}\\): `), "the log has it by this name");
+		if (id) await server.logs(new RegExp(`all\\.${name} \\(${id}\\): `));
 	}
 	assert.notEqual((await call("thrown")).error.message, (await call("thrown")).error.message, "each time another");
 	assert.equal((await call("add", { name: "two" })).error.message, "A row with this value exists already (Channel.name).");
@@ -108,7 +108,7 @@ test("rule 27: in production they stay in the log", async () => {
 	assert.doesNotMatch((await call("caught")).text, OF_POSTGRES);
 	for (const line of [/error worker 0: all\.table \(\w+\): Postgres refuses: relation "nosuchtable" does not exist/, /all\.syntax \(\w+\): .*syntax error/,
 		/info worker 0: all\.add \(\w+\): .*"Channel_name_key"/, /info worker 0: insert Channel \(\w+\): .*"Channel_name_key"/, /all\.caught \(\w+\): .*nosuchtable/, /all\.reach \(\w+\): a fetch failed: Could not resolve host: nosuchtable/])
-		assert.match(server.err, line);
+		await server.logs(line);
 	assert.equal(server.err.match(/all\.table \(\w+\): Postgres refuses/g).length, 1, "one line for each");
 });
 

@@ -164,6 +164,11 @@ export class Server {
 		return this.url;
 	}
 
+	/** Waits for a line of its log: that comes by a pipe of its own, and so at times after the answer that it went before. */
+	logs(pattern, from = 0) {
+		return until(`${pattern} in the log`, () => this.err.slice(from).match(pattern));
+	}
+
 	/** Ctrl-C; gives { code, took } once it is gone. */
 	async stop(signal = "SIGINT") {
 		const began = Date.now();
