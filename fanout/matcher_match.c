@@ -6,9 +6,9 @@
 #include "matcher_inner.h"
 #include "matcher_rank.h"
 
-/* The stages: how many probes behind the first. Before the last one scouts go their way, a step for each second probe that comes through.
- */
-enum { TAGS = 10, OPEN = 20, ENTER = 28, FINISH = 44, SCOUT_APART = 2, RING = 64, FEW = 8 };
+/* The stages: how many probes behind the first. Before the last one scouts go their way, a step for each second probe that comes through:
+ * time for five. */
+enum { TAGS = 10, OPEN = 20, ENTER = 28, FINISH = 38, SCOUT_APART = 2, RING = 64, FEW = 8 };
 _Static_assert(FINISH < RING && FEW <= TAGS, "probes are not overwritten before they are done, and few have not begun");
 
 /* One key of a change in one group. rows: the images that have it, the second NULL when there is only one. */
@@ -95,7 +95,11 @@ static void on_range(struct mr_span *s, void *whole, void *arg)
 static void stab(struct stabbing *st, const struct mr_field_ranges *r)
 {
 	const struct mr_value *v = &st->row->v[r->field];
-	if (!v->null)
+	if (v->null)
+		return;
+	if (st->row == st->probe->rows[0] && st->probe->scout.ranges == &r->tree)
+		mr_scout_stab(&st->probe->scout, v, on_range, st);
+	else
 		mr_ranges_stab(&r->tree, v, on_range, st);
 }
 

@@ -36,15 +36,20 @@ void mr_ranges_remove(struct mr_ranges *r, struct mr_span *s, struct mr_pool *po
 typedef void mr_span_found(struct mr_span *s, void *whole, void *arg);
 void mr_ranges_stab(const struct mr_ranges *r, const struct mr_value *v, mr_span_found *found, void *arg);
 
-/* A scout that goes the way on which the search will most likely find something, a level at a time, and asks for the memory of the next:
- * with many scouts under way, one does not wait for the memory of another. It decides nothing. */
+/* A scout goes ahead of a search, a level at a time, on the way on which that will most likely find something, and asks for the memory of
+ * the next: with many scouts under way, one does not wait for the memory of another. As long as there is no other way, the search need not
+ * go it again. The tree must not change meanwhile. */
 struct mr_scout {
-	const struct mr_range_node *node; /* NULL: nothing left to do */
-	uint32_t height;
+	const struct mr_ranges *ranges;    /* NULL: it has not been sent */
+	const struct mr_range_node *node;  /* NULL: nothing left to do */
+	const struct mr_range_node *begin; /* all that may hold the value is below it */
+	uint32_t height, begin_height;
 	uint64_t rank;
 };
-void mr_scout_start(struct mr_scout *s, const struct mr_ranges *r, const struct mr_value *v); /* v not null */
+void mr_scout_start(struct mr_scout *s, const struct mr_ranges *r, const struct mr_value *v); /* r not empty, v not null */
 /* What it has come to, once: *whole, or else an interval, for which it has asked. NULL: nothing yet, or *whole. */
 const struct mr_span *mr_scout_step(struct mr_scout *s, void **whole);
+/* As mr_ranges_stab, from where the scout came to; v: for which it was sent. */
+void mr_scout_stab(const struct mr_scout *s, const struct mr_value *v, mr_span_found *found, void *arg);
 
 #endif

@@ -159,6 +159,78 @@ static void ranges_alone_need_no_probe(void **state)
 	assert_int_equal(0, r->hits);
 }
 
+/* Trees of several levels, in which a search has one way, several, or none, for changes that are looked for together. */
+
+enum { SPANS = 3000, TICK = 64, NUMBERS = 20000 };
+
+struct spans {
+	struct rig *r;
+	struct mr_change changes[TICK];
+	bool hit[TICK][SPANS];
+};
+
+static void on_span(struct mr_watcher *w, const struct mr_change *c, void *arg)
+{
+	struct spans *s = arg;
+	bool *hit = &s->hit[c - s->changes][w - s->r->w];
+	assert_false(*hit);
+	*hit = true;
+}
+
+static bool wants(const struct mr_watcher *w, const struct mr_row *row)
+{
+	return row->v && mr_pred_eval(w->pred, row) == 1;
+}
+
+static void change_number(struct spans *s, struct choices *c, struct mr_change *to)
+{
+	static const int64_t far[] = {INT64_MIN, -1, NUMBERS * 2, INT64_MAX};
+	*to = (struct mr_change){.entity = s->r->e};
+	int64_t was = pick(c, 8) ? pick(c, NUMBERS) : far[pick(c, MR_COUNT(far))], is = pick(c, 2) ? was : pick(c, NUMBERS);
+	unsigned images = pick(c, 4);
+	if (images != 0)
+		to->was = row_of(s->r, "a", was);
+	if (images != 1)
+		to->is = row_of(s->r, "b", is);
+}
+
+static void match_spans(struct spans *s, struct choices *c)
+{
+	memset(s->hit, 0, sizeof s->hit);
+	for (int i = 0; i < TICK; i++)
+		change_number(s, c, &s->changes[i]);
+	mr_matcher_match(s->r->ix, s->changes, TICK, on_span, NULL, s);
+	for (int i = 0; i < TICK; i++)
+		for (size_t k = 0; k < SPANS; k++) {
+			const struct mr_watcher *w = &s->r->w[k];
+			bool in = mr_list_linked(&w->in_entity);
+			assert_int_equal(in && (wants(w, &s->changes[i].was) || wants(w, &s->changes[i].is)), s->hit[i][k]);
+		}
+}
+
+/* Most are short. */
+static void watch_span(struct rig *r, struct choices *c, bool with_rest)
+{
+	unsigned low = pick(c, NUMBERS), length = pick(c, pick(c, 30) ? 20 : pick(c, 8) ? 400 : NUMBERS);
+	WATCH(r, "{\"n\":{\"$gte\":%u,\"$lte\":%u}%s}", low, low + length, with_rest ? ",\"s\":{\"$gt\":\"a\"}" : "");
+}
+
+static void rule_22_many_changes_find_their_ranges(void **state)
+{
+	struct rig *r = *state;
+	struct choices c = {.x = 7};
+	struct spans *s = mr_alloc(sizeof *s);
+	s->r = r;
+	for (int i = 0; i < SPANS; i++)
+		watch_span(r, &c, pick(&c, 4) == 0);
+	for (int i = 0; i < 12; i++) {
+		match_spans(s, &c);
+		for (int k = 0; k < SPANS / 10; k++)
+			mr_matcher_remove(r->ix, &r->w[pick(&c, SPANS)]);
+	}
+	free(s);
+}
+
 /* Whoever watches by all sets of fields there are does not make every change probe for each of them. */
 static void groups_are_bounded(void **state)
 {
@@ -200,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nobody_watches_costs_a_probe_for_each_group, start, stop),
 		cmocka_unit_test_setup_teardown(lists_are_found_by_one_probe_and_met_once, start, stop),
 		cmocka_unit_test_setup_teardown(ranges_alone_need_no_probe, start, stop),
+		cmocka_unit_test_setup_teardown(rule_22_many_changes_find_their_ranges, start, stop),
 		cmocka_unit_test_setup_teardown(groups_are_bounded, start, stop),
 		cmocka_unit_test_setup_teardown(watchers_move_between_indexes, start, stop),
 	};
