@@ -174,7 +174,7 @@ static bool is_marker(const struct mr_log_row *row)
 	return row->changes.n > n && memcmp(row->changes.p + row->changes.n - n, end, n) == 0;
 }
 
-/* Marks those that are not told row by row anyway. */
+/* Marks those that are not told row by row anyway: a row that is withheld may stand for many. */
 static void count_rows(struct builder *b, const struct mr_log_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

@@ -42,7 +42,8 @@ static void count_payloads(struct mr_ticks *t, const struct mr_tick *tick)
 	_Atomic int64_t *counter = t->hub->counter;
 	for (size_t i = 0; i < tick->n; i++) {
 		const struct mr_log_row *row = &tick->rows[i];
-		counter[row->changes.p ? MR_C_PAYLOADS_FROM_LOG_TOTAL : MR_C_PAYLOADS_FROM_RING_TOTAL]++;
+		if (!row->entity.n)
+			counter[row->changes.p ? MR_C_PAYLOADS_FROM_LOG_TOTAL : MR_C_PAYLOADS_FROM_RING_TOTAL]++;
 		if (row->has_token)
 			counter[MR_C_RING_SETTLED_TOTAL] += (int64_t)mr_payloads_shown(t->payloads, row->token, row->session, row->call);
 	}

@@ -87,13 +87,8 @@ static void in_list(struct mr_buf *sql, struct mr_params *params, const struct m
 	for (size_t i = 0; i < p->n; i++) {
 		mr_buf_reset(&text);
 		mr_value_pgtext(&text, &p->values[i]);
-		mr_buf_z(&list, i ? ",\"" : "\"");
-		for (size_t k = 0; k < text.n; k++) {
-			if (text.p[k] == '"' || text.p[k] == '\\')
-				mr_buf_char(&list, '\\');
-			mr_buf_char(&list, text.p[k]);
-		}
-		mr_buf_char(&list, '"');
+		mr_buf_z(&list, i ? "," : "");
+		mr_sql_item(&list, mr_buf_view(&text));
 	}
 	mr_buf_char(&list, '}');
 	column(sql, params, e, p->field);

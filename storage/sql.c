@@ -69,6 +69,17 @@ void mr_sql_literal(struct mr_buf *b, struct mr_str text)
 	mr_buf_char(b, '\'');
 }
 
+void mr_sql_item(struct mr_buf *b, struct mr_str text)
+{
+	mr_buf_char(b, '"');
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] == '"' || text.p[i] == '\\')
+			mr_buf_char(b, '\\');
+		mr_buf_char(b, text.p[i]);
+	}
+	mr_buf_char(b, '"');
+}
+
 const char *mr_sql_cast(enum mr_type t)
 {
 	static const char *const names[MR_TYPES] = {

@@ -17,6 +17,7 @@ void mr_sql_column(struct mr_buf *b, const char *alias, const struct mr_field *f
 /* "Table_what" and suffix, as constraints and indexes are named: cut to what Postgres keeps; a cut name ends with a hash of the whole. */
 void mr_sql_key_name(struct mr_buf *b, const struct mr_entity *e, struct mr_str what, const char *suffix);
 void mr_sql_literal(struct mr_buf *b, struct mr_str text); /* 'text', whatever standard_conforming_strings says */
+void mr_sql_item(struct mr_buf *b, struct mr_str text);    /* "text", as an item of an array's text */
 const char *mr_sql_cast(enum mr_type t);                   /* the type of parameters and literals */
 
 #endif

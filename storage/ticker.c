@@ -54,7 +54,9 @@ struct tick {
 	int answers;         /* still to come */
 	struct mr_log_head head;
 	struct mr_log_rows rows;
-	bool many; /* the rows must be asked for once more, whatever they cost */
+	/* The rows must be asked for once more: first how many they are; then all, or some. */
+	bool many, all, some;
+	struct mr_log_totals totals;
 	struct mr_buf tokens;
 	bool outside; /* the catalog is to be read with it... */
 	bool catalog; /* ...and must be asked once more */
@@ -270,8 +272,10 @@ static void reset_tick(struct tick *tick)
 {
 	mr_log_head_fini(&tick->head);
 	mr_log_rows_reset(&tick->rows);
+	mr_log_totals_fini(&tick->totals);
 	tick->tick = (struct mr_tick){0};
-	tick->delivered = tick->restart = tick->failed = tick->many = tick->outside = tick->catalog = false;
+	tick->delivered = tick->restart = tick->failed = tick->outside = tick->catalog = false;
+	tick->many = tick->all = tick->some = false;
 	tick->answers = 0;
 }
 
@@ -348,19 +352,36 @@ static void fail_tick(struct mr_ticker *t)
 
 static void on_head(const struct mr_pg_result *r, void *arg);
 static void on_rows(const struct mr_pg_result *r, void *arg);
+static void on_totals(const struct mr_pg_result *r, void *arg);
 static void on_few(const struct mr_pg_result *r, void *arg);
 static void on_catalog(const struct mr_pg_result *r, void *arg);
+
+static struct mr_log_most most_of(const struct mr_ticker *t)
+{
+	struct mr_log_most most = {MR_TICK_ROWS, MR_TICK_BYTES, MR_TICK_BYTES};
+	if (t->config.worth)
+		most.outside = MR_MIN(t->config.worth(t->config.arg), most.outside);
+	return most;
+}
 
 static void ask_rows(struct mr_ticker *t, struct conn *c)
 {
 	struct tick *tick = &t->tick;
-	struct mr_log_most most = {MR_TICK_ROWS, MR_TICK_BYTES, MR_TICK_BYTES};
-	if (t->config.worth)
-		most.outside = MR_MIN(t->config.worth(t->config.arg), most.outside);
+	struct mr_log_most most = most_of(t);
 	mr_log_rows_reset(&tick->rows);
-	tick->many = false;
 	tick->answers++;
-	mr_log_ask_rows(c->pg, &t->position, mr_buf_view(&tick->tokens), &most, on_rows, c);
+	if (tick->some)
+		mr_log_ask_some(c->pg, &tick->totals, mr_buf_view(&tick->tokens), &most, on_rows, c);
+	else
+		mr_log_ask_rows(c->pg, &t->position, mr_buf_view(&tick->tokens), &most, on_rows, c);
+	tick->all = tick->some = false;
+}
+
+static void ask_totals(struct mr_ticker *t, struct conn *c)
+{
+	t->tick.many = false;
+	t->tick.answers++;
+	mr_log_ask_totals(c->pg, &t->position, MR_TICK_ROWS, on_totals, c);
 }
 
 static void ask_few(struct mr_ticker *t, struct conn *c)
@@ -384,7 +405,8 @@ static void finish_tick(struct mr_ticker *t)
 		fail_tick(t);
 		return;
 	}
-	if (!t->has_position || !mr_log_continues(&tick->head, &t->position) || tick->rows.n > MR_TICK_ROWS)
+	if (!t->has_position || !mr_log_continues(&tick->head, &t->position) ||
+		MR_MAX((int64_t)tick->rows.n, tick->totals.rows) > MR_TICK_ROWS)
 		tick->restart = true;
 	if (tick->restart && !tick->head.careful) {
 		tick->answers = 1;
@@ -393,6 +415,8 @@ static void finish_tick(struct mr_ticker *t)
 		return;
 	}
 	if (!tick->restart && tick->many)
+		ask_totals(t, c);
+	if (!tick->restart && (tick->all || tick->some))
 		ask_rows(t, c);
 	if (tick->catalog)
 		ask_catalog(t, c);
@@ -443,6 +467,17 @@ static void on_rows(const struct mr_pg_result *r, void *arg)
 	struct conn *c = arg;
 	if (answered(c, r))
 		mr_log_read_rows(r, &c->ticker->tick.rows);
+	finish_if_last(c->ticker);
+}
+
+static void on_totals(const struct mr_pg_result *r, void *arg)
+{
+	struct conn *c = arg;
+	struct tick *tick = &c->ticker->tick;
+	if (answered(c, r)) {
+		tick->some = mr_log_read_totals(r, most_of(c->ticker).outside, &tick->totals);
+		tick->all = !tick->some;
+	}
 	finish_if_last(c->ticker);
 }
 

@@ -21,7 +21,7 @@ struct mr_log_row {
 	 * to be asked for by mr_ticker_payloads. */
 	struct mr_str changes;
 	/* Of a row that a trigger wrote and that is withheld, since there is too much of it: the entity that it is about, which tells what
-	 * must be read anew. Else empty. */
+	 * must be read anew: where there are very many, one may stand for all of that entity. Else empty. */
 	struct mr_str entity;
 };
 

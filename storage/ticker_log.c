@@ -48,28 +48,41 @@ enum {
 	HEAD_SYSTEM
 };
 
-/* What a row shows: its payload as long as those before it are within the budget, so that at least one always comes; where a trigger wrote
- * it (`[{"s":1,"e":"Name",...`), at least the entity. */
 #define ROW_COLUMNS "seq, xid, tag, token, session, call, result, changes"
+/* Of a row that a trigger wrote: `[{"s":1,"e":"Name",...`. By bytes, and of a long one its beginning alone. */
+#define BY_TRIGGER "token is null and session is null"
+#define ENTITY                                                                                                                             \
+	"split_part(case when octet_length(changes::text) < 2000 then changes::text else left(changes::text, 200) end collate \"C\", "     \
+	"'\"', 6)"
+/* What a row shows: its payload as long as those before it are within the budget, so that at least one always comes; where a trigger wrote
+ * it, at least the entity. One that stands for others shows no more. */
 #define SHOWN_ROWS(budget)                                                                                                                 \
-	"select seq, xid, tag, token, session, call, case when not held and before < " budget " then result end,"                          \
-	" case when not held and before < " budget " then coalesce(changes, '[]') end, not held and before >= " budget ","                 \
-	" case when not held and before >= " budget " and token is null then split_part(left(changes::text, 200), '\"', 6) end"            \
-	" from (select *, coalesce(sum(case when held then 0 else octet_length(changes::text) + coalesce(octet_length(result::text), 0) "  \
-	"end)"                                                                                                                             \
-	" over (order by seq rows between unbounded preceding and 1 preceding), 0) as before from l) l order by seq"
+	"select seq, xid, tag, token, session, call, case when shown then result end, case when shown then coalesce(changes, '[]') end,"   \
+	" not shown and not held, case when not shown and not held and token is null then " ENTITY " end"                                  \
+	" from (select *, not held and not stands and before < " budget " as shown from (select *, coalesce(sum(case when held or stands " \
+	"then 0 else octet_length(changes::text) + coalesce(octet_length(result::text), 0) end)"                                           \
+	" over (order by seq rows between unbounded preceding and 1 preceding), 0) as before from l) l) l order by seq"
 
 /* The three ways to a row that the position has not seen: its xid is new, or was running and is finished by now, or (after a crash of
  * Postgres, when xids are handed out again) its seq is new. They exclude each other. `is true` keeps the third off the index of xid, where
  * it would read the whole log. */
-static const char rows_sql[] =
-	"with l as (select *, coalesce(token in (select unnest($5::bytea[])), false) as held from ("
-	"select " ROW_COLUMNS " from millrace.change_log where xid >= $2::xid8"
-	" union all select " ROW_COLUMNS " from millrace.change_log where xid = any(array(select x from unnest($3::xid8[]) x"
-	" where pg_visible_in_snapshot(x, (select pg_current_snapshot()))))"
-	" union all select " ROW_COLUMNS
-	" from millrace.change_log where seq > $4::bigint and (xid < $2::xid8) is true and xid <> all($3::xid8[])"
-	") l limit $6::bigint) " SHOWN_ROWS("case when token is null then $7::bigint else $1::bigint end");
+#define NEW_ROWS                                                                                                                           \
+	"select " ROW_COLUMNS " from millrace.change_log where xid >= $1::xid8"                                                            \
+	" union all select " ROW_COLUMNS " from millrace.change_log where xid = any(array(select x from unnest($2::xid8[]) x"              \
+	" where pg_visible_in_snapshot(x, (select pg_current_snapshot()))))"                                                               \
+	" union all select " ROW_COLUMNS                                                                                                   \
+	" from millrace.change_log where seq > $3::bigint and (xid < $1::xid8) is true and xid <> all($2::xid8[])) l limit $4::bigint"
+#define BUDGET(outside, bytes) "case when token is null then " outside "::bigint else " bytes "::bigint end"
+#define HELD(tokens)           "coalesce(token in (select unnest(" tokens "::bytea[])), false) as held"
+static const char rows_sql[] = "with l as (select *, " HELD("$7") ", false as stands from (" NEW_ROWS ") " SHOWN_ROWS(BUDGET("$6", "$5"));
+/* How many rows, by entity, and the numbers of those that are few; what triggers did not write is of null. */
+static const char totals_sql[] =
+	"select case when " BY_TRIGGER " then " ENTITY " end, count(*), sum(octet_length(changes::text)), max(seq),"
+	" case when count(*) <= $5::bigint then array_to_string(array_agg(seq), ',') end from (select * from (" NEW_ROWS ") l group by 1";
+/* The rows of these numbers; those of $2 stand for others. */
+static const char some_sql[] =
+	"with l as (select " ROW_COLUMNS ", " HELD("$5") ", seq = any($2::bigint[]) as stands from millrace.change_log"
+							 " where seq = any($1::bigint[] || $2::bigint[])) " SHOWN_ROWS(BUDGET("$4", "$3"));
 /* The ordinary tick: its position comes from the same life of Postgres, so that xids say all; few transactions are younger than the oldest
  * that ran there, and few rows are new. It costs a third of the above, which is asked where this one shows too little. $3: tokens one after
  * the other; one that is found where two of them meet is no harm, since its payload is asked for like any that is missing. */
@@ -79,11 +92,12 @@ static const char few_sql[] =
 	" + coalesce(octet_length(result::text), 0) <= $5::bigint as shown from (select " ROW_COLUMNS
 	", coalesce(position(token in $3::bytea) > 0, false) as held from millrace.change_log"
 	" where xid >= $1::xid8 and (xid >= $2::xid8 or xid = any($4::xid8[])) offset 0) l offset 0) l limit $6::bigint";
-static const char payloads_sql[] = "with l as (select " ROW_COLUMNS
-				   ", false as held from millrace.change_log where seq = any($2::bigint[])) " SHOWN_ROWS("$1::bigint");
 
 /* Of an ordinary tick: transactions between the oldest that ran and the youngest; rows, and bytes of each that are read with it. */
 enum { FEW_XIDS = 512, FEW_ROWS = 128, FEW_ROW_BYTES = 64 << 10 };
+/* Beside a table that is left out, so many rows of another are read by their numbers. */
+enum { SOME_ROWS = 1024 };
+enum { TOTAL_ENTITY, TOTAL_ROWS, TOTAL_BYTES, TOTAL_LAST, TOTAL_SEQS };
 enum { ROW_SEQ, ROW_XID, ROW_TAG, ROW_TOKEN, ROW_SESSION, ROW_CALL, ROW_RESULT, ROW_CHANGES, ROW_ABOVE, ROW_ENTITY };
 
 void mr_log_head_fini(struct mr_log_head *h)
@@ -167,25 +181,73 @@ static void print_running(struct mr_buf *b, const struct mr_snapshot *s)
 	mr_buf_char(b, '}');
 }
 
+/* What is asked of all new rows. */
+enum { P_XMAX, P_RUNNING, P_SEQ, P_ROWS, NEW_PARAMS };
+struct new_rows {
+	struct mr_buf running;
+	char xmax[24], seq[24], rows[24];
+};
+
+static void new_rows_init(struct new_rows *q, struct mr_str *params, const struct mr_position *from, int64_t most)
+{
+	q->running = (struct mr_buf){0};
+	print_running(&q->running, &from->snapshot);
+	params[P_XMAX] = unsigned_text(q->xmax, sizeof(q->xmax), from->snapshot.xmax);
+	params[P_RUNNING] = mr_buf_view(&q->running);
+	params[P_SEQ] = decimal(q->seq, sizeof(q->seq), from->seq);
+	params[P_ROWS] = decimal(q->rows, sizeof(q->rows), most + 1);
+}
+
 void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, const struct mr_log_most *most,
 	mr_pg_result_cb *cb, void *arg)
 {
-	char bytes[24], xmax[24], seq[24], rows[24], outside[24];
-	struct mr_buf running = {0}, held = {0};
-	print_running(&running, &from->snapshot);
+	struct new_rows q;
+	char bytes[24], outside[24];
+	struct mr_buf held = {0};
+	print_tokens(&held, tokens);
+	struct mr_str params[NEW_PARAMS + 3] = {
+		[NEW_PARAMS] = decimal(bytes, sizeof(bytes), most->bytes),
+		decimal(outside, sizeof(outside), most->outside),
+		mr_buf_view(&held),
+	};
+	new_rows_init(&q, params, from, most->rows);
+	mr_pg_query(pg, 0, rows_sql, (int)MR_COUNT(params), params, cb, arg);
+	mr_buf_fini(&q.running);
+	mr_buf_fini(&held);
+}
+
+void mr_log_ask_totals(struct mr_pg *pg, const struct mr_position *from, int64_t most, mr_pg_result_cb *cb, void *arg)
+{
+	struct new_rows q;
+	char some[24];
+	struct mr_str params[NEW_PARAMS + 1] = {[NEW_PARAMS] = decimal(some, sizeof(some), SOME_ROWS)};
+	new_rows_init(&q, params, from, most);
+	mr_pg_query(pg, 0, totals_sql, (int)MR_COUNT(params), params, cb, arg);
+	mr_buf_fini(&q.running);
+}
+
+/* stand: of those that are read, these stand for others. */
+static void ask_some(struct mr_pg *pg, struct mr_str seqs, struct mr_str stand, struct mr_str tokens, const struct mr_log_most *most,
+	mr_pg_result_cb *cb, void *arg)
+{
+	char bytes[24], outside[24];
+	struct mr_buf held = {0};
 	print_tokens(&held, tokens);
 	struct mr_str params[] = {
+		seqs,
+		stand,
 		decimal(bytes, sizeof(bytes), most->bytes),
-		unsigned_text(xmax, sizeof(xmax), from->snapshot.xmax),
-		mr_buf_view(&running),
-		decimal(seq, sizeof(seq), from->seq),
-		mr_buf_view(&held),
-		decimal(rows, sizeof(rows), most->rows + 1),
 		decimal(outside, sizeof(outside), most->outside),
+		mr_buf_view(&held),
 	};
-	mr_pg_query(pg, 0, rows_sql, (int)MR_COUNT(params), params, cb, arg);
-	mr_buf_fini(&running);
+	mr_pg_query(pg, 0, some_sql, (int)MR_COUNT(params), params, cb, arg);
 	mr_buf_fini(&held);
+}
+
+void mr_log_ask_some(struct mr_pg *pg, const struct mr_log_totals *totals, struct mr_str tokens, const struct mr_log_most *most,
+	mr_pg_result_cb *cb, void *arg)
+{
+	ask_some(pg, mr_buf_view(&totals->some), mr_buf_view(&totals->stand), tokens, most, cb, arg);
 }
 
 bool mr_log_few(const struct mr_position *from)
@@ -215,14 +277,12 @@ void mr_log_ask_few(struct mr_pg *pg, const struct mr_position *from, struct mr_
 
 void mr_log_ask_payloads(struct mr_pg *pg, const int64_t *seqs, size_t n, int64_t max_bytes, mr_pg_result_cb *cb, void *arg)
 {
-	char bytes[24];
 	struct mr_buf list = {0};
 	mr_buf_char(&list, '{');
 	for (size_t i = 0; i < n; i++)
 		mr_buf_printf(&list, i ? ",%" PRId64 : "%" PRId64, seqs[i]);
 	mr_buf_char(&list, '}');
-	struct mr_str params[] = {decimal(bytes, sizeof(bytes), max_bytes), mr_buf_view(&list)};
-	mr_pg_query(pg, 0, payloads_sql, (int)MR_COUNT(params), params, cb, arg);
+	ask_some(pg, mr_buf_view(&list), MR_STR("{}"), (struct mr_str){"", 0}, &(struct mr_log_most){0, max_bytes, max_bytes}, cb, arg);
 	mr_buf_fini(&list);
 }
 
@@ -318,6 +378,48 @@ bool mr_log_read_few(const struct mr_pg_result *r, struct mr_log_rows *rows)
 	if (rows->n > 1)
 		qsort(rows->rows, rows->n, sizeof(*rows->rows), by_seq);
 	return rows->n <= FEW_ROWS && !rows->withheld;
+}
+
+static void add_number(struct mr_buf *list, struct mr_str seqs)
+{
+	if (list->n > 1)
+		mr_buf_char(list, ',');
+	mr_buf_str(list, seqs);
+}
+
+/* By one row for all: its last. */
+static void leave_out(struct mr_log_totals *totals, struct mr_str last)
+{
+	totals->n_left_out++;
+	add_number(&totals->stand, last);
+}
+
+bool mr_log_read_totals(const struct mr_pg_result *r, int64_t most, struct mr_log_totals *totals)
+{
+	bool left = false;
+	mr_log_totals_fini(totals);
+	mr_buf_char(&totals->some, '{');
+	mr_buf_char(&totals->stand, '{');
+	for (int i = 0, n = mr_pg_rows(r); i < n; i++) {
+		struct mr_str seqs = mr_pg_value(r, i, TOTAL_SEQS);
+		totals->rows += mr_pg_int(r, i, TOTAL_ROWS);
+		if (seqs.p)
+			add_number(&totals->some, seqs);
+		else if (mr_pg_value(r, i, TOTAL_ENTITY).n && mr_pg_int(r, i, TOTAL_BYTES) > most)
+			leave_out(totals, mr_pg_value(r, i, TOTAL_LAST));
+		else
+			left = true;
+	}
+	mr_buf_char(&totals->some, '}');
+	mr_buf_char(&totals->stand, '}');
+	return totals->n_left_out && !left;
+}
+
+void mr_log_totals_fini(struct mr_log_totals *totals)
+{
+	mr_buf_fini(&totals->some);
+	mr_buf_fini(&totals->stand);
+	*totals = (struct mr_log_totals){0};
 }
 
 /* ---- judging ---- */

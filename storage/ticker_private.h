@@ -55,11 +55,22 @@ bool mr_log_setup_done(const struct mr_pg_result *r);
 void mr_log_begin(struct mr_pg *pg, mr_pg_result_cb *cb, void *arg);
 /* from NULL: no position. One result each. */
 void mr_log_ask_head(struct mr_pg *pg, bool careful, bool control, const struct mr_position *from, mr_pg_result_cb *cb, void *arg);
+/* What a large tick brings. Where triggers wrote more than is read of some tables and there is little else, that little is read alone, and
+ * of each such table one row that stands for all. */
+struct mr_log_totals {
+	int64_t rows;
+	size_t n_left_out;         /* tables */
+	struct mr_buf some, stand; /* numbers of rows, as arrays of Postgres */
+};
+void mr_log_totals_fini(struct mr_log_totals *totals);
 /* How much is read: rows, bytes of their payload, and bytes up to which that of a row is read that a trigger wrote. */
 struct mr_log_most {
 	int64_t rows, bytes, outside;
 };
 void mr_log_ask_rows(struct mr_pg *pg, const struct mr_position *from, struct mr_str tokens, const struct mr_log_most *most,
+	mr_pg_result_cb *cb, void *arg);
+void mr_log_ask_totals(struct mr_pg *pg, const struct mr_position *from, int64_t most, mr_pg_result_cb *cb, void *arg);
+void mr_log_ask_some(struct mr_pg *pg, const struct mr_log_totals *totals, struct mr_str tokens, const struct mr_log_most *most,
 	mr_pg_result_cb *cb, void *arg);
 /* Is mr_log_ask_few worth it? Only from a position of the same life of Postgres. */
 bool mr_log_few(const struct mr_position *from);
@@ -67,6 +78,8 @@ void mr_log_ask_few(struct mr_pg *pg, const struct mr_position *from, struct mr_
 void mr_log_ask_payloads(struct mr_pg *pg, const int64_t *seqs, size_t n, int64_t max_bytes, mr_pg_result_cb *cb, void *arg);
 
 bool mr_log_read_head(const struct mr_pg_result *r, struct mr_log_head *h, struct mr_error *err);
+/* most: bytes that are read of what triggers wrote. true: some are enough, else all are to be asked for. */
+bool mr_log_read_totals(const struct mr_pg_result *r, int64_t most, struct mr_log_totals *totals);
 /* Appends, copying. */
 void mr_log_read_rows(const struct mr_pg_result *r, struct mr_log_rows *rows);
 /* false: there is more than that, to be asked by mr_log_ask_rows in the same transaction. */

@@ -51,13 +51,7 @@ static void array_param(struct mr_buf *b, const struct mr_node *n)
 		}
 		mr_buf_reset(&text);
 		scalar_text(&text, item);
-		mr_buf_char(b, '"');
-		for (size_t k = 0; k < text.n; k++) {
-			if (text.p[k] == '"' || text.p[k] == '\\')
-				mr_buf_char(b, '\\');
-			mr_buf_char(b, text.p[k]);
-		}
-		mr_buf_char(b, '"');
+		mr_sql_item(b, mr_buf_view(&text));
 	}
 	mr_buf_char(b, '}');
 	mr_buf_fini(&text);

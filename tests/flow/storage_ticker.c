@@ -152,6 +152,90 @@ static void rule_21_too_much_for_one_tick(void **state)
 	empty_log();
 }
 
+/* As triggers and workers write them. */
+static void log_by_trigger(const char *entity, int n)
+{
+	mr_test_exec(admin,
+		"insert into millrace.change_log (part, hour, changes) select 0, 0, ('[{\"s\":' || i || "
+		"',\"e\":\"%s\",\"n\":{\"x\":1}}]')::json"
+		" from generate_series(1, %d) i",
+		entity, n);
+}
+
+static void log_by_worker(const char *session, const char *token)
+{
+	mr_test_exec(admin,
+		"insert into millrace.change_log (part, hour, token, session, call, changes) select 0, 0, decode(%s, 'hex'), '%s', '0.1',"
+		" '[{\"e\":\"Big\"},{\"e\":\"Big\"}]'",
+		token, session);
+}
+
+static const struct mr_log_row *row_by(const struct mr_tick *tick, const char *session)
+{
+	for (size_t i = 0; i < tick->n; i++)
+		if (mr_str_is(tick->rows[i].session, session))
+			return &tick->rows[i];
+	fail_msg("no row of %s", session);
+	return NULL;
+}
+
+/* What would not be told row by row is not read row by row: one row says which table it was, and all else is there. */
+static void rule_21_a_large_table_is_told_by_one_row(void **state)
+{
+	struct fan f;
+	fan_start(&f);
+	f.worth = 10000;
+	tick_once(&f, false);
+	log_by_trigger("Big", 1500);
+	log_by_worker("ring", "'00000000000000000000000000000007'");
+	log_by_trigger("Small", 5);
+	log_by_worker("log", "'00000000000000000000000000000008'");
+	log_by_worker("bare", "null");
+	log_by_trigger("Big", 1500);
+	log_by_trigger("Huge", 2000);
+	uint8_t token[MR_TOKEN_BYTES] = {[MR_TOKEN_BYTES - 1] = 7};
+	mr_buf_add(&f.tokens, token, sizeof(token));
+	f.keep = true;
+	tick_once(&f, false);
+	assert_int_equal(f.tick->n, 2 + 5 + 3);
+	assert_string_equal(f.entities.p, "Big Huge ");
+	assert_int_equal(f.withheld, 3);
+	assert_null(row_by(f.tick, "ring")->changes.p);
+	assert_non_null(row_by(f.tick, "log")->changes.p);
+	assert_non_null(row_by(f.tick, "bare")->changes.p);
+	int64_t last = mr_test_ask_int(admin, "select max(seq) from millrace.change_log");
+	assert_int_equal(f.tick->rows[f.tick->n - 1].seq, last);
+	assert_int_equal(f.position.seq, last);
+	mr_tick_done(f.tick, NULL);
+	f.keep = false;
+	/* The position is a row's: who comes back finds it. */
+	mr_test_exec(admin, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace ticker'");
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(new_rows(&f), 0);
+	assert_int_equal(f.resets, 1);
+	assert_int_equal(f.wrong, 0);
+	fan_stop(&f);
+	empty_log();
+}
+
+/* Where another table has many rows which are worth reading, all are asked for. */
+static void rule_21_a_table_beside_a_large_one_is_read(void **state)
+{
+	struct fan f;
+	fan_start(&f);
+	f.worth = 100000;
+	tick_once(&f, false);
+	log_by_trigger("Other", 1100);
+	log_by_trigger("Big", 5000);
+	assert_int_equal(new_rows(&f), 6100);
+	assert_true(f.withheld > 3000 && f.withheld < 5000);
+	assert_null(strstr(f.entities.p, "Other"));
+	assert_int_equal(new_rows(&f), 0);
+	assert_int_equal(f.wrong, 0);
+	fan_stop(&f);
+	empty_log();
+}
+
 static void on_name(struct mr_held *held, const char *name, void *arg)
 {
 	char *to = arg;
@@ -769,6 +853,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(rule_16_payloads_by_token_and_seq),
 		cmocka_unit_test(rule_16_no_changes_are_empty),
 		cmocka_unit_test(rule_21_too_much_for_one_tick),
+		cmocka_unit_test(rule_21_a_large_table_is_told_by_one_row),
+		cmocka_unit_test(rule_21_a_table_beside_a_large_one_is_read),
 		cmocka_unit_test(cost_follows_the_new_rows),
 		cmocka_unit_test(rule_13_held_snapshots),
 		cmocka_unit_test(rule_07_outside_polls),

@@ -15,6 +15,12 @@ static void have(struct mr_buf *b, void *arg)
 	mr_buf_str(b, mr_buf_view(&f->tokens));
 }
 
+static int64_t worth(void *arg)
+{
+	const struct fan *f = arg;
+	return f->worth ? f->worth : INT64_MAX;
+}
+
 static void add_seq(struct fan *f, int64_t seq)
 {
 	if (f->n == f->cap) {
@@ -29,6 +35,8 @@ static void collect(struct fan *f, const struct mr_log_row *rows, size_t n, cons
 	for (size_t i = 0; i < n; i++) {
 		add_seq(f, rows[i].seq);
 		f->withheld += !rows[i].changes.p;
+		if (rows[i].entity.n)
+			mr_buf_printf(&f->entities, "%.*s ", (int)rows[i].entity.n, rows[i].entity.p);
 		f->wrong += !mr_snapshot_sees(&at->snapshot, rows[i].xid) || (i && rows[i].seq <= rows[i - 1].seq);
 		f->wrong += mr_snapshot_sees(&f->before.snapshot, rows[i].xid) && rows[i].seq <= f->before.seq;
 		mr_buf_reset(&f->changes);
@@ -65,7 +73,8 @@ static void on_failure(const struct mr_error *err, void *arg)
 void fan_start_at(struct fan *f, const char *conninfo)
 {
 	*f = (struct fan){0};
-	struct mr_ticker_config config = {.conninfo = conninfo, .have = have, .on_tick = on_tick, .on_failure = on_failure, .arg = f};
+	struct mr_ticker_config config = {
+		.conninfo = conninfo, .have = have, .worth = worth, .on_tick = on_tick, .on_failure = on_failure, .arg = f};
 	f->ticker = mr_ticker_new(loop, &config);
 }
 
@@ -80,6 +89,7 @@ void fan_stop(struct fan *f)
 	mr_position_fini(&f->position);
 	mr_position_fini(&f->before);
 	mr_buf_fini(&f->tokens);
+	mr_buf_fini(&f->entities);
 	mr_buf_fini(&f->fingerprints);
 	mr_buf_fini(&f->changes);
 	free(f->seqs);

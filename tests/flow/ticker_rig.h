@@ -29,6 +29,8 @@ struct fan {
 	int64_t *seqs; /* all rows seen since the last reset, in order of coming */
 	size_t n, cap;
 	size_t withheld, wrong; /* wrong: a row that its snapshot does not see, or that the one before saw */
+	int64_t worth;          /* bytes of what triggers wrote that are read; 0: the usual ones */
+	struct mr_buf entities; /* of rows that do not tell more, each followed by a space */
 	struct mr_buf tokens, fingerprints, changes;
 	struct mr_error err;
 };
