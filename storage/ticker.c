@@ -55,7 +55,7 @@ struct tick {
 	struct mr_log_head head;
 	struct mr_log_rows rows;
 	/* The rows must be asked for once more: first how many they are; then all, or some. */
-	bool many, all, some;
+	bool many, counted, all, some;
 	struct mr_log_totals totals;
 	struct mr_buf tokens;
 	bool outside; /* the catalog is to be read with it... */
@@ -275,7 +275,7 @@ static void reset_tick(struct tick *tick)
 	mr_log_totals_fini(&tick->totals);
 	tick->tick = (struct mr_tick){0};
 	tick->delivered = tick->restart = tick->failed = tick->outside = tick->catalog = false;
-	tick->many = tick->all = tick->some = false;
+	tick->many = tick->counted = tick->all = tick->some = false;
 	tick->answers = 0;
 }
 
@@ -358,8 +358,10 @@ static void on_catalog(const struct mr_pg_result *r, void *arg);
 
 static struct mr_log_most most_of(const struct mr_ticker *t)
 {
-	struct mr_log_most most = {MR_TICK_ROWS, MR_TICK_BYTES, MR_TICK_BYTES};
-	if (t->config.worth)
+	struct mr_log_most most = {t->tick.counted ? MR_TICK_ROWS : MR_TICK_FEW, MR_TICK_BYTES, MR_TICK_BYTES};
+	if (mr_fault_large())
+		most.outside = 0;
+	else if (t->config.worth)
 		most.outside = MR_MIN(t->config.worth(t->config.arg), most.outside);
 	return most;
 }
@@ -462,11 +464,19 @@ static void on_head(const struct mr_pg_result *r, void *arg)
 	finish_if_last(c->ticker);
 }
 
+static bool is_many(const struct tick *tick)
+{
+	return tick->rows.n > (mr_fault_large() ? 0 : MR_TICK_FEW);
+}
+
 static void on_rows(const struct mr_pg_result *r, void *arg)
 {
 	struct conn *c = arg;
-	if (answered(c, r))
-		mr_log_read_rows(r, &c->ticker->tick.rows);
+	struct tick *tick = &c->ticker->tick;
+	if (answered(c, r)) {
+		mr_log_read_rows(r, &tick->rows);
+		tick->many = !tick->counted && is_many(tick);
+	}
 	finish_if_last(c->ticker);
 }
 
@@ -475,6 +485,7 @@ static void on_totals(const struct mr_pg_result *r, void *arg)
 	struct conn *c = arg;
 	struct tick *tick = &c->ticker->tick;
 	if (answered(c, r)) {
+		tick->counted = true;
 		tick->some = mr_log_read_totals(r, most_of(c->ticker).outside, &tick->totals);
 		tick->all = !tick->some;
 	}
@@ -486,7 +497,7 @@ static void on_few(const struct mr_pg_result *r, void *arg)
 	struct conn *c = arg;
 	struct tick *tick = &c->ticker->tick;
 	if (answered(c, r))
-		tick->many = !mr_log_read_few(r, &tick->rows);
+		tick->many = !mr_log_read_few(r, &tick->rows) || is_many(tick);
 	finish_if_last(c->ticker);
 }
 

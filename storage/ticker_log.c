@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/ground/fault.h"
 #include "proto/ground/hash.h"
 #include "proto/ground/log.h"
 #include "ticker_private.h"
@@ -67,18 +68,19 @@ enum {
  * Postgres, when xids are handed out again) its seq is new. They exclude each other. `is true` keeps the third off the index of xid, where
  * it would read the whole log. */
 #define NEW_ROWS                                                                                                                           \
-	"select " ROW_COLUMNS " from millrace.change_log where xid >= $1::xid8"                                                            \
+	"(select * from (select " ROW_COLUMNS " from millrace.change_log where xid >= $1::xid8"                                            \
 	" union all select " ROW_COLUMNS " from millrace.change_log where xid = any(array(select x from unnest($2::xid8[]) x"              \
 	" where pg_visible_in_snapshot(x, (select pg_current_snapshot()))))"                                                               \
 	" union all select " ROW_COLUMNS                                                                                                   \
-	" from millrace.change_log where seq > $3::bigint and (xid < $1::xid8) is true and xid <> all($2::xid8[])) l limit $4::bigint"
+	" from millrace.change_log where seq > $3::bigint and (xid < $1::xid8) is true and xid <> all($2::xid8[])"                         \
+	") l limit $4::bigint) l"
 #define BUDGET(outside, bytes) "case when token is null then " outside "::bigint else " bytes "::bigint end"
 #define HELD(tokens)           "coalesce(token in (select unnest(" tokens "::bytea[])), false) as held"
-static const char rows_sql[] = "with l as (select *, " HELD("$7") ", false as stands from (" NEW_ROWS ") " SHOWN_ROWS(BUDGET("$6", "$5"));
+static const char rows_sql[] = "with l as (select *, " HELD("$7") ", false as stands from " NEW_ROWS ") " SHOWN_ROWS(BUDGET("$6", "$5"));
 /* How many rows, by entity, and the numbers of those that are few; what triggers did not write is of null. */
 static const char totals_sql[] =
 	"select case when " BY_TRIGGER " then " ENTITY " end, count(*), sum(octet_length(changes::text)), max(seq),"
-	" case when count(*) <= $5::bigint then array_to_string(array_agg(seq), ',') end from (select * from (" NEW_ROWS ") l group by 1";
+	" case when count(*) <= $5::bigint then array_to_string(array_agg(seq), ',') end from " NEW_ROWS " group by 1";
 /* The rows of these numbers; those of $2 stand for others. */
 static const char some_sql[] =
 	"with l as (select " ROW_COLUMNS ", " HELD("$5") ", seq = any($2::bigint[]) as stands from millrace.change_log"
@@ -93,8 +95,8 @@ static const char few_sql[] =
 	", coalesce(position(token in $3::bytea) > 0, false) as held from millrace.change_log"
 	" where xid >= $1::xid8 and (xid >= $2::xid8 or xid = any($4::xid8[])) offset 0) l offset 0) l limit $6::bigint";
 
-/* Of an ordinary tick: transactions between the oldest that ran and the youngest; rows, and bytes of each that are read with it. */
-enum { FEW_XIDS = 512, FEW_ROWS = 128, FEW_ROW_BYTES = 64 << 10 };
+/* Of an ordinary tick: transactions between the oldest that ran and the youngest; bytes of each row that are read with it. */
+enum { FEW_XIDS = 512, FEW_ROW_BYTES = 64 << 10 };
 /* Beside a table that is left out, so many rows of another are read by their numbers. */
 enum { SOME_ROWS = 1024 };
 enum { TOTAL_ENTITY, TOTAL_ROWS, TOTAL_BYTES, TOTAL_LAST, TOTAL_SEQS };
@@ -220,7 +222,8 @@ void mr_log_ask_totals(struct mr_pg *pg, const struct mr_position *from, int64_t
 {
 	struct new_rows q;
 	char some[24];
-	struct mr_str params[NEW_PARAMS + 1] = {[NEW_PARAMS] = decimal(some, sizeof(some), SOME_ROWS)};
+	struct mr_str params[NEW_PARAMS + 1] = {
+		[NEW_PARAMS] = decimal(some, sizeof(some), mr_fault_large() ? mr_fault_large() - 1 : SOME_ROWS)};
 	new_rows_init(&q, params, from, most);
 	mr_pg_query(pg, 0, totals_sql, (int)MR_COUNT(params), params, cb, arg);
 	mr_buf_fini(&q.running);
@@ -268,7 +271,7 @@ void mr_log_ask_few(struct mr_pg *pg, const struct mr_position *from, struct mr_
 		mr_buf_view(&held),
 		mr_buf_view(&running),
 		decimal(bytes, sizeof(bytes), FEW_ROW_BYTES),
-		decimal(rows, sizeof(rows), FEW_ROWS + 1),
+		decimal(rows, sizeof(rows), MR_TICK_FEW + 1),
 	};
 	mr_pg_query(pg, 0, few_sql, (int)MR_COUNT(params), params, cb, arg);
 	mr_buf_fini(&running);
@@ -377,7 +380,7 @@ bool mr_log_read_few(const struct mr_pg_result *r, struct mr_log_rows *rows)
 	mr_log_read_rows(r, rows);
 	if (rows->n > 1)
 		qsort(rows->rows, rows->n, sizeof(*rows->rows), by_seq);
-	return rows->n <= FEW_ROWS && !rows->withheld;
+	return rows->n <= MR_TICK_FEW && !rows->withheld;
 }
 
 static void add_number(struct mr_buf *list, struct mr_str seqs)

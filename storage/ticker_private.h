@@ -14,6 +14,7 @@
 
 enum {
 	MR_TICK_ROWS = 100000,       /* rows of one tick; more make it a reset */
+	MR_TICK_FEW = 128,           /* rows of an ordinary one; more are counted before they are read */
 	MR_TICK_BYTES = 8 << 20,     /* payload of one tick; the rest is withheld */
 	MR_PAYLOAD_BYTES = 64 << 20, /* payload of one mr_ticker_payloads; the rest is withheld */
 	MR_TAIL_ROWS = 1000000,      /* rows of one tail */

@@ -73,4 +73,10 @@ size_t mr_fault_turn(void)
 	struct slot *all = slots();
 	return all ? (size_t)mr_load_acquire(&all[0].done) : 0;
 }
+
+int64_t mr_fault_large(void)
+{
+	struct slot *all = slots();
+	return all ? (int64_t)mr_load_acquire(&all[0].passed) : 0;
+}
 #endif

@@ -140,6 +140,12 @@ const others = {
 		at.stack.faults.limitTurns(0);
 		return true;
 	},
+	"large ticks": async (at) => {
+		at.stack.faults.setLarge(1 + at.random.below(4));
+		await during(at, 1000, 4000);
+		at.stack.faults.setLarge(0);
+		return true;
+	},
 	"no descriptors for fanout": (at) => starve(at, "fanout"),
 	"no descriptors for worker": (at) => starve(at, "worker"),
 	"other identity": async (at) => {

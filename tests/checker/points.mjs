@@ -57,6 +57,10 @@ export class FaultFile {
 	shiftClock(milliseconds) {
 		this.word(0, 0, BigInt(Math.round(milliseconds)) * 1000n);
 	}
+	/** With how many rows a table of a tick counts as a large one, of which one row is read; 0: by what it costs. */
+	setLarge(rows) {
+		this.word(0, 2, BigInt(rows));
+	}
 	/** How many sessions a turn of the fanout may tell; 0: as many as there is time for. */
 	limitTurns(sessions) {
 		this.word(0, 1, BigInt(sessions));
