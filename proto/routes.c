@@ -31,6 +31,12 @@ static bool is_dots(struct mr_str s)
 	return mr_str_is(s, ".") || mr_str_is(s, "..");
 }
 
+/* Of either kind: who asks for one that was escaped finds no rest. */
+static bool has_slash(struct mr_str s)
+{
+	return memchr(mr_str_solid(s).p, '/', s.n) || memchr(mr_str_solid(s).p, '\\', s.n);
+}
+
 static bool is_param_name(struct mr_str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -75,7 +81,7 @@ static bool read_part(struct mr_arena *a, struct mr_str s, bool last, struct mr_
 	for (size_t i = 0; i < s.n; i++)
 		if (strchr("?#*\\", s.p[i]) || s.p[i] == ' ')
 			return false;
-	return decode(a, s, &part->text) && !is_dots(part->text) && !memchr(mr_str_solid(part->text).p, '/', part->text.n);
+	return decode(a, s, &part->text) && !is_dots(part->text) && !has_slash(part->text);
 }
 
 /* What the server answers itself, whatever an app declares. */
@@ -154,7 +160,7 @@ static bool take_apart(struct mr_arena *a, struct mr_str path, struct asked *q)
 	for (size_t i = 0; i < q->n; i++) {
 		if (!decode(a, next_part(path, &at), &q->parts[i]) || is_dots(q->parts[i]))
 			return false;
-		q->slashed = q->slashed || memchr(q->parts[i].p, '/', q->parts[i].n) || memchr(q->parts[i].p, '\\', q->parts[i].n);
+		q->slashed = q->slashed || has_slash(q->parts[i]);
 	}
 	return true;
 }
